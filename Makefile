@@ -1,0 +1,59 @@
+# `make demo` and `make test` set up all they need; everything they install is in .venv, pinned by requirements.lock.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PREFECT_HOME ?= $(CURDIR)/.prefect
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+export DO_NOT_TRACK ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-vllm test test-fast check lint format types vllm lock clean
+
+help:  ## Show what there is to type
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/ready  ## Set up .venv (done by the others as needed)
+
+# uv, which pip installs, takes a quarter of pip's time; bytecode is compiled now, or every start would pay for it.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "shapebench needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock | cut -d ' ' -f 1)"
+	UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: setup  ## Run the main job against the embedded simulator
+	$(BIN)/python -m flows.demo
+
+demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's CPU
+	$(BIN)/shapebench run examples/vllm-cpu.yaml
+
+test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
+	$(BIN)/python -m pytest
+
+test-fast: setup  ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow and not browser and not live"
+
+check: lint types  ## Lint, format and type checks
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup
+	$(BIN)/mypy
+
+format: setup  ## Put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
+	sh vllm/install.sh .venv-vllm
+
+lock: setup  ## Resolve requirements.lock anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --upgrade \
+		--group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove what was set up and measured
+	rm -rf .venv .prefect data .mypy_cache .pytest_cache .ruff_cache .hypothesis
