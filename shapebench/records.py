@@ -1,0 +1,113 @@
+"""What passes between the stages: frozen records, seconds and tokens throughout."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from shapebench.spec import Spec
+from shapebench.workload import Sizing
+
+Standing = Literal["valid", "suspect", "invalid"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the probe learned about the server."""
+
+    server: str  # "vllm", or the Server header of anything else
+    version: str | None
+    max_model_len: int | None
+    models: tuple[str, ...]
+    fingerprint: str | None  # vLLM's system_fingerprint changes with the server's configuration
+    sizing: Sizing
+    probe_e2e_s: float  # the one real completion
+
+    @property
+    def is_vllm(self) -> bool:
+        return self.server == "vllm"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sweep over the levels: what was asked, of whom, with what."""
+
+    run_id: str
+    started_at: datetime
+    spec: Spec
+    seed: int
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    git_revision: str | None
+
+    @property
+    def folder(self) -> Path:
+        return self.spec.data / "runs" / self.run_id
+
+
+@dataclass(frozen=True)
+class LevelRun:
+    """One concurrency level as it was measured; its samples lie in a Parquet file."""
+
+    run_id: str
+    concurrency: int
+    planned_requests: int
+    started_at: datetime
+    wall_s: float
+    timestamps: Literal["kernel", "user"]
+    samples: Path | None  # None: the level ended before it wrote any, and `error` says why
+    enforced_output_tokens: bool
+    exact_prompts: bool  # sized by the server's own tokenizer
+    client: dict[str, float] = field(default_factory=dict)  # how the client itself fared
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One number: `metrics` in the results file is a list of these."""
+
+    run_id: str
+    concurrency: int
+    metric: str
+    stat: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one expectation at one level."""
+
+    run_id: str
+    concurrency: int
+    expectation: str
+    severity: Literal["suspect", "invalid"]
+    passed: bool
+    sentence: str  # what was expected, and what was seen, in plain words
+    reason: str  # why it matters
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Are the numbers fit to be believed?"""
+
+    standing: Standing
+    levels: dict[int, Standing]
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if not f.passed)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file of a report, and where it went; `error` is None where it arrived."""
+
+    run_id: str
+    name: str
+    url: str
+    size_bytes: int
+    md5: str
+    content_type: str
+    published_at: datetime
+    error: str | None = None

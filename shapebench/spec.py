@@ -1,0 +1,262 @@
+"""What a person types: the YAML file, the flow's parameters and the command line's flags are this one model."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from shapebench.errors import ShapebenchError
+from shapebench.workload import Lengths
+
+
+class SpecError(ShapebenchError):
+    """The spec cannot be used; the message lists all that is wrong with it."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _base_url(url: str) -> str:
+    url = url.rstrip("/").removesuffix("/v1")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is not a URL: it begins with http:// or https://, such as http://127.0.0.1:8000")
+    if "@" in url:
+        raise ValueError("a URL that holds a password would be written into results: use api_key_env")
+    return url
+
+
+def _mean_and_stddev(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    mean, _, stddev = value.partition(",")
+    return {"mean": mean, "stddev": stddev or 0}
+
+
+def _levels(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _distinct(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(levels)) < len(levels):
+        raise ValueError("a level is named twice")
+    return levels
+
+
+class Normal(Part):
+    """A number of tokens drawn from a normal distribution, rounded, never below 1."""
+
+    mean: float = Field(gt=0, le=1_000_000, title="Mean", description="Tokens on average.")
+    stddev: float = Field(
+        0, ge=0, le=1_000_000, title="Standard deviation", description="Spread in tokens; 0 fixes it."
+    )
+
+    @property
+    def lengths(self) -> Lengths:
+        return Lengths(self.mean, self.stddev)
+
+
+Tokens = Annotated[Normal, BeforeValidator(_mean_and_stddev)]
+Concurrency = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Endpoint(Part):
+    """The server that is measured."""
+
+    url: Annotated[str, AfterValidator(_base_url)] = Field(
+        title="URL", description="Base address of the server, such as http://127.0.0.1:8000; a trailing /v1 is dropped."
+    )
+    model: str = Field(
+        min_length=1, title="Model", description="The model's name as the server lists it in /v1/models."
+    )
+    shape: str = Field(
+        "unknown shape",
+        title="Shape",
+        description="The machine that serves, such as VM.GPU.A10.1; named in titles and in the results.",
+    )
+    api: Literal["chat", "completions"] = Field(
+        "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
+    )
+    api_key_env: str = Field(
+        "SHAPEBENCH_API_KEY",
+        title="API key variable",
+        description="Name of the environment variable that holds the API key; the key itself is never written down.",
+    )
+    verify_tls: bool = Field(True, title="Verify TLS", description="Check the server's certificate.")
+    ca_file: Path | None = Field(
+        None, title="CA file", description="A PEM file of certificate authorities to trust instead of the system's."
+    )
+    ready_timeout_s: float = Field(
+        60, gt=0, le=7200, title="Ready timeout (s)", description="How long to wait for the server to become healthy."
+    )
+    launch: str | None = Field(
+        None,
+        title="Launch command",
+        description="A command line that starts the server; it is stopped when the run ends. Empty: it runs already.",
+    )
+
+
+class Workload(Part):
+    """What each request asks for; the defaults are the article's."""
+
+    name: str = Field("chat", min_length=1, title="Name", description="A name for this mix of lengths.")
+    input_tokens: Tokens = Field(
+        Normal(mean=200, stddev=40), title="Input tokens", description="Length of the prompts, chat template included."
+    )
+    output_tokens: Tokens = Field(
+        Normal(mean=100, stddev=10), title="Output tokens", description="Length of the answers."
+    )
+    temperature: float = Field(0, ge=0, le=2, title="Temperature", description="Sampling temperature.")
+    enforce_output_tokens: bool | None = Field(
+        None,
+        title="Enforce output length",
+        description="Send vLLM's min_tokens and ignore_eos, so that answers have the length asked for. "
+        "Empty: where the server is vLLM.",
+    )
+    seed: int | None = Field(
+        None, ge=0, title="Seed", description="Repeats the prompts of an earlier run. Empty: prompts never sent before."
+    )
+
+
+class Load(Part):
+    """How hard to press, and for how long."""
+
+    levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_distinct)] = Field(
+        (1, 2, 4, 8, 16, 32),
+        min_length=1,
+        title="Levels",
+        description="Concurrency levels: how many requests are in flight all the time. One level is measured after another.",
+    )
+    requests_per_stream: int = Field(
+        30,
+        ge=1,
+        le=100_000,
+        title="Requests for each stream",
+        description="A level of 8 streams sends 8 times as many.",
+    )
+    requests: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        title="Requests for each level",
+        description="The same number at every level, instead of a number for each stream.",
+    )
+    warmup_requests_per_stream: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        title="Warm-up requests for each stream",
+        description="Sent first and not counted; each stream goes on to its measured requests without a pause. "
+        "The first of them ends at a random length, to spread the streams; one more lets the burst of the start pass.",
+    )
+    request_timeout_s: float = Field(
+        300, gt=0, le=86_400, title="Request timeout (s)", description="A request that takes longer is a failed sample."
+    )
+
+    def requests_at(self, concurrency: int) -> int:
+        return self.requests or concurrency * self.requests_per_stream
+
+    @model_validator(mode="after")
+    def _every_stream_has_work(self) -> Self:
+        if self.requests is not None and (idle := [n for n in self.levels if n > self.requests]):
+            raise ValueError(
+                f"requests={self.requests} leaves streams idle at {', '.join(map(str, idle))}: "
+                f"ask for at least {max(idle)} requests, or leave those levels out"
+            )
+        return self
+
+
+class Limits(Part):
+    """What suits a person: drawn in the plots and judged in the report."""
+
+    query_tokens_per_s: float = Field(
+        10, gt=0, title="Tokens/s for each query, at least", description="10 to 15 tokens/s is as fast as people read."
+    )
+    ttft_s: float = Field(
+        0.5, gt=0, title="Time to first token (s), at most", description="Held against the 95th percentile."
+    )
+
+
+class OciTarget(Part):
+    """A bucket in OCI Object Storage."""
+
+    bucket: str = Field(min_length=1, title="Bucket")
+    prefix: str = Field("shapebench", title="Prefix", description="Object names begin with it.")
+    namespace: str | None = Field(None, title="Namespace", description="Empty: looked up.")
+    region: str | None = Field(None, title="Region", description="Empty: the one of the profile or of the instance.")
+    auth: Literal["config_file", "instance_principal"] = Field(
+        "config_file", title="Authentication", description="A profile of the OCI config file, or the instance itself."
+    )
+    config_file: Path = Field(Path("~/.oci/config"), title="Config file")
+    profile: str = Field("DEFAULT", title="Profile")
+    service_endpoint: str | None = Field(
+        None, title="Service endpoint", description="A private endpoint's address. Empty: the region's."
+    )
+
+
+class Publish(Part):
+    """Where the report goes beside the data folder."""
+
+    folder: Path | None = Field(None, title="Folder", description="A folder to copy reports to. Empty: DATA/published.")
+    oci: OciTarget | None = Field(None, title="OCI Object Storage", description="Upload to a bucket instead.")
+
+
+class Spec(Part):
+    """A benchmark: which server, which requests, how many at once, and where the results go."""
+
+    endpoint: Endpoint = Field(title="Endpoint")
+    workload: Workload = Field(Workload(), title="Workload")
+    load: Load = Field(Load(), title="Load")
+    limits: Limits = Field(Limits(), title="Limits")
+    publish: Publish = Field(Publish(), title="Publish")
+    data: Path = Field(
+        Path("data"), title="Data folder", description="Holds results.duckdb, the raw samples and the reports."
+    )
+    on_invalid: Literal["mark", "fail"] = Field(
+        "mark",
+        title="When a level is invalid",
+        description="mark: keep it, say so, end Completed. fail: keep it, say so, end Failed.",
+    )
+
+
+def parse(content: dict[str, Any]) -> Spec:
+    """Check a spec given as plain values; raises SpecError with everything that is wrong."""
+    try:
+        return Spec.model_validate(content)
+    except ValidationError as error:
+        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'spec'}: {_plain(e)}" for e in error.errors()]
+        raise SpecError(
+            "The spec cannot be used:\n" + "\n".join(wrong),
+            "Correct the fields above; `shapebench run --help` and README.md describe them.",
+        ) from None
+
+
+def _plain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    if error["type"] == "missing":
+        return "needed, but not given"
+    message = error["msg"].removeprefix("Value error, ")
+    return message if isinstance(error["input"], dict) else f"{message} (given: {error['input']!r})"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The plain values in a YAML spec file, not checked yet."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"Cannot read {path}: {error.strerror}", "Name a YAML file that exists.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not YAML: {error}", "Correct the line that the message names.") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path} holds no fields", "See examples/ for a spec to start from.")
+    return content
