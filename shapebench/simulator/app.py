@@ -1,0 +1,206 @@
+"""The HTTP side: a bare ASGI application, since routing and middleware would cost more than the tokens do."""
+
+import asyncio
+import hmac
+import secrets
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from shapebench.simulator.driver import Driver
+from shapebench.simulator.engine import Engine, Request, block_hashes
+from shapebench.simulator.metrics import Metrics
+from shapebench.simulator.presets import Preset
+from shapebench.simulator.requests import (
+    Asked,
+    ChatAsked,
+    CompletionAsked,
+    Form,
+    Refused,
+    Tokenize,
+    check,
+    check_model,
+    parse,
+)
+from shapebench.simulator.tokenizer import token_ids
+from shapebench.simulator.truth import Log, Truth, no_log
+from shapebench.simulator.wire import VERSION, Answer, ChatAnswer, CompletionAnswer, draw, models
+
+Headers = Sequence[tuple[bytes, bytes]]
+_JSON = b"application/json"
+_VARY = (b"vary", b"Origin")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request, and the way to answer it."""
+
+    scope: dict[str, Any]
+    receive: Callable[[], Awaitable[dict[str, Any]]]
+    send: Callable[[dict[str, Any]], Awaitable[None]]
+    received_ns: int = field(default_factory=time.time_ns)
+
+    def header(self, name: bytes) -> str:
+        values: list[bytes] = [value for key, value in self.scope["headers"] if key == name]
+        return values[0].decode("latin-1") if values else ""
+
+    async def form(self, form: type[Form]) -> Form:
+        return parse(form, self.header(b"content-type"), await self.body())
+
+    async def body(self) -> bytes:
+        parts, more = [], True
+        while more:
+            message = await self.receive()
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes, more: bool) -> None:
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def answer(self, content: bytes, kind: bytes | None = _JSON, status: int = 200, extra: Headers = ()) -> None:
+        headers = [*extra, (b"content-length", b"%d" % len(content))]
+        await self.start(status, [*headers, (b"content-type", kind), _VARY] if kind else [*headers, _VARY])
+        await self.write(content, more=False)
+
+    async def gone(self) -> None:
+        """Returns when the client has left."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+class App:
+    """The server, as an ASGI application."""
+
+    def __init__(self, preset: Preset, log: Log = no_log, api_key: str | None = None) -> None:
+        engine = Engine(preset)
+        self._preset, self._log, self._api_key = preset, log, api_key
+        self._metrics = Metrics(engine)
+        self._driver = Driver(engine, self._metrics)
+        self._started_s = int(time.time())
+        self._routes: dict[str, tuple[str, Callable[[Call], Awaitable[None]]]] = {
+            "/health": ("GET", self._health),
+            "/version": ("GET", self._version),
+            "/metrics": ("GET", self._scrape),
+            "/tokenize": ("POST", self._tokenize),
+            "/v1/models": ("GET", self._models),
+            "/v1/completions": ("POST", self._complete),
+            "/v1/chat/completions": ("POST", self._chat),
+        }
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        call = Call(scope, receive, send)
+        try:
+            await self._handler(call)(call)
+        except Refused as refused:
+            await call.answer(orjson.dumps(refused.content), status=refused.status, extra=refused.headers)
+        except Exception:
+            traceback.print_exc()  # uvicorn's own log is silent, as it also reports what a stop cuts short
+            raise
+
+    def _handler(self, call: Call) -> Callable[[Call], Awaitable[None]]:
+        path = call.scope["path"]
+        if path.startswith("/v1") and not self._may(call):
+            return self._unauthorised
+        if path not in self._routes:
+            raise Refused(404, {"detail": "Not Found"})
+        method, handler = self._routes[path]
+        if call.scope["method"] != method:
+            raise Refused(405, {"detail": "Method Not Allowed"}, ((b"allow", method.encode()),))
+        return handler
+
+    def _may(self, call: Call) -> bool:
+        given = call.header(b"authorization").encode()
+        return self._api_key is None or hmac.compare_digest(given, f"Bearer {self._api_key}".encode())
+
+    async def _unauthorised(self, call: Call) -> None:
+        content = orjson.dumps({"error": "Unauthorized"})
+        await call.start(401, [(b"content-length", b"%d" % len(content)), (b"content-type", _JSON)])
+        await call.write(content, more=False)
+
+    async def _health(self, call: Call) -> None:
+        await call.answer(b"", kind=None)
+
+    async def _version(self, call: Call) -> None:
+        await call.answer(orjson.dumps({"version": VERSION}))
+
+    async def _scrape(self, call: Call) -> None:
+        await call.answer(self._metrics.text(), CONTENT_TYPE_LATEST.encode())
+
+    async def _models(self, call: Call) -> None:
+        await call.answer(orjson.dumps(models(self._preset, self._started_s)))
+
+    async def _tokenize(self, call: Call) -> None:
+        asked = await call.form(Tokenize)
+        check_model(asked.model, self._preset)
+        tokens = asked.tokens(self._preset)
+        content = {"count": len(tokens), "max_model_len": self._preset.max_model_len, "tokens": token_ids(tokens)}
+        await call.answer(orjson.dumps(content | {"token_strs": tokens if asked.return_token_strs else None}))
+
+    async def _complete(self, call: Call) -> None:
+        await self._generate(call, await call.form(CompletionAsked), CompletionAnswer)
+
+    async def _chat(self, call: Call) -> None:
+        await self._generate(call, await call.form(ChatAsked), ChatAnswer)
+
+    async def _generate(self, call: Call, asked: Asked, kind: type[Answer]) -> None:
+        check_model(asked.model, self._preset)
+        prompt = asked.tokens(self._preset)
+        output = draw(asked, check(asked, len(prompt), self._preset), self._preset)
+        answer = kind(call.header(b"x-request-id") or secrets.token_hex(8), asked, prompt, output, self._preset)
+        request = Request(len(prompt), len(output.tokens), output.finish_reason, block_hashes(prompt))
+        truth = Truth(answer.id, call.received_ns, prompt_tokens=len(prompt))
+        deliver = self._stream if asked.stream else self._whole
+        try:
+            await deliver(call, answer, request, truth)
+        finally:
+            self._driver.abort(request)
+            self._log(truth)
+
+    async def _stream(self, call: Call, answer: Answer, request: Request, truth: Truth) -> None:
+        async def send() -> None:
+            events = answer.chunks(truth.output_tokens, request.generated)
+            truth.mark(request.generated)
+            await call.write(events, more=True)
+
+        await call.start(200, [(b"content-type", b"text/event-stream; charset=utf-8"), _VARY])
+        await self._follow(call, request, send)
+        if not request.aborted:
+            truth.finish_reason = request.finish_reason
+            await call.write(answer.closing(), more=False)
+
+    async def _whole(self, call: Call, answer: Answer, request: Request, truth: Truth) -> None:
+        async def note() -> None:
+            truth.mark(request.generated)
+
+        await self._follow(call, request, note)
+        if not request.aborted:
+            truth.finish_reason = request.finish_reason
+            await call.answer(answer.whole())
+
+    async def _follow(self, call: Call, request: Request, on_tokens: Callable[[], Awaitable[None]]) -> None:
+        """Put the request to the engine and act on its tokens until it ends, by itself or because the client left."""
+        stepped = asyncio.Event()
+        request.on_token = stepped.set
+        watch = asyncio.create_task(self._abort_when_gone(call, request))
+        self._driver.submit(request)
+        try:
+            while not request.ended:
+                await stepped.wait()
+                stepped.clear()
+                if not request.aborted:
+                    await on_tokens()
+        finally:
+            watch.cancel()
+
+    async def _abort_when_gone(self, call: Call, request: Request) -> None:
+        await call.gone()
+        self._driver.abort(request)

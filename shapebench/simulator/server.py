@@ -1,0 +1,90 @@
+"""The simulator as a server process."""
+
+import signal
+import socket
+from asyncio import Transport
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shapebench.errors import ShapebenchError
+from shapebench.simulator import truth
+from shapebench.simulator.app import App
+from shapebench.simulator.presets import Preset
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _WritesAtOnce(HttpToolsProtocol):
+    """Hands each write to the kernel when it is made.
+
+    uvloop would keep it until every other task has had its turn, which at many streams is milliseconds after the time
+    that the truth log holds.
+    """
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        transport.set_write_buffer_limits(high=0)
+        super().connection_made(transport)
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    ready_line: str
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.ready_line, flush=True)
+
+
+def serve(preset: Preset, port: int, log: Path | None, api_key: str | None) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 is any free one, and the line printed when ready names it."""
+    with truth.opened(log) as write, _listening(port) as listener, _ending_quietly():
+        server = _Server(_config(App(preset, write, api_key)))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.ready_line = f"Simulator ready on {url} (preset {preset.name}, model {preset.model})"
+        server.run(sockets=[listener])
+
+
+def _config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=_WritesAtOnce,
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=0,
+    )
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    try:
+        listener = socket.create_server(("127.0.0.1", port), backlog=2048)
+    except OSError as error:
+        raise ShapebenchError(
+            f"Cannot listen on port {port}: {error.strerror}", "Choose another port; 0 takes any that is free."
+        ) from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop."""
+
+    def ignore(*_: Any) -> None:
+        """The server has stopped."""
+
+    before = {number: signal.signal(number, ignore) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
