@@ -1,0 +1,65 @@
+"""Runs a command and ends it, with all that it started, when whoever asked for it is gone.
+
+    python -m shapebench.guard COMMAND [ARGUMENT …]     with stdin a pipe that the asker holds open
+
+A server that is launched for a run must not outlive it, even where the run is killed with no chance to tidy up: the
+end of stdin is the one sign that always comes.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+
+GRACE_S = 15.0
+
+
+def main() -> int:
+    """Exit as the command did, or 0 where it was ended on purpose."""
+    try:
+        command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        print(f"cannot start {sys.argv[1]}: {error.strerror}", file=sys.stderr)
+        return 127
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        _wait_for_the_end_of_stdin_or_of(command)
+        return command.poll() or 0
+    finally:
+        _end(command)
+
+
+def _wait_for_the_end_of_stdin_or_of(command: "subprocess.Popen[bytes]") -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        while command.poll() is None:
+            if selector.select(timeout=0.1) and not os.read(sys.stdin.fileno(), 4096):
+                return
+
+
+def _end(command: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM to the whole group, SIGKILL to what is left of it."""
+    deadline_s = time.monotonic() + GRACE_S
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(command.pid, number)
+        except ProcessLookupError:
+            return
+        while number == signal.SIGTERM and time.monotonic() < deadline_s and _group_lives(command):
+            time.sleep(0.05)
+
+
+def _group_lives(command: "subprocess.Popen[bytes]") -> bool:
+    command.poll()  # or it would stay a zombie, which counts as alive
+    try:
+        os.killpg(command.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

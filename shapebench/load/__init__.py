@@ -1,0 +1,1 @@
+"""The instrument: one connection (wire), one level (level), one process (__main__), started from outside (process)."""

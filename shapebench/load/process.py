@@ -1,0 +1,92 @@
+"""Starts the process that measures a level, listens to it, and never leaves it behind."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import orjson
+
+from shapebench.load.level import Progress
+from shapebench.load.plan import LevelPlan
+
+STOP_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a level's process reported; `error` says why there are no samples, or not all."""
+
+    started_at: datetime
+    wall_s: float
+    timestamps: Literal["kernel", "user"] = "user"
+    samples: Path | None = None
+    client: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
+    """Measure one level in a process of its own; whatever befalls that process is in the outcome."""
+    started_at = datetime.now(UTC)
+    with tempfile.TemporaryFile() as complaints:
+        result, code = _run(plan, api_key, on_progress, complaints)
+        if result is None:
+            wall_s = (datetime.now(UTC) - started_at).total_seconds()
+            return Outcome(started_at, wall_s, error=f"The measuring process ended ({code}): {_tail(complaints)}")
+    return Outcome(
+        started_at=datetime.fromtimestamp(result["started_at_ns"] / 1e9, UTC),
+        wall_s=result["wall_s"],
+        timestamps=result["timestamps"],
+        samples=Path(plan.samples),
+        client=result["client"],
+        error="The measurement was stopped before all requests were sent." if result["interrupted"] else None,
+    )
+
+
+def _run(
+    plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None], complaints: IO[bytes]
+) -> tuple[dict[str, Any] | None, int]:
+    # -X importtime and the like would land in stdout's way; -P keeps the working directory out of sys.path.
+    command = [sys.executable, "-P", "-m", "shapebench.load"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
+    assert process.stdin and process.stdout
+    try:
+        # The key goes through the pipe: in arguments or in the environment others could read it.
+        process.stdin.write(b'{"plan":%s,"api_key":%s}\n' % (plan.to_json(), orjson.dumps(api_key)))
+        process.stdin.flush()
+        return _listen(process.stdout, on_progress), process.wait()
+    except BrokenPipeError:
+        return None, process.wait()
+    finally:
+        _stop(process)
+
+
+def _listen(lines: IO[bytes], on_progress: Callable[[Progress], None]) -> dict[str, Any] | None:
+    result = None
+    for line in lines:
+        message = orjson.loads(line)
+        if "progress" in message:
+            on_progress(Progress(**message["progress"]))
+        result = message.get("result", result)
+    return result
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+
+
+def _tail(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    return complaints.read().decode("utf-8", "replace").strip()[-2000:] or "it said nothing"

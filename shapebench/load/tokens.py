@@ -1,0 +1,107 @@
+"""What an answer said: which chunk carried how many tokens and when, and what the server counted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from shapebench.load.sse import Piece, events
+
+TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
+
+
+class StreamFault(Exception):
+    """The stream cannot be counted as an answer: `kind` is a word for it."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+
+@dataclass
+class Reading:
+    """Grows while a stream is read, so that a fault keeps what came before it."""
+
+    arrivals_ns: list[int] = field(default_factory=list)  # of the chunks that carry tokens
+    chunk_tokens: list[int] = field(default_factory=list)
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    done: bool = False
+
+    def add(self, arrival_ns: int, chunk: dict[str, Any]) -> None:
+        self.response_id = self.response_id or chunk.get("id")
+        usage = chunk.get("usage")
+        for choice in chunk.get("choices", ()):
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            if tokens := tokens_in(choice, usage, sum_so_far=self.output_tokens or 0):
+                self.arrivals_ns.append(arrival_ns)
+                self.chunk_tokens.append(tokens)
+        if usage:
+            self.input_tokens = usage["prompt_tokens"]
+            self.output_tokens = usage["completion_tokens"]
+
+
+def tokens_in(choice: dict[str, Any], usage: dict[str, Any] | None, sum_so_far: int) -> int:
+    """How many tokens a chunk carries: said by token ids or by running usage, else one where there is a text field.
+
+    A text may be empty and still be a token: half a character, or a special token.
+    """
+    if choice.get("token_ids"):
+        return len(choice["token_ids"])
+    if usage:
+        return int(usage["completion_tokens"]) - sum_so_far
+    delta = choice.get("delta", choice)
+    if "role" in delta and not any(delta.get(name) for name in TEXT_FIELDS):
+        return 0  # only opens the message
+    return int("text" in delta or any(delta.get(name) is not None for name in TEXT_FIELDS))
+
+
+def read(pieces: Iterable[Piece], reading: Reading) -> None:
+    """Read a streamed answer into `reading`; raises StreamFault where it is not a whole answer."""
+    for arrival_ns, data in events(pieces):
+        if data == b"[DONE]":
+            reading.done = True
+            break
+        reading.add(arrival_ns, _chunk(data))
+    _check(reading)
+
+
+def _chunk(data: bytes) -> dict[str, Any]:
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise StreamFault("malformed", f"not JSON ({error}): {_excerpt(data)}") from None
+    if not isinstance(chunk, dict):
+        raise StreamFault("malformed", f"not an object: {_excerpt(data)}")
+    if "error" in chunk:
+        raise StreamFault("stream_error", error_text(data))
+    return chunk
+
+
+def _check(reading: Reading) -> None:
+    if not reading.done:
+        raise StreamFault("incomplete", "the stream ended without [DONE]")
+    if not reading.arrivals_ns:
+        raise StreamFault("empty", "the answer carried no token")
+    if reading.output_tokens is None:
+        raise StreamFault("no_usage", "the server sent no usage, so that its token counts are not known")
+
+
+def error_text(body: bytes) -> str:
+    """The message in an error body, in each of the forms that vLLM sends, or the body itself."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _excerpt(body)
+    if not isinstance(content, dict):
+        return _excerpt(body)
+    error = content.get("error", content.get("detail", content))
+    return str(error.get("message", error) if isinstance(error, dict) else error)
+
+
+def _excerpt(data: bytes) -> str:
+    return data[:500].decode("utf-8", "replace")
