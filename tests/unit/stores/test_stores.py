@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shapebench import stores
+from shapebench.spec import Spec
+from shapebench.stores.files import StoreError, content_type_of, report_files
+
+MakeSpec = Callable[..., Spec]
+
+TYPES = {
+    "index.html": "text/html",
+    "query.svg": "image/svg+xml",
+    "query.png": "image/png",
+    "level-0032.parquet": "application/vnd.apache.parquet",
+    "levels.csv": "text/csv",
+    "spec.yaml": "application/yaml",
+    "levels.csv.gz": "application/octet-stream",
+    "results.duckdb": "application/octet-stream",
+}
+
+
+@pytest.mark.parametrize(("name", "content_type"), TYPES.items())
+def test_a_file_has_the_content_type_of_its_ending(name: str, content_type: str) -> None:
+    assert content_type_of(name) == content_type
+
+
+def test_a_report_is_all_its_files_with_names_relative_to_it(report: Path) -> None:
+    assert [file.name for file in report_files(report)] == ["index.html", "plots/query.svg", "samples.parquet"]
+
+
+def test_a_missing_report_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="shapebench report"):
+        report_files(tmp_path / "none")
+
+
+def test_a_report_goes_to_a_folder_unless_a_bucket_is_named(make_spec: MakeSpec) -> None:
+    assert stores.chosen(make_spec()) == "folder"
+    assert stores.chosen(make_spec(oci={"bucket": "b"})) == "oci"
+
+
+def test_every_store_that_a_spec_can_choose_is_there(make_spec: MakeSpec) -> None:
+    assert {stores.chosen(make_spec()), stores.chosen(make_spec(oci={"bucket": "b"}))} == set(stores.STORES)
+
+
+def test_send_takes_the_report_to_the_store_of_the_spec(make_spec: MakeSpec, report: Path, tmp_path: Path) -> None:
+    artifacts = stores.send(make_spec(), "r1", report)
+    assert len(artifacts) == 3
+    assert (tmp_path / "data" / "published" / "r1" / "index.html").exists()
+
+
+def test_the_oci_sdk_is_not_imported_to_publish_to_a_folder(report: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from shapebench import spec, stores\n"
+        "s = spec.parse({'endpoint': {'url': 'http://h', 'model': 'm'}, 'data': sys.argv[1]})\n"
+        "stores.send(s, 'r1', Path(sys.argv[2])); print('oci' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "data"), str(report)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
