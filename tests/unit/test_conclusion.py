@@ -1,0 +1,175 @@
+"""The answer in words: only what the numbers carry."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shapebench.conclusion import Conclusion, conclude
+from shapebench.spec import Limits
+
+GOOD: dict[str, Any] = {
+    "verdict": "valid",
+    "query_tokens_per_s_mean": 44.0,
+    "ttft_s_p95": 0.09,
+    "completed": 960,
+    "failed": 0,
+    "timestamps": "kernel",
+    "error": None,
+}
+
+
+def level(concurrency: int, system_tokens_per_s: float | None = None, **fields: Any) -> dict[str, Any]:
+    system = 60.0 * concurrency if system_tokens_per_s is None else system_tokens_per_s
+    return {**GOOD, "concurrency": concurrency, "system_tokens_per_s": system, **fields}
+
+
+def unmeasured(concurrency: int, verdict: str) -> dict[str, Any]:
+    return level(concurrency, float("nan"), verdict=verdict, query_tokens_per_s_mean=None, ttft_s_p95=None, completed=0)
+
+
+def answer(*levels: dict[str, Any], verdict: str = "valid") -> Conclusion:
+    return conclude(pd.DataFrame(levels), Limits(), verdict)
+
+
+def text(*levels: dict[str, Any], verdict: str = "valid") -> str:
+    return " ".join(answer(*levels, verdict=verdict).sentences)
+
+
+def test_when_every_level_holds_the_answer_is_at_least_the_highest() -> None:
+    assert answer(level(16), level(32)).headline == "Suits at least 32 concurrent users"
+
+
+def test_one_user_is_in_the_singular() -> None:
+    assert answer(level(1)).headline == "Suits at least 1 concurrent user"
+
+
+def test_the_level_that_breaks_a_limit_bounds_the_answer() -> None:
+    assert answer(level(16), level(32, ttft_s_p95=0.8)).headline == "Suits 16 concurrent users, but not 32"
+
+
+def test_when_the_lowest_level_breaks_a_limit_it_does_not_suit_even_that() -> None:
+    assert answer(level(8, query_tokens_per_s_mean=9.0)).headline == "Does not suit even 8 concurrent users"
+
+
+def test_a_level_that_holds_above_one_that_does_not_counts_for_nothing() -> None:
+    assert answer(level(1), level(2, ttft_s_p95=0.8), level(4)).headline == "Suits 1 concurrent user, but not 2"
+
+
+def test_a_level_exactly_at_both_limits_holds() -> None:
+    assert "at least 4" in answer(level(4, query_tokens_per_s_mean=10.0, ttft_s_p95=0.5)).headline
+
+
+def test_levels_are_judged_in_order_of_concurrency_however_they_come() -> None:
+    assert answer(level(32, ttft_s_p95=0.8), level(16)).headline == "Suits 16 concurrent users, but not 32"
+
+
+def test_an_invalid_level_is_never_used() -> None:
+    said = answer(level(16), level(32, verdict="invalid", ttft_s_p95=9.0), verdict="invalid")
+    assert said.headline == "Suits at least 16 concurrent users"
+    assert "With 32 concurrent users, the numbers are invalid and take no part in this answer." in said.sentences
+
+
+def test_a_suspect_level_is_used_and_named() -> None:
+    said = answer(level(16), level(32, verdict="suspect"), verdict="suspect")
+    assert said.headline == "Suits at least 32 concurrent users"
+    assert "With 32 concurrent users, the numbers are suspect." in said.sentences
+
+
+def test_a_level_without_numbers_is_left_out_and_named() -> None:
+    said = answer(level(16), unmeasured(32, "suspect"), verdict="suspect")
+    assert said.headline == "Suits at least 16 concurrent users"
+    assert "With 32 concurrent users, there are no numbers to judge." in said.sentences
+
+
+@pytest.mark.parametrize("verdict", ["suspect", "invalid"])
+def test_without_a_usable_level_there_is_no_answer(verdict: str) -> None:
+    said = answer(unmeasured(1, verdict), unmeasured(2, verdict), verdict=verdict)
+    assert said.headline == "No answer: no level gave numbers that can be used"
+    assert any("With 1 and 2 concurrent users" in sentence for sentence in said.sentences)
+
+
+def test_without_any_level_there_is_no_answer() -> None:
+    empty = pd.DataFrame([level(1)]).iloc[:0]
+    assert conclude(empty, Limits(), "invalid").sentences == ("The run as a whole is invalid.",)
+
+
+def test_the_first_limit_to_break_is_named_with_its_numbers() -> None:
+    assert (
+        "With 32 concurrent users, the 95th percentile of the time to first token is 812 ms, more than 500 ms."
+        in answer(level(16), level(32, ttft_s_p95=0.812)).sentences
+    )
+
+
+def test_both_limits_are_named_when_they_break_together() -> None:
+    said = text(level(16), level(32, ttft_s_p95=0.812, query_tokens_per_s_mean=8.0))
+    assert "each query gets 8 tokens/s on average, less than 10 and the 95th percentile" in said
+
+
+def test_a_number_just_past_its_limit_does_not_read_as_the_limit() -> None:
+    assert "is 500.1 ms, more than 500 ms" in text(level(1), level(2, ttft_s_p95=0.5001))
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert "is 12,300 ms" in text(level(1), level(2, ttft_s_p95=12.3456))
+
+
+def test_throughput_that_grows_with_the_users_is_not_saturated() -> None:
+    said = answer(level(16, 870), level(32, 1400)).sentences
+    assert "From 16 to 32 concurrent users, system throughput grew by 61%: not saturated." in said
+
+
+def test_throughput_that_hardly_grows_is_saturated() -> None:
+    assert "grew by 4%: saturated." in text(level(16, 1000), level(32, 1040))
+
+
+def test_throughput_that_falls_is_saturated() -> None:
+    assert "fell by 10%: saturated." in text(level(16, 1000), level(32, 900))
+
+
+def test_a_small_step_needs_only_a_small_gain() -> None:
+    assert "grew by 3%: not saturated." in text(level(30, 1000), level(32, 1030))
+
+
+def test_one_level_says_nothing_of_growth() -> None:
+    assert "throughput" not in text(level(32))
+
+
+def test_an_invalid_level_takes_no_part_in_growth() -> None:
+    assert "From 8 to 32 concurrent users" in text(level(8), level(16, verdict="invalid"), level(32))
+
+
+def test_failed_requests_are_a_caveat() -> None:
+    assert "With 2 concurrent users, some requests failed" in text(level(1), level(2, failed=3))
+
+
+@pytest.mark.parametrize(("completed", "said"), [(99, True), (100, False)])
+def test_a_p95_of_fewer_than_a_hundred_requests_is_a_caveat(completed: int, said: bool) -> None:
+    assert ("too few for a sure 95th percentile" in text(level(1, completed=completed))) is said
+
+
+def test_the_levels_of_a_caveat_are_listed() -> None:
+    said = text(*(level(n, completed=30) for n in (1, 2, 4)), level(8))
+    assert "With 1, 2 and 4 concurrent users, fewer than 100 requests completed" in said
+
+
+def test_time_stamps_from_user_space_are_a_caveat() -> None:
+    assert "not the kernel's" in text(level(1, timestamps="user"))
+
+
+def test_a_clean_run_has_no_caveats() -> None:
+    assert len(answer(level(16), level(32)).sentences) == 2  # the best level, and growth
+
+
+def test_a_verdict_that_no_level_explains_is_said() -> None:
+    assert "The run as a whole is suspect." in answer(level(1), verdict="suspect").sentences
+
+
+@given(st.lists(st.tuples(st.floats(1, 100), st.floats(0.001, 2)), min_size=1, max_size=6))
+def test_the_answer_never_exceeds_the_first_level_that_breaks(numbers: list[tuple[float, float]]) -> None:
+    levels = [level(n, query_tokens_per_s_mean=q, ttft_s_p95=t) for n, (q, t) in enumerate(numbers, start=1)]
+    broken = next((n for n, (q, t) in enumerate(numbers, start=1) if q < 10 or t > 0.5), None)
+    expected = {None: f"at least {len(levels)} ", 1: "even 1 "}.get(broken, f"but not {broken}")
+    assert expected in answer(*levels).headline + " "

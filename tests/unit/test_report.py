@@ -1,0 +1,256 @@
+"""The page and its pictures, as files."""
+
+import base64
+import hashlib
+import json
+import re
+import struct
+from datetime import datetime
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+
+from shapebench import spec
+from shapebench.charts import CHARTS, ChartEntry
+from shapebench.report import COLUMNS, Report, write
+from tests.report_sample import LEVELS, finding, level, run, sample, unmeasured
+
+HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its tags, and the text in each kind of element."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img"):
+            self._open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        for tag in {*self._open}:
+            self.texts[tag][-1] += data
+
+    def values(self, *attributes: str) -> list[str]:
+        return [value for _, attrs in self.tags for name, value in attrs.items() if name in attributes and value]
+
+    @property
+    def words(self) -> str:
+        return " ".join((self.texts["header"][0] + self.texts["main"][0]).split())
+
+
+def page(folder: Path, report: Report, charts: tuple[ChartEntry, ...] = ()) -> Page:
+    """Written without plots where a test is of the words, since plots take most of the time."""
+    with patch("shapebench.report.CHARTS", charts):
+        return Page(write(report, folder))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(sample(), tmp_path_factory.mktemp("report") / "not" / "there" / "yet").parent
+
+
+@pytest.fixture(scope="module")
+def ordinary(folder: Path) -> Page:
+    return Page(folder / "index.html")
+
+
+def test_the_page_and_two_pictures_of_each_plot_are_written(folder: Path) -> None:
+    pictures = {f"{entry.name}.{ending}" for entry in CHARTS for ending in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == {"index.html", *pictures}
+
+
+def test_a_png_has_twice_the_size_of_its_svg(folder: Path) -> None:
+    svg = re.search(r'<svg[^>]* width="([\d.]+)"', (folder / "throughput-query.svg").read_text(encoding="utf-8"))
+    (width,) = struct.unpack(">I", (folder / "throughput-query.png").read_bytes()[16:20])
+    assert svg
+    assert width == pytest.approx(2 * float(svg[1]), abs=1)
+
+
+def test_the_page_stays_below_three_megabytes(folder: Path) -> None:
+    assert (folder / "index.html").stat().st_size < 3_000_000
+
+
+def test_the_page_is_titled_model_on_shape(ordinary: Page) -> None:
+    title = "meta-llama/Llama-3.2-3B-Instruct on VM.GPU.A10.1"
+    assert (ordinary.texts["title"], ordinary.texts["h1"]) == ([title], [title])
+
+
+def test_the_page_names_no_address_but_its_own_pictures(ordinary: Page) -> None:
+    outside = [value for value in ordinary.values("src", "href") if not value.startswith("data:")]
+    assert outside == [f"{entry.name}.{ending}" for entry in CHARTS for ending in ("png", "svg")]
+
+
+def test_the_policy_admits_exactly_the_scripts_and_the_style_of_the_page(ordinary: Page) -> None:
+    (policy,) = (attrs["content"] for _, attrs in ordinary.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy
+    _, *scripts = ordinary.texts["script"]  # the first one is data, and never run
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in [*scripts, *ordinary.texts["style"]]
+    ]
+    assert re.findall(r"'sha256-(.+?)'", policy) == hashes
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_hostile_model_name_changes_only_the_text(ordinary: Page, tmp_path: Path) -> None:
+    hostile = page(tmp_path, sample(model=HOSTILE), CHARTS)
+    assert [(tag, [*attrs]) for tag, attrs in hostile.tags] == [(tag, [*attrs]) for tag, attrs in ordinary.tags]
+    assert hostile.texts["h1"] == [f"{HOSTILE} on VM.GPU.A10.1"]
+
+
+def test_a_model_name_of_ten_kilobytes_is_shown_in_full(tmp_path: Path) -> None:
+    assert page(tmp_path, sample(model="m" * 10_000), CHARTS).texts["title"] == [f"{'m' * 10_000} on VM.GPU.A10.1"]
+
+
+def test_every_string_of_a_server_or_a_person_is_escaped(tmp_path: Path) -> None:
+    bad = {**finding(1, passed=False), "sentence": HOSTILE, "reason": HOSTILE, "expectation": HOSTILE}
+    facts = {"server": HOSTILE, "version": HOSTILE, "models": [HOSTILE], "max_model_len": 1, "fingerprint": HOSTILE}
+    levels = [{**unmeasured(0), "error": HOSTILE}]
+    strange = {HOSTILE: HOSTILE}
+    said = page(
+        tmp_path,
+        sample(levels, [bad], facts=facts, machine=strange, versions=strange, url=HOSTILE, git_revision=HOSTILE),
+    )
+    assert len(said.texts["script"]) == 3
+    assert {tag for tag, attrs in said.tags if "onerror" in attrs} == set()
+
+
+def test_the_charts_data_reads_back(ordinary: Page) -> None:
+    charts = json.loads(ordinary.texts["script"][0])
+    assert [*charts["specs"]] == [entry.name for entry in CHARTS]
+
+
+def test_the_answer_comes_first(ordinary: Page) -> None:
+    assert ordinary.texts["h2"][0] == "Suits at least 32 concurrent users"
+
+
+def test_headings_never_skip_a_rank(ordinary: Page) -> None:
+    ranks = [int(tag[1]) for tag, _ in ordinary.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert ranks[0] == 1
+    assert all(rank <= before + 1 for before, rank in pairwise(ranks))
+
+
+def test_every_picture_says_what_it_shows(ordinary: Page) -> None:
+    pictures = [attrs for tag, attrs in ordinary.tags if tag == "img"]
+    live = [attrs for _, attrs in ordinary.tags if attrs.get("role") == "img"]
+    assert [attrs["alt"] for attrs in pictures] == [attrs["aria-label"] for attrs in live]
+    assert all("from 73 tokens/s" in (attrs["alt"] or "") or "from 40 ms" in (attrs["alt"] or "") for attrs in pictures)
+
+
+def test_every_table_has_a_caption_and_every_heading_a_scope(ordinary: Page) -> None:
+    tags = [tag for tag, _ in ordinary.tags]
+    assert tags.count("table") == tags.count("caption") > 0
+    assert all("scope" in attrs for tag, attrs in ordinary.tags if tag == "th")
+
+
+def test_a_level_is_a_row_of_numbers_in_milliseconds_and_tokens(ordinary: Page) -> None:
+    cells = "960 0 1,400.0 1,442.0 44.0 90.0 88.2 126.0 144.0 22.3 36.4 valid"
+    assert f"32 {cells}" in ordinary.words
+
+
+def test_every_column_is_defined(ordinary: Page) -> None:
+    assert ordinary.texts["dt"] == [column.name for column in COLUMNS]
+    assert all(ordinary.texts["dd"])
+
+
+def test_expectations_are_listed_whether_or_not_they_hold(ordinary: Page) -> None:
+    assert "6 of 6 expectations hold." in ordinary.words
+    assert ordinary.words.count("client keeps up suspect The client's event loop lags by at most 5 ms") == len(LEVELS)
+
+
+def test_without_a_failed_expectation_there_is_nothing_to_doubt(ordinary: Page) -> None:
+    assert "What to doubt" not in ordinary.words
+
+
+def test_a_failed_expectation_is_a_sentence_near_the_top(tmp_path: Path) -> None:
+    said = page(tmp_path, sample(findings=[finding(1), finding(16, passed=False)], verdict="suspect"))
+    assert said.texts["h2"][1] == "What to doubt"
+    assert "suspect with 16: The client's event loop lags by at most 5 ms; it lagged by 31 ms." in " ".join(
+        said.texts["ul"][0].split()
+    )
+    assert "1 of 2 expectations hold." in said.words
+
+
+def test_a_level_that_ended_early_stands_in_the_table_with_its_error(tmp_path: Path) -> None:
+    said = page(tmp_path, sample([level(0), unmeasured(1)], verdict="invalid"))
+    assert "The level of 2 ended early: the server closed every connection" in said.words
+    assert "2 – – – – – – – – – – – invalid" in said.words  # noqa: RUF001 - the dashes of the page
+
+
+@pytest.mark.parametrize("rows", [[], [unmeasured(at) for at in range(6)]], ids=["no level", "no numbers"])
+def test_a_run_without_numbers_still_has_its_page(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    said = page(tmp_path, sample(rows, [], verdict="invalid"), CHARTS)
+    assert said.texts["h2"][0] == "No answer: no level gave numbers that can be used"
+    assert "No expectation was checked." in said.words
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "2026-07-14 09:30 UTC",
+        "2 min 31 s",
+        "0123abc",
+        "4711",
+        "vllm",
+        "0.11.0",
+        "8,192",
+        "mean 200, stddev 40",
+    ],
+)
+def test_the_page_says_what_was_run(ordinary: Page, what: str) -> None:
+    assert what in ordinary.words
+
+
+def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
+    naive: dict[str, Any] = {"started_at": datetime(2026, 7, 14, 9, 30), "finished_at": datetime(2026, 7, 14, 9, 31)}  # noqa: DTZ001
+    assert "2026-07-14 09:30 UTC at http://127.0.0.1:8000, in 1 min 0 s" in page(tmp_path, sample(**naive)).words
+
+
+def test_a_run_that_never_finished_has_no_duration(tmp_path: Path) -> None:
+    assert "in –" in page(tmp_path, sample(finished_at=None)).words  # noqa: RUF001 - the dash of the page
+
+
+def test_the_recipe_is_a_spec_with_the_seed_of_the_run(ordinary: Page) -> None:
+    repeated = spec.parse(yaml.safe_load(ordinary.texts["pre"][0]))
+    assert repeated.workload.seed == 4711
+    assert repeated.load.levels == LEVELS
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        {"url": "https://me:hunter2@host"},
+        {"launch": "HF_TOKEN=hunter2 vllm serve --max-num-batched-tokens 2048"},
+        {"launch": "vllm serve --api-key 'hunter2 hunter2'"},
+        {"launch": "vllm serve --api-key=hunter2"},
+    ],
+)
+def test_secrets_in_the_spec_are_not_shown(tmp_path: Path, endpoint: dict[str, str]) -> None:
+    asked = run()["spec"]
+    report = sample(
+        spec={**asked, "endpoint": {**asked["endpoint"], **endpoint}}, url=endpoint.get("url", "http://host")
+    )
+    assert "hunter2" not in write(report, tmp_path).read_text(encoding="utf-8")
+
+
+def test_an_option_that_only_sounds_like_a_secret_is_shown(tmp_path: Path) -> None:
+    asked = run()["spec"]
+    launch = "vllm serve --max-num-batched-tokens 2048"
+    assert launch in page(tmp_path, sample(spec={**asked, "endpoint": {**asked["endpoint"], "launch": launch}})).words
