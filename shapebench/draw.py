@@ -1,0 +1,31 @@
+"""From the results file to a report: everything that it shows has been stored."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shapebench import report, warehouse
+from shapebench.runs import RunNotFound
+
+JSON_COLUMNS = ("spec", "facts", "versions", "machine")
+
+
+def draw(data: Path, run_id: str) -> Path:
+    """Write a run's page and pictures to DATA/reports/RUN_ID; gives the page."""
+    content = report.Report(
+        run=_run(data, run_id),
+        levels=_rows(data, "level_summary", run_id),
+        findings=_rows(data, "findings", run_id),
+    )
+    return report.write(content, data / "reports" / run_id)
+
+
+def _run(data: Path, run_id: str) -> dict[str, Any]:
+    rows = warehouse.query(data, "FROM runs WHERE run_id = ?", [run_id]).to_pylist()
+    if not rows:
+        raise RunNotFound(f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists the runs.")
+    return {**rows[0], **{name: json.loads(rows[0][name]) for name in JSON_COLUMNS}}
+
+
+def _rows(data: Path, view: str, run_id: str) -> Any:
+    return warehouse.query(data, f"FROM {view} WHERE run_id = ? ORDER BY concurrency", [run_id]).to_pandas()

@@ -1,0 +1,128 @@
+"""From records to the tables of the results file: pure."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from shapebench import metrics
+from shapebench.conclusion import Conclusion
+from shapebench.records import Artifact, Facts, LevelRun, MetricRow, Run, Verdict
+
+Tables = dict[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A level, its samples (None where it has none) and what they amount to."""
+
+    level: LevelRun
+    samples: pd.DataFrame | None
+    metrics: tuple[MetricRow, ...]
+
+    @property
+    def completed(self) -> int:
+        return 0 if self.samples is None else len(metrics.completed(self.samples))
+
+    @property
+    def failed(self) -> int:
+        return 0 if self.samples is None else len(metrics.measured(self.samples)) - self.completed
+
+
+def measured(level: LevelRun) -> Measured:
+    """Read a level's samples back and summarise them."""
+    if level.samples is None:
+        return Measured(level, None, ())
+    samples = metrics.read(level.samples)
+    return Measured(level, samples, tuple(metrics.summarise(level.run_id, level.concurrency, samples)))
+
+
+def level_summary(levels: Iterable[Measured], verdict: Verdict) -> pd.DataFrame:
+    """The rows that the view level_summary will show, before they are stored."""
+    return pd.DataFrame([_wide(m, verdict) for m in levels]).sort_values("concurrency", ignore_index=True)
+
+
+def _wide(m: Measured, verdict: Verdict) -> dict[str, Any]:
+    nothing: dict[str, float] = dict.fromkeys(metrics.COLUMNS, float("nan"))
+    return {**_level(m, verdict), **nothing, **{metrics.column_name(r.metric, r.stat): r.value for r in m.metrics}}
+
+
+def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, conclusion: Conclusion) -> Tables:
+    """All of a run's rows but its artifacts."""
+    samples = [_requests(m) for m in levels if m.samples is not None]
+    return {
+        "runs": pa.Table.from_pylist([_run(run, facts, verdict, conclusion)]),
+        "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
+        "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
+        "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
+        **({"requests": pa.concat_tables(samples)} if samples else {}),
+    }
+
+
+def artifact_tables(artifacts: Iterable[Artifact]) -> Tables:
+    return {"artifacts": pa.Table.from_pylist([{**asdict(a), "published_at": _utc(a.published_at)} for a in artifacts])}
+
+
+def _utc(moment: datetime) -> datetime:
+    """Without its zone: DuckDB's TIMESTAMP WITH TIME ZONE needs an extension that is not in the package."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _run(run: Run, facts: Facts, verdict: Verdict, conclusion: Conclusion) -> dict[str, Any]:
+    spec = run.spec
+    return {
+        "run_id": run.run_id,
+        "started_at": _utc(run.started_at),
+        "finished_at": _utc(datetime.now(UTC)),
+        "model": spec.endpoint.model,
+        "shape": spec.endpoint.shape,
+        "url": spec.endpoint.url,
+        "workload": spec.workload.name,
+        "server": facts.server,
+        "server_version": facts.version,
+        "verdict": verdict.standing,
+        "headline": conclusion.headline,
+        "seed": run.seed,
+        "git_revision": run.git_revision,
+        "spec": spec.model_dump_json(),
+        "facts": orjson.dumps(_brief(facts)).decode(),
+        "versions": orjson.dumps(run.versions).decode(),
+        "machine": orjson.dumps(run.machine).decode(),
+    }
+
+
+def _brief(facts: Facts) -> dict[str, Any]:
+    """Without the vocabulary: run.json has it."""
+    content = asdict(facts)
+    content["sizing"]["words"] = len(facts.sizing.words)
+    return content
+
+
+def _level(m: Measured, verdict: Verdict) -> dict[str, Any]:
+    level = m.level
+    return {
+        "run_id": level.run_id,
+        "concurrency": level.concurrency,
+        "verdict": verdict.levels[level.concurrency],
+        "planned_requests": level.planned_requests,
+        "completed": m.completed,
+        "failed": m.failed,
+        "started_at": _utc(level.started_at),
+        "wall_s": level.wall_s,
+        "timestamps": level.timestamps,
+        "enforced_output_tokens": level.enforced_output_tokens,
+        "exact_prompts": level.exact_prompts,
+        "client": orjson.dumps(level.client).decode(),
+        "samples": level.samples.name if level.samples else None,
+        "error": level.error,
+    }
+
+
+def _requests(m: Measured) -> pa.Table:
+    assert m.samples is not None
+    rows = m.samples.assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
+    return pa.Table.from_pandas(rows, preserve_index=False)

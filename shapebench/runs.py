@@ -1,0 +1,105 @@
+"""A run's identity and its folder: what was asked, of whom, with what; beside it lie the samples of each level."""
+
+import platform
+import secrets
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import TypeAdapter, ValidationError
+
+from shapebench.errors import ShapebenchError
+from shapebench.records import Facts, LevelRun, Run
+from shapebench.spec import Spec
+
+REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "pandas", "altair", "uvloop", "httptools")
+
+
+class RunNotFound(ShapebenchError):
+    """There is no such run in the data folder."""
+
+
+def begin(spec: Spec) -> Run:
+    """A new run with its folder; prompts come from its seed, fresh unless the spec gives one."""
+    started_at = datetime.now(UTC)
+    run = Run(
+        run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        started_at=started_at,
+        spec=spec,
+        seed=secrets.randbits(48) if spec.workload.seed is None else spec.workload.seed,
+        versions={"python": platform.python_version(), **{name: version(name) for name in REPORTED_PACKAGES}},
+        machine=machine(),
+        git_revision=git_revision(),
+    )
+    _make_folder(run.folder)
+    return run
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ShapebenchError(
+            f"Cannot make the folder {folder}: {error.strerror}.", "Name a folder that can be written to with --data."
+        ) from None
+
+
+def machine() -> dict[str, Any]:
+    """The machine that measures, which is not the one that serves."""
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "architecture": platform.machine(),
+        "cpus": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def git_revision() -> str | None:
+    """Of the code that measures; None outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """Everything that a run's Parquet files do not hold: enough to redo all that follows the measurement."""
+
+    run: Run
+    facts: Facts
+    levels: tuple[LevelRun, ...] = ()
+
+
+RUN_FILE = TypeAdapter(RunFile)
+
+
+def save(content: RunFile) -> None:
+    path = content.run.folder / "run.json"
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(RUN_FILE.dump_json(content, indent=2))
+    unfinished.replace(path)
+
+
+def load(data: Path, run_id: str) -> RunFile:
+    """Read a run back; raises RunNotFound."""
+    path = data / "runs" / run_id / "run.json"
+    try:
+        return RUN_FILE.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        known = sorted(p.parent.name for p in (data / "runs").glob("*/run.json"))
+        raise RunNotFound(
+            f"There is no run {run_id} in {data}.",
+            f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; --data names another folder.",
+        ) from None
+    except ValidationError as error:
+        raise RunNotFound(
+            f"{path} cannot be read: {error}", "Was it written by another version of shapebench?"
+        ) from None

@@ -1,0 +1,2 @@
+INSERT INTO raw.artifacts BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,2 @@
+INSERT INTO raw.findings BY NAME
+SELECT * FROM incoming

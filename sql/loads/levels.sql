@@ -1,0 +1,2 @@
+INSERT INTO raw.levels BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,2 @@
+INSERT INTO raw.metrics BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,2 @@
+INSERT INTO raw.runs BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,25 @@
+-- A row for each request, warm-up and failed ones included; times are seconds after sent_at.
+CREATE TABLE IF NOT EXISTS raw.requests (
+    run_id VARCHAR NOT NULL,
+    concurrency INTEGER NOT NULL,
+    request_index INTEGER NOT NULL,
+    stream INTEGER NOT NULL,
+    warmup BOOLEAN NOT NULL,
+    sent_at TIMESTAMP NOT NULL,
+    ttft_s DOUBLE CHECK (ttft_s >= 0),
+    e2e_s DOUBLE CHECK (e2e_s >= ttft_s),
+    tpot_s DOUBLE CHECK (tpot_s >= 0),
+    query_tokens_per_s DOUBLE,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    planned_input_tokens INTEGER NOT NULL,
+    planned_output_tokens INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    ended_s DOUBLE,
+    finish_reason VARCHAR,
+    response_id VARCHAR,
+    http_status SMALLINT,
+    error_kind VARCHAR,
+    error_message VARCHAR,
+    PRIMARY KEY (run_id, concurrency, request_index)
+)

@@ -1,0 +1,3 @@
+-- Where did each file of a report go?
+CREATE OR REPLACE VIEW artifacts AS
+SELECT * FROM raw.artifacts

@@ -1,0 +1,27 @@
+-- What did each level of each run measure? A row for each run and concurrency, a column for each metric and stat.
+-- $metric_columns stands for the names that the METRICS table in shapebench/metrics.py gives.
+CREATE OR REPLACE VIEW level_summary AS
+WITH named AS (
+    SELECT run_id, concurrency, if(stat = 'total', metric, metric || '_' || stat) AS name, value
+    FROM raw.metrics
+),
+wide AS (
+    FROM (PIVOT named ON name IN ($metric_columns) USING first(value) GROUP BY run_id, concurrency)
+)
+SELECT
+    l.run_id,
+    r.started_at,
+    r.model,
+    r.shape,
+    l.concurrency,
+    l.verdict,
+    l.planned_requests,
+    l.completed,
+    l.failed,
+    wide.* EXCLUDE (run_id, concurrency),
+    l.wall_s,
+    l.timestamps,
+    l.error
+FROM raw.levels AS l
+JOIN raw.runs AS r USING (run_id)
+LEFT JOIN wide USING (run_id, concurrency)

@@ -1,0 +1,3 @@
+-- What happened to each request, warm-up and failed ones included?
+CREATE OR REPLACE VIEW requests AS
+SELECT * FROM raw.requests
