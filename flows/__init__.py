@@ -1,0 +1,1 @@
+"""The table of contents: each flow reads like the list of stages."""

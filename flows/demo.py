@@ -1,0 +1,31 @@
+"""`make demo`: the article's experiment against the embedded simulator of its machine."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from flows import terminal
+from shapebench.simulator.process import running
+from shapebench.spec import parse
+
+PRESET = "a10-llama-3.2-3b"
+MODEL = "meta-llama/Llama-3.2-3B-Instruct"
+
+
+def main() -> int:
+    """Run the main job; exit 1 where it fails."""
+    console = Console()
+    with running(PRESET) as url:
+        endpoint = {"url": url, "model": MODEL, "shape": "VM.GPU.A10.1 (simulated)"}
+        spec = parse({"endpoint": endpoint, "load": {"requests_per_stream": 10}, "data": Path("data")})
+        ended = terminal.run(spec, console)
+    if ended.outcome is None:
+        console.print(ended.message, style="red", highlight=False)
+        return 1
+    terminal.show(spec, ended.outcome, console)
+    return int(ended.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""What is wrong with a set-up, and what to do about it."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from flows.terminal import SETTINGS
+from shapebench import warehouse
+from shapebench.endpoint import Client
+from shapebench.errors import ShapebenchError
+from shapebench.probe import served_model
+from shapebench.spec import OciTarget, Spec
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `ok` is None where there was nothing to look at."""
+
+    name: str
+    ok: bool | None
+    found: str
+    remedy: str | None = None
+
+
+class Unwell(ShapebenchError):
+    """Something is wrong with the set-up."""
+
+
+NothingToCheck = type("NothingToCheck", (Exception,), {})
+Examination = Callable[[Spec | None, Path], str]  # says what was found; raises ShapebenchError or NothingToCheck
+
+
+def examine(spec: Spec | None, data: Path) -> list[Check]:
+    """Look at everything, whatever is wrong with the rest."""
+    return [_examine(name, examination, spec, data) for name, examination in EXAMINATIONS.items()]
+
+
+def _examine(name: str, examination: Examination, spec: Spec | None, data: Path) -> Check:
+    try:
+        return Check(name, True, examination(spec, data))
+    except NothingToCheck as nothing:
+        return Check(name, None, str(nothing))
+    except ShapebenchError as error:
+        return Check(name, False, error.problem, error.remedy)
+
+
+def prefect_api(_spec: Spec | None, _data: Path) -> str:
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        return "No Prefect server is set: `shapebench run` starts one for each run. Schedules and the UI need a server."
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        raise Unwell(
+            f"The Prefect API at {url} does not answer: {error}",
+            "Start it (`prefect server start`), correct PREFECT_API_URL, or unset it to run without a server.",
+        ) from None
+    return f"The Prefect API at {url} answers."
+
+
+def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
+    if spec is None:
+        raise NothingToCheck("No endpoint was named: give --url and --model, or a spec.")
+    if spec.endpoint.launch:
+        raise NothingToCheck("The spec starts the server itself, when it runs.")
+    with Client(spec.endpoint) as client:
+        if (status := client.health()) not in (200, 404, 405):
+            raise Unwell(f"{spec.endpoint.url}/health answers {status}, not 200.", "Look into the server's log.")
+        return f"{spec.endpoint.url} is healthy, version {client.version() or 'unknown'}."
+
+
+def model_served(spec: Spec | None, data: Path) -> str:
+    endpoint_healthy(spec, data)
+    assert spec
+    with Client(spec.endpoint) as client:
+        model = served_model(spec.endpoint, client.models())
+        return f"{model.id} is served, with a context of {model.max_model_len or 'unknown'} tokens."
+
+
+def data_writable(_spec: Spec | None, data: Path) -> str:
+    there = next(folder for folder in (data, *data.absolute().parents) if folder.is_dir())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise Unwell(f"{there} cannot be written to: {error.strerror}.", "Name another folder with --data.") from None
+    return f"{data} can be written to."
+
+
+def database_readable(_spec: Spec | None, data: Path) -> str:
+    if not (data / warehouse.FILE_NAME).exists():
+        raise NothingToCheck(f"{data / warehouse.FILE_NAME} is not there yet: the first run makes it.")
+    count = warehouse.query(data, "SELECT count(*) AS n FROM runs").to_pylist()[0]["n"]
+    return f"{data / warehouse.FILE_NAME} holds {count} runs."
+
+
+def oci_config(spec: Spec | None, _data: Path) -> str:
+    target = (spec.publish.oci if spec else None) or OciTarget(bucket="any")
+    if target.auth != "config_file":
+        raise NothingToCheck(f"The spec uses {target.auth}: no config file is needed.")
+    file = target.config_file.expanduser()
+    if not file.exists() and not (spec and spec.publish.oci):
+        raise NothingToCheck(f"{target.config_file} is not there; needed only for publishing to OCI Object Storage.")
+    from shapebench.stores.oci import client  # the SDK takes a second to import
+
+    return f"{target.config_file} has what is needed; objects go to {client(target).base_client.endpoint}."
+
+
+EXAMINATIONS: dict[str, Examination] = {
+    "Prefect API": prefect_api,
+    "Endpoint": endpoint_healthy,
+    "Model": model_served,
+    "Data folder": data_writable,
+    "Database": database_readable,
+    "OCI config": oci_config,
+}
+
+SIGNS = {True: "[green]ok[/green]     ", False: "[red]wrong[/red]  ", None: "[dim]-[/dim]      "}
+
+
+def show(checks: list[Check]) -> None:
+    """Print what was found, for people."""
+    console = Console()
+    for check in checks:
+        console.print(f"{SIGNS[check.ok]}{check.name:<12} {check.found}", highlight=False, soft_wrap=True)
+        if check.remedy:
+            console.print(f"{'':<20}What to do: {check.remedy}", highlight=False, soft_wrap=True)

@@ -1,0 +1,160 @@
+"""The main flow from a terminal: a live bar for each level, then the verdict."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from shapebench import warehouse
+from shapebench.errors import ShapebenchError
+from shapebench.load.level import Progress
+from shapebench.progress import listening
+from shapebench.spec import Spec
+
+# Set before Prefect is imported. What a user has set stays.
+SETTINGS = {
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # no server needed: one is started for the run
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the first start creates its database
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the bars and the verdict are what people look at; errors are shown at the end
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the flow ended; `outcome` is None where it did not come to a verdict."""
+
+    outcome: Any
+    failed: bool
+    message: str
+
+
+def run(spec: Spec, console: Console) -> Ended:
+    """Run the benchmark flow here, with bars on `console`."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with console.status("Starting Prefect"):
+        from flows.benchmark import Outcome, benchmark
+    console.print(f"Measuring [bold]{spec.endpoint.model}[/bold] at {spec.endpoint.url}", highlight=False)
+    _log_to(console)
+    with _bars(spec, console):
+        state = benchmark(spec, return_state=True)
+    result = getattr(state.data, "result", state.data)
+    if isinstance(result, Outcome):
+        return Ended(result, state.is_failed(), state.message or "")
+    if isinstance(result, BaseException) and not isinstance(result, ShapebenchError):
+        raise result  # a defect of ours, or of the machine: the traceback is worth seeing
+    return Ended(None, True, str(result or state.message))
+
+
+def _log_to(console: Console) -> None:
+    """Say what the probe waits for; the bars and the verdict say the rest."""
+    logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
+    logging.getLogger("shapebench.probe").addHandler(RichHandler(console=console, show_path=False, show_level=False))
+
+
+@contextmanager
+def _bars(spec: Spec, console: Console) -> Iterator[None]:
+    columns = [
+        TextColumn("{task.description:>12}"),
+        BarColumn(30),
+        TextColumn("{task.completed:>5.0f}/{task.total:<5.0f}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    ]
+    with Bars(*columns, console=console) as bars:
+        started: dict[int, TaskID] = {}
+
+        def show(concurrency: int, progress: Progress) -> None:
+            if concurrency not in started:
+                started[concurrency] = bars.add_task(_streams(concurrency), total=progress.planned, rate="")
+            done = progress.completed + progress.failed
+            bars.update(started[concurrency], completed=done, rate=_rate(progress))
+
+        with listening(show):
+            yield
+
+
+def _streams(concurrency: int) -> str:
+    return f"{concurrency} stream{'s' if concurrency > 1 else ''}"
+
+
+def _rate(progress: Progress) -> str:
+    ttft = f"TTFT {1000 * progress.ttft_s:>4.0f} ms" if progress.ttft_s is not None else "warming up  "
+    failed = f"  [red]{progress.failed} failed[/red]" if progress.failed else ""
+    return f"{progress.tokens_per_s:>6.0f} tokens/s  {ttft}{failed}"
+
+
+def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
+    """A finished run as `run --json` prints it."""
+    levels = _levels(spec, outcome.run_id)
+    return {
+        "run_id": outcome.run_id,
+        "verdict": outcome.verdict.standing,
+        "headline": outcome.conclusion.headline,
+        "sentences": list(outcome.conclusion.sentences),
+        "findings": [asdict(finding) for finding in outcome.verdict.failed],
+        "levels": levels.astype(object).where(levels.notna(), None).to_dict("records"),
+        "database": str(outcome.database),
+        "report": str(outcome.report),
+        "published": [asdict(artifact) for artifact in outcome.published],
+        "publish_error": outcome.publish_error,
+    }
+
+
+def show(spec: Spec, outcome: Any, console: Console) -> None:
+    """The verdict, the levels and where everything lies."""
+    console.print(_table(_levels(spec, outcome.run_id)))
+    console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)
+    for sentence in outcome.conclusion.sentences:
+        console.print(f"  {sentence}", highlight=False)
+    for finding in outcome.verdict.failed:
+        streams = _streams(finding.concurrency)
+        console.print(f"  [yellow]{finding.severity}[/yellow] at {streams}: {finding.sentence}", highlight=False)
+    published = outcome.published[0].url.rsplit("/", 1)[0] if outcome.published else "nowhere"
+    places = {"Report": outcome.report, "Database": outcome.database, "Published": published}
+    console.print()
+    for name, place in {"Run": outcome.run_id, "Verdict": outcome.verdict.standing, **places}.items():
+        console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
+
+
+COLUMNS = {
+    "streams": ("concurrency", 1, ".0f"),
+    "done": ("completed", 1, ".0f"),
+    "failed": ("failed", 1, ".0f"),
+    "system\ntok/s": ("system_tokens_per_s", 1, ",.0f"),
+    "query\ntok/s": ("query_tokens_per_s_mean", 1, ".1f"),
+    "TTFT\nmean ms": ("ttft_s_mean", 1000, ",.0f"),
+    "TTFT\np95 ms": ("ttft_s_p95", 1000, ",.0f"),
+    "token gap\np50 ms": ("inter_token_s_p50", 1000, ",.1f"),
+}
+
+
+def _table(levels: pd.DataFrame) -> Table:
+    table = Table(*COLUMNS, "verdict", box=None, header_style="dim")
+    for column in table.columns[:-1]:
+        column.justify = "right"
+    for row in levels.to_dict("records"):
+        numbers = [_number(row[name], scale, form) for name, scale, form in COLUMNS.values()]
+        table.add_row(*numbers, row["verdict"])
+    return table
+
+
+def _number(value: float, scale: float, form: str) -> str:
+    return "-" if pd.isna(value) else format(value * scale, form)
+
+
+def _levels(spec: Spec, run_id: str) -> pd.DataFrame:
+    sql = "FROM level_summary WHERE run_id = ? ORDER BY concurrency"
+    return warehouse.query(spec.data, sql, [run_id]).to_pandas()

@@ -1,0 +1,74 @@
+"""The instrument alone: one level against one endpoint, no Prefect and no database."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from shapebench import metrics
+from shapebench.errors import ShapebenchError
+from shapebench.load.level import Progress
+from shapebench.measure import measure as measure_level
+from shapebench.metrics import STATS
+from shapebench.probe import probe
+from shapebench.records import LevelRun
+from shapebench.rows import measured
+from shapebench.runs import begin
+from shapebench.spec import Spec
+
+class NotMeasured(ShapebenchError):
+    """The level did not come to an end."""
+
+
+def measure(spec: Spec, samples: Path | None) -> dict[str, Any]:
+    """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run = begin(spec.model_copy(update={"data": samples or Path(scratch)}))
+        facts = probe(run.spec)
+        level = measure_level(run, facts, spec.load.levels[0], _show_progress)
+        return _result(level)
+
+
+def _result(level: LevelRun) -> dict[str, Any]:
+    if level.error:
+        raise NotMeasured(level.error, "Start it again; the samples so far are of no use as a measurement.")
+    summary = measured(level)
+    return {
+        "concurrency": level.concurrency,
+        "completed": summary.completed,
+        "failed": summary.failed,
+        "timestamps": level.timestamps,
+        "wall_s": level.wall_s,
+        **metrics.as_object(list(summary.metrics)),
+        "errors": _errors(summary.samples),
+        "client": level.client,
+    }
+
+
+def _errors(samples: Any) -> dict[str, int]:
+    counts: dict[str, int] = metrics.measured(samples)["error_kind"].value_counts().to_dict()
+    return counts
+
+
+def _show_progress(progress: Progress) -> None:
+    if sys.stderr.isatty():
+        done = progress.completed + progress.failed
+        print(f"\r{done}/{progress.planned}  {progress.tokens_per_s:.0f} tokens/s ", end="", file=sys.stderr)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a result as a table for people."""
+    console = Console()
+    totals = {m.name: result[m.name] for m in metrics.TOTALS}
+    for name in ("concurrency", "completed", "failed", "timestamps"):
+        console.print(f"{name:<22}{result[name]}")
+    for name, value in totals.items():
+        console.print(f"{name:<22}{'-' if value is None else format(value, '.4g')}")
+    table = Table("", *STATS, box=None)
+    for m in metrics.DISTRIBUTIONS:
+        stats = result[m.name]
+        table.add_row(m.name, *("-" if stats[s] is None else format(stats[s], ".4g") for s in STATS))
+    console.print(table)

@@ -1,0 +1,250 @@
+"""`shapebench …`: each command is a few lines around one stage, and imports it only when it is used.
+
+Results go to stdout, everything else to stderr. Exit 0: done; 1: failed; 2: wrong usage.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from shapebench.errors import ShapebenchError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are shown without a traceback."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _fail("Stopped.", 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ShapebenchError as error:
+        _fail(str(error), 2 if type(error).__name__ == "SpecError" else 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="shapebench")
+def cli() -> None:
+    """Measure how an LLM server behaves as more people use it at once."""
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object or list.")
+data_option = click.option("--data", type=Path, help="Folder of results.duckdb, samples and reports. [default: data]")
+endpoint_options = with_options(
+    click.option("--url", help="Base address of the server, such as http://127.0.0.1:8000."),
+    click.option("--model", help="The model's name as the server lists it."),
+)
+workload_options = with_options(
+    click.option("--api", help="Which API to measure: chat or completions. [default: chat]"),
+    click.option("--input-tokens", metavar="MEAN,STDDEV", help="Length of the prompts. [default: 200,40]"),
+    click.option("--output-tokens", metavar="MEAN,STDDEV", help="Length of the answers. [default: 100,10]"),
+    click.option("--seed", type=int, help="Repeat the prompts of an earlier run. [default: prompts never sent before]"),
+)
+
+# Where each flag goes in the spec: `shapebench.spec` says what it means and checks it.
+FLAGS: dict[str, tuple[str, ...]] = {
+    "url": ("endpoint", "url"),
+    "model": ("endpoint", "model"),
+    "shape": ("endpoint", "shape"),
+    "api": ("endpoint", "api"),
+    "input_tokens": ("workload", "input_tokens"),
+    "output_tokens": ("workload", "output_tokens"),
+    "seed": ("workload", "seed"),
+    "levels": ("load", "levels"),
+    "requests": ("load", "requests"),
+    "data": ("data",),
+    "on_invalid": ("on_invalid",),
+}
+
+
+def _spec(file: Path | None, flags: dict[str, Any]) -> Any:
+    """The spec in a file, with the flags that were given put over it."""
+    from shapebench import spec
+
+    content = spec.read(file) if file else {}
+    content.setdefault("endpoint", {})
+    for name, value in flags.items():
+        if value is not None:
+            *sections, field = FLAGS[name]
+            section = content
+            for key in sections:
+                section = section.setdefault(key, {})
+            section[field] = str(value) if isinstance(value, Path) else value
+    return spec.parse(content)
+
+
+def _print_json(content: Any) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=str))
+
+
+def _above(name: str) -> Any:
+    """A module of the layers above the core, which the core knows only by name."""
+    return import_module(name)
+
+
+@cli.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
+@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream of a level]")
+@workload_options
+@click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
+@data_option
+@as_json
+def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Run the whole pipeline: probe, measure each level, validate, store, draw, publish."""
+    from rich.console import Console
+
+    spec = _spec(spec_file, flags)
+    terminal = _above("flows.terminal")
+    ended = terminal.run(spec, Console(stderr=True))
+    if ended.outcome is None:
+        raise click.ClickException(ended.message)
+    if as_json:
+        _print_json(terminal.as_object(spec, ended.outcome))
+    else:
+        terminal.show(spec, ended.outcome, Console())
+    if ended.failed:
+        raise click.ClickException(ended.message)
+
+
+@cli.command()
+@endpoint_options
+@click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
+@click.option("--requests", type=int, required=True, help="Requests to measure, of all streams together.")
+@workload_options
+@click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
+@as_json
+def measure(concurrency: int, requests: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
+    """Measure one level with the instrument alone: no Prefect, no database."""
+    from shapebench import alone
+
+    spec = _spec(None, {**flags, "levels": [concurrency], "requests": requests})
+    result = alone.measure(spec, samples)
+    if as_json:
+        _print_json(result)
+    else:
+        alone.show(result)
+
+
+@cli.command()
+@click.option("--preset", default="a10-llama-3.2-3b", show_default=True, help="What to behave like.")
+@click.option("--port", type=int, default=8000, show_default=True, help="Port on 127.0.0.1; 0 takes any that is free.")
+@click.option("--log", type=Path, help="Write what really happened to this file, one JSON line for each request.")
+@click.option("--api-key", help="Want this API key, as vLLM's --api-key does.")
+def simulate(preset: str, port: int, log: Path | None, api_key: str | None) -> None:
+    """Serve as vLLM does, with known timing, until stopped."""
+    from shapebench.simulator.presets import PRESETS
+    from shapebench.simulator.server import serve
+
+    if preset not in PRESETS:
+        raise click.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
+    serve(PRESETS[preset], port, log, api_key)
+
+
+@cli.command()
+@click.argument("run_id")
+@data_option
+@as_json
+def report(run_id: str, data: Path | None, as_json: bool) -> None:
+    """Draw a run's report again from the database."""
+    from shapebench.draw import draw
+
+    page = draw(data or Path("data"), run_id)
+    if as_json:
+        _print_json({"run_id": run_id, "report": str(page)})
+    else:
+        click.echo(page)
+
+
+@cli.command()
+@click.argument("run_id")
+@data_option
+@as_json
+def publish(run_id: str, data: Path | None, as_json: bool) -> None:
+    """Send a run's report again to where its spec publishes."""
+    from shapebench import runs
+    from shapebench.publish import publish as publish_report
+
+    folder = data or Path("data")
+    spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})
+    artifacts = publish_report(spec, run_id)
+    if as_json:
+        _print_json(artifacts)
+    else:
+        for artifact in artifacts:
+            click.echo(artifact.url)
+
+
+@cli.command("runs")
+@data_option
+@as_json
+def list_runs(data: Path | None, as_json: bool) -> None:
+    """List the runs in the database, newest first."""
+    sql = "SELECT run_id, started_at, model, shape, levels, verdict, headline FROM runs ORDER BY started_at DESC"
+    _answer(data, sql, as_json)
+
+
+@cli.command()
+@click.argument("sql", metavar="VIEW|SQL")
+@data_option
+@as_json
+def query(sql: str, data: Path | None, as_json: bool) -> None:
+    """Print a view or the answer to a SQL query."""
+    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json)
+
+
+def _answer(data: Path | None, sql: str, as_json: bool) -> None:
+    from shapebench import warehouse
+
+    rows = warehouse.query(data or Path("data"), sql)
+    if as_json:
+        _print_json(rows.to_pylist())
+    else:
+        click.echo(rows.to_pandas().to_string(index=False) if rows.num_rows else "No rows.")
+
+
+@cli.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@data_option
+@as_json
+def doctor(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Tell what is wrong with a set-up, and what to do about it."""
+    checks = _above("flows.doctor")
+    named = spec_file is not None or flags["url"] is not None
+    found = checks.examine(_spec(spec_file, flags) if named else None, flags["data"] or Path("data"))
+    if as_json:
+        _print_json(found)
+    else:
+        checks.show(found)
+    if any(check.ok is False for check in found):
+        raise click.exceptions.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""One concurrency level, in a process of its own."""
+
+import logging
+from functools import partial
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench.measure import measure as measure_level
+from shapebench.progress import tell
+from shapebench.records import Facts, LevelRun, Run
+
+logger = logging.getLogger("shapebench.measure")
+
+
+# No retries: a measurement that is silently repeated is another measurement.
+@task(name="measure", task_run_name="measure-{concurrency}", cache_policy=NO_CACHE)
+def measure(run: Run, facts: Facts, concurrency: int) -> LevelRun:
+    level = measure_level(run, facts, concurrency, partial(tell, concurrency))
+    logger.info("Measured %d requests at %d streams in %.1f s", level.planned_requests, concurrency, level.wall_s)
+    if level.error:
+        logger.error("At %d streams: %s", concurrency, level.error)
+    return level

@@ -1,0 +1,14 @@
+"""From samples to metrics."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench.records import Facts, LevelRun, Run
+from shapebench.rows import Measured, measured
+from shapebench.runs import RunFile, save
+
+
+@task(name="summarise", cache_policy=NO_CACHE)
+def summarise(run: Run, facts: Facts, levels: list[LevelRun]) -> list[Measured]:
+    save(RunFile(run, facts, tuple(levels)))
+    return [measured(level) for level in levels]

@@ -1,0 +1,21 @@
+"""Are the numbers fit to be believed?"""
+
+import logging
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench.records import Verdict
+from shapebench.rows import Measured
+
+logger = logging.getLogger("shapebench.validate")
+
+
+@task(name="validate", cache_policy=NO_CACHE)
+def validate(levels: list[Measured]) -> Verdict:
+    from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
+
+    verdict = hold_expectations(levels)
+    for finding in verdict.failed:
+        logger.warning("At %d streams (%s): %s", finding.concurrency, finding.severity, finding.sentence)
+    return verdict
