@@ -73,7 +73,7 @@ def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | Non
 
 def final_state(spec: Spec, outcome: Outcome) -> State[Outcome]:
     """Completed or Failed, with the verdict as its message."""
-    message = f"{outcome.verdict.standing}: {outcome.conclusion.headline} Report: {outcome.report}"
+    message = f"{outcome.verdict.standing}: {outcome.conclusion.headline}. Report: {outcome.report}"
     if outcome.publish_error:
         return Failed(message=f"Not published: {outcome.publish_error}\n{message}", data=outcome)
     if outcome.verdict.standing == "invalid" and spec.on_invalid == "fail":

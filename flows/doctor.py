@@ -31,7 +31,10 @@ class Unwell(ShapebenchError):
     """Something is wrong with the set-up."""
 
 
-NothingToCheck = type("NothingToCheck", (Exception,), {})
+class NothingToCheck(Exception):
+    """Nothing is wrong, since nothing is there."""
+
+
 Examination = Callable[[Spec | None, Path], str]  # says what was found; raises ShapebenchError or NothingToCheck
 
 

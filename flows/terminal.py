@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -25,7 +25,7 @@ SETTINGS = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # no server needed: one is started for the run
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the first start creates its database
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the bars and the verdict are what people look at; errors are shown at the end
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
     "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
     "DO_NOT_TRACK": "1",
 }
@@ -59,9 +59,11 @@ def run(spec: Spec, console: Console) -> Ended:
 
 
 def _log_to(console: Console) -> None:
-    """Say what the probe waits for; the bars and the verdict say the rest."""
+    """Say what the probe waits for; the bars say the rest, or lines where there are no bars."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
-    logging.getLogger("shapebench.probe").addHandler(RichHandler(console=console, show_path=False, show_level=False))
+    handler = RichHandler(console=console, show_path=False, show_level=False)
+    for name in ("probe",) if console.is_terminal else ("probe", "measure"):
+        logging.getLogger(f"shapebench.{name}").addHandler(handler)
 
 
 @contextmanager
@@ -74,13 +76,16 @@ def _bars(spec: Spec, console: Console) -> Iterator[None]:
         TimeElapsedColumn(),
     ]
     with Bars(*columns, console=console) as bars:
-        started: dict[int, TaskID] = {}
+        levels = {
+            n: bars.add_task(_streams(n), total=spec.load.requests_at(n), rate="", start=False)
+            for n in spec.load.levels
+        }
 
         def show(concurrency: int, progress: Progress) -> None:
-            if concurrency not in started:
-                started[concurrency] = bars.add_task(_streams(concurrency), total=progress.planned, rate="")
-            done = progress.completed + progress.failed
-            bars.update(started[concurrency], completed=done, rate=_rate(progress))
+            level = levels[concurrency]
+            if not bars.tasks[level].started:
+                bars.start_task(level)
+            bars.update(level, completed=progress.completed + progress.failed, rate=_rate(progress))
 
         with listening(show):
             yield
@@ -157,4 +162,5 @@ def _number(value: float, scale: float, form: str) -> str:
 
 def _levels(spec: Spec, run_id: str) -> pd.DataFrame:
     sql = "FROM level_summary WHERE run_id = ? ORDER BY concurrency"
-    return warehouse.query(spec.data, sql, [run_id]).to_pandas()
+    levels: pd.DataFrame = warehouse.query(spec.data, sql, [run_id]).to_pandas()
+    return levels

@@ -19,6 +19,7 @@ from shapebench.rows import measured
 from shapebench.runs import begin
 from shapebench.spec import Spec
 
+
 class NotMeasured(ShapebenchError):
     """The level did not come to an end."""
 
@@ -49,8 +50,7 @@ def _result(level: LevelRun) -> dict[str, Any]:
 
 
 def _errors(samples: Any) -> dict[str, int]:
-    counts: dict[str, int] = metrics.measured(samples)["error_kind"].value_counts().to_dict()
-    return counts
+    return {str(kind): count for kind, count in metrics.measured(samples)["error_kind"].value_counts().items()}
 
 
 def _show_progress(progress: Progress) -> None:
