@@ -1,0 +1,244 @@
+"""The main job, from the command line to the report, against a real Prefect server and the simulator."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests import oci_lookalike
+from tests.conftest import MODEL, Finished, Shell, free_port
+
+pytestmark = pytest.mark.slow
+
+LEVELS = [1, 2, 4]
+REQUESTS = 24
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def finished(shell: Shell, simulator: str, data: Path) -> Finished:
+    """One run of the main job that all tests of a good run look at."""
+    levels = ",".join(map(str, LEVELS))
+    where = ("--url", simulator, "--model", MODEL, "--shape", "VM.TEST.1", "--data", str(data))
+    return shell.run("run", *where, "--levels", levels, "--requests", str(REQUESTS), "--json")
+
+
+@pytest.fixture(scope="module")
+def result(finished: Finished) -> Any:
+    assert finished.code == 0, finished.stderr
+    return finished.json
+
+
+@pytest.fixture(scope="module")
+def database(result: Any) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(result["database"], read_only=True)
+
+
+def test_each_level_is_reported_in_order(result: Any) -> None:
+    assert [level["concurrency"] for level in result["levels"]] == LEVELS
+
+
+def test_every_planned_request_completes(result: Any) -> None:
+    assert [level["completed"] for level in result["levels"]] == [REQUESTS] * len(LEVELS)
+
+
+def test_the_run_has_a_verdict(result: Any) -> None:
+    assert result["verdict"] in ("valid", "suspect", "invalid")
+
+
+def test_prompts_have_the_lengths_that_were_planned(result: Any, database: duckdb.DuckDBPyConnection) -> None:
+    assert result["run_id"]
+    wrong = database.sql("SELECT count(*) FROM requests WHERE input_tokens != planned_input_tokens").fetchall()
+    assert wrong == [(0,)]
+
+
+def test_answers_have_the_lengths_that_were_planned(database: duckdb.DuckDBPyConnection) -> None:
+    wrong = database.sql("SELECT count(*) FROM requests WHERE output_tokens != planned_output_tokens").fetchall()
+    assert wrong == [(0,)]
+
+
+def test_levels_never_overlap(database: duckdb.DuckDBPyConnection) -> None:
+    overlapping = database.sql(
+        """WITH spans AS (
+               SELECT concurrency, min(sent_at) AS begun, max(sent_at + to_seconds(ended_s)) AS ended
+               FROM requests GROUP BY concurrency)
+           SELECT count(*) FROM spans AS a JOIN spans AS b ON a.concurrency < b.concurrency AND a.ended > b.begun"""
+    ).fetchall()
+    assert overlapping == [(0,)]
+
+
+def test_raw_samples_hold_warm_up_and_measured_requests(result: Any, data: Path) -> None:
+    samples = pq.read_table(data / "runs" / result["run_id"] / "level-0004.parquet").to_pandas()
+    assert (len(samples[~samples["warmup"]]), len(samples[samples["warmup"]])) == (REQUESTS, 8)
+
+
+def test_the_report_names_model_and_shape(result: Any) -> None:
+    assert f"{MODEL} on VM.TEST.1" in Path(result["report"]).read_text(encoding="utf-8")
+
+
+def test_pictures_lie_beside_the_report(result: Any) -> None:
+    suffixes = {path.suffix for path in Path(result["report"]).parent.iterdir()}
+    assert {".html", ".png", ".svg"} <= suffixes
+
+
+def test_the_report_is_published_to_a_folder(result: Any, data: Path) -> None:
+    assert (data / "published" / result["run_id"] / "index.html").exists()
+
+
+def test_published_files_are_on_record(result: Any, database: duckdb.DuckDBPyConnection) -> None:
+    recorded = database.sql("SELECT count(*) FROM artifacts WHERE error IS NULL").fetchall()
+    assert recorded == [(len(result["published"]),)]
+
+
+def test_prefect_mapped_one_task_run_for_each_level(result: Any, prefect_server: str) -> None:
+    assert result["run_id"]
+    wanted = {"flows": {"name": {"any_": ["benchmark"]}}, "task_runs": {"name": {"like_": "measure-"}}}
+    names = {run["name"] for run in httpx.post(f"{prefect_server}/task_runs/filter", json=wanted).json()}
+    assert {f"measure-{n}" for n in LEVELS} <= names
+
+
+def test_nothing_but_json_goes_to_stdout(finished: Finished) -> None:
+    assert finished.stdout.startswith("{")
+    assert finished.stdout.rstrip().endswith("}")
+
+
+def test_no_noise_of_libraries_reaches_the_terminal(finished: Finished) -> None:
+    assert not [noise for noise in ("Calculating Metrics", "Warning", "Traceback") if noise in finished.stderr]
+
+
+def test_the_report_can_be_drawn_again(shell: Shell, result: Any, data: Path) -> None:
+    page = Path(result["report"])
+    shutil.rmtree(page.parent)
+    drawn = shell.run("report", result["run_id"], "--data", str(data))
+    assert (drawn.code, page.exists()) == (0, True), drawn.stderr
+
+
+def test_runs_lists_the_run(shell: Shell, result: Any, data: Path) -> None:
+    assert [run["run_id"] for run in shell.run("runs", "--data", str(data), "--json").json] == [result["run_id"]]
+
+
+def test_a_view_can_be_queried_by_name(shell: Shell, result: Any, data: Path) -> None:
+    rows = shell.run("query", "level_summary", "--data", str(data), "--json").json
+    assert [row["system_tokens_per_s"] for row in rows] == [row["system_tokens_per_s"] for row in result["levels"]]
+
+
+def spec_file(tmp_path: Path, url: str, **changes: Any) -> Path:
+    """A spec for a short run, in YAML."""
+    content = {
+        "endpoint": {"url": url, "model": MODEL},
+        "workload": {"output_tokens": {"mean": 20, "stddev": 2}},
+        "load": {"levels": [2], "requests": 8},
+        "data": str(tmp_path / "data"),
+    }
+    for section, values in changes.items():
+        content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+HOPELESS = {"request_timeout_s": 0.001}
+
+
+def test_an_invalid_level_is_kept_and_marked(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    done = shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)), "--json")
+    assert (done.code, done.json["verdict"], done.json["levels"][0]["failed"]) == (0, "invalid", 8), done.stderr
+
+
+def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    done = shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)), "--on-invalid", "fail", "--json")
+    assert (done.code, done.json["verdict"]) == (1, "invalid"), done.stderr
+
+
+def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)))
+    rows = shell.run("query", "SELECT DISTINCT error_kind FROM requests", "--data", str(tmp_path / "data"), "--json")
+    assert rows.json == [{"error_kind": "timeout"}]
+
+
+def test_a_wrong_model_ends_the_run_with_the_right_name(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    done = shell.run("run", str(spec_file(tmp_path, simulator)), "--model", "gpt-x")
+    assert done.code == 1
+    assert f"Ask for one of the models that it serves: {MODEL}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_spec_with_faults_is_refused_with_all_of_them(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    done = shell.run("run", str(spec_file(tmp_path, simulator, load={"levels": [0], "request": 1})))
+    assert done.code == 2
+    assert "load.levels.0" in done.stderr
+    assert "load.request: there is no such field" in done.stderr
+
+
+def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {url.rpartition(':')[2]}"
+    done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})), "--json")
+    assert (done.code, done.json["verdict"]) == (0, "valid"), done.stderr
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def test_a_launched_servers_log_is_kept(shell: Shell, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    launch = "sh -c 'echo out of memory; exit 3'"
+    done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})))
+    assert done.code == 1
+    assert "ended with code 3" in done.stderr
+    assert [log.read_text() for log in tmp_path.glob("data/runs/*/server.log")] == ["out of memory\n"]
+
+
+def test_two_runs_on_one_endpoint_take_turns(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    file = str(spec_file(tmp_path, simulator, load={"requests": 200}))
+    both = [shell.start("run", file, "--json") for _ in range(2)]
+    outputs = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    spans = duckdb.connect(str(tmp_path / "data" / "results.duckdb"), read_only=True).sql(
+        "SELECT min(sent_at), max(sent_at) FROM requests GROUP BY run_id ORDER BY 1"
+    )
+    (_, first_end), (second_begin, _) = spans.fetchall()
+    assert first_end < second_begin
+
+
+def test_a_failed_upload_loses_nothing(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    with oci_lookalike.running() as storage:
+        file = spec_file(tmp_path, simulator, publish={"oci": oci_target(storage, tmp_path)})
+        bucket = storage.buckets.pop("reports")
+        done = shell.run("run", str(file), "--json")
+        assert (done.code, done.json["levels"][0]["completed"]) == (1, 8), done.stderr
+        storage.buckets["reports"] = bucket
+        again = shell.run("publish", done.json["run_id"], "--data", str(tmp_path / "data"), "--json")
+        assert again.code == 0, again.stderr
+        assert f"shapebench/{done.json['run_id']}/index.html" in bucket
+
+
+def oci_target(storage: oci_lookalike.ObjectStorage, tmp_path: Path) -> dict[str, str]:
+    key = oci_lookalike.new_key()
+    oci_lookalike.register(storage, key)
+    config_file = oci_lookalike.write_config(tmp_path, key)
+    return {"bucket": "reports", "service_endpoint": storage.endpoint, "config_file": str(config_file)}
+
+
+def test_the_measuring_process_does_not_outlive_the_run(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    process = shell.start("run", str(spec_file(tmp_path, simulator, load={"requests": 1_000_000})))
+    while not (found := measuring_processes()):
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    _, still_there = psutil.wait_procs(found, timeout=20)
+    assert still_there == []
+
+
+def measuring_processes() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if "shapebench.load" in (p.info["cmdline"] or [])]

@@ -1,0 +1,89 @@
+"""The main job against real vLLM on this machine's CPU, started and stopped by the spec."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Finished, Shell, free_port
+
+INSTALLED = (ROOT / ".venv-vllm" / "models" / "tiny" / "config.json").exists()
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.skipif(not INSTALLED, reason="real vLLM is not set up here: type `make vllm` (3.5 GB, a few minutes)"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.fixture(scope="module")
+def spec(folder: Path) -> dict[str, Any]:
+    """The spec of `make demo-vllm`, shorter, and on a free port."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "vllm-cpu.yaml").read_text(encoding="utf-8"))
+    port = str(free_port())
+    taken = content["endpoint"]["url"].rpartition(":")[2]
+    content["endpoint"]["url"] = f"http://127.0.0.1:{port}"
+    content["endpoint"]["launch"] = content["endpoint"]["launch"].replace(taken, port)
+    content["load"] = {"levels": [1, 4], "requests": 16, "warmup_requests_per_stream": 1}
+    return {**content, "data": str(folder / "data")}
+
+
+@pytest.fixture(scope="module")
+def finished(shell: Shell, spec: dict[str, Any], folder: Path) -> Finished:
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(spec), encoding="utf-8")
+    return shell.run("run", str(file), "--json", timeout_s=280)
+
+
+@pytest.fixture(scope="module")
+def result(finished: Finished) -> Any:
+    assert finished.code == 0, finished.stderr
+    return finished.json
+
+
+def test_every_request_completes(result: Any) -> None:
+    assert [(level["completed"], level["failed"]) for level in result["levels"]] == [(16, 0), (16, 0)]
+
+
+def test_no_level_is_invalid(result: Any) -> None:
+    assert {level["verdict"] for level in result["levels"]} <= {"valid", "suspect"}, result["findings"]
+
+
+def rows(shell: Shell, spec: dict[str, Any], sql: str) -> Any:
+    return shell.run("query", sql, "--data", spec["data"], "--json").json
+
+
+def test_prompts_have_exactly_the_planned_lengths(shell: Shell, result: Any, spec: dict[str, Any]) -> None:
+    assert result["run_id"]
+    sql = "SELECT count(*) AS n FROM requests WHERE input_tokens != planned_input_tokens"
+    assert rows(shell, spec, sql) == [{"n": 0}]
+
+
+def test_answers_have_exactly_the_planned_lengths(shell: Shell, result: Any, spec: dict[str, Any]) -> None:
+    assert result["run_id"]
+    sql = "SELECT count(*) AS n FROM requests WHERE output_tokens != planned_output_tokens"
+    assert rows(shell, spec, sql) == [{"n": 0}]
+
+
+def test_the_version_of_vllm_is_on_record(shell: Shell, result: Any, spec: dict[str, Any]) -> None:
+    assert result["run_id"]
+    assert rows(shell, spec, "SELECT server, server_version FROM runs") == [
+        {"server": "vllm", "server_version": "0.32.0"}
+    ]
+
+
+def test_the_servers_log_is_kept(result: Any, folder: Path) -> None:
+    log = folder / "data" / "runs" / result["run_id"] / "server.log"
+    assert "Application startup complete" in log.read_text(encoding="utf-8")
+
+
+def test_the_server_is_stopped_at_the_end(result: Any, spec: dict[str, Any]) -> None:
+    assert result["run_id"]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{spec['endpoint']['url']}/health")
