@@ -90,7 +90,7 @@ def model_served(spec: Spec | None, data: Path) -> str:
 
 
 def data_writable(_spec: Spec | None, data: Path) -> str:
-    there = next(folder for folder in (data, *data.absolute().parents) if folder.is_dir())
+    there = next(folder for folder in (data, *data.absolute().parents) if folder.exists())
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:

@@ -12,7 +12,6 @@ from shapebench import metrics
 from shapebench.errors import ShapebenchError
 from shapebench.load.level import Progress
 from shapebench.measure import measure as measure_level
-from shapebench.metrics import STATS
 from shapebench.probe import probe
 from shapebench.records import LevelRun
 from shapebench.rows import measured
@@ -59,16 +58,20 @@ def _show_progress(progress: Progress) -> None:
         print(f"\r{done}/{progress.planned}  {progress.tokens_per_s:.0f} tokens/s ", end="", file=sys.stderr)
 
 
+SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
+
+
 def show(result: dict[str, Any]) -> None:
-    """Print a result as a table for people."""
+    """Print a result for people: what there is one of as lines, distributions as a table."""
     console = Console()
-    totals = {m.name: result[m.name] for m in metrics.TOTALS}
-    for name in ("concurrency", "completed", "failed", "timestamps"):
-        console.print(f"{name:<22}{result[name]}")
-    for name, value in totals.items():
-        console.print(f"{name:<22}{'-' if value is None else format(value, '.4g')}")
-    table = Table("", *STATS, box=None)
+    for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metrics.TOTALS)):
+        console.print(f"{name:<21}{_plain(result[name])}", highlight=False)
+    table = Table("", *SHOWN_STATS, box=None)
+    table.columns[0].no_wrap = True
     for m in metrics.DISTRIBUTIONS:
-        stats = result[m.name]
-        table.add_row(m.name, *("-" if stats[s] is None else format(stats[s], ".4g") for s in STATS))
+        table.add_row(m.name, *(_plain(result[m.name][stat]) for stat in SHOWN_STATS))
     console.print(table)
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

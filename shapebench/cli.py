@@ -54,6 +54,9 @@ data_option = click.option("--data", type=Path, help="Folder of results.duckdb, 
 endpoint_options = with_options(
     click.option("--url", help="Base address of the server, such as http://127.0.0.1:8000."),
     click.option("--model", help="The model's name as the server lists it."),
+    click.option(
+        "--ready-timeout", type=float, metavar="S", help="How long to wait for a healthy server. [default: 60]"
+    ),
 )
 workload_options = with_options(
     click.option("--api", help="Which API to measure: chat or completions. [default: chat]"),
@@ -66,6 +69,7 @@ workload_options = with_options(
 FLAGS: dict[str, tuple[str, ...]] = {
     "url": ("endpoint", "url"),
     "model": ("endpoint", "model"),
+    "ready_timeout": ("endpoint", "ready_timeout_s"),
     "shape": ("endpoint", "shape"),
     "api": ("endpoint", "api"),
     "input_tokens": ("workload", "input_tokens"),
@@ -237,7 +241,8 @@ def doctor(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Tell what is wrong with a set-up, and what to do about it."""
     checks = _above("flows.doctor")
     named = spec_file is not None or flags["url"] is not None
-    found = checks.examine(_spec(spec_file, flags) if named else None, flags["data"] or Path("data"))
+    spec = _spec(spec_file, flags) if named else None
+    found = checks.examine(spec, spec.data if spec else flags["data"] or Path("data"))
     if as_json:
         _print_json(found)
     else:

@@ -122,6 +122,12 @@ COLUMNS = (
 )
 
 
+def warm_up() -> None:
+    """Do ahead of time what each report needs and what takes a second or two: starting Vega, and bundling it."""
+    _vega()
+    vl_convert.vegalite_to_svg({"data": {"values": []}, "mark": "point"})
+
+
 def write(report: Report, folder: Path) -> Path:
     """Write the plots, then the page that shows them; returns the page's path, `folder/index.html`."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,153 @@
+"""The commands beside `run`, as scripts rely on them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shapebench.metrics import DISTRIBUTIONS, STATS
+from tests.conftest import MODEL, Finished, Shell, free_port
+
+
+@pytest.fixture(scope="session")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Commands that need no Prefect server."""
+    return Shell({"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_API_URL": ""})
+
+
+@pytest.fixture(scope="module")
+def measured(offline: Shell, simulator: str) -> Finished:
+    level = ("--concurrency", "4", "--requests", "40")
+    return offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--json")
+
+
+def test_measure_prints_one_json_object(measured: Finished) -> None:
+    assert isinstance(measured.json, dict), measured.stderr
+
+
+def test_measure_counts_its_requests(measured: Finished) -> None:
+    assert (measured.json["concurrency"], measured.json["completed"], measured.json["failed"]) == (4, 40, 0)
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in DISTRIBUTIONS])
+def test_measure_gives_every_stat_of_every_metric(measured: Finished, name: str) -> None:
+    assert list(measured.json[name]) == list(STATS)
+    assert None not in measured.json[name].values()
+
+
+@pytest.mark.parametrize("name", ["system_tokens_per_s", "steady_tokens_per_s", "requests_per_min"])
+def test_measure_gives_totals_as_numbers(measured: Finished, name: str) -> None:
+    assert measured.json[name] > 0
+
+
+def test_measure_says_whose_clock_it_read(measured: Finished) -> None:
+    assert measured.json["timestamps"] in ("kernel", "user")
+
+
+def test_measure_shows_people_a_table(offline: Shell, simulator: str) -> None:
+    level = ("--concurrency", "1", "--requests", "2")
+    shown = offline.run("measure", "--url", simulator, "--model", MODEL, *level)
+    assert "ttft_s" in shown.stdout
+
+
+def test_measure_keeps_raw_samples_where_told(offline: Shell, simulator: str, tmp_path: Path) -> None:
+    level = ("--concurrency", "1", "--requests", "2")
+    offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(tmp_path), "--json")
+    assert [file.name for file in tmp_path.rglob("*.parquet")] == ["level-0001.parquet"]
+
+
+def test_measure_fails_with_the_reason_where_nothing_listens(offline: Shell) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = offline.run(
+        "measure", "--url", url, "--model", "m", "--concurrency", "1", "--requests", "1", "--ready-timeout", "0.5"
+    )
+    assert (done.code, done.stdout) == (1, "")
+    assert "No connection" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["measure", "--concurrency", "1"], "Missing option '--requests'"),
+        (
+            ["measure", "--concurrency", "8", "--requests", "4", "--url", "http://h", "--model", "m"],
+            "at least 8 requests",
+        ),
+        (["run", "--levels", "1,x", "--url", "http://h", "--model", "m"], "load.levels.1"),
+        (["run"], "endpoint.url: needed, but not given"),
+        (["run", "nowhere.yaml"], "Name a YAML file that exists"),
+        (["simulate", "--preset", "z80"], "'z80' is none of"),
+        (["dance"], "No such command 'dance'"),
+    ],
+)
+def test_wrong_usage_ends_with_code_2_and_says_why(offline: Shell, arguments: list[str], complaint: str) -> None:
+    done = offline.run(*arguments)
+    assert (done.code, complaint in done.stderr, done.stdout) == (2, True, ""), done.stderr
+
+
+def test_an_unknown_run_is_answered_with_what_to_do(offline: Shell, tmp_path: Path) -> None:
+    done = offline.run("publish", "20200101T000000-000000", "--data", str(tmp_path))
+    assert done.code == 1
+    assert "There is no run 20200101T000000-000000" in done.stderr
+
+
+def test_help_names_every_command(offline: Shell) -> None:
+    shown = offline.run("--help").stdout
+    commands = ["run", "measure", "simulate", "report", "publish", "runs", "query", "doctor"]
+    assert [command for command in commands if f"\n  {command} " not in shown] == []
+
+
+def test_the_simulator_serves_until_stopped(offline: Shell) -> None:
+    process = offline.start("simulate", "--preset", "fast", "--port", "0")
+    assert process.stdout
+    assert process.stdout.readline().startswith("Simulator ready on http://127.0.0.1:")
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def checks(done: Finished) -> dict[str, Any]:
+    return {check["name"]: check for check in done.json}
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_set_up(offline: Shell, simulator: str, tmp_path: Path) -> None:
+    done = offline.run("doctor", "--url", simulator, "--model", MODEL, "--data", str(tmp_path), "--json")
+    assert (done.code, [c["name"] for c in done.json if c["ok"] is False]) == (0, []), done.stdout
+
+
+def test_doctor_names_a_model_that_is_not_served(offline: Shell, simulator: str, tmp_path: Path) -> None:
+    done = offline.run("doctor", "--url", simulator, "--model", "gpt-x", "--data", str(tmp_path), "--json")
+    assert done.code == 1
+    assert MODEL in checks(done)["Model"]["remedy"]
+
+
+def test_doctor_notices_an_endpoint_that_is_down(offline: Shell, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = offline.run("doctor", "--url", url, "--model", "m", "--data", str(tmp_path), "--json")
+    assert checks(done)["Endpoint"]["ok"] is False
+
+
+def test_doctor_notices_a_prefect_api_that_is_down(tmp_path: Path) -> None:
+    shell = Shell({"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api", "PREFECT_HOME": str(tmp_path)})
+    assert "PREFECT_API_URL" in checks(shell.run("doctor", "--data", str(tmp_path), "--json"))["Prefect API"]["remedy"]
+
+
+def test_doctor_notices_a_data_folder_that_cannot_be(offline: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = offline.run("doctor", "--data", str(tmp_path / "file" / "data"), "--json")
+    assert checks(done)["Data folder"]["ok"] is False
+
+
+def test_doctor_notices_a_database_that_is_none(offline: Shell, tmp_path: Path) -> None:
+    (tmp_path / "results.duckdb").write_text("not a database, and long enough to be read as one" * 1000)
+    assert checks(offline.run("doctor", "--data", str(tmp_path), "--json"))["Database"]["ok"] is False
+
+
+def test_doctor_notices_an_oci_profile_that_is_missing(offline: Shell, simulator: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[OTHER]\nuser=x\n")
+    oci = {"bucket": "b", "config_file": str(tmp_path / "config"), "profile": "BENCH"}
+    spec = {"endpoint": {"url": simulator, "model": MODEL}, "publish": {"oci": oci}, "data": str(tmp_path)}
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))  # JSON is YAML
+    check = checks(offline.run("doctor", str(tmp_path / "spec.yaml"), "--json"))["OCI config"]
+    assert (check["ok"], "BENCH" in check["found"]) == (False, True)

@@ -1,0 +1,102 @@
+"""What the instrument reports, held against the log of the server that it measured: facts that hold on any machine."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from shapebench import metrics
+from shapebench.simulator.presets import LLAMA
+from shapebench.simulator.process import running
+
+pytestmark = pytest.mark.slow
+STREAMS, REQUESTS = 32, 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was printed, and each sample beside what the server says of the same request."""
+
+    printed: dict[str, Any]
+    samples: pd.DataFrame
+    truth: dict[str, dict[str, Any]]
+
+    @property
+    def matched(self) -> pd.DataFrame:
+        truth = pd.DataFrame(self.truth.values()).add_prefix("true_")
+        return self.samples.merge(truth, left_on="response_id", right_on="true_request_id", validate="1:1")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    folder = tmp_path_factory.mktemp("truth")
+    log = folder / "truth.jsonl"
+    with running("a10-llama-3.2-3b", log=log) as url:
+        load = ["--url", url, "--model", LLAMA, "--concurrency", str(STREAMS), "--requests", str(REQUESTS)]
+        command = [
+            sys.executable,
+            "-m",
+            "shapebench.cli",
+            "measure",
+            *load,
+            "--samples",
+            str(folder / "data"),
+            "--json",
+        ]
+        printed = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    [file] = folder.glob("data/runs/*/level-0032.parquet")
+    lines = map(json.loads, log.read_text().splitlines())
+    return Measured(printed, metrics.read(file), {line["request_id"]: line for line in lines})
+
+
+def test_all_requests_are_completed(measured: Measured) -> None:
+    assert (measured.printed["completed"], measured.printed["failed"]) == (REQUESTS, 0)
+    assert len(measured.samples) == REQUESTS + 2 * STREAMS
+
+
+def test_every_sample_is_an_answer_that_the_server_gave(measured: Measured) -> None:
+    assert len(measured.matched) == len(measured.samples)
+
+
+def test_the_server_answered_nothing_but_the_samples_and_the_probe_s_one_request(measured: Measured) -> None:
+    assert len(measured.truth) == len(measured.samples) + 1
+
+
+def test_tokens_are_those_that_the_server_counted(measured: Measured) -> None:
+    both = measured.matched
+    assert (both["output_tokens"] == both["true_output_tokens"]).all()
+    assert (both["input_tokens"] == both["true_prompt_tokens"]).all()
+    assert (both["chunk_tokens"].map(sum) == both["true_output_tokens"]).all()
+
+
+def test_requests_have_the_lengths_that_were_planned(measured: Measured) -> None:
+    both = measured.matched
+    assert (both["true_prompt_tokens"] == both["planned_input_tokens"]).all()
+    assert (both["true_output_tokens"] == both["planned_output_tokens"]).all()
+
+
+def test_no_request_is_received_before_it_was_sent(measured: Measured) -> None:
+    both = measured.matched
+    assert (both["sent_at_ns"] <= both["true_received_ns"]).all()
+
+
+def test_no_ttft_is_shorter_than_the_server_took(measured: Measured) -> None:
+    both = measured.matched
+    took_s = (both["true_first_token_ns"] - both["true_received_ns"]) / 1e9
+    assert (both["ttft_s"] >= took_s).all()
+
+
+def test_no_last_token_arrives_before_the_server_sent_it(measured: Measured) -> None:
+    both = measured.matched
+    took_s = (both["true_last_token_ns"] - both["true_received_ns"]) / 1e9
+    assert (both["e2e_s"] >= took_s).all()
+
+
+def test_what_is_printed_is_the_mean_of_the_samples(measured: Measured) -> None:
+    counted = measured.samples[~measured.samples["warmup"]]
+    assert measured.printed["ttft_s"]["mean"] == pytest.approx(counted["ttft_s"].mean())
+    assert measured.printed["output_tokens"]["mean"] == pytest.approx(counted["output_tokens"].mean())
