@@ -16,18 +16,19 @@ setup: .venv/ready  ## Set up .venv (done by the others as needed)
 
 # uv, which pip installs, takes a quarter of pip's time; bytecode is compiled now, or every start would pay for it.
 .venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "shapebench needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock | cut -d ' ' -f 1)"
-	UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@echo "Setting up .venv: a minute or two"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "shapebench needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock | cut -d ' ' -f 1)"
+	@UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 demo: setup  ## Run the main job against the embedded simulator
-	$(BIN)/python -m flows.demo
+	@$(BIN)/python -m flows.demo
 
 demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's CPU
-	$(BIN)/shapebench run examples/vllm-cpu.yaml
+	@$(BIN)/shapebench run examples/vllm-cpu.yaml
 
 test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
 	$(BIN)/python -m pytest

@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.conclusion import Conclusion, conclude
-from shapebench.launch import launched
+from shapebench.launch import serving
 from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.rows import level_summary
 from shapebench.runs import begin
@@ -59,7 +59,7 @@ def measured_alone(run: Run) -> tuple[Facts, list[LevelRun]]:
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
     with (
         sole_use(run.spec.endpoint),
-        launched(run.spec.endpoint.launch, run.folder / "server.log") as still_starting,
+        serving(run.spec.endpoint, run.folder / "server.log") as still_starting,
     ):
         facts = probe(run, still_starting)
         return facts, measure.map(unmapped(run), unmapped(facts), run.spec.load.levels).result()

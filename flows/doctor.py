@@ -13,7 +13,7 @@ from flows.terminal import SETTINGS
 from shapebench import warehouse
 from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
-from shapebench.probe import served_model
+from shapebench.probe import served_model, trouble_with
 from shapebench.spec import OciTarget, Spec
 
 
@@ -76,8 +76,8 @@ def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
     if spec.endpoint.launch:
         raise NothingToCheck("The spec starts the server itself, when it runs.")
     with Client(spec.endpoint) as client:
-        if (status := client.health()) not in (200, 404, 405):
-            raise Unwell(f"{spec.endpoint.url}/health answers {status}, not 200.", "Look into the server's log.")
+        if trouble := trouble_with(client, spec.endpoint):
+            raise trouble
         return f"{spec.endpoint.url} is healthy, version {client.version() or 'unknown'}."
 
 

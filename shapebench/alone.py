@@ -1,5 +1,6 @@
 """The instrument alone: one level against one endpoint, no Prefect and no database."""
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -25,11 +26,19 @@ class NotMeasured(ShapebenchError):
 
 def measure(spec: Spec, samples: Path | None) -> dict[str, Any]:
     """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
+    _log_to_stderr()
     with tempfile.TemporaryDirectory() as scratch:
         run = begin(spec.model_copy(update={"data": samples or Path(scratch)}))
         facts = probe(run.spec)
         level = measure_level(run, facts, spec.load.levels[0], _show_progress)
         return _result(level)
+
+
+def _log_to_stderr() -> None:
+    """Say what the probe waits for."""
+    logger = logging.getLogger("shapebench")
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
 
 
 def _result(level: LevelRun) -> dict[str, Any]:

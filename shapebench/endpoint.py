@@ -3,6 +3,8 @@
 import os
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,6 +14,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.plan import Target
 from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import error_text
+from shapebench.load.wire import tls_context
 from shapebench.spec import Endpoint
 
 
@@ -21,6 +24,10 @@ class EndpointError(ShapebenchError):
 
 class Refused(EndpointError):
     """Nothing listens at the address."""
+
+
+class Dropped(EndpointError):
+    """Something listens at the address, but hangs up or does not speak HTTP."""
 
 
 class NameNotFound(EndpointError):
@@ -33,6 +40,14 @@ class TlsFailed(EndpointError):
 
 class Unauthorized(EndpointError):
     """The server wants another API key."""
+
+
+class Redirected(EndpointError):
+    """The server points to another address."""
+
+
+class BadAddress(EndpointError):
+    """The URL, the CA file or the API key cannot be used as it is."""
 
 
 class RouteMissing(EndpointError):
@@ -48,7 +63,14 @@ class BadAnswer(EndpointError):
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    return os.environ.get(endpoint.api_key_env) or None
+    """The key in the environment, if there is one; raises BadAddress where no header can hold it."""
+    key = os.environ.get(endpoint.api_key_env, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise BadAddress(
+            f"The environment variable {endpoint.api_key_env} holds characters that no API key has.",
+            "Set it to the key alone, on one line.",
+        )
+    return key or None
 
 
 def target(endpoint: Endpoint, *, temperature: float = 0, enforce_output_tokens: bool = False) -> Target:
@@ -89,16 +111,14 @@ class Client:
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10) -> None:
         self._endpoint = endpoint
         key = api_key(endpoint)
-        verify: bool | ssl.SSLContext = endpoint.verify_tls
-        if endpoint.verify_tls and endpoint.ca_file:
-            verify = ssl.create_default_context(cafile=str(endpoint.ca_file))
-        self._http = httpx.Client(
-            base_url=endpoint.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            verify=verify,
-            timeout=timeout_s,
-            trust_env=False,  # a proxy between us and the server would be measured, too
-        )
+        with _usable(endpoint):
+            self._http = httpx.Client(
+                base_url=endpoint.url,
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                verify=tls_context(endpoint.verify_tls, str(endpoint.ca_file) if endpoint.ca_file else None),
+                timeout=timeout_s,
+                trust_env=False,  # a proxy between us and the server would be measured, too
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -112,16 +132,16 @@ class Client:
 
     def version(self) -> str | None:
         """vLLM's version; None where the server does not say."""
-        response = self._request("GET", "/version")
-        content = self._json(response) if response.status_code == 200 else {}
-        return content.get("version") if isinstance(content, dict) else None
+        version = self._said(self._request("GET", "/version")).get("version")
+        return str(version) if version else None
 
     def models(self) -> list[Model]:
-        content = self._ok(self._request("GET", "/v1/models"))
+        response = self._request("GET", "/v1/models")
+        content = self._ok(response)
         try:
             return [Model(m["id"], m.get("owned_by"), m.get("max_model_len")) for m in content["data"]]
         except (KeyError, TypeError, AttributeError):
-            raise self._bad_answer("/v1/models", "it is not a list of models") from None
+            raise self._bad_answer(response, "it is not a list of models") from None
 
     def count_prompt(self, prompt: str) -> int | None:
         """Tokens in a text, without special tokens; None where the server has no /tokenize."""
@@ -133,10 +153,8 @@ class Client:
 
     def _tokenize(self, content: dict[str, Any]) -> int | None:
         response = self._request("POST", "/tokenize", json={"model": self._endpoint.model, **content})
-        if response.status_code != 200:
-            return None
-        content = self._json(response)
-        return content.get("count") if isinstance(content, dict) else None
+        count = self._said(response).get("count")
+        return count if isinstance(count, int) else None
 
     def complete(self, prompt: str, output_tokens: int) -> Completion:
         """One real answer, not streamed."""
@@ -147,39 +165,50 @@ class Client:
         try:
             usage = content["usage"]
             counts = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-        except (KeyError, TypeError):
-            raise self._bad_answer(path, "it has no usage with token counts") from None
+        except (KeyError, TypeError, ValueError):
+            raise self._bad_answer(response, "it has no usage with token counts") from None
         return Completion(*counts, content.get("system_fingerprint"), response.elapsed.total_seconds())
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
+        except (httpx.RequestError, UnicodeError) as error:
             raise self._unreachable(error) from error
-        if response.status_code in (401, 403):
-            raise self._unauthorized(response)
         return response
 
     def _ok(self, response: httpx.Response) -> Any:
-        if response.status_code == 404 and "model" not in error_text(response.content):
+        if response.status_code in (401, 403):
+            raise self._unauthorized(response)
+        if response.has_redirect_location:
+            raise Redirected(
+                f"{response.url} redirects to {response.headers['location']}, and the load would not follow.",
+                "Give the address that it leads to as the URL, without the path of the API.",
+            )
+        # A 404 for a POST may be about the model in it.
+        about_model = response.request.method == "POST" and "model" in error_text(response.content)
+        if response.status_code == 404 and not about_model:
             raise RouteMissing(
                 f"{response.url} is not there (404).",
                 "Give the base address of an OpenAI-compatible server as the URL, without /v1/chat/completions.",
             )
         if response.status_code != 200:
-            reason = f"HTTP {response.status_code}: {error_text(response.content)}"
-            raise self._bad_answer(response.url.path, reason)
-        return self._json(response)
-
-    def _json(self, response: httpx.Response) -> Any:
+            raise self._bad_answer(response, f"HTTP {response.status_code}: {error_text(response.content)}")
         try:
             return response.json()
         except ValueError:
-            raise self._bad_answer(response.url.path, "it is not JSON") from None
+            raise self._bad_answer(response, "it is not JSON") from None
 
-    def _bad_answer(self, path: str, why: str) -> BadAnswer:
+    def _said(self, response: httpx.Response) -> dict[str, Any]:
+        """What a route that not every server has answered; nothing, where it has something else there."""
+        try:
+            content = response.json() if response.status_code == 200 else {}
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswer:
         return BadAnswer(
-            f"{self._endpoint.url}{path} gave an answer that is of no use: {why}",
+            f"{response.url} gave an answer that is of no use: {why}",
             "Look into the server's log; is it an OpenAI-compatible server, and does the request suit it?",
         )
 
@@ -191,30 +220,61 @@ class Client:
             f"Put the server's key into the environment variable {variable} ({given}).",
         )
 
-    def _unreachable(self, error: httpx.TransportError) -> EndpointError:
-        url = self._endpoint.url
-        for cause in _causes(error):
-            if isinstance(cause, ssl.SSLError):
-                return TlsFailed(
-                    f"No TLS connection to {url}: {cause}",
-                    "Name the authority that signed its certificate in endpoint.ca_file; where the server speaks plain "
-                    "HTTP, write http:// in the URL; endpoint.verify_tls: false accepts any certificate.",
-                )
-            if isinstance(cause, socket.gaierror):
-                return NameNotFound(
-                    f"The host in {url} has no address: {cause}", "Check the host's name, and DNS here."
-                )
-        if isinstance(error, httpx.TimeoutException):
-            return TooSlow(f"{url} did not answer in time.", "Is the server overloaded, or a firewall in between?")
-        return Refused(
-            f"No connection to {url}: {error}",
-            "Is the server started, on that port, and listening on an address that can be reached from here?",
-        )
+    def _unreachable(self, error: Exception) -> EndpointError:
+        causes = list(_causes(error))
+        for kind, fault, problem, remedy in UNREACHABLE:
+            if found := [cause for cause in causes if isinstance(cause, kind)]:
+                return fault(f"{problem.format(url=self._endpoint.url)}: {found[0] or repr(found[0])}", remedy)
+        raise error
 
 
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found = []
+# What a failed request stands for: the first row that one of its causes fits.
+UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] = (
+    (
+        ssl.SSLError,
+        TlsFailed,
+        "No TLS connection to {url}",
+        (
+            "Name the authority that signed its certificate in endpoint.ca_file; where the server speaks plain HTTP, "
+            "write http:// in the URL; endpoint.verify_tls: false accepts any certificate."
+        ),
+    ),
+    (socket.gaierror, NameNotFound, "The host in {url} has no address", "Check the host's name, and DNS here."),
+    (UnicodeError, NameNotFound, "The host in {url} has a name that no host can have", "Correct it."),
+    (
+        httpx.TimeoutException,
+        TooSlow,
+        "{url} did not answer in time",
+        "Is the server overloaded, or a firewall in between?",
+    ),
+    (
+        httpx.ConnectError,
+        Refused,
+        "No connection to {url}",
+        "Is the server started, on that port, and listening on an address that can be reached from here?",
+    ),
+    (
+        httpx.RequestError,
+        Dropped,
+        "{url} broke off the connection, or what it sent is not HTTP",
+        "Something listens on that port: is it the server, is it still starting, and does it want https:// in the URL?",
+    ),
+)
+
+
+@contextmanager
+def _usable(endpoint: Endpoint) -> Iterator[None]:
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        raise BadAddress(f"{endpoint.url} is not a URL: {error}", "Correct endpoint.url.") from None
+    except OSError as error:  # among them ssl.SSLError
+        raise BadAddress(
+            f"No certificates can be read from {endpoint.ca_file}: {error}", "Name a PEM file in endpoint.ca_file."
+        ) from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        found.append(error)
+        yield error
         error = error.__cause__ or error.__context__
-    return found

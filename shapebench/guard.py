@@ -11,31 +11,36 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 GRACE_S = 15.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
     """Exit as the command did, or 0 where it was ended on purpose."""
+    stop = threading.Event()  # not an exception: that could cut short the ending of the command
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
     try:
         command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         print(f"cannot start {sys.argv[1]}: {error.strerror}", file=sys.stderr)
         return 127
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
     try:
-        _wait_for_the_end_of_stdin_or_of(command)
-        return command.poll() or 0
+        _wait_for_the_end(command, stop)
+        code = command.poll() or 0
+        return code if code >= 0 else 128 - code  # as a shell says which signal it was
     finally:
         _end(command)
 
 
-def _wait_for_the_end_of_stdin_or_of(command: "subprocess.Popen[bytes]") -> None:
+def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
+    """Of the command, or of stdin, or by a signal."""
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
-        while command.poll() is None:
+        while command.poll() is None and not stop.is_set():
             if selector.select(timeout=0.1) and not os.read(sys.stdin.fileno(), 4096):
                 return
 

@@ -7,29 +7,68 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shapebench.endpoint import EndpointError
+from shapebench.endpoint import Client, EndpointError
+from shapebench.spec import Endpoint
 
 STOP_TIMEOUT_S = 30
 LOG_LINES = 15
+
+
+class BadCommand(EndpointError):
+    """The launch command cannot be understood."""
 
 
 class LaunchDied(EndpointError):
     """The launched server ended instead of becoming healthy."""
 
 
+class AddressTaken(EndpointError):
+    """Another server answers where the launched one is to listen."""
+
+
+@contextmanager
+def serving(endpoint: Endpoint, log: Path) -> Iterator[Callable[[], None]]:
+    """Run the endpoint's own server, where the spec says how, while the block runs; see `launched`."""
+    if endpoint.launch:
+        _refuse_if_taken(endpoint)
+    with launched(endpoint.launch, log) as still_starting:
+        yield still_starting
+
+
+def _refuse_if_taken(endpoint: Endpoint) -> None:
+    try:
+        with Client(endpoint) as client:
+            client.health()
+    except EndpointError:
+        return  # nothing there that could be taken for the server that is to be launched
+    raise AddressTaken(
+        f"Something answers at {endpoint.url} already, before endpoint.launch has started anything.",
+        "Stop it, or give another port; or leave endpoint.launch out, to measure what runs there.",
+    )
+
+
 @contextmanager
 def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
     """Run the server while the block runs; gives a function that raises LaunchDied if it has ended."""
-    if command is None:
+    if not command or not command.strip():
         yield lambda: None
         return
-    guard = [sys.executable, "-P", "-m", "shapebench.guard", *shlex.split(command)]
+    guard = [sys.executable, "-P", "-m", "shapebench.guard", *_words(command)]
     with log.open("wb") as output:
         process = subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
     try:
         yield lambda: _raise_if_ended(process, command, log)
     finally:
         _stop(process)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise BadCommand(
+            f"endpoint.launch is no command line ({error}): {command}", "Quote it as in a POSIX shell."
+        ) from None
 
 
 def _raise_if_ended(process: "subprocess.Popen[bytes]", command: str, log: Path) -> None:

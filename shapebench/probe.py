@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from shapebench.endpoint import Client, Completion, EndpointError, Model, Refused, TooSlow
+from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.records import Facts
 from shapebench.spec import Endpoint, Spec
 from shapebench.workload import Sizing, candidate_words, single_token_words
@@ -12,9 +12,10 @@ from shapebench.workload import Sizing, candidate_words, single_token_words
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-NO_HEALTH_ROUTE = (404, 405)
+NO_HEALTH_ROUTE = (301, 302, 303, 307, 308, 401, 403, 404, 405)
 LEAST_VOCABULARY = 32
-CALIBRATION_WORDS = 64
+FEW_WORDS, MANY_WORDS = 64, 256
+LEAST_TOKENS_PER_WORD = 0.25  # fewer are no tokenizer's: a server that counts badly
 
 
 class NeverHealthy(EndpointError):
@@ -41,9 +42,8 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         version = client.version()
         sizing = learn_sizing(client, candidate_words())
         _refuse_what_cannot_fit(spec, model, sizing)
-        completion = client.complete(" ".join(sizing.words[:CALIBRATION_WORDS]), 2)
-        if not sizing.exact:
-            sizing = _estimate(sizing, completion)
+        completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
+        still_starting()  # or another server has answered all this, whose port the launched one could not get
     return Facts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
         version=version,
@@ -59,7 +59,7 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
     """Ask /health with growing pauses until it answers 200, for as long as the spec allows."""
     deadline_s = time.monotonic() + endpoint.ready_timeout_s
     pause_s = FIRST_PAUSE_S
-    while (trouble := _trouble(client, endpoint)) is not None:
+    while (trouble := trouble_with(client, endpoint)) is not None:
         still_starting()
         if time.monotonic() + pause_s > deadline_s:
             raise trouble
@@ -68,13 +68,13 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _trouble(client: Client, endpoint: Endpoint) -> EndpointError | None:
-    """What may pass with time; what will not is raised at once."""
+def trouble_with(client: Client, endpoint: Endpoint) -> EndpointError | None:
+    """What keeps the server from being ready but may pass with time; what will not is raised at once."""
     try:
         status = client.health()
-    except (Refused, TooSlow) as error:
+    except (Refused, Dropped, TooSlow) as error:
         return error
-    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and tells more than a missing route
+    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and tells more
         return None
     return NeverHealthy(
         f"{endpoint.url}/health answers {status}, not 200.",
@@ -94,25 +94,28 @@ def served_model(endpoint: Endpoint, models: list[Model]) -> Model:
 
 
 def learn_sizing(client: Client, words: tuple[str, ...]) -> Sizing:
-    """Ask the server's tokenizer what prompts cost; without one, the sizing is still to be estimated."""
+    """What prompts cost: as the server's tokenizer counts, or else estimated from real answers."""
     if client.count_prompt(words[0]) is None:
-        return Sizing(words)
-
-    def count(text: str) -> int:
-        return client.count_prompt(text) or 0
-
-    known = single_token_words(words, count)
+        return _estimate(client, words)
+    known = single_token_words(words, lambda text: client.count_prompt(text) or 0)
     if len(known) < LEAST_VOCABULARY:
-        return Sizing(words)
-    opening = " ".join(known[:CALIBRATION_WORDS])
-    total = client.count_request(opening) or 0
-    return Sizing(known, fixed_tokens=total - (len(known[:CALIBRATION_WORDS]) - 1), exact=True)
+        return _estimate(client, words)
+    opening = _text(known, FEW_WORDS)
+    total = client.count_request(opening)
+    if total is None:  # a tokenizer for plain text only: the template shows in an answer's usage
+        total = client.complete(opening, 1).input_tokens
+    return Sizing(known, fixed_tokens=total - (len(known[:FEW_WORDS]) - 1), exact=True)
 
 
-def _estimate(sizing: Sizing, completion: Completion) -> Sizing:
-    """From one answer's usage: good on average, and the real lengths are in the results."""
-    words = len(sizing.words[:CALIBRATION_WORDS])
-    return Sizing(sizing.words, tokens_per_word=completion.input_tokens / words)
+def _estimate(client: Client, words: tuple[str, ...]) -> Sizing:
+    """The line through a short and a long prompt: right on average, and the real lengths are in the results."""
+    few, many = (client.complete(_text(words, count), 1).input_tokens for count in (FEW_WORDS, MANY_WORDS))
+    tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), LEAST_TOKENS_PER_WORD)
+    return Sizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)
+
+
+def _text(words: tuple[str, ...], count: int) -> str:
+    return " ".join(words[:count])
 
 
 def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: Sizing) -> None:

@@ -84,7 +84,8 @@ class Mix:
 
     def asks(self, concurrency: int, *, warmup: int, measured: int) -> Iterator[Ask]:
         """The warm-up requests of a level and then the measured ones; the same seed gives the same requests."""
-        rng = random.Random(f"{self.seed}/{concurrency}")  # another stream of prompts at every level
+        # Another stream of prompts at every level, and the same one whenever the seed is the same.
+        rng = random.Random(f"{self.seed}/{concurrency}")
         for index in range(warmup + measured):
             input_tokens = max(self.sizing.least_tokens, self.input_tokens.draw(rng))
             output_tokens = self.output_tokens.draw(rng)

@@ -6,11 +6,13 @@ ends, whoever started this process is gone: it stops, as on SIGTERM, and keeps w
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,33 +32,38 @@ def main() -> None:
     plan = LevelPlan.from_json(orjson.dumps(given["plan"]))
     level = Level(plan, given["api_key"])
     gc.freeze()  # what is there now stays: no need to look through it while measuring
+    uvloop.run(_measure(level, plan))
+
+
+async def _measure(level: Level, plan: LevelPlan) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, level.stop)
+    await loop.connect_read_pipe(lambda: _Parent(level.stop), sys.stdin)
+    result = await _run(level)
+    # Still in the loop, where a signal that comes twice does no harm.
+    samples.write(level.samples, Path(plan.samples), {"plan": plan.to_json().decode()})
+    _print({"result": result})
+
+
+async def _run(level: Level) -> dict[str, object]:
     started_ns, started_cpu_s = time.time_ns(), time.process_time()
-    uvloop.run(_measure(level))
+    reporter = asyncio.create_task(_report(level))
+    await level.run()
+    reporter.cancel()
     wall_s = (time.time_ns() - started_ns) / 1e9
     client = {
         "cpu_share": (time.process_time() - started_cpu_s) / wall_s,
         "max_rss_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
     }
-    samples.write(level.samples, Path(plan.samples), {"plan": plan.to_json().decode()})
-    result = {
+    _print({"progress": asdict(level.progress())})
+    return {
         "started_at_ns": started_ns,
         "wall_s": wall_s,
         "timestamps": wire.TIMESTAMPS,
         "interrupted": level.interrupted,
         "client": client,
     }
-    _print({"result": result})
-
-
-async def _measure(level: Level) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, level.stop)
-    await loop.connect_read_pipe(lambda: _Parent(level.stop), sys.stdin)
-    reporter = asyncio.create_task(_report(level))
-    await level.run()
-    reporter.cancel()
-    _print({"progress": asdict(level.progress())})
 
 
 class _Parent(asyncio.Protocol):
@@ -76,8 +83,8 @@ async def _report(level: Level) -> None:
 
 
 def _print(message: dict[str, object]) -> None:
-    sys.stdout.buffer.write(orjson.dumps(message) + b"\n")
-    sys.stdout.buffer.flush()
+    with suppress(BrokenPipeError):  # nobody is left to tell, but the samples are still to be written
+        os.write(sys.stdout.fileno(), orjson.dumps(message) + b"\n")
 
 
 if __name__ == "__main__":

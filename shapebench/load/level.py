@@ -44,10 +44,10 @@ class Level:
         self._read_answers()
 
     def stop(self) -> None:
-        """Send nothing more and drop what is in flight; the samples so far stay."""
+        """Send nothing more and cut off what is in flight; the samples so far stay."""
         self.interrupted = True
         for connection in self._connections:
-            connection.close()
+            connection.stop()
 
     def progress(self) -> Progress:
         return self._tally.progress(self._plan.requests)

@@ -43,7 +43,7 @@ class LevelPlan:
         return cls(
             target=Target(**content.pop("target")),
             mix=Mix(
-                sizing=Sizing(**mix["sizing"]),
+                sizing=Sizing(**{**mix["sizing"], "words": tuple(mix["sizing"]["words"])}),
                 input_tokens=Lengths(**mix["input_tokens"]),
                 output_tokens=Lengths(**mix["output_tokens"]),
                 seed=mix["seed"],

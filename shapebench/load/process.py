@@ -1,5 +1,7 @@
 """Starts the process that measures a level, listens to it, and never leaves it behind."""
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,7 +38,7 @@ def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progres
         result, code = _run(plan, api_key, on_progress, complaints)
         if result is None:
             wall_s = (datetime.now(UTC) - started_at).total_seconds()
-            return Outcome(started_at, wall_s, error=f"The measuring process ended ({code}): {_tail(complaints)}")
+            return Outcome(started_at, wall_s, error=f"The measuring process {_ending(code)}: {_tail(complaints)}")
     return Outcome(
         started_at=datetime.fromtimestamp(result["started_at_ns"] / 1e9, UTC),
         wall_s=result["wall_s"],
@@ -52,8 +54,11 @@ def _run(
 ) -> tuple[dict[str, Any] | None, int]:
     # -X importtime and the like would land in stdout's way; -P keeps the working directory out of sys.path.
     command = [sys.executable, "-P", "-m", "shapebench.load"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
-    assert process.stdin and process.stdout
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=_without(api_key)
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         # The key goes through the pipe: in arguments or in the environment others could read it.
         process.stdin.write(b'{"plan":%s,"api_key":%s}\n' % (plan.to_json(), orjson.dumps(api_key)))
@@ -63,6 +68,10 @@ def _run(
         return None, process.wait()
     finally:
         _stop(process)
+
+
+def _without(api_key: str | None) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if value.strip() != api_key}
 
 
 def _listen(lines: IO[bytes], on_progress: Callable[[Progress], None]) -> dict[str, Any] | None:
@@ -85,6 +94,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe:
             pipe.close()
+
+
+def _ending(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def _tail(complaints: IO[bytes]) -> str:

@@ -58,7 +58,7 @@ def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
 def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
     """Fill in `reading`; what the exchange broke on counts before what its stream lacks."""
     if answer.status is not None and answer.status != 200:
-        return answer.fault or ("http_status", f"HTTP {answer.status}: {error_text(answer.body)}")
+        return answer.fault or ("http_status", _refusal(answer))
     try:
         read(answer.pieces, reading)
     except StreamFault as fault:
@@ -66,6 +66,12 @@ def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
     except (KeyError, TypeError, AttributeError) as error:
         return answer.fault or ("malformed", f"not an answer as OpenAI's API has it: {error!r}")
     return answer.fault
+
+
+def _refusal(answer: Answer) -> str:
+    """What the server said; a redirect is not followed, or its target would be measured instead."""
+    said = f": {text}" if (text := error_text(answer.body)) else ""
+    return f"HTTP {answer.status}{said}" + "".join(f" ({name}: {value})" for name, value in answer.headers.items())
 
 
 def write(samples: list[Sample], path: Path, metadata: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ def _lines(pieces: Iterable[Piece]) -> Iterator[Piece]:
     after_cr = False
     for arrival_ns, piece in pieces:
         text = piece.removeprefix(b"\n") if after_cr else piece  # a CRLF that was cut in two is one line end
-        after_cr = piece.endswith(b"\r")
+        after_cr = piece.endswith(b"\r") if piece else after_cr
         *lines, rest = LINE_END.split(rest + text)
         for line in lines:
             yield arrival_ns, line

@@ -9,6 +9,8 @@ import orjson
 from shapebench.load.sse import Piece, events
 
 TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
+MOST_TOKENS = 2**31 - 1  # what a column of the samples can hold
+EXCERPT = 2000  # characters of what went wrong, in a message
 
 
 class StreamFault(Exception):
@@ -33,16 +35,16 @@ class Reading:
     done: bool = False
 
     def add(self, arrival_ns: int, chunk: dict[str, Any]) -> None:
-        self.response_id = self.response_id or chunk.get("id")
+        self.response_id = self.response_id or _text(chunk.get("id"))
         usage = chunk.get("usage")
         for choice in chunk.get("choices", ()):
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            self.finish_reason = _text(choice.get("finish_reason")) or self.finish_reason
             if tokens := tokens_in(choice, usage, sum_so_far=self.output_tokens or 0):
                 self.arrivals_ns.append(arrival_ns)
                 self.chunk_tokens.append(tokens)
         if usage:
-            self.input_tokens = usage["prompt_tokens"]
-            self.output_tokens = usage["completion_tokens"]
+            self.input_tokens = _count(usage, "prompt_tokens")
+            self.output_tokens = _count(usage, "completion_tokens")
 
 
 def tokens_in(choice: dict[str, Any], usage: dict[str, Any] | None, sum_so_far: int) -> int:
@@ -53,11 +55,22 @@ def tokens_in(choice: dict[str, Any], usage: dict[str, Any] | None, sum_so_far: 
     if choice.get("token_ids"):
         return len(choice["token_ids"])
     if usage:
-        return int(usage["completion_tokens"]) - sum_so_far
+        return max(_count(usage, "completion_tokens") - sum_so_far, 0)
     delta = choice.get("delta", choice)
-    if "role" in delta and not any(delta.get(name) for name in TEXT_FIELDS):
+    if delta.get("role") and not any(delta.get(name) for name in TEXT_FIELDS):
         return 0  # only opens the message
     return int("text" in delta or any(delta.get(name) is not None for name in TEXT_FIELDS))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _count(usage: dict[str, Any], name: str) -> int:
+    count = usage[name]
+    if not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
+        raise StreamFault("malformed", f"usage has no count of {name}: {count!r}"[:EXCERPT])
+    return count
 
 
 def read(pieces: Iterable[Piece], reading: Reading) -> None:
@@ -77,7 +90,7 @@ def _chunk(data: bytes) -> dict[str, Any]:
         raise StreamFault("malformed", f"not JSON ({error}): {_excerpt(data)}") from None
     if not isinstance(chunk, dict):
         raise StreamFault("malformed", f"not an object: {_excerpt(data)}")
-    if "error" in chunk:
+    if chunk.get("error") is not None:
         raise StreamFault("stream_error", error_text(data))
     return chunk
 
@@ -99,9 +112,9 @@ def error_text(body: bytes) -> str:
         return _excerpt(body)
     if not isinstance(content, dict):
         return _excerpt(body)
-    error = content.get("error", content.get("detail", content))
-    return str(error.get("message", error) if isinstance(error, dict) else error)
+    error = content.get("error") or content.get("detail") or content
+    return str(error.get("message", error) if isinstance(error, dict) else error)[:EXCERPT]
 
 
 def _excerpt(data: bytes) -> str:
-    return data[:500].decode("utf-8", "replace")
+    return data[:EXCERPT].decode("utf-8", "replace")

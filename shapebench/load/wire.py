@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ clock_ns = time.time_ns  # CLOCK_REALTIME, the clock of the kernel's receive tim
 TIMESTAMPS = "user"
 
 Fault = tuple[str, str]  # a word for its kind, and a message
+INTERRUPTED: Fault = ("interrupted", "the measurement was stopped")
+KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do about a refusal
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Answer:
 
     sent_ns: int
     status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # those of KEPT_HEADERS
     pieces: list[Piece] = field(default_factory=list)
     ended_ns: int | None = None
     fault: Fault | None = None
@@ -43,9 +47,11 @@ class Connection:
     def __init__(self, target: Target) -> None:
         url = urlsplit(target.url)
         self._host = url.hostname or ""
-        self._tls = _tls(target) if url.scheme == "https" else None
+        self._tls = tls_context(target.verify_tls, target.ca_file) if url.scheme == "https" else None
         self._port = url.port or (443 if self._tls else 80)
         self._socket: _Socket | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def exchange(self, request: bytes, timeout_s: float) -> Answer:
         """Send a request and wait for its whole answer; never raises, the answer's `fault` says what broke."""
@@ -55,12 +61,11 @@ class Connection:
         return answer
 
     async def _attempt(self, request: bytes, timeout_s: float) -> tuple[Answer, bool]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                line = await self._connected()
-        except OSError as error:  # TimeoutError is one
-            now_ns = clock_ns()
-            return Answer(now_ns, ended_ns=now_ns, fault=_connect_fault(error)), False
+        begun_ns = clock_ns()
+        fault = await self._open(timeout_s)
+        if fault or self._socket is None:
+            return Answer(begun_ns, ended_ns=clock_ns(), fault=fault), False
+        line = self._socket
         reused = line.answers > 0
         pending = line.begin(request)
         late = ("timeout", f"no complete answer within {timeout_s:g} s")
@@ -70,33 +75,60 @@ class Connection:
         stale = reused and answer.status is None and answer.fault is not None and answer.fault[0] == "reset"
         return answer, stale
 
-    async def _connected(self) -> "_Socket":
-        if self._socket is None or not self._socket.usable:
-            self.close()
-            loop = asyncio.get_running_loop()
-            _, self._socket = await loop.create_connection(_Socket, self._host, self._port, ssl=self._tls)
-        return self._socket
+    async def _open(self, timeout_s: float) -> Fault | None:
+        """See to it that there is a usable connection; gives what kept it from being made."""
+        if self._socket and self._socket.usable:
+            return None
+        self.close()
+        self._opening = asyncio.create_task(self._connect())
+        await asyncio.wait((self._opening,), timeout=timeout_s)
+        if self._stopped:
+            return INTERRUPTED
+        if not self._opening.done():
+            self._opening.cancel()
+            return "timeout", f"no connection within {timeout_s:g} s"
+        error = self._opening.exception()
+        return _connect_fault(error) if error else None
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, self._socket = await loop.create_connection(_Socket, self._host, self._port, ssl=self._tls)
+
+    def stop(self) -> None:
+        """End for good: a request in flight, or still on its way into a connection, ends as a fault."""
+        self._stopped = True
+        if self._opening:
+            self._opening.cancel()
+        self.close()
 
     def close(self) -> None:
         """Drop the connection; a request in flight ends as a fault."""
         if self._socket:
-            self._socket.abort(("interrupted", "the measurement was stopped"))
+            self._socket.abort(INTERRUPTED)
             self._socket = None
 
 
-def _tls(target: Target) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=target.ca_file)
-    if not target.verify_tls:
+@cache  # one for all streams: each would read hundreds of certificates
+def tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
+    """The authorities that are trusted: those of the system, or those in `ca_file`; raises OSError for a bad file."""
+    context = ssl.create_default_context(cafile=ca_file)
+    if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-CONNECT_FAULTS: dict[type[OSError], str] = {ssl.SSLError: "tls", socket.gaierror: "dns", TimeoutError: "timeout"}
+CONNECT_FAULTS: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLError, "tls"),
+    (socket.gaierror, "dns"),
+    (UnicodeError, "dns"),  # no host can have such a name
+    (TimeoutError, "timeout"),
+)
 
 
-def _connect_fault(error: OSError) -> Fault:
-    return CONNECT_FAULTS.get(type(error), "tls" if isinstance(error, ssl.SSLError) else "connection"), str(error)
+def _connect_fault(error: BaseException) -> Fault:
+    kinds = (kind for cause, kind in CONNECT_FAULTS if isinstance(error, cause))
+    return next(kinds, "connection"), str(error) or repr(error)
 
 
 class _Socket(asyncio.Protocol):
@@ -124,7 +156,7 @@ class _Socket(asyncio.Protocol):
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._now_ns = clock_ns()
@@ -133,8 +165,8 @@ class _Socket(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._finish(("malformed", f"not HTTP: {error}"))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.abort(("malformed", f"not HTTP: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
@@ -144,8 +176,11 @@ class _Socket(asyncio.Protocol):
         else:
             self._finish(("reset", str(exc or "the server closed the connection before the answer was complete")))
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        self._framed = self._framed or name.lower() in (b"content-length", b"transfer-encoding")
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self._framed = self._framed or name in (b"content-length", b"transfer-encoding")
+        if self._answer and name in KEPT_HEADERS:
+            self._answer.headers[name.decode()] = value.decode("utf-8", "replace")
 
     def on_headers_complete(self) -> None:
         if self._answer:
@@ -156,17 +191,19 @@ class _Socket(asyncio.Protocol):
             self._answer.pieces.append((self._now_ns, body))
 
     def on_message_complete(self) -> None:
-        if self._answer and self._answer.status == 100:  # "100 Continue" only announces the answer
+        if self._answer and self._parser.get_status_code() // 100 == 1:  # "100 Continue" only announces the answer
             self._answer.status = None
             return
-        self.usable = self.usable and self._parser.should_keep_alive()
+        # An answer that nobody asked for: what comes next on this connection could not be told apart.
+        self.usable = self.usable and self._answer is not None and self._parser.should_keep_alive()
         self._finish(None)
 
     def _finish(self, fault: Fault | None) -> None:
+        self.usable = self.usable and fault is None
         answer, self._answer = self._answer, None
         if answer is None:
             return
         answer.ended_ns, answer.fault = self._now_ns, fault
         self.answers += 1
-        self.usable = self.usable and fault is None
-        self._done.set_result(answer)
+        if not self._done.done():  # the task that waits may have been cancelled
+            self._done.set_result(answer)

@@ -1,0 +1,97 @@
+"""A request and what came back make a sample, whatever came back; samples make one Parquet file."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shapebench.load.samples import Sample, sample, schema, write
+from shapebench.load.wire import Answer
+from shapebench.workload import Ask
+from tests.scripted_server import STREAM, TOKEN, event
+
+ASK = Ask(index=3, warmup=False, prompt="a b", input_tokens=20, output_tokens=2)
+SENT_NS = 1_700_000_000_000_000_000
+
+
+def answer(*events: bytes, **known: Any) -> Answer:
+    """An answer whose events came a millisecond apart."""
+    pieces = [(SENT_NS + 1_000_000 * (at + 1), text) for at, text in enumerate(events)]
+    return Answer(SENT_NS, **{"status": 200, "pieces": pieces, "ended_ns": SENT_NS + 9_000_000, **known})
+
+
+def test_times_are_seconds_after_the_request_was_sent() -> None:
+    made = sample(ASK, 5, answer(*STREAM))
+    assert (made.chunk_offsets_s, made.ended_s, made.sent_at_ns) == ([0.001, 0.002], 0.009, SENT_NS)
+
+
+def test_a_whole_answer_has_no_error() -> None:
+    made = sample(ASK, 5, answer(*STREAM))
+    assert (made.error_kind, made.output_tokens, made.response_id, made.stream) == (None, 2, "a-1", 5)
+
+
+STRANGE: list[Any] = [None, 7, "text", [], {}, {"x": 1}, [None], [7], ["text"], [[]]]
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=repr)
+@pytest.mark.parametrize("name", ["choices", "usage", "id", "error", "delta", "token_ids", "finish_reason"])
+def test_a_field_of_a_strange_kind_makes_a_sample_that_can_be_stored(name: str, value: Any, tmp_path: Path) -> None:
+    choice: dict[str, Any] = {**TOKEN["choices"][0], name: value}  # type: ignore[dict-item]
+    chunk = {**TOKEN, name: value} if name in ("choices", "usage", "id", "error") else {**TOKEN, "choices": [choice]}
+    made = sample(ASK, 0, answer(event(chunk), *STREAM))
+    write([made], tmp_path / "level.parquet", {})
+    assert made.error_kind in (None, "malformed", "stream_error")
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=5))
+def test_any_bytes_make_a_sample_with_an_error(texts: list[bytes]) -> None:
+    assert sample(ASK, 0, answer(*(b"data: %b\n\n" % text for text in texts))).error_kind is not None
+
+
+def test_null_choices_are_malformed() -> None:
+    made = sample(ASK, 0, answer(event({"id": "a", "choices": None}), *STREAM))
+    assert (made.error_kind, made.chunk_offsets_s) == ("malformed", [])
+
+
+def test_what_the_exchange_broke_on_counts_before_what_its_stream_lacks() -> None:
+    made = sample(ASK, 0, answer(event(TOKEN), b"data: {", fault=("reset", "gone")))
+    assert (made.error_kind, made.error_message, made.chunk_tokens) == ("reset", "gone", [1])
+
+
+def test_an_answer_that_never_came_is_a_sample_with_its_fault() -> None:
+    made = sample(ASK, 0, Answer(SENT_NS, ended_ns=SENT_NS, fault=("connection", "refused")))
+    assert (made.error_kind, made.http_status, made.ended_s) == ("connection", None, 0)
+
+
+def test_a_refusal_says_what_the_server_said_and_when_to_come_again() -> None:
+    body = orjson.dumps({"error": {"message": "slow down"}})
+    made = sample(ASK, 0, answer(body, status=429, headers={"retry-after": "7"}))
+    assert made.error_message == "HTTP 429: slow down (retry-after: 7)"
+
+
+def test_the_columns_of_the_file_are_the_fields_of_a_sample() -> None:
+    assert schema().names == [f.name for f in fields(Sample)]
+
+
+def test_samples_come_back_as_they_were_written(tmp_path: Path) -> None:
+    written = [sample(ASK, 5, answer(*STREAM)), sample(ASK, 6, answer(status=500))]
+    write(written, tmp_path / "level.parquet", {"plan": "p"})
+    table = pq.read_table(tmp_path / "level.parquet")
+    assert table.to_pylist() == [asdict(made) for made in written]
+    assert table.schema.metadata[b"plan"] == b"p"
+
+
+def test_no_samples_make_a_file_too(tmp_path: Path) -> None:
+    write([], tmp_path / "level.parquet", {})
+    assert pq.read_table(tmp_path / "level.parquet").num_rows == 0
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    write([sample(ASK, 5, answer(*STREAM))], tmp_path / "level.parquet", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["level.parquet"]

@@ -1,0 +1,309 @@
+"""What a server's control plane says, and an error with its remedy for each way in which it does not."""
+
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from shapebench import endpoint as endpoints
+from shapebench.endpoint import Client, EndpointError, Model
+from shapebench.spec import Endpoint
+from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage
+
+KEY = "SHAPEBENCH_API_KEY"
+
+
+def at(url: str, **changes: Any) -> Endpoint:
+    return Endpoint(**{"url": url, "model": MODEL, **changes})
+
+
+def failure(
+    kind: type[EndpointError],
+    url: str,
+    ask: Callable[[Client], object] = Client.models,
+    timeout_s: float = 10,
+    **changes: Any,
+) -> EndpointError:
+    """The error, which has to be of this very kind, and has to say what to do."""
+    with pytest.raises(kind) as raised, Client(at(url, **changes), timeout_s) as client:
+        ask(client)
+    assert type(raised.value) is kind
+    assert raised.value.remedy
+    return raised.value
+
+
+def complete(client: Client) -> object:
+    return client.complete("a b c", 2)
+
+
+@contextmanager
+def asking(routes: dict[str, Reply], **changes: Any) -> Iterator[Client]:
+    with serving(table(routes)) as served, Client(at(served.url, **changes)) as client:
+        yield client
+
+
+def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure(endpoints.Refused, f"http://127.0.0.1:{port}")
+    assert "Connection refused" in error.problem
+    assert "started" in error.remedy
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".example", "xn--0.example"])
+def test_a_name_without_an_address(host: str) -> None:
+    error = failure(endpoints.NameNotFound, f"http://{host}")
+    assert host in error.problem
+    assert "DNS" in error.remedy or "Correct" in error.remedy
+
+
+@pytest.mark.parametrize("url", ["http://\N{SNOWMAN}.example", "http://exam\x01ple"])
+def test_a_url_that_is_none(url: str) -> None:
+    assert url in failure(endpoints.BadAddress, url).problem
+
+
+def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    authority, ca_file = trustme.CA(), tmp_path / "ca.pem"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(ca_file))
+    return context, ca_file
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    context, _ = certificates(tmp_path)
+    with serving(table(healthy()), context) as served:
+        error = failure(endpoints.TlsFailed, served.url)
+    assert "certificate verify failed" in error.problem
+    assert "endpoint.ca_file" in error.remedy
+
+
+def test_a_certificate_of_the_authority_that_the_spec_names(tmp_path: Path) -> None:
+    context, ca_file = certificates(tmp_path)
+    with serving(table(healthy()), context) as served, Client(at(served.url, ca_file=ca_file)) as client:
+        assert client.health() == 200
+
+
+def test_a_certificate_that_is_not_to_be_checked(tmp_path: Path) -> None:
+    context, _ = certificates(tmp_path)
+    with serving(table(healthy()), context) as served, Client(at(served.url, verify_tls=False)) as client:
+        assert client.health() == 200
+
+
+def test_https_to_a_server_that_speaks_plain_http() -> None:
+    with serving(table(healthy())) as served:
+        error = failure(endpoints.TlsFailed, served.url.replace("http:", "https:"))
+    assert "http://" in error.remedy
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    if content:
+        ca_file.write_text(content)
+    error = failure(endpoints.BadAddress, "https://127.0.0.1:1", ca_file=ca_file)
+    assert str(ca_file) in error.problem
+    assert "endpoint.ca_file" in error.remedy
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nless"]
+)
+def test_something_that_hangs_up_or_speaks_no_http(answer: bytes) -> None:
+    with raw(answer) as url:
+        error = failure(endpoints.Dropped, url)
+    assert "broke off" in error.problem
+    assert "Something listens" in error.remedy
+
+
+def test_a_server_that_does_not_answer_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        error = failure(endpoints.TooSlow, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
+    assert "in time" in error.problem
+
+
+@pytest.mark.parametrize("ask", [Client.models, complete])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_wants_a_key(
+    status: int, ask: Callable[[Client], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY, raising=False)
+    reply: Reply = (status, {"error": "Unauthorized"})
+    with serving(table(healthy(GET_v1__models=reply, POST_v1__chat__completions=reply))) as served:
+        error = failure(endpoints.Unauthorized, served.url, ask)
+    assert f"HTTP {status}" in error.problem
+    assert f"{KEY} (it is not set)" in error.remedy
+
+
+def test_a_server_that_wants_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "wrong")
+    with serving(table(healthy(GET_v1__models=(401, "")))) as served:
+        error = failure(endpoints.Unauthorized, served.url, api_key_env="MY_KEY")
+    assert "MY_KEY (the key in it was refused)" in error.remedy
+    assert "wrong" not in str(error)
+
+
+def test_the_key_is_sent_without_the_space_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, " secret\n")
+    with serving(table(healthy())) as served, Client(at(served.url)) as client:
+        client.models()
+    assert served.headers[0]["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "sch\N{LATIN SMALL LETTER U WITH DIAERESIS}ssel"])
+def test_a_key_that_no_header_can_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, key)
+    error = failure(endpoints.BadAddress, "http://127.0.0.1:1")
+    assert KEY in error.problem
+    assert key not in str(error)
+
+
+def test_an_address_without_the_api() -> None:
+    with serving(table({})) as served:
+        error = failure(endpoints.RouteMissing, f"{served.url}/wrong")
+    assert "/wrong/v1/models is not there (404)" in error.problem
+    assert "base address" in error.remedy
+
+
+def test_a_page_that_says_that_models_are_missing_is_no_server_without_the_model() -> None:
+    with serving(table(healthy(GET_v1__models=(404, "Cannot GET /v1/models")))) as served:
+        failure(endpoints.RouteMissing, served.url)
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    moved: Reply = (307, "", {"Location": "https://example.org/v1/models"})
+    with serving(table(healthy(GET_v1__models=moved))) as served:
+        error = failure(endpoints.Redirected, served.url)
+    assert "redirects to https://example.org/v1/models" in error.problem
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (200, "<html>"),
+        (200, []),
+        (200, {"data": None}),
+        (200, {"data": [{"name": "m"}]}),
+        (200, {"data": ["m"]}),
+        (500, {"error": {"message": "boom"}}),
+        (503, "draining"),
+    ],
+)
+def test_models_that_are_no_list_of_models(reply: Reply) -> None:
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        error = failure(endpoints.BadAnswer, served.url)
+    assert f"{served.url}/v1/models" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ((200, {"choices": []}), "no usage"),
+        ((200, {"usage": None}), "no usage"),
+        ((200, {"usage": {"prompt_tokens": "many", "completion_tokens": 2}}), "no usage"),
+        ((200, []), "no usage"),
+        ((200, "<html>"), "not JSON"),
+        ((400, {"error": {"message": "This model's maximum context length is 8 tokens."}}), "maximum context length"),
+        ((404, {"error": {"message": "The model `m` does not exist."}}), "does not exist"),
+    ],
+)
+def test_a_completion_that_is_of_no_use(reply: Reply, said: str) -> None:
+    with serving(table(healthy(POST_v1__chat__completions=reply))) as served:
+        error = failure(endpoints.BadAnswer, served.url, complete)
+    assert said in error.problem
+
+
+def test_an_address_with_a_path_prefix_is_asked_below_it() -> None:
+    with serving(lambda *_: (200, MODELS)) as served, Client(at(f"{served.url}/api/x/v1/")) as client:
+        client.models()
+        client.health()
+    assert [route for route, _ in served.asked] == ["GET /api/x/v1/models", "GET /api/x/health"]
+
+
+def test_an_error_names_the_whole_address_once() -> None:
+    with serving(lambda *_: (200, "<html>")) as served:
+        error = failure(endpoints.BadAnswer, f"{served.url}/api")
+    assert f"{served.url}/api/v1/models gave" in error.problem
+
+
+def test_a_plain_web_server_is_no_openai_server(tmp_path: Path) -> None:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Nothing is printed."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        error = failure(endpoints.RouteMissing, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+    assert "OpenAI-compatible" in error.remedy
+
+
+def test_models_are_listed_with_what_is_known_of_them() -> None:
+    models = {"data": [{"id": "a", "owned_by": "vllm", "max_model_len": 4096}, {"id": "b"}]}
+    with asking(healthy(GET_v1__models=(200, models))) as client:
+        assert client.models() == [Model("a", "vllm", 4096), Model("b", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "version"),
+    [
+        ((200, {"version": "0.32.0"}), "0.32.0"),
+        ((200, "<html>"), None),
+        ((200, "1.2"), None),
+        ((200, []), None),
+        ((404, ""), None),
+        ((403, ""), None),
+    ],
+)
+def test_a_version_is_known_where_the_server_says_it(reply: Reply, version: str | None) -> None:
+    with asking(healthy(GET_version=reply)) as client:
+        assert client.version() == version
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [(404, ""), (200, "<html>"), (200, {"tokens": [1]}), (200, {"count": "3"}), (200, []), (401, ""), (422, {})],
+)
+def test_a_server_without_a_tokenizer_that_we_know_has_none(reply: Reply) -> None:
+    with asking(healthy(POST_tokenize=reply)) as client:
+        assert client.count_prompt("a b") is None
+        assert client.count_request("a b") is None
+
+
+def test_the_tokenizer_is_asked_as_the_server_will_count() -> None:
+    with serving(table(healthy(POST_tokenize=(200, {"count": 3})))) as served:
+        for api in ("chat", "completions"):
+            with Client(at(served.url, api=api)) as client:
+                assert client.count_request("a b") == 3
+        with Client(at(served.url)) as client:
+            assert client.count_prompt("a b") == 3
+    chat, completion, text = [content for _, content in served.asked]
+    assert chat == {"model": MODEL, "messages": [{"role": "user", "content": "a b"}]}
+    assert completion == {"model": MODEL, "prompt": "a b"}
+    assert text == {"model": MODEL, "prompt": "a b", "add_special_tokens": False}
+
+
+def test_a_completion_has_its_counts_and_its_time() -> None:
+    said = usage(20) | {"system_fingerprint": "vllm-1"}
+    with asking(healthy(POST_v1__completions=(200, said)), api="completions") as client:
+        answer = client.complete("a b", 2)
+    assert (answer.input_tokens, answer.output_tokens, answer.fingerprint) == (20, 2, "vllm-1")
+    assert answer.e2e_s > 0
+
+
+def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> None:
+    spec = at("http://127.0.0.1:1/api/", api="completions", ca_file=tmp_path / "ca.pem", verify_tls=False)
+    made = endpoints.target(spec, temperature=0.5, enforce_output_tokens=True)
+    assert (made.url, made.model, made.api) == ("http://127.0.0.1:1/api", MODEL, "completions")
+    assert (made.temperature, made.enforce_output_tokens, made.verify_tls) == (0.5, True, False)
+    assert made.ca_file == str(tmp_path / "ca.pem")
