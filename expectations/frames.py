@@ -1,7 +1,5 @@
 """What the expectations look at: a level's answers, and the level as one row."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -26,18 +24,16 @@ def answers(m: Measured) -> pd.DataFrame:
 
 
 def level(m: Measured) -> pd.DataFrame:
-    """One row; a figure that cannot be had is missing."""
-    content: dict[str, Any] = {
+    """One row; a figure that cannot be had is left out."""
+    asked = m.completed + m.failed
+    content: dict[str, float] = {
         "stopped": float(m.level.error is not None),
-        "unaccounted_requests": m.level.planned_requests - m.completed - m.failed,
+        "unaccounted_requests": m.level.planned_requests - asked,
         "completed": m.completed,
-        "error_rate": m.failed / max(1, m.completed + m.failed),
+        **({"error_rate": m.failed / asked} if asked else {}),
         **(_figures(m) if m.completed else {}),
     }
-    return pd.DataFrame([{**dict.fromkeys(FIGURES, np.nan), **content}])
-
-
-FIGURES = ("held_concurrency_ratio", "steady_share", "output_length_ratio", "system_to_query_ratio")
+    return pd.DataFrame([content]).dropna(axis="columns")
 
 
 def _figures(m: Measured) -> dict[str, float]:
@@ -49,5 +45,7 @@ def _figures(m: Measured) -> dict[str, float]:
         "held_concurrency_ratio": metrics.held_concurrency(samples) / m.level.concurrency,
         "steady_share": max(0, end_ns - start_ns) / 1e9 / metrics.wall_s(samples),
         "output_length_ratio": float(done["output_tokens"].sum() / done["planned_output_tokens"].sum()),
-        "system_to_query_ratio": metrics.system_tokens_per_s(samples) / float(done["query_tokens_per_s"].mean()),
+        # Over the time that all queries took, not the mean of their rates, which is more where the rates differ.
+        "system_to_query_ratio": metrics.system_tokens_per_s(samples)
+        * float(done["e2e_s"].sum() / done["output_tokens"].sum()),
     }

@@ -29,17 +29,17 @@ def validate(levels: Iterable[Measured]) -> Verdict:
     )
 
 
-def _findings(whole: BatchDefinition, m: Measured) -> list[Finding]:
+def _findings(whole: BatchDefinition[Any], m: Measured) -> list[Finding]:
     about_answers = _held(whole, m, ANSWERS, frames.answers(m)) if m.completed else []
     return [*_held(whole, m, LEVEL, frames.level(m)), *about_answers]
 
 
-def _held(whole: BatchDefinition, m: Measured, declared: Sequence[Declared], frame: pd.DataFrame) -> list[Finding]:
-    held = {d.name: d for d in declared if d.applies(m)}
+def _held(whole: BatchDefinition[Any], m: Measured, declared: Sequence[Declared], frame: pd.DataFrame) -> list[Finding]:
+    held = {d.name: d for d in declared if d.applies(m) and d.columns <= set(frame)}
     suite = gx.ExpectationSuite(name="suite")
     for name, d in held.items():
         suite.add_expectation(d.expectation.copy(update={"meta": {"name": name}}))
-    results = whole.get_batch(batch_parameters={"dataframe": frame}).validate(suite).results
+    results: list[Any] = whole.get_batch(batch_parameters={"dataframe": frame}).validate(suite).results
     found = {r.expectation_config.meta["name"]: r for r in results}
     return [_finding(m, d, found[name]) for name, d in held.items()]
 
@@ -51,25 +51,24 @@ def _finding(m: Measured, declared: Declared, result: Any) -> Finding:
         expectation=declared.name,
         severity=declared.severity,
         passed=bool(result.success),
-        sentence=declared.says + ("." if result.success else f": not so, {_seen(result)}."),
+        sentence=declared.says + ("." if result.success else f": not so, {_seen(declared, result)}."),
         reason=declared.reason,
     )
 
 
-def _seen(result: Any) -> str:
+def _seen(declared: Declared, result: Any) -> str:
     """What was seen instead, in plain words."""
-    if result.exception_info.get("exception_message"):
-        return f"it could not be checked ({result.exception_info['exception_message']})"
     found = result.result
-    examples = ", ".join(_plain(value) for value in found.get("partial_unexpected_list", [])[:3])
-    if found.get("element_count", 0) <= 1:
-        return f"it is {examples}"
-    return f"{found['unexpected_count']} of {found['element_count']} are not (such as {examples})"
+    if not found:
+        return f"it could not be checked ({_trouble(result)})"
+    first = found["partial_unexpected_list"][0]
+    figures = first if isinstance(first, tuple | list) else [first]
+    return declared.otherwise.format(*figures, count=found["unexpected_count"], all=found["element_count"])
 
 
-def _plain(value: Any) -> str:
-    values = value if isinstance(value, tuple | list) else [value]
-    return " and ".join(f"{v:.4g}" for v in values)
+def _trouble(result: Any) -> str:
+    """Great Expectations keeps what went wrong by metric."""
+    return "; ".join(sorted({str(info["exception_message"]) for info in result.exception_info.values()}))
 
 
 def _standing(findings: list[Finding]) -> Standing:
@@ -80,7 +79,7 @@ def _worst(standings: Iterable[Standing]) -> Standing:
     return max(standings, key=RANK.index, default="valid")
 
 
-def _batches() -> BatchDefinition:
+def _batches() -> BatchDefinition[Any]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("levels").add_dataframe_asset("level")

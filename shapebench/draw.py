@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shapebench import report, warehouse
-from shapebench.runs import RunNotFound
+from shapebench.runs import RunNotFoundError
 
 JSON_COLUMNS = ("spec", "facts", "versions", "machine")
 
@@ -23,7 +23,9 @@ def draw(data: Path, run_id: str) -> Path:
 def _run(data: Path, run_id: str) -> dict[str, Any]:
     rows = warehouse.query(data, "FROM runs WHERE run_id = ?", [run_id]).to_pylist()
     if not rows:
-        raise RunNotFound(f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists the runs.")
+        raise RunNotFoundError(
+            f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists the runs."
+        )
     return {**rows[0], **{name: json.loads(rows[0][name]) for name in JSON_COLUMNS}}
 
 

@@ -41,11 +41,15 @@ class Total:
     lower_is_better: bool | None = None
 
 
+def _percentile(p: int) -> Callable[[Values], float]:
+    return lambda values: float(np.percentile(values, p))
+
+
 STATS: dict[str, Callable[[Values], float]] = {
     "mean": np.mean,
     "stddev": lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else np.nan,
     "min": np.min,
-    **{f"p{p}": lambda values, p=p: float(np.percentile(values, p)) for p in (25, 50, 75, 90, 95, 99)},
+    **{f"p{p}": _percentile(p) for p in (25, 50, 75, 90, 95, 99)},
     "max": np.max,
 }
 
@@ -90,8 +94,8 @@ def inter_token_s(samples: pd.DataFrame) -> Values:
 def wall_s(samples: pd.DataFrame) -> float:
     """First send of a measured request to the last arrival of a completed one."""
     done = completed(samples)
-    last_ns = (done["sent_at_ns"] + done["e2e_s"] * 1e9).max()
-    return float(last_ns - measured(samples)["sent_at_ns"].min()) / 1e9
+    sent_s = (done["sent_at_ns"] - measured(samples)["sent_at_ns"].min()) / 1e9  # since 1970 a float is 256 ns coarse
+    return float((sent_s + done["e2e_s"]).max())
 
 
 def system_tokens_per_s(samples: pd.DataFrame) -> float:
@@ -112,7 +116,7 @@ def steady_window_ns(samples: pd.DataFrame) -> tuple[int, int]:
     In between all streams are busy: each sends its next request when it has the answer to the last.
     """
     streams = measured(samples).groupby("stream")
-    if len(streams) < samples["stream"].nunique():
+    if samples.empty or len(streams) < samples["stream"].nunique():
         return 0, 0  # a stream never got a measured request
     ended_ns = samples["sent_at_ns"] + (samples["ended_s"] * 1e9).astype("int64")
     return int(streams["sent_at_ns"].min().max()), int(ended_ns.groupby(samples["stream"]).max().min())
@@ -121,14 +125,15 @@ def steady_window_ns(samples: pd.DataFrame) -> tuple[int, int]:
 def steady_tokens_per_s(samples: pd.DataFrame) -> float:
     """Tokens that arrived inside the steady window, whichever request they belong to, over its length."""
     start_ns, end_ns = steady_window_ns(samples)
-    if end_ns <= start_ns or samples.empty:
+    if end_ns <= start_ns:
         return np.nan
-    arrivals_ns = np.concatenate(
-        [sent + np.asarray(s) * 1e9 for sent, s in zip(samples["sent_at_ns"], samples["chunk_offsets_s"], strict=True)]
+    length_s = (end_ns - start_ns) / 1e9
+    sent_s = (samples["sent_at_ns"] - start_ns) / 1e9
+    arrivals_s = np.concatenate(
+        [sent + offsets for sent, offsets in zip(sent_s, samples["chunk_offsets_s"], strict=True)]
     )
     tokens = np.concatenate(samples["chunk_tokens"].to_list())
-    inside = (arrivals_ns >= start_ns) & (arrivals_ns < end_ns)
-    return float(tokens[inside].sum() / (end_ns - start_ns) * 1e9)
+    return float(tokens[(arrivals_s >= 0) & (arrivals_s < length_s)].sum() / length_s)
 
 
 def held_concurrency(samples: pd.DataFrame) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -53,13 +53,15 @@ def _wide(m: Measured, verdict: Verdict) -> dict[str, Any]:
 
 def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, conclusion: Conclusion) -> Tables:
     """All of a run's rows but its artifacts."""
+    outcome = {"finished_at": _finished_at(levels), "verdict": verdict.standing, "headline": conclusion.headline}
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
-        "runs": pa.Table.from_pylist([_run(run, facts, verdict, conclusion)]),
+        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome}]),
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
-        **({"requests": pa.concat_tables(samples)} if samples else {}),
+        # Permissive: a column that is all there at one level may have gaps, or be empty, at another.
+        **({"requests": pa.concat_tables(samples, promote_options="permissive")} if samples else {}),
     }
 
 
@@ -72,20 +74,21 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _run(run: Run, facts: Facts, verdict: Verdict, conclusion: Conclusion) -> dict[str, Any]:
+def _finished_at(levels: Iterable[Measured]) -> datetime:
+    return max(_utc(m.level.started_at) + timedelta(seconds=m.level.wall_s) for m in levels)
+
+
+def _run(run: Run, facts: Facts) -> dict[str, Any]:
     spec = run.spec
     return {
         "run_id": run.run_id,
         "started_at": _utc(run.started_at),
-        "finished_at": _utc(datetime.now(UTC)),
         "model": spec.endpoint.model,
         "shape": spec.endpoint.shape,
         "url": spec.endpoint.url,
         "workload": spec.workload.name,
         "server": facts.server,
         "server_version": facts.version,
-        "verdict": verdict.standing,
-        "headline": conclusion.headline,
         "seed": run.seed,
         "git_revision": run.git_revision,
         "spec": spec.model_dump_json(),

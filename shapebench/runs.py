@@ -3,7 +3,7 @@
 import platform
 import secrets
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from shapebench.spec import Spec
 REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "pandas", "altair", "uvloop", "httptools")
 
 
-class RunNotFound(ShapebenchError):
+class RunNotFoundError(ShapebenchError):
     """There is no such run in the data folder."""
 
 
@@ -60,10 +60,14 @@ def machine() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Of the code that measures; None outside a git checkout."""
+    """Of the code that measures; None where that is not in a git checkout of its own."""
+    return _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
+
+
+def _git(*arguments: str) -> str | None:
     here = Path(__file__).parent
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+        found = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
     except OSError:  # no git here
         return None
     return found.stdout.strip() if found.returncode == 0 else None
@@ -82,24 +86,32 @@ RUN_FILE = TypeAdapter(RunFile)
 
 
 def save(content: RunFile) -> None:
+    """Write run.json to the run's folder, complete or not at all; samples are named as they lie beside it."""
     path = content.run.folder / "run.json"
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(RUN_FILE.dump_json(content, indent=2))
+    unfinished.write_bytes(RUN_FILE.dump_json(_with_samples_in(Path(), content), indent=2))
     unfinished.replace(path)
 
 
 def load(data: Path, run_id: str) -> RunFile:
-    """Read a run back; raises RunNotFound."""
+    """Read a run back from wherever the data folder lies now; raises RunNotFoundError."""
     path = data / "runs" / run_id / "run.json"
     try:
-        return RUN_FILE.validate_json(path.read_bytes())
+        content = RUN_FILE.validate_json(path.read_bytes())
     except FileNotFoundError:
         known = sorted(p.parent.name for p in (data / "runs").glob("*/run.json"))
-        raise RunNotFound(
+        raise RunNotFoundError(
             f"There is no run {run_id} in {data}.",
             f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; --data names another folder.",
         ) from None
     except ValidationError as error:
-        raise RunNotFound(
+        raise RunNotFoundError(
             f"{path} cannot be read: {error}", "Was it written by another version of shapebench?"
         ) from None
+    here = content.run.spec.model_copy(update={"data": data})
+    return _with_samples_in(path.parent, replace(content, run=replace(content.run, spec=here)))
+
+
+def _with_samples_in(folder: Path, content: RunFile) -> RunFile:
+    levels = (replace(level, samples=level.samples and folder / level.samples.name) for level in content.levels)
+    return replace(content, levels=tuple(levels))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from shapebench.errors import ShapebenchError
 from shapebench.workload import Lengths
@@ -28,14 +30,21 @@ class Part(BaseModel):
 
 def _base_url(url: str) -> str:
     url = url.rstrip("/").removesuffix("/v1")
-    if not url.startswith(("http://", "https://")):
+    if any(mark in url for mark in "@?#"):
+        raise PydanticCustomError(
+            "maybe_secret",
+            "only the base address belongs here: a password before @ or a key after ? would be written into results; "
+            "name the variable that holds the API key in api_key_env",
+        )
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a URL: it begins with http:// or https://, such as http://127.0.0.1:8000")
-    if "@" in url:
-        raise ValueError("a URL that holds a password would be written into results: use api_key_env")
     return url
 
 
 def _mean_and_stddev(value: object) -> object:
+    if isinstance(value, int | float):
+        return {"mean": value}
     if not isinstance(value, str):
         return value
     mean, _, stddev = value.partition(",")
@@ -46,7 +55,9 @@ def _levels(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-def _distinct(levels: tuple[int, ...]) -> tuple[int, ...]:
+def _some_and_distinct(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if not levels:  # min_length would say so as well where a level is there, but wrong
+        raise ValueError("at least one level is needed")
     if len(set(levels)) < len(levels):
         raise ValueError("a level is named twice")
     return levels
@@ -101,7 +112,8 @@ class Endpoint(Part):
     launch: str | None = Field(
         None,
         title="Launch command",
-        description="A command line that starts the server; it is stopped when the run ends. Empty: it runs already.",
+        description="A command line that starts the server; it is stopped when the run ends. Results show it, so keep "
+        "keys out of it. Empty: the server runs already.",
     )
 
 
@@ -123,18 +135,22 @@ class Workload(Part):
         "Empty: where the server is vLLM.",
     )
     seed: int | None = Field(
-        None, ge=0, title="Seed", description="Repeats the prompts of an earlier run. Empty: prompts never sent before."
+        None,
+        ge=0,
+        lt=2**53,
+        title="Seed",
+        description="Repeats the prompts of an earlier run. Empty: prompts never sent before.",
     )
 
 
 class Load(Part):
     """How hard to press, and for how long."""
 
-    levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_distinct)] = Field(
+    levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_some_and_distinct)] = Field(
         (1, 2, 4, 8, 16, 32),
-        min_length=1,
         title="Levels",
-        description="Concurrency levels: how many requests are in flight all the time. One level is measured after another.",
+        description="Concurrency levels: how many requests are in flight all the time. "
+        "One level is measured after another.",
     )
     requests_per_stream: int = Field(
         30,
@@ -179,25 +195,33 @@ class Limits(Part):
     """What suits a person: drawn in the plots and judged in the report."""
 
     query_tokens_per_s: float = Field(
-        10, gt=0, title="Tokens/s for each query, at least", description="10 to 15 tokens/s is as fast as people read."
+        10,
+        gt=0,
+        le=1_000_000,
+        title="Tokens/s for each query, at least",
+        description="10 to 15 tokens/s is as fast as people read.",
     )
     ttft_s: float = Field(
-        0.5, gt=0, title="Time to first token (s), at most", description="Held against the 95th percentile."
+        0.5, gt=0, le=3600, title="Time to first token (s), at most", description="Held against the 95th percentile."
     )
 
 
 class OciTarget(Part):
     """A bucket in OCI Object Storage."""
 
-    bucket: str = Field(min_length=1, title="Bucket")
+    bucket: str = Field(min_length=1, title="Bucket", description="Where reports go; it must exist.")
     prefix: str = Field("shapebench", title="Prefix", description="Object names begin with it.")
     namespace: str | None = Field(None, title="Namespace", description="Empty: looked up.")
     region: str | None = Field(None, title="Region", description="Empty: the one of the profile or of the instance.")
     auth: Literal["config_file", "instance_principal"] = Field(
         "config_file", title="Authentication", description="A profile of the OCI config file, or the instance itself."
     )
-    config_file: Path = Field(Path("~/.oci/config"), title="Config file")
-    profile: str = Field("DEFAULT", title="Profile")
+    config_file: Path = Field(
+        Path("~/.oci/config"),
+        title="Config file",
+        description="What `oci setup config` wrote, on the machine that runs.",
+    )
+    profile: str = Field("DEFAULT", title="Profile", description="Which section of the config file to use.")
     service_endpoint: str | None = Field(
         None, title="Service endpoint", description="A private endpoint's address. Empty: the region's."
     )
@@ -240,13 +264,16 @@ def parse(content: dict[str, Any]) -> Spec:
         ) from None
 
 
+# What says more than pydantic's own words, or must not repeat what was given.
+WORDS = {"extra_forbidden": "there is no such field", "missing": "needed, but not given"}
+
+
 def _plain(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such field"
-    if error["type"] == "missing":
-        return "needed, but not given"
-    message = error["msg"].removeprefix("Value error, ")
-    return message if isinstance(error["input"], dict) else f"{message} (given: {error['input']!r})"
+    if error["type"] in WORDS:
+        return WORDS[error["type"]]
+    message = str(error["msg"]).removeprefix("Value error, ")
+    silent = isinstance(error["input"], dict) or error["type"] == "maybe_secret"
+    return message if silent else f"{message} (given: {error['input']!r})"
 
 
 def read(path: Path) -> dict[str, Any]:

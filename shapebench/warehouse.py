@@ -2,16 +2,21 @@
 
 Whoever has the file open neither blocks a load nor is blocked: a load works on a copy and puts it in place with an
 atomic rename, so that an open file stays what it was, and the next to open it sees the new one.
+
+Somebody who writes to the file, and does not close it, leaves a `.wal` beside it. DuckDB would hold that against
+whatever file then has the name and refuse to open it, or replay it there. So a load neither takes it over nor leaves
+it: it sets it aside, with a copy of the file to which it belongs. Analysts do best to open the file read-only.
 """
 
 import fcntl
+import logging
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,6 +31,8 @@ SQL = Path(__file__).parent.parent / "sql"
 FILE_NAME = "results.duckdb"
 LOCK_TIMEOUT_S = 60
 
+logger = logging.getLogger("shapebench.warehouse")
+
 
 class WarehouseError(ShapebenchError):
     """The results file cannot be read or written."""
@@ -36,7 +43,7 @@ def load(data: Path, run_id: str, tables: dict[str, pa.Table]) -> Path:
     path = data / FILE_NAME
     with _writing(path) as connection:
         for name, rows in tables.items():
-            connection.execute(f"DELETE FROM raw.{name} WHERE run_id = ?", [run_id])
+            connection.execute(f"DELETE FROM raw.{name} WHERE run_id = ?", [run_id])  # noqa: S608 - names are ours
             if rows.num_rows:
                 connection.register("incoming", rows)
                 connection.execute(_sql(SQL / "loads" / f"{name}.sql"))
@@ -51,27 +58,62 @@ def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table
             answer = connection.sql(sql, params=parameters or [])
             return pa.table({}) if answer is None else answer.to_arrow_table()
         except duckdb.Error as error:
-            raise WarehouseError(f"The query failed: {error}", "The views are listed in README.md.") from None
+            views = ", ".join(sorted(view.stem for view in (SQL / "views").glob("*.sql")))
+            remedy = f"The views are {views}; `shapebench query 'DESCRIBE level_summary'` lists the columns of one."
+            raise WarehouseError(f"The query failed: {error}", remedy) from None
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to a copy, in one transaction; the copy takes the file's place if all went well."""
-    with _locked(path.with_suffix(".lock")):
-        copy = path.with_suffix(f".next-{os.getpid()}")
-        try:
+    copy = path.with_suffix(".next")
+    try:
+        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy):
             if path.exists():
-                shutil.copyfile(path, copy)
-            with _connect(copy, path, read_only=False) as connection:
+                shutil.copy(path, copy)
+            with _connect(copy, "READ_WRITE", known_as=path) as connection:
                 connection.begin()
                 _prepare(connection)
                 yield connection
                 connection.commit()
+                connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
             _flush(copy)
+            _set_wal_aside(path)
             copy.replace(path)
-        finally:
-            copy.unlink(missing_ok=True)
-            copy.with_name(f"{copy.name}.wal").unlink(missing_ok=True)
+    except (duckdb.Error, OSError) as error:
+        raise WarehouseError(
+            f"The load failed and left {path} as it was: {error}",
+            "See that the disk has room and the folder can be written to. The samples under runs/ are kept.",
+        ) from error
+
+
+@contextmanager
+def _removed_at_the_end(copy: Path) -> Iterator[None]:
+    """Also at the start: a writer that was killed leaves its copy behind."""
+
+    def remove() -> None:
+        for file in (copy, _wal(copy)):
+            file.unlink(missing_ok=True)
+
+    remove()
+    try:
+        yield
+    finally:
+        remove()
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _set_wal_aside(path: Path) -> None:
+    """Keep what somebody wrote into the file and did not close, as a file of its own that opens with all of it."""
+    if _wal(path).exists():
+        aside = path.with_stem(f"{path.stem}.unclosed-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        shutil.copy(path, aside)
+        shutil.copy(_wal(path), _wal(aside))  # not moved: whoever wrote it may still be at it
+        _wal(path).unlink()
+        logger.warning("Somebody wrote to %s and did not close it; what they wrote is in %s", path, aside)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -113,28 +155,32 @@ def _try_lock(descriptor: int) -> bool:
 def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     if not path.exists():
         raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
-    try:
-        connection = _connect(path, path, read_only=True)
-    except duckdb.IOException:  # somebody has it open for writing, which is their right: read a copy
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(shutil.copyfile(path, Path(folder) / FILE_NAME))
-            with _connect(copy, path, read_only=True) as connection:
-                yield connection
-        return
-    with connection:
+    with tempfile.TemporaryDirectory() as folder, _connect_to_read(path, Path(folder)) as connection:
         yield connection
 
 
-def _connect(file: Path, known_as: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """By way of a copy where somebody has the file open for writing, which is their right, or left a WAL."""
+    if not _wal(path).exists():
+        with suppress(WarehouseError):
+            return _connect(path, "READ_ONLY", known_as=path)
+    return _connect(Path(shutil.copy(path, scratch / FILE_NAME)), "READ_ONLY", known_as=path)
+
+
+def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB of its own with the file in it: one that this process has open already would show the file as it was."""
+    connection = duckdb.connect()
     try:
-        return duckdb.connect(file, read_only=read_only)
-    except duckdb.IOException as error:
-        if re.search("lock", str(error)):
-            raise
+        quoted = str(file).replace("'", "''")
+        connection.execute(f"ATTACH '{quoted}' AS results (TYPE duckdb, {mode})")
+        connection.execute("USE results")
+    except duckdb.Error as error:
+        connection.close()
         raise WarehouseError(
             f"{known_as} is not a DuckDB file that this version can read: {error}",
             "Move it aside; the runs' Parquet files under runs/ hold the raw samples still.",
         ) from None
+    return connection
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
--- A row for each sweep over the concurrency levels of one endpoint.
+-- A row for each sweep over the concurrency levels of one endpoint; times are UTC, and it is finished when the last level is.
 CREATE TABLE IF NOT EXISTS raw.runs (
     run_id VARCHAR PRIMARY KEY,
     started_at TIMESTAMP NOT NULL,

@@ -13,6 +13,7 @@ SELECT
     r.started_at,
     r.model,
     r.shape,
+    r.workload,
     l.concurrency,
     l.verdict,
     l.planned_requests,
@@ -25,3 +26,4 @@ SELECT
 FROM raw.levels AS l
 JOIN raw.runs AS r USING (run_id)
 LEFT JOIN wide USING (run_id, concurrency)
+ORDER BY r.started_at, l.run_id, l.concurrency

@@ -1,7 +1,24 @@
 -- Which runs are there, what did they measure, and are their numbers fit to be believed?
 CREATE OR REPLACE VIEW runs AS
 SELECT
-    r.*,
-    r.finished_at - r.started_at AS duration,
-    (SELECT list(l.concurrency ORDER BY l.concurrency) FROM raw.levels AS l WHERE l.run_id = r.run_id) AS levels
+    r.run_id,
+    r.started_at,
+    r.finished_at,
+    epoch(r.finished_at - r.started_at) AS duration_s,
+    r.model,
+    r.shape,
+    r.workload,
+    (SELECT list(l.concurrency ORDER BY l.concurrency) FROM raw.levels AS l WHERE l.run_id = r.run_id) AS levels,
+    r.verdict,
+    r.headline,
+    r.server,
+    r.server_version,
+    r.url,
+    r.seed,
+    r.git_revision,
+    r.spec,
+    r.facts,
+    r.versions,
+    r.machine
 FROM raw.runs AS r
+ORDER BY r.started_at, r.run_id

@@ -1,0 +1,123 @@
+"""Levels as the instrument leaves them: samples in real Parquet files, of requests whose times are written out."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from shapebench.conclusion import Conclusion
+from shapebench.load.samples import Sample, write
+from shapebench.records import Facts, LevelRun, Run, Standing, Verdict
+from shapebench.rows import Measured, Tables, measured, tables
+from shapebench.spec import parse
+from shapebench.workload import Sizing
+
+RUN_ID = "20260714T093000-a1b2c3"
+STARTED_AT = datetime(2026, 7, 14, 9, 30, tzinfo=UTC)
+STARTED_NS = int(STARTED_AT.timestamp()) * 10**9
+FACTS = Facts(
+    server="vllm",
+    version="0.11.0",
+    max_model_len=8192,
+    models=("m",),
+    fingerprint=None,
+    sizing=Sizing(words=("the", "of"), exact=True),
+    probe_e2e_s=0.5,
+)
+
+
+def request(index: int, sent_s: float, offsets_s: Iterable[float], **changes: Any) -> Sample:
+    """A whole answer, sent `sent_s` after the level's start, of one token in each chunk unless `changes` say other."""
+    chunk_offsets_s = list(offsets_s)
+    chunk_tokens = changes.get("chunk_tokens", [1] * len(chunk_offsets_s))
+    whole = Sample(
+        request_index=index,
+        stream=0,
+        warmup=False,
+        planned_input_tokens=200,
+        planned_output_tokens=sum(chunk_tokens),
+        sent_at_ns=STARTED_NS + round(sent_s * 1e9),
+        ended_s=max(chunk_offsets_s, default=0.0),
+        chunk_offsets_s=chunk_offsets_s,
+        chunk_tokens=chunk_tokens,
+        input_tokens=200,
+        output_tokens=sum(chunk_tokens),
+        finish_reason="length",
+        response_id=f"cmpl-{index}",
+        http_status=200,
+        error_kind=None,
+        error_message=None,
+    )
+    return replace(whole, **changes)
+
+
+def refused(index: int, sent_s: float, **changes: Any) -> Sample:
+    """A request that found nobody listening."""
+    nothing = {"input_tokens": None, "output_tokens": None, "finish_reason": None, "response_id": None}
+    error = {"http_status": None, "error_kind": "connection", "error_message": "refused", "planned_output_tokens": 10}
+    return request(index, sent_s, [], **{**nothing, **error, **changes})
+
+
+def closed_loop(streams: int, requests_each: int = 5) -> list[Sample]:
+    """All streams busy without a pause: a warm-up request each, then answers of 10 tokens, one every 0.1 s."""
+    return [
+        request(
+            index=turn * streams + stream,
+            sent_s=turn * 1.0 + stream * 0.01,
+            offsets_s=[0.1 * token for token in range(1, 11)],
+            stream=stream,
+            warmup=turn == 0,
+        )
+        for turn in range(1 + requests_each)
+        for stream in range(streams)
+    ]
+
+
+def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes: Any) -> LevelRun:
+    """A level with its samples on disk; None: it ended before it wrote any."""
+    path = data / "runs" / str(changes.get("run_id", RUN_ID)) / f"level-{concurrency:04}.parquet"
+    if samples is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(samples, path, {})
+    whole = LevelRun(
+        run_id=RUN_ID,
+        concurrency=concurrency,
+        planned_requests=sum(not sample.warmup for sample in samples or ()) or 5,
+        started_at=STARTED_AT + timedelta(seconds=10 * concurrency),
+        wall_s=6.5,
+        timestamps="kernel",
+        samples=None if samples is None else path,
+        enforced_output_tokens=True,
+        exact_prompts=True,
+        client={"cpu_share": 0.1},
+        error="The measuring process ended (1): it said nothing" if samples is None else None,
+    )
+    return replace(whole, **changes)
+
+
+def clean(data: Path, concurrency: int, **changes: Any) -> Measured:
+    return measured(level(data, concurrency, closed_loop(concurrency), **changes))
+
+
+def run(data: Path, run_id: str = RUN_ID) -> Run:
+    endpoint = {"url": "http://127.0.0.1:8000", "model": "m", "shape": "VM.GPU.A10.1"}
+    return Run(
+        run_id=run_id,
+        started_at=STARTED_AT,
+        spec=parse({"endpoint": endpoint, "load": {"levels": [1, 2]}, "data": data}),
+        seed=4711,
+        versions={"python": "3.11.9"},
+        machine={"cpus": 2},
+        git_revision=None,
+    )
+
+
+def verdict(levels: Iterable[Measured], standing: Standing = "valid") -> Verdict:
+    return Verdict(standing, {m.level.concurrency: standing for m in levels}, ())
+
+
+def run_tables(data: Path, run_id: str = RUN_ID, levels: list[Measured] | None = None) -> Tables:
+    """All rows of a run of two clean levels, or of those given."""
+    of_run = [clean(data, n, run_id=run_id) for n in (1, 2)] if levels is None else levels
+    return tables(run(data, run_id), FACTS, of_run, verdict(of_run), Conclusion("Suits at least 2 users", ()))

@@ -1,0 +1,232 @@
+"""For every expectation a level that commits exactly that sin; its known companions fail with it, and nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expectations import validate as validation
+from expectations.declared import ANSWERS, LEVEL, Declared, gxe
+from expectations.validate import validate
+from shapebench.load.samples import Sample
+from shapebench.records import Verdict
+from shapebench.rows import Measured, measured
+from tests.level_sample import clean, closed_loop, level, refused, request
+
+ROOT = Path(__file__).parents[2]
+Sin = Callable[[Path], Measured]
+
+
+def spoilt(data: Path, changes: dict[str, Any], streams: int = 2, at: slice = slice(None), **of_level: Any) -> Measured:
+    """A clean level but for fields of its measured samples, or of those of them that `at` picks."""
+    samples = closed_loop(streams)
+    picked = [n for n, sample in enumerate(samples) if not sample.warmup][at]
+    return committed(data, [replace(s, **changes) if n in picked else s for n, s in enumerate(samples)], **of_level)
+
+
+def committed(data: Path, samples: list[Sample] | None, streams: int = 2, **of_level: Any) -> Measured:
+    return measured(level(data, streams, samples, **of_level))
+
+
+def with_failures(data: Path, count: int) -> Measured:
+    """Failures of 1 in 100 or more, each by the way of a stream that is busy all the time."""
+    samples = closed_loop(2, requests_each=50)
+    failed = {"chunk_offsets_s": [], "chunk_tokens": [], "output_tokens": None, "error_kind": "reset"}
+    return committed(data, [*samples[:-count], *(replace(sample, **failed) for sample in samples[-count:])])
+
+
+def with_a_stream_that_pauses(data: Path) -> Measured:
+    """Stream 1 is idle for 0.4 s of the 4.99 s in the window: (2 * 4.99 - 0.4) / (2 * 4.99) is 96.0%."""
+    late = [
+        replace(s, sent_at_ns=s.sent_at_ns + 400_000_000 * (s.stream and s.request_index > 5)) for s in closed_loop(2)
+    ]
+    return committed(data, late)
+
+
+def with_a_long_drain(data: Path) -> Measured:
+    """Stream 1 ends after 1 s of 5."""
+    return committed(data, [s for s in closed_loop(2) if s.stream == 0 or s.request_index < 4])
+
+
+def with_pauses_at_one_stream(data: Path) -> Measured:
+    """0.1 s before each request of 1 s: system throughput is 10 / 1.1 of a query's."""
+    return committed(data, [request(n, 1.1 * n, [0.1 * t for t in range(1, 11)], warmup=n == 0) for n in range(6)], 1)
+
+
+ALL_TOKENS = [0.1 * token for token in range(1, 11)]
+NONE = frozenset[str]()
+
+# The sin, and the companions that fail with it.
+SINS: dict[str, tuple[Sin, frozenset[str]]] = {
+    "ttft_is_positive": (lambda d: spoilt(d, {"chunk_offsets_s": [-0.1, *ALL_TOKENS[1:]]}, at=slice(1)), NONE),
+    "ttft_is_not_after_the_end": (lambda d: spoilt(d, {"chunk_offsets_s": [1.2, *ALL_TOKENS[1:]]}, at=slice(1)), NONE),
+    "token_counts_are_present": (
+        lambda d: spoilt(d, {"output_tokens": 0}, at=slice(1), enforced_output_tokens=False),
+        frozenset({"chunks_agree_with_usage"}),
+    ),
+    "chunks_agree_with_usage": (
+        lambda d: spoilt(d, {"chunk_tokens": [1] * 9, "chunk_offsets_s": ALL_TOKENS[1:]}, at=slice(1)),
+        NONE,
+    ),
+    "output_lengths_are_as_asked": (lambda d: spoilt(d, {"planned_output_tokens": 11}, at=slice(1)), NONE),
+    "input_lengths_are_as_asked": (lambda d: spoilt(d, {"input_tokens": 203}, at=slice(1)), NONE),
+    "level_ran_to_its_end": (lambda d: committed(d, closed_loop(2), error="It was stopped."), NONE),
+    "requests_are_accounted_for": (lambda d: committed(d, closed_loop(2), planned_requests=11), NONE),
+    "requests_completed": (
+        lambda d: committed(d, [refused(n, n, stream=n) for n in range(2)]),
+        frozenset({"errors_are_few", "no_errors"}),
+    ),
+    "errors_are_few": (lambda d: with_failures(d, count=6), frozenset({"no_errors"})),
+    "no_errors": (lambda d: with_failures(d, count=5), NONE),
+    "concurrency_was_held": (with_a_stream_that_pauses, NONE),
+    "steady_window_is_long": (with_a_long_drain, NONE),
+    "output_lengths_are_near": (
+        lambda d: spoilt(d, {"planned_output_tokens": 12}, enforced_output_tokens=False),
+        NONE,
+    ),
+    "one_stream_agrees_with_itself": (with_pauses_at_one_stream, frozenset({"concurrency_was_held"})),
+}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    """What is said of each sin."""
+    return {name: validate([commit(tmp_path_factory.mktemp(name))]) for name, (commit, _) in SINS.items()}
+
+
+def failed(verdict: Verdict) -> set[str]:
+    return {finding.expectation for finding in verdict.failed}
+
+
+@pytest.mark.parametrize("name", SINS)
+def test_a_sin_fails_its_expectation_and_its_known_companions_only(name: str, verdicts: dict[str, Verdict]) -> None:
+    _, companions = SINS[name]
+    assert failed(verdicts[name]) == {name, *companions}
+
+
+def test_every_expectation_has_its_sin() -> None:
+    assert set(SINS) == {declared.name for declared in (*LEVEL, *ANSWERS)}
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 16])
+def test_a_clean_level_fails_nothing(concurrency: int, tmp_path: Path) -> None:
+    verdict = validate([clean(tmp_path, concurrency)])
+    assert verdict.failed == ()
+    assert verdict.levels == {concurrency: "valid"}
+
+
+SENTENCES = {
+    "ttft_is_positive": "The first token arrives after its request was sent: not so, "
+    "1 of 10 are otherwise, one with its first token after -0.1 s.",
+    "ttft_is_not_after_the_end": "The first token arrives no later than the last: not so, "
+    "1 of 10 are otherwise, one with its last after 1 s and its first after 1.2 s.",
+    "token_counts_are_present": "The server counted at least one output token for each answer: not so, "
+    "1 of 10 have none.",
+    "chunks_agree_with_usage": "The chunks of each answer carry as many tokens as the server counted: not so, "
+    "1 of 10 are otherwise, one with 9 in its chunks and 10 counted.",
+    "output_lengths_are_as_asked": "Each answer has exactly the length asked for: not so, "
+    "1 of 10 have not, one is -1 tokens off.",
+    "input_lengths_are_as_asked": "The server counts as many prompt tokens as were planned, 2 more or fewer: not so, "
+    "1 of 10 are otherwise, one is +3 tokens off.",
+    "level_ran_to_its_end": "The measuring process ran to its end: not so, it was cut short.",
+    "requests_are_accounted_for": "Every planned request is there, completed or failed: not so, 1 are missing.",
+    "requests_completed": "At least one request completed: not so, none did.",
+    "errors_are_few": "No more than 5% of the requests failed: not so, 6.00% did.",
+    "no_errors": "No request failed: not so, 5.00% of them did.",
+    "concurrency_was_held": "Within 2%, as many requests were in flight in the steady window as the level says: "
+    "not so, there were 96.0% of them.",
+    "steady_window_is_long": "All streams were busy for at least half of the time measured: not so, "
+    "they were for 20% of it.",
+    "output_lengths_are_near": "The answers have 90 to 110% of the length asked for: not so, they have 83% of it.",
+    "one_stream_agrees_with_itself": "With one stream, system throughput and the throughput of the queries agree "
+    "within 5%: not so, the system's is 92.6% of theirs.",
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_the_sentence_says_what_was_expected_and_what_was_seen(name: str, verdicts: dict[str, Verdict]) -> None:
+    assert next(f.sentence for f in verdicts[name].failed if f.expectation == name) == SENTENCES[name]
+
+
+def test_an_expectation_that_holds_is_said_as_it_is(tmp_path: Path) -> None:
+    assert "No request failed." in {finding.sentence for finding in validate([clean(tmp_path, 1)]).findings}
+
+
+def test_an_expectation_that_cannot_be_checked_has_failed_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = gxe.ExpectColumnValuesToMatchRegex(column="completed", regex="(")
+    declared = Declared("wrong", "invalid", "It is as it should be", "it is {0}", "It matters.", wrong)
+    monkeypatch.setattr(validation, "LEVEL", (declared,))
+    (finding,) = validate([clean(tmp_path, 1)]).failed
+    assert finding.sentence.startswith("It is as it should be: not so, it could not be checked (")
+
+
+def test_a_level_without_samples_is_invalid_and_nothing_is_said_of_its_requests(tmp_path: Path) -> None:
+    verdict = validate([measured(level(tmp_path, 2, None))])
+    assert verdict.standing == "invalid"
+    assert {f.expectation for f in verdict.findings} == {f.expectation for f in verdict.failed}
+    assert "no_errors" not in {finding.expectation for finding in verdict.findings}
+
+
+def test_a_level_whose_file_holds_no_request_is_invalid(tmp_path: Path) -> None:
+    assert validate([committed(tmp_path, [], error="It was stopped.")]).standing == "invalid"
+
+
+def test_queries_of_very_different_speed_agree_with_one_busy_stream(tmp_path: Path) -> None:
+    fast, slow = [0.01 * token for token in range(1, 11)], [float(token) for token in range(1, 11)]
+    answers = [request(0, 0.0, fast, warmup=True), request(1, 0.1, fast), request(2, 0.2, slow), request(3, 10.2, fast)]
+    assert failed(validate([committed(tmp_path, answers, streams=1)])) == set()
+
+
+def test_what_was_not_enforced_is_not_held_against_the_server(tmp_path: Path) -> None:
+    off = spoilt(tmp_path, {"planned_output_tokens": 11}, at=slice(1), enforced_output_tokens=False)
+    assert failed(validate([off])) == set()
+
+
+def test_prompts_that_could_not_be_sized_exactly_are_not_held_against_the_plan(tmp_path: Path) -> None:
+    assert failed(validate([spoilt(tmp_path, {"input_tokens": 250}, exact_prompts=False)])) == set()
+
+
+def test_a_failed_expectation_that_is_only_suspect_makes_the_level_suspect(tmp_path: Path) -> None:
+    assert validate([with_a_long_drain(tmp_path)]).levels == {2: "suspect"}
+
+
+def test_a_run_is_worth_what_its_worst_level_is_worth(tmp_path: Path) -> None:
+    suspect = with_failures(tmp_path, count=1)
+    verdict = validate([clean(tmp_path, 1), suspect, committed(tmp_path, None, streams=4)])
+    assert verdict.levels == {1: "valid", 2: "suspect", 4: "invalid"}
+    assert verdict.standing == "invalid"
+    assert validate([clean(tmp_path, 1), suspect]).standing == "suspect"
+
+
+def test_every_finding_has_its_run_level_severity_and_reason(tmp_path: Path) -> None:
+    declared = {d.name: d for d in (*LEVEL, *ANSWERS)}
+    for finding in validate([clean(tmp_path, 1, run_id="r")]).findings:
+        assert (finding.run_id, finding.concurrency) == ("r", 1)
+        assert finding.severity == declared[finding.expectation].severity
+        assert finding.reason == declared[finding.expectation].reason
+
+
+QUIET = """
+import socket
+from pathlib import Path
+from tests.level_sample import clean
+
+def refuse(*arguments, **options):
+    raise SystemExit(f"network: {arguments}")
+
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+from expectations.validate import validate
+assert validate([clean(Path(__import__("sys").argv[1]), 2)]).standing == "valid"
+"""
+
+
+def test_validation_says_nothing_and_calls_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", QUIET, str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

@@ -1,0 +1,311 @@
+"""Metrics against arithmetic done by hand, and the laws that hold whatever the samples."""
+
+from itertools import pairwise
+from math import sqrt
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shapebench import metrics
+from shapebench.load.samples import Sample, write
+from shapebench.metrics import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
+from tests.level_sample import STARTED_NS, closed_loop, refused, request
+
+# Two streams; times in seconds after the start, what was sent when and when its tokens came:
+#
+#   stream 0   warm-up 0.00 ->  0.10 0.20                  until 0.20
+#              A       0.20 ->  0.35 0.45 0.65 (2 tokens)  until 0.70
+#              B       0.70 ->  0.90                       until 0.95
+#   stream 1   warm-up 0.00 ->  0.25                       until 0.25
+#              C       0.30 ->  0.60 0.80                  until 0.80
+#              D       0.80 ->  0.90                       fails at 1.00
+GOLDEN = [
+    request(0, 0.0, [0.1, 0.2], warmup=True, input_tokens=999),
+    request(1, 0.0, [0.25], warmup=True, stream=1, input_tokens=999),
+    request(2, 0.2, [0.15, 0.25, 0.45], chunk_tokens=[1, 1, 2], ended_s=0.5, input_tokens=190),  # A
+    request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200),  # C
+    request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240),  # B
+    request(5, 0.8, [0.1], stream=1, ended_s=0.2, error_kind="reset", error_message="gone", output_tokens=None),  # D
+]
+
+
+def read(samples: list[Sample]) -> pd.DataFrame:
+    with TemporaryDirectory() as folder:
+        write(samples, Path(folder) / "level.parquet", {})
+        return metrics.read(Path(folder) / "level.parquet")
+
+
+def summary(samples: list[Sample]) -> dict[str, float]:
+    rows = metrics.summarise("r", 2, read(samples))
+    return {metrics.column_name(row.metric, row.stat): row.value for row in rows}
+
+
+# A: the first token after 0.15 s, the last after 0.45 s, 4 tokens. B: 0.2, 0.2, 1. C: 0.3, 0.5, 2.
+GOLDEN_VALUES = {
+    # 0.15, 0.2, 0.3; their mean is 0.65 / 3, their squared distances from it add up to 0.035 / 3
+    "ttft_s_mean": 0.65 / 3,
+    "ttft_s_stddev": sqrt(0.035 / 3 / 2),
+    "ttft_s_min": 0.15,
+    "ttft_s_p25": 0.175,  # half way from the first to the second
+    "ttft_s_p50": 0.2,
+    "ttft_s_p75": 0.25,
+    "ttft_s_p90": 0.28,  # at 0.9 * 2 = 1.8: 0.2 + 0.8 * 0.1
+    "ttft_s_p95": 0.29,
+    "ttft_s_p99": 0.298,
+    "ttft_s_max": 0.3,
+    # 0.45, 0.2, 0.5
+    "e2e_s_mean": 1.15 / 3,
+    "e2e_s_p50": 0.45,
+    "e2e_s_max": 0.5,
+    # A: 0.1, then 0.2 for 2 tokens: twice 0.1. C: 0.2. B has one token and no gap.
+    "inter_token_s_mean": (0.1 + 0.1 + 0.1 + 0.2) / 4,
+    "inter_token_s_min": 0.1,
+    "inter_token_s_p50": 0.1,
+    "inter_token_s_max": 0.2,
+    # A: (0.45 - 0.15) / 3 = 0.1. C: (0.5 - 0.3) / 1 = 0.2. B has none.
+    "tpot_s_mean": 0.15,
+    "tpot_s_min": 0.1,
+    "tpot_s_max": 0.2,
+    # A: 4 / 0.45. B: 1 / 0.2 = 5. C: 2 / 0.5 = 4.
+    "query_tokens_per_s_mean": (4 / 0.45 + 5 + 4) / 3,
+    "query_tokens_per_s_min": 4,
+    "query_tokens_per_s_max": 4 / 0.45,
+    "input_tokens_mean": 210,  # (190 + 200 + 240) / 3
+    "output_tokens_mean": 7 / 3,  # 4, 1, 2
+    "output_tokens_p75": 3,
+    # From A's sending at 0.2 to B's token at 0.9, the last of a completed request: 7 tokens, 3 requests in 0.7 s.
+    "system_tokens_per_s": 10,
+    "requests_per_min": 60 * 3 / 0.7,
+    "error_rate": 0.25,  # D of A, B, C, D
+    # Both streams are past their warm-up from 0.3 (C) until 0.95 (B's end). In there: A's 4, B's 1, C's 2, and D's 1,
+    # which arrived though D failed later.
+    "steady_tokens_per_s": 8 / 0.65,
+}
+
+
+@pytest.mark.parametrize("column", GOLDEN_VALUES)
+def test_a_metric_is_what_it_is_by_hand(column: str) -> None:
+    assert summary(GOLDEN)[column] == pytest.approx(GOLDEN_VALUES[column], rel=1e-6)
+
+
+def test_all_columns_come_of_samples_that_have_it_all() -> None:
+    assert set(summary(GOLDEN)) == set(COLUMNS)
+
+
+def test_every_metric_of_the_golden_samples_is_checked_by_hand() -> None:
+    assert {m.name for m in TOTALS} <= set(GOLDEN_VALUES)
+    assert {f"{m.name}_mean" for m in DISTRIBUTIONS} <= set(GOLDEN_VALUES)
+
+
+def test_a_request_that_failed_has_neither_latency_nor_throughput() -> None:
+    failed = read(GOLDEN).set_index("request_index").loc[5]
+    assert failed[["ttft_s", "e2e_s", "tpot_s", "query_tokens_per_s"]].isna().all()
+
+
+def test_the_steady_window_is_while_all_streams_are_busy() -> None:
+    start_ns, end_ns = metrics.steady_window_ns(read(GOLDEN))
+    assert ((start_ns - STARTED_NS) / 1e9, (end_ns - STARTED_NS) / 1e9) == pytest.approx((0.3, 0.95))
+
+
+def test_concurrency_is_held_where_streams_do_not_pause() -> None:
+    # In the window of 0.65 s: A 0.4, B 0.25, C 0.5, D 0.15.
+    assert metrics.held_concurrency(read(GOLDEN)) == pytest.approx(1.3 / 0.65)
+
+
+def test_concurrency_is_not_held_where_a_stream_pauses() -> None:
+    paused = [request(0, 0.0, [1.0]), request(1, 1.5, [1.0])]  # 0.5 s of 2.5 s without a request
+    assert metrics.held_concurrency(read(paused)) == pytest.approx(2.0 / 2.5)
+
+
+def test_without_a_moment_at_which_all_are_busy_there_is_no_steady_window() -> None:
+    apart = [request(0, 0.0, [0.5], stream=0), request(1, 1.0, [0.5], stream=1)]
+    assert "steady_tokens_per_s" not in summary(apart)
+    assert pd.isna(metrics.held_concurrency(read(apart)))
+
+
+def test_a_stream_that_never_got_past_its_warm_up_leaves_no_steady_window() -> None:
+    stuck = [request(0, 0.0, [0.5], stream=0), request(1, 0.0, [0.5], stream=1, warmup=True)]
+    assert metrics.steady_window_ns(read(stuck)) == (0, 0)
+
+
+def test_an_answer_of_one_token_has_no_time_per_output_token() -> None:
+    found = summary([request(0, 0.0, [0.5])])
+    assert not [name for name in found if name.startswith(("tpot_s", "inter_token_s"))]
+    assert found["query_tokens_per_s_mean"] == pytest.approx(2.0)
+
+
+def test_one_request_alone_has_no_spread() -> None:
+    assert "ttft_s_stddev" not in summary([request(0, 0.0, [0.5, 0.6])])
+
+
+def test_the_tokens_of_a_first_chunk_have_no_gap() -> None:
+    found = summary([request(0, 0.0, [0.5, 0.8], chunk_tokens=[3, 1])])
+    assert found["inter_token_s_mean"] == found["inter_token_s_max"] == pytest.approx(0.3)
+    assert found["tpot_s_mean"] == pytest.approx(0.1)  # (0.8 - 0.5) / (4 - 1)
+
+
+def test_where_all_requests_failed_the_error_rate_is_all_there_is() -> None:
+    assert summary([refused(0, 0.0), refused(1, 0.1)]) == {"error_rate": 1.0}
+
+
+def test_a_warm_up_that_failed_is_no_error() -> None:
+    assert summary([refused(0, 0.0, warmup=True), request(1, 0.1, [0.5])])["error_rate"] == 0
+
+
+@pytest.mark.parametrize("samples", [[], [request(0, 0.0, [0.5], warmup=True)]], ids=["none", "warm-up only"])
+def test_without_a_measured_request_there_are_no_metrics(samples: list[Sample]) -> None:
+    assert summary(samples) == {}
+
+
+def test_names_are_unique() -> None:
+    assert len({m.name for m in METRICS}) == len(METRICS)
+    assert len(set(COLUMNS)) == len(COLUMNS)
+
+
+def test_the_metrics_and_stats_are_the_promised_ones() -> None:
+    assert [m.name for m in DISTRIBUTIONS] == [
+        "ttft_s",
+        "e2e_s",
+        "inter_token_s",
+        "tpot_s",
+        "query_tokens_per_s",
+        "input_tokens",
+        "output_tokens",
+    ]
+    assert [m.name for m in TOTALS] == ["system_tokens_per_s", "steady_tokens_per_s", "requests_per_min", "error_rate"]
+    assert list(STATS) == ["mean", "stddev", "min", "p25", "p50", "p75", "p90", "p95", "p99", "max"]
+
+
+def test_a_name_carries_the_unit() -> None:
+    suffix = {"s": "_s", "tokens/s": "_tokens_per_s", "tokens": "_tokens", "1/min": "_per_min", "1": "_rate"}
+    assert [m.name for m in METRICS if not m.name.endswith(suffix[m.unit])] == []
+
+
+def test_the_object_has_every_metric_and_none_for_what_is_missing() -> None:
+    found = metrics.as_object(metrics.summarise("r", 1, read([request(0, 0.0, [0.5])])))
+    assert set(found) == {m.name for m in METRICS}
+    assert found["system_tokens_per_s"] == pytest.approx(2.0)
+    assert found["ttft_s"]["p99"] == pytest.approx(0.5)
+    assert found["ttft_s"]["stddev"] is None
+    assert found["tpot_s"] == dict.fromkeys(STATS)
+
+
+Turn = tuple[float, list[tuple[float, int]], bool]  # seconds of pause before it, (gap, tokens) of each chunk, failed
+turns = st.tuples(
+    st.sampled_from([0.0, 0.0, 0.01, 0.5]),
+    st.lists(st.tuples(st.floats(0.001, 2.0), st.integers(1, 4)), min_size=1, max_size=6),
+    st.sampled_from([False, False, False, True]),
+)
+levels = st.lists(st.lists(turns, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+def played(streams: list[list[Turn]], **everywhere: Any) -> list[Sample]:
+    """The samples of streams that each take one turn after the other."""
+    samples: list[Sample] = []
+    for stream, of_stream in enumerate(streams):
+        now_s = 0.0
+        for pause_s, chunks, fails in of_stream:
+            offsets_s = [sum(gap for gap, _ in chunks[: n + 1]) for n in range(len(chunks))]
+            changes = {"stream": stream, "chunk_tokens": [tokens for _, tokens in chunks], **everywhere}
+            changes |= {"error_kind": "reset", "output_tokens": None} if fails else {}
+            samples.append(request(len(samples), now_s + pause_s, offsets_s, **changes))
+            now_s += pause_s + offsets_s[-1]
+    return samples
+
+
+law = settings(max_examples=60, deadline=None)
+CLOSE = 1e-5  # a request is sent on a whole nanosecond
+
+
+@law
+@given(levels)
+def test_quantiles_are_ordered_and_within_the_extremes(streams: list[list[Turn]]) -> None:
+    found = summary(played(streams))
+    for metric in DISTRIBUTIONS:
+        stats = [found.get(f"{metric.name}_{s}") for s in ("min", "p25", "p50", "p75", "p90", "p95", "p99", "max")]
+        values = [value for value in stats if value is not None]
+        assert all(low <= high + CLOSE for low, high in pairwise(values))
+        if values:
+            assert values[0] - CLOSE <= found[f"{metric.name}_mean"] <= values[-1] + CLOSE
+
+
+@law
+@given(levels)
+def test_the_first_token_never_comes_after_the_last(streams: list[list[Turn]]) -> None:
+    done = metrics.completed(read(played(streams)))
+    assert (done["ttft_s"] <= done["e2e_s"]).all()
+
+
+@law
+@given(levels)
+def test_tokens_are_conserved(streams: list[list[Turn]]) -> None:
+    samples = read(played(streams))
+    done, found = metrics.completed(samples), summary(played(streams))
+    if len(done):
+        tokens = done["output_tokens"].sum()
+        assert found["system_tokens_per_s"] * metrics.wall_s(samples) == pytest.approx(tokens)
+        assert found["output_tokens_mean"] * len(done) == pytest.approx(tokens)
+        first_chunks = done["chunk_tokens"].str[0].sum()
+        assert len(metrics.inter_token_s(done)) == tokens - first_chunks
+        assert found["requests_per_min"] * metrics.wall_s(samples) / 60 == pytest.approx(len(done))
+
+
+@law
+@given(levels)
+def test_no_more_tokens_arrive_in_the_steady_window_than_arrive_at_all(streams: list[list[Turn]]) -> None:
+    samples = read(played(streams))
+    start_ns, end_ns = metrics.steady_window_ns(samples)
+    if end_ns > start_ns:
+        inside = metrics.steady_tokens_per_s(samples) * (end_ns - start_ns) / 1e9
+        assert -CLOSE <= inside <= samples["chunk_tokens"].map(sum).sum() + CLOSE
+
+
+@law
+@given(levels)
+def test_no_more_requests_are_in_flight_than_there_are_streams(streams: list[list[Turn]]) -> None:
+    held = metrics.held_concurrency(read(played(streams)))
+    assert pd.isna(held) or held <= len(streams) + CLOSE
+
+
+@law
+@given(levels)
+def test_the_system_is_at_least_as_fast_as_each_query_for_the_share_of_time_that_it_took(
+    streams: list[list[Turn]],
+) -> None:
+    """Its tokens are among the system's: a query that took all of the time is never faster than the system."""
+    samples = read(played(streams))
+    done = metrics.completed(samples)
+    if len(done):
+        share = done["e2e_s"] / metrics.wall_s(samples)
+        assert (done["query_tokens_per_s"] * share <= metrics.system_tokens_per_s(samples) * (1 + CLOSE)).all()
+
+
+@law
+@given(levels)
+def test_where_nothing_fails_and_no_stream_pauses_the_system_is_at_least_as_fast_as_the_slowest_query(
+    streams: list[list[Turn]],
+) -> None:
+    """At each moment at least one query is under way, and it is no slower than the slowest."""
+    busy = [[(0.0, chunks, False) for _, chunks, _ in of_stream] for of_stream in streams]
+    found = summary(played(busy))
+    assert found["system_tokens_per_s"] >= found["query_tokens_per_s_min"] * (1 - CLOSE)
+
+
+@law
+@given(st.lists(turns, min_size=1, max_size=5))
+def test_one_busy_stream_has_the_throughput_of_its_queries(of_stream: list[Turn]) -> None:
+    busy = [(0.0, chunks, False) for _, chunks, _ in of_stream]
+    samples = read(played([busy]))
+    done = metrics.completed(samples)
+    by_queries = done["output_tokens"].sum() / done["e2e_s"].sum()
+    assert metrics.system_tokens_per_s(samples) == pytest.approx(by_queries, rel=CLOSE)
+
+
+def test_with_all_streams_in_step_the_system_is_as_fast_as_all_queries_together() -> None:
+    found = summary(closed_loop(8))
+    assert found["system_tokens_per_s"] == pytest.approx(8 * found["query_tokens_per_s_mean"], rel=0.02)

@@ -1,0 +1,129 @@
+"""A run's file: everything that its samples do not hold, and nothing that should not be written down."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shapebench import runs
+from shapebench.errors import ShapebenchError
+from shapebench.runs import RunFile, RunNotFoundError, begin, load, save
+from shapebench.spec import parse
+from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
+
+
+def saved(data: Path, run_id: str = RUN_ID) -> RunFile:
+    content = RunFile(
+        run(data, run_id),
+        FACTS,
+        (level(data, 1, closed_loop(1), run_id=run_id), level(data, 2, None, run_id=run_id)),
+    )
+    save(content)
+    return content
+
+
+def test_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
+    content = saved(tmp_path)
+    assert load(tmp_path, RUN_ID) == content
+
+
+def test_a_run_without_levels_yet_is_read_back(tmp_path: Path) -> None:
+    (tmp_path / "runs" / RUN_ID).mkdir(parents=True)
+    save(RunFile(run(tmp_path), FACTS))
+    assert load(tmp_path, RUN_ID).levels == ()
+
+
+def test_a_run_is_found_where_its_folder_was_moved_to(tmp_path: Path) -> None:
+    saved(tmp_path / "before")
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    content = load(tmp_path / "after", RUN_ID)
+    assert content.run.spec.data == tmp_path / "after"
+    assert content.levels[0].samples == tmp_path / "after" / "runs" / RUN_ID / "level-0001.parquet"
+    assert content.levels[0].samples.exists()
+    assert content.levels[1].samples is None
+
+
+def test_samples_are_named_without_the_folders_above_them(tmp_path: Path) -> None:
+    text = (saved(tmp_path).run.folder / "run.json").read_text(encoding="utf-8")
+    assert text.count(str(tmp_path)) == 1  # the data folder as the spec names it
+    assert '"samples": "level-0001.parquet"' in text
+
+
+def test_saving_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    saved(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "runs" / RUN_ID).iterdir()) == ["level-0001.parquet", "run.json"]
+
+
+def test_an_unknown_run_names_the_newest_known_ones(tmp_path: Path) -> None:
+    for day in range(1, 8):
+        saved(tmp_path, f"2026070{day}T093000-a1b2c3")
+    with pytest.raises(RunNotFoundError, match="There is no run nope") as caught:
+        load(tmp_path, "nope")
+    newest = ", ".join(f"2026070{day}T093000-a1b2c3" for day in (7, 6, 5, 4, 3))
+    assert caught.value.remedy.startswith(f"The newest runs there: {newest};")
+
+
+def test_without_any_run_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match="The newest runs there: none; --data names another folder"):
+        load(tmp_path, "nope")
+
+
+def test_a_file_of_another_make_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "runs" / RUN_ID / "run.json").write_text('{"run": {}}', encoding="utf-8")
+    with pytest.raises(RunNotFoundError, match=r"run\.json cannot be read"):
+        load(tmp_path, RUN_ID)
+
+
+def test_a_new_run_has_a_folder_a_seed_and_its_surroundings(tmp_path: Path) -> None:
+    begun = begin(run(tmp_path).spec)
+    assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{6}", begun.run_id)
+    assert begun.folder.is_dir()
+    assert 0 <= begun.seed < 2**48
+    assert {"python", "shapebench", "prefect", "duckdb"} <= set(begun.versions)
+    assert set(begun.machine) == {"system", "release", "architecture", "cpus", "memory_bytes"}
+
+
+def test_two_runs_send_different_prompts(tmp_path: Path) -> None:
+    assert begin(run(tmp_path).spec).seed != begin(run(tmp_path).spec).seed
+
+
+def test_a_seed_in_the_spec_is_the_runs(tmp_path: Path) -> None:
+    endpoint = {"url": "http://127.0.0.1:8000", "model": "m"}
+    assert begin(parse({"endpoint": endpoint, "data": tmp_path, "workload": {"seed": 7}})).seed == 7
+
+
+def test_no_secret_of_the_environment_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHAPEBENCH_API_KEY", "hunter2")
+    begun = begin(run(tmp_path).spec)
+    save(RunFile(begun, FACTS))
+    text = (begun.folder / "run.json").read_text(encoding="utf-8")
+    assert "SHAPEBENCH_API_KEY" in text  # the name, which is no secret
+    assert "hunter2" not in text
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ShapebenchError, match="Cannot make the folder") as caught:
+        begin(run(tmp_path / "file").spec)
+    assert "--data" in caught.value.remedy
+
+
+def test_the_revision_is_that_of_the_checkout_of_this_code() -> None:
+    found = runs.git_revision()
+    assert found is None or re.fullmatch("[0-9a-f]{40}", found)
+
+
+def test_code_installed_inside_another_checkout_has_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs._git("init", "--quiet", str(tmp_path))
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    (tmp_path / "runs.py").write_text("", encoding="utf-8")  # there, but nothing that this repository tracks
+    assert runs.git_revision() is None
+
+
+def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert runs.git_revision() is None
