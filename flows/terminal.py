@@ -2,8 +2,9 @@
 
 import logging
 import os
+import signal
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from flows import own_server
 from shapebench import warehouse
 from shapebench.errors import ShapebenchError
 from shapebench.load.level import Progress
@@ -24,8 +26,6 @@ from shapebench.spec import Spec
 
 # Set before Prefect is imported. What a user has set stays.
 SETTINGS = {
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # no server needed: one is started for the run
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the first start creates its database
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
     "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
@@ -46,10 +46,13 @@ def run(spec: Spec, console: Console) -> Ended:
     """Run the benchmark flow here, with bars on `console`."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    with console.status("Starting Prefect"), _server_starting():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server that was started for the run would stay
+    with console.status("Starting Prefect"):
+        wait_for_server = own_server.start()
         from flows.benchmark import Outcome, benchmark
 
         _import_what_comes_last()
+        wait_for_server()
     console.print(f"Measuring [bold]{spec.endpoint.model}[/bold] at {spec.endpoint.url}", highlight=False)
     _log_to(console)
     with _bars(spec, console):
@@ -60,21 +63,6 @@ def run(spec: Spec, console: Console) -> Ended:
     if isinstance(result, BaseException) and not isinstance(result, ShapebenchError):
         raise result  # a defect of ours, or of the machine: the traceback is worth seeing
     return Ended(None, True, str(result or state.message))
-
-
-@contextmanager
-def _server_starting() -> Iterator[None]:
-    """Start the server that the flow would start for itself, where none is set, while the block does something else."""
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import get_current_settings
-
-    if get_current_settings().api.url:
-        yield
-        return
-    with ThreadPoolExecutor() as threads:
-        started = threads.submit(SubprocessASGIServer().start)
-        yield
-        started.result()
 
 
 def _import_what_comes_last() -> None:

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -16,6 +18,7 @@ import pandas as pd
 import vl_convert
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from platformdirs import user_cache_path
 from pydantic import BaseModel
 
 from shapebench.charts import CHARTS, PALETTES, ChartEntry
@@ -221,10 +224,26 @@ def _hash(text: str) -> str:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for."""
+    """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for.
+
+    Bundling takes a second or two, and gives the same for the same versions: it is kept in the user's cache.
+    """
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    cached = user_cache_path("shapebench") / f"vega-lite-{version}-vl-convert-{vl_convert.__version__}.js"
+    if cached.exists():
+        return cached.read_text(encoding="utf-8")
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        _write_whole(cached, bundle)
     return bundle
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Never half a file, even where another process writes the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as unfinished:
+        unfinished.write(text)
+    Path(unfinished.name).replace(path)
 
 
 def _settings(run: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:

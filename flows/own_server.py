@@ -1,0 +1,86 @@
+"""A Prefect server for one run, where none is set: started at once, so that it is there when the imports are done.
+
+Prefect would start one itself, but only after importing the server's own code into this process: seconds, in which
+nothing else happens. And a run that is killed would leave it behind.
+"""
+
+import atexit
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from socket import socket
+
+import httpx
+
+from shapebench.errors import ShapebenchError
+from shapebench.launch import launched
+
+START_TIMEOUT_S = 120  # the first start creates Prefect's database
+# What Prefect sets for a server that it starts for a run.
+MARKS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+
+
+class NoServer(ShapebenchError):
+    """The Prefect server did not start."""
+
+
+def start() -> Callable[[], None]:
+    """Start a server that lasts as long as this process, unless one is set; gives a function that waits for it."""
+    if _is_set():
+        return lambda: None
+    address = f"http://127.0.0.1:{_free_port()}"
+    until_exit = ExitStack()
+    atexit.register(until_exit.close)  # registered before Prefect's own, and so done after they have sent what is left
+    log = Path(until_exit.enter_context(tempfile.TemporaryDirectory())) / "prefect-server.log"
+    os.environ |= MARKS
+    still_starting = until_exit.enter_context(launched(_command(address), log))
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+    return lambda: _wait_for(f"{address}/api/health", still_starting)
+
+
+def _is_set() -> bool:
+    """By the environment or a profile; Prefect's settings know better, but take seconds to import."""
+    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
+    in_profile = profiles.exists() and "PREFECT_API_URL" in profiles.read_text(encoding="utf-8")
+    return bool(os.environ.get("PREFECT_API_URL")) or in_profile
+
+
+def _command(address: str) -> str:
+    prefect = find_spec("prefect")
+    assert prefect
+    assert prefect.origin
+    port = address.rpartition(":")[2]
+    words = ("-m", "uvicorn", "--app-dir", str(Path(prefect.origin).parent), "--factory")
+    app = ("prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", port, "--log-level", "error")
+    return shlex.join([sys.executable, *words, *app])
+
+
+def _free_port() -> int:
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, still_starting: Callable[[], None]) -> None:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while not _answers(url):
+        still_starting()
+        if time.monotonic() > deadline_s:
+            raise NoServer(
+                f"The Prefect server for this run did not answer within {START_TIMEOUT_S} s.",
+                "Is the machine overloaded? Start one by hand (`prefect server start`) and set PREFECT_API_URL.",
+            )
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
