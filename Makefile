@@ -33,8 +33,8 @@ demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's C
 test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
 	$(BIN)/python -m pytest
 
-test-fast: setup  ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not browser and not live"
+test-fast: setup  ## Run those that start no servers and browsers: a minute
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow and not browser and not live"
 
 check: lint types  ## Lint, format and type checks
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -57,10 +58,8 @@ def measuring_s(data: Path, run_id: str) -> float:
 def flow_s(log: str) -> float:
     """From Prefect's log lines about the flow run: `HH:MM:SS.mmm | INFO    | Flow run …`."""
     times = [line[:12] for line in log.splitlines() if "| Flow run " in line]
-    begun, ended = (
-        sum(float(part) * 60**i for i, part in enumerate(t.split(":")[::-1])) for t in (times[0], times[-1])
-    )
-    return (ended - begun).seconds + (ended - begun).microseconds / 1e6
+    begun, ended = (datetime.strptime(f"{t}+0000", "%H:%M:%S.%f%z") for t in (times[0], times[-1]))
+    return (ended - begun).total_seconds() % timedelta(days=1).total_seconds()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -228,11 +229,11 @@ def _vega() -> str:
 
     Bundling takes a second or two, and gives the same for the same versions: it is kept in the user's cache.
     """
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    cached = user_cache_path("shapebench") / f"vega-lite-{version}-vl-convert-{vl_convert.__version__}.js"
+    schema = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    cached = user_cache_path("shapebench") / f"vega-lite-{schema}-vl-convert-{version('vl-convert-python')}.js"
     if cached.exists():
         return cached.read_text(encoding="utf-8")
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=schema)
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         _write_whole(cached, bundle)
     return bundle

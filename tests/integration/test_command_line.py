@@ -9,6 +9,8 @@ import pytest
 from shapebench.metrics import DISTRIBUTIONS, STATS
 from tests.conftest import MODEL, Finished, Shell, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Shell:

@@ -16,6 +16,8 @@ from shapebench.launch import AddressTaken, BadCommand, LaunchDied, launched, se
 from shapebench.simulator.process import running
 from shapebench.spec import Endpoint
 
+pytestmark = pytest.mark.slow
+
 FOREVER = "import time; print('started', flush=True); time.sleep(600)"
 
 

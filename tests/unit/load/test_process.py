@@ -21,6 +21,8 @@ from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-a-key-that-must-not-leak"
 ENDLESS = 1_000_000
 

@@ -18,6 +18,8 @@ import pytest
 from shapebench.errors import ShapebenchError
 from shapebench.simulator.process import running
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "shapebench.simulator"]
 STREAM: dict[str, Any] = {"prompt": "Hi", "max_tokens": 4000, "ignore_eos": True, "stream": True}
 
