@@ -26,7 +26,8 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def environment(prefect_server: str, prefect_home: Path) -> dict[str, str]:
-    return {**os.environ, **SETTINGS, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(prefect_home)}
+    here = {"PWD": str(ROOT)}  # prefect.yaml names the working directory by it
+    return {**os.environ, **SETTINGS, **here, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(prefect_home)}
 
 
 @pytest.fixture(scope="module")
