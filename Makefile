@@ -20,8 +20,8 @@ setup: .venv/ready  ## Set up .venv (done by the others as needed)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "shapebench needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock | cut -d ' ' -f 1)"
-	@UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --compile-bytecode --requirement requirements.lock
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 demo: setup  ## Run the main job against the embedded simulator
