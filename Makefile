@@ -25,7 +25,7 @@ setup: .venv/ready  ## Set up .venv (done by the others as needed)
 	@touch $@
 
 demo: setup  ## Run the main job against the embedded simulator
-	@$(BIN)/python -m flows.demo
+	@$(BIN)/python -m terminal.demo
 
 demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's CPU
 	@$(BIN)/shapebench run examples/vllm-cpu.yaml

@@ -10,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.conclusion import Conclusion, conclude
 from shapebench.launch import serving
+from shapebench.load.process import stopped_on_error
 from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.rows import level_summary
 from shapebench.runs import begin
@@ -44,8 +45,7 @@ def benchmark(spec: Spec) -> State[Outcome]:
 
     Results go into results.duckdb in the data folder, the report beside it, and a copy to where the spec publishes.
     """
-    run = begin(spec)
-    facts, levels = measured_alone(run)
+    run, facts, levels = measured_alone(spec)
     summaries = summarise(run, facts, levels)
     verdict = validate(summaries)
     conclusion = conclude(level_summary(summaries, verdict), spec.limits, verdict.standing)
@@ -55,14 +55,13 @@ def benchmark(spec: Spec) -> State[Outcome]:
     return final_state(spec, Outcome(run.run_id, verdict, conclusion, database, report, *_result(published)))
 
 
-def measured_alone(run: Run) -> tuple[Facts, list[LevelRun]]:
+def measured_alone(spec: Spec) -> tuple[Run, Facts, list[LevelRun]]:
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
-    with (
-        sole_use(run.spec.endpoint),
-        serving(run.spec.endpoint, run.folder / "server.log") as still_starting,
-    ):
-        facts = probe(run, still_starting)
-        return facts, measure.map(unmapped(run), unmapped(facts), run.spec.load.levels).result()
+    with sole_use(spec.endpoint):
+        run = begin(spec)
+        with serving(spec.endpoint, run.folder / "server.log") as still_starting, stopped_on_error():
+            facts = probe(run, still_starting)
+            return run, facts, measure.map(unmapped(run), unmapped(facts), spec.load.levels).result()
 
 
 def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | None]:

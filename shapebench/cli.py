@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Exit 0: done; 1: failed; 2: wro
 
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +21,8 @@ def main() -> None:
     """Run the command line; errors that a user can mend are shown without a traceback."""
     try:
         sys.exit(cli(standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _fail("Stopped.", 1)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("Stopped. What was measured so far is in the data folder, under runs/.", 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -101,7 +102,14 @@ def _spec(file: Path | None, flags: dict[str, Any]) -> Any:
 def _print_json(content: Any) -> None:
     import orjson
 
-    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=str))
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON has no form for: SQL's exact numbers become JSON's, the rest text."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
 
 
 def _above(name: str) -> Any:
@@ -124,7 +132,7 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
     from rich.console import Console
 
     spec = _spec(spec_file, flags)
-    terminal = _above("flows.terminal")
+    terminal = _above("terminal.run")
     ended = terminal.run(spec, Console(stderr=True))
     if ended.outcome is None:
         raise click.ClickException(ended.message)
@@ -141,6 +149,7 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
 @click.option("--requests", type=int, required=True, help="Requests to measure, of all streams together.")
 @workload_options
+@click.option("--processes", type=click.IntRange(1, 1), expose_value=False, help="Processes that measure: 1 so far.")
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
 @as_json
 def measure(concurrency: int, requests: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
@@ -153,6 +162,8 @@ def measure(concurrency: int, requests: int, samples: Path | None, as_json: bool
         _print_json(result)
     else:
         alone.show(result)
+    if not result["completed"]:
+        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps what each of them met.")
 
 
 @cli.command()
@@ -239,7 +250,7 @@ def _answer(data: Path | None, sql: str, as_json: bool) -> None:
 @as_json
 def doctor(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
     """Tell what is wrong with a set-up, and what to do about it."""
-    checks = _above("flows.doctor")
+    checks = _above("terminal.doctor")
     named = spec_file is not None or flags["url"] is not None
     spec = _spec(spec_file, flags) if named else None
     found = checks.examine(spec, spec.data if spec else flags["data"] or Path("data"))

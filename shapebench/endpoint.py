@@ -13,7 +13,7 @@ import httpx
 from shapebench.errors import ShapebenchError
 from shapebench.load.plan import Target
 from shapebench.load.requests import APIS, body
-from shapebench.load.tokens import error_text
+from shapebench.load.tokens import blotted, error_text
 from shapebench.load.wire import tls_context
 from shapebench.spec import Endpoint
 
@@ -192,7 +192,8 @@ class Client:
                 "Give the base address of an OpenAI-compatible server as the URL, without /v1/chat/completions.",
             )
         if response.status_code != 200:
-            raise self._bad_answer(response, f"HTTP {response.status_code}: {error_text(response.content)}")
+            said = blotted(error_text(response.content), api_key(self._endpoint))
+            raise self._bad_answer(response, f"HTTP {response.status_code}: {said}")
         try:
             return response.json()
         except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shapebench.endpoint import Client, EndpointError
+from shapebench.endpoint import Client, EndpointError, NameNotFound, Refused
 from shapebench.spec import Endpoint
 
 STOP_TIMEOUT_S = 30
@@ -39,8 +39,10 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
     try:
         with Client(endpoint) as client:
             client.health()
-    except EndpointError:
+    except (Refused, NameNotFound):
         return  # nothing there that could be taken for the server that is to be launched
+    except EndpointError:
+        pass  # something holds the port, whatever it speaks
     raise AddressTaken(
         f"Something answers at {endpoint.url} already, before endpoint.launch has started anything.",
         "Stop it, or give another port; or leave endpoint.launch out, to measure what runs there.",
@@ -55,7 +57,10 @@ def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
         return
     guard = [sys.executable, "-P", "-m", "shapebench.guard", *_words(command)]
     with log.open("wb") as output:
-        process = subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
+        # A session of its own: a Ctrl-C is for us, and the server is stopped when we are done with it.
+        process = subprocess.Popen(
+            guard, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         yield lambda: _raise_if_ended(process, command, log)
     finally:

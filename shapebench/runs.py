@@ -44,7 +44,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise ShapebenchError(
-            f"Cannot make the folder {folder}: {error.strerror}.", "Name a folder that can be written to with --data."
+            f"Cannot make the folder {folder}: {error.strerror}.", "Name another folder, one that can be written to."
         ) from None
 
 

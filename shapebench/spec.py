@@ -25,7 +25,7 @@ class SpecError(ShapebenchError):
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _base_url(url: str) -> str:
@@ -222,7 +222,7 @@ class OciTarget(Part):
         description="What `oci setup config` wrote, on the machine that runs.",
     )
     profile: str = Field("DEFAULT", title="Profile", description="Which section of the config file to use.")
-    service_endpoint: str | None = Field(
+    service_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None, title="Service endpoint", description="A private endpoint's address. Empty: the region's."
     )
 
@@ -260,7 +260,7 @@ def parse(content: dict[str, Any]) -> Spec:
         wrong = [f"  {'.'.join(map(str, e['loc'])) or 'spec'}: {_plain(e)}" for e in error.errors()]
         raise SpecError(
             "The spec cannot be used:\n" + "\n".join(wrong),
-            "Correct the fields above; `shapebench run --help` and README.md describe them.",
+            "Correct the fields above; examples/a10.yaml shows what there is.",
         ) from None
 
 

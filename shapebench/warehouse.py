@@ -8,12 +8,10 @@ whatever file then has the name and refuse to open it, or replay it there. So a 
 it: it sets it aside, with a copy of the file to which it belongs. Analysts do best to open the file read-only.
 """
 
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -26,6 +24,7 @@ import pyarrow as pa
 
 from shapebench import metrics
 from shapebench.errors import ShapebenchError
+from shapebench.lock import locked
 
 SQL = Path(__file__).parent.parent / "sql"
 FILE_NAME = "results.duckdb"
@@ -56,11 +55,18 @@ def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table
     with _reading(data / FILE_NAME) as connection:
         try:
             answer = connection.sql(sql, params=parameters or [])
-            return pa.table({}) if answer is None else answer.to_arrow_table()
+            return pa.table({}) if answer is None else _told_apart(answer.to_arrow_table())
         except duckdb.Error as error:
             views = ", ".join(sorted(view.stem for view in (SQL / "views").glob("*.sql")))
             remedy = f"The views are {views}; `shapebench query 'DESCRIBE level_summary'` lists the columns of one."
             raise WarehouseError(f"The query failed: {error}", remedy) from None
+
+
+def _told_apart(rows: pa.Table) -> pa.Table:
+    names = rows.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise WarehouseError(f"More than one column is named {', '.join(twice)}.", "Name them apart with AS.")
+    return rows
 
 
 @contextmanager
@@ -130,25 +136,17 @@ def _sql(path: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One writer at a time; the kernel frees the lock of a writer that dies."""
-    with path.open("a") as file:
-        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-        while not _try_lock(file.fileno()):
-            if time.monotonic() > deadline_s:
-                raise WarehouseError(
-                    f"Another load has held {path} for {LOCK_TIMEOUT_S} s.",
-                    "See which process it is (fuser), and run `shapebench publish RUN_ID` or the flow again after it.",
-                )
-            time.sleep(0.05)
+    """One writer at a time."""
+
+    def give_up_in_time(waited_s: float) -> None:
+        if waited_s > LOCK_TIMEOUT_S:
+            raise WarehouseError(
+                f"Another load has held {path} for {LOCK_TIMEOUT_S} s.",
+                "See which process it is (fuser), and run `shapebench publish RUN_ID` or the flow again after it.",
+            )
+
+    with locked(path, give_up_in_time):
         yield
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager

@@ -17,7 +17,8 @@ logger = logging.getLogger("shapebench.measure")
 @task(name="measure", task_run_name="measure-{concurrency}", cache_policy=NO_CACHE)
 def measure(run: Run, facts: Facts, concurrency: int) -> LevelRun:
     level = measure_level(run, facts, concurrency, partial(tell, concurrency))
-    logger.info("Measured %d requests at %d streams in %.1f s", level.planned_requests, concurrency, level.wall_s)
     if level.error:
-        logger.error("At %d streams: %s", concurrency, level.error)
+        logger.error("Concurrency %d: %s", concurrency, level.error)
+    else:
+        logger.info("Concurrency %d: measured %d requests in %.1f s", concurrency, level.planned_requests, level.wall_s)
     return level

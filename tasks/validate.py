@@ -17,5 +17,5 @@ def validate(levels: list[Measured]) -> Verdict:
 
     verdict = hold_expectations(levels)
     for finding in verdict.failed:
-        logger.warning("At %d streams (%s): %s", finding.concurrency, finding.severity, finding.sentence)
+        logger.warning("Concurrency %d is %s: %s", finding.concurrency, finding.severity, finding.sentence)
     return verdict

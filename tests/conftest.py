@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.terminal import SETTINGS
 from shapebench.simulator.process import running
+from terminal.run import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 MODEL = "meta-llama/Llama-3.2-3B-Instruct"
@@ -44,7 +44,9 @@ class Shell:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "shapebench.cli", *arguments]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command, env=self.environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
 
     def run(self, *arguments: str, timeout_s: float = 240) -> Finished:
         with self.start(*arguments) as process:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shapebench.load.plan import LevelPlan
 from shapebench.load.requests import writer
-from shapebench.load.samples import Sample, sample
+from shapebench.load.samples import Sample, sample, without_secret
 from shapebench.load.wire import Answer, Connection
 from shapebench.workload import Ask
 
@@ -29,6 +29,7 @@ class Level:
 
     def __init__(self, plan: LevelPlan, api_key: str | None) -> None:
         self._plan = plan
+        self._api_key = api_key
         self._asks = _Prepared(plan, writer(plan.target, api_key))
         self._connections = [Connection(plan.target) for _ in range(plan.concurrency)]
         self._unread: deque[tuple[Ask, int, Answer]] = deque()
@@ -67,7 +68,7 @@ class Level:
 
     def _read_answers(self) -> None:
         while self._unread:
-            done = sample(*self._unread.popleft())
+            done = without_secret(sample(*self._unread.popleft()), self._api_key)
             self.samples.append(done)
             self._tally.add(done)
 

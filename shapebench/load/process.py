@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import IO, Any, Literal
 
 import orjson
@@ -31,9 +33,28 @@ class Outcome:
     error: str | None = None
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+_stopping = Event()
+
+
+@contextmanager
+def stopped_on_error() -> Iterator[None]:
+    """Where the block is left by an exception, a Ctrl-C or a cancel: stop the level in hand, and begin no other."""
+    _stopping.clear()
+    try:
+        yield
+    except BaseException:
+        _stopping.set()
+        for process in tuple(_running):
+            process.terminate()  # it writes what it has measured so far
+        raise
+
+
 def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
     """Measure one level in a process of its own; whatever befalls that process is in the outcome."""
     started_at = datetime.now(UTC)
+    if _stopping.is_set():
+        return Outcome(started_at, 0.0, error="The run was stopped before this level began.")
     with tempfile.TemporaryFile() as complaints:
         result, code = _run(plan, api_key, on_progress, complaints)
         if result is None:
@@ -54,9 +75,12 @@ def _run(
 ) -> tuple[dict[str, Any] | None, int]:
     # -X importtime and the like would land in stdout's way; -P keeps the working directory out of sys.path.
     command = [sys.executable, "-P", "-m", "shapebench.load"]
+    pipe = subprocess.PIPE
+    # A session of its own, so that a Ctrl-C reaches it through us, in good order.
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, env=_without(api_key)
+        command, stdin=pipe, stdout=pipe, stderr=complaints, env=_without(api_key), start_new_session=True
     )
+    _running.add(process)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -68,6 +92,7 @@ def _run(
         return None, process.wait()
     finally:
         _stop(process)
+        _running.discard(process)
 
 
 def _without(api_key: str | None) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """A sample is one request and all that is known of it; a level's samples are one Parquet file, the raw result."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from shapebench.load.tokens import Reading, StreamFault, error_text, read
+from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, read
 from shapebench.load.wire import Answer
 from shapebench.workload import Ask
 
@@ -55,6 +55,11 @@ def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
     )
 
 
+def without_secret(done: Sample, secret: str | None) -> Sample:
+    """The same with the secret blotted out: some servers say which key they refused."""
+    return replace(done, error_message=blotted(done.error_message or "", secret) or None)
+
+
 def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
     """Fill in `reading`; what the exchange broke on counts before what its stream lacks."""
     if answer.status is not None and answer.status != 200:
@@ -63,7 +68,7 @@ def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
         read(answer.pieces, reading)
     except StreamFault as fault:
         return answer.fault or (fault.kind, fault.message)
-    except (KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a server sends, the request stays a sample
         return answer.fault or ("malformed", f"not an answer as OpenAI's API has it: {error!r}")
     return answer.fault
 

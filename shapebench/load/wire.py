@@ -20,6 +20,8 @@ from shapebench.load.sse import Piece
 clock_ns = time.time_ns  # CLOCK_REALTIME, the clock of the kernel's receive time stamps
 TIMESTAMPS = "user"
 
+STALE_NS = 100_000_000  # a round trip, with room; a server that works for longer has taken the request
+
 Fault = tuple[str, str]  # a word for its kind, and a message
 INTERRUPTED: Fault = ("interrupted", "the measurement was stopped")
 KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do about a refusal
@@ -72,8 +74,7 @@ class Connection:
         timer = asyncio.get_running_loop().call_later(timeout_s, line.abort, late)
         answer = await pending
         timer.cancel()
-        stale = reused and answer.status is None and answer.fault is not None and answer.fault[0] == "reset"
-        return answer, stale
+        return answer, reused and _never_begun(answer)
 
     async def _open(self, timeout_s: float) -> Fault | None:
         """See to it that there is a usable connection; gives what kept it from being made."""
@@ -116,6 +117,12 @@ def tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _never_begun(answer: Answer) -> bool:
+    """Was the connection closed before the request came? Then the close comes at once; later, the request was lost."""
+    reset = answer.fault is not None and answer.fault[0] == "reset" and answer.status is None
+    return reset and answer.ended_ns is not None and answer.ended_ns - answer.sent_ns < STALE_NS
 
 
 CONNECT_FAULTS: tuple[tuple[type[Exception], str], ...] = (

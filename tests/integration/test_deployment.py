@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from flows.terminal import SETTINGS
+from terminal.run import SETTINGS
 from tests.conftest import MODEL, ROOT
 
 pytestmark = pytest.mark.slow

@@ -1,7 +1,12 @@
 """The main job, from the command line to the report, against a real Prefect server and the simulator."""
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,14 +235,46 @@ def oci_target(storage: oci_lookalike.ObjectStorage, tmp_path: Path) -> dict[str
     return {"bucket": "reports", "service_endpoint": storage.endpoint, "config_file": str(config_file)}
 
 
-def test_the_measuring_process_does_not_outlive_the_run(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    process = shell.start("run", str(spec_file(tmp_path, simulator, load={"requests": 1_000_000})))
-    while not (found := measuring_processes()):
+ENDLESS = {"levels": [1, 2], "requests": 1_000_000}
+
+
+@pytest.fixture
+def long_run(alone: Shell, simulator: str, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A run in the middle of its first level, with a Prefect server of its own."""
+    process = alone.start("run", str(spec_file(tmp_path, simulator, load=ENDLESS)))
+    while not measuring_processes():
         assert process.poll() is None, process.communicate()
-    process.kill()
-    process.communicate()
-    _, still_there = psutil.wait_procs(found, timeout=20)
-    assert still_there == []
+        time.sleep(0.1)
+    time.sleep(1)
+    started = psutil.Process(process.pid).children(recursive=True)
+    yield process
+    _, still_there = psutil.wait_procs(started, timeout=20)
+    assert still_there == [], "the run left processes behind"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Commands without a Prefect server."""
+    return Shell({"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_API_URL": ""})
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_stop_keeps_what_it_measured(
+    long_run: "subprocess.Popen[str]", tmp_path: Path, number: int, code: int
+) -> None:
+    os.killpg(long_run.pid, number)  # to the whole group, as a terminal does it
+    _, stderr = long_run.communicate(timeout=60)
+    assert (long_run.returncode, "Traceback" in stderr) == (code, False), stderr
+    assert [file.name for file in tmp_path.glob("data/runs/*/*.parquet")] == ["level-0001.parquet"]
+
+
+def test_a_killed_run_does_not_keep_the_next_one_waiting(
+    long_run: "subprocess.Popen[str]", alone: Shell, simulator: str, tmp_path: Path
+) -> None:
+    long_run.kill()
+    long_run.communicate()
+    done = alone.run("run", str(spec_file(tmp_path, simulator)), "--json", timeout_s=90)
+    assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
 
 
 def measuring_processes() -> list[psutil.Process]:

@@ -107,7 +107,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ShapebenchError, match="Cannot make the folder") as caught:
         begin(run(tmp_path / "file").spec)
-    assert "--data" in caught.value.remedy
+    assert "Name another folder" in caught.value.remedy
 
 
 def test_the_revision_is_that_of_the_checkout_of_this_code() -> None:

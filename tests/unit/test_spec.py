@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from shapebench.spec import Spec, SpecError, parse, read
 
@@ -129,6 +130,19 @@ SECRET_URLS = [
     "me:hunter2@h",
     "http://h#hunter2",
 ]
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_a_service_endpoint_that_may_hold_a_secret_is_refused_too(url: str) -> None:
+    said = problem({**with_url("http://h"), "publish": {"oci": {"bucket": "b", "service_endpoint": url}}})
+    assert "publish.oci.service_endpoint" in said
+    assert "hunter2" not in said
+
+
+def test_prefect_is_not_shown_what_was_wrong_with_a_parameter() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Spec.model_validate(with_url("http://me:hunter2@h:1"))
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", SECRET_URLS)

@@ -188,7 +188,6 @@ WRONG_FIELDS = [  # a field of publish.oci with its value, the problem, what the
     ({"namespace": "other"}, "404 NamespaceNotFound", "publish.oci.namespace"),
     ({"profile": "PROD"}, "has no profile PROD", "publish.oci.config_file and profile"),
     ({"config_file": "nowhere"}, "There is no OCI config file nowhere", "oci setup config"),
-    ({"service_endpoint": "ftp://host"}, "ftp://host is not an address", "publish.oci.service_endpoint"),
 ]
 
 

@@ -17,15 +17,17 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from flows import own_server
 from shapebench import warehouse
 from shapebench.errors import ShapebenchError
 from shapebench.load.level import Progress
 from shapebench.progress import listening
 from shapebench.spec import Spec
+from terminal import own_server
 
 # Set before Prefect is imported. What a user has set stays.
 SETTINGS = {
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # for the rare case that own_server leaves it to Prefect
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
     "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from flows.terminal import SETTINGS
 from shapebench import warehouse
 from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
 from shapebench.probe import served_model, trouble_with
 from shapebench.spec import OciTarget, Spec
+from terminal.run import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
     with Client(spec.endpoint) as client:
         if trouble := trouble_with(client, spec.endpoint):
             raise trouble
+        if client.health() != 200:
+            return f"{spec.endpoint.url} answers, but has no /health; `Model` says whether it is of use."
         return f"{spec.endpoint.url} is healthy, version {client.version() or 'unknown'}."
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows import terminal
 from shapebench.simulator.process import running
 from shapebench.spec import parse
+from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"
 MODEL = "meta-llama/Llama-3.2-3B-Instruct"
@@ -24,6 +24,8 @@ def main() -> int:
         console.print(ended.message, style="red", highlight=False)
         return 1
     terminal.show(spec, ended.outcome, console)
+    if ended.failed:
+        console.print(ended.message, style="red", highlight=False)
     return int(ended.failed)
 
 

@@ -8,7 +8,6 @@ import atexit
 import os
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -32,23 +31,36 @@ class NoServer(ShapebenchError):
 
 def start() -> Callable[[], None]:
     """Start a server that lasts as long as this process, unless one is set; gives a function that waits for it."""
-    if _is_set():
+    if _might_be_set():
         return lambda: None
     address = f"http://127.0.0.1:{_free_port()}"
     until_exit = ExitStack()
     atexit.register(until_exit.close)  # registered before Prefect's own, and so done after they have sent what is left
-    log = Path(until_exit.enter_context(tempfile.TemporaryDirectory())) / "prefect-server.log"
+    _home().mkdir(parents=True, exist_ok=True)
     os.environ |= MARKS
-    still_starting = until_exit.enter_context(launched(_command(address), log))
+    still_starting = until_exit.enter_context(launched(_command(address), _home() / "shapebench-server.log"))
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     return lambda: _wait_for(f"{address}/api/health", still_starting)
 
 
-def _is_set() -> bool:
-    """By the environment or a profile; Prefect's settings know better, but take seconds to import."""
-    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
-    in_profile = profiles.exists() and "PREFECT_API_URL" in profiles.read_text(encoding="utf-8")
-    return bool(os.environ.get("PREFECT_API_URL")) or in_profile
+def _might_be_set() -> bool:
+    """Whether an address is given in any of the places that Prefect looks at; its own settings take seconds to import.
+
+    Where one of them only looks like it, Prefect starts a server itself, later.
+    """
+    marks = {
+        _home() / "profiles.toml": "PREFECT_API_URL",
+        Path(".env"): "PREFECT_API_URL",
+        Path("prefect.toml"): "api",
+        Path("pyproject.toml"): "tool.prefect",
+    }
+    return bool(os.environ.get("PREFECT_API_URL")) or any(
+        file.is_file() and mark in file.read_text(encoding="utf-8") for file, mark in marks.items()
+    )
+
+
+def _home() -> Path:
+    return Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def _command(address: str) -> str:

@@ -1,0 +1,31 @@
+"""Locks between processes of one machine: files that the kernel frees when their holder dies."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PAUSE_S = 0.05
+
+
+@contextmanager
+def locked(path: Path, while_waiting: Callable[[float], None]) -> Iterator[None]:
+    """Hold the lock while the block runs.
+
+    `while_waiting` is called again and again with the seconds waited so far, and raises where that is too long.
+    """
+    with path.open("a") as file:
+        begun_s = time.monotonic()
+        while not _try_lock(file.fileno()):
+            while_waiting(time.monotonic() - begun_s)
+            time.sleep(PAUSE_S)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
