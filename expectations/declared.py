@@ -117,6 +117,14 @@ LEVEL = (
         gxe.ExpectColumnValuesToBeBetween(column="completed", min_value=1),
     ),
     Declared(
+        "metrics_are_possible",
+        "invalid",
+        "Every number lies within the bounds of its metric",
+        "out of bounds: {0:.0f}",
+        "A negative time, or an answer of no tokens, is an error of measurement, and the other numbers hold it too.",
+        gxe.ExpectColumnValuesToBeBetween(column="impossible_metrics", max_value=0),
+    ),
+    Declared(
         "errors_are_few",
         "invalid",
         "No more than 5% of the requests failed",

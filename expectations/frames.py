@@ -31,6 +31,7 @@ def level(m: Measured) -> pd.DataFrame:
         "unaccounted_requests": m.level.planned_requests - asked,
         "completed": m.completed,
         **({"error_rate": m.failed / asked} if asked else {}),
+        **({"impossible_metrics": sum(not metrics.possible(row) for row in m.metrics)} if m.metrics else {}),
         **(_figures(m) if m.completed else {}),
     }
     return pd.DataFrame([content]).dropna(axis="columns")

@@ -78,6 +78,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "seed": ("workload", "seed"),
     "levels": ("load", "levels"),
     "requests": ("load", "requests"),
+    "request_timeout": ("load", "request_timeout_s"),
     "data": ("data",),
     "on_invalid": ("on_invalid",),
 }
@@ -148,6 +149,7 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @endpoint_options
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
 @click.option("--requests", type=int, required=True, help="Requests to measure, of all streams together.")
+@click.option("--request-timeout", type=float, metavar="S", help="When a request counts as failed. [default: 300]")
 @workload_options
 @click.option("--processes", type=click.IntRange(1, 1), expose_value=False, help="Processes that measure: 1 so far.")
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")

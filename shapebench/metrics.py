@@ -4,6 +4,7 @@ Definitions: seconds throughout; `ttft_s` and `e2e_s` run from the request's fir
 chunk that carries the first and the last token. Warm-up requests count nowhere but in `steady_tokens_per_s`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Distribution:
     label: str
     unit: str
     values: Callable[[pd.DataFrame], Values]
-    lower_is_better: bool | None = None
+    bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Total:
     label: str
     unit: str
     value: Callable[[pd.DataFrame], float]
-    lower_is_better: bool | None = None
+    bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
 
 
 def _percentile(p: int) -> Callable[[Values], float]:
@@ -147,25 +148,20 @@ def held_concurrency(samples: pd.DataFrame) -> float:
 
 
 METRICS: tuple[Distribution | Total, ...] = (
-    Distribution("ttft_s", "Time to first token", "s", column("ttft_s"), lower_is_better=True),
-    Distribution("e2e_s", "End-to-end latency", "s", column("e2e_s"), lower_is_better=True),
-    Distribution("inter_token_s", "Time between tokens", "s", inter_token_s, lower_is_better=True),
-    Distribution("tpot_s", "Time per output token", "s", column("tpot_s"), lower_is_better=True),
-    Distribution(
-        "query_tokens_per_s",
-        "Throughput of each query",
-        "tokens/s",
-        column("query_tokens_per_s"),
-        lower_is_better=False,
-    ),
-    Distribution("input_tokens", "Input tokens", "tokens", column("input_tokens")),
-    Distribution("output_tokens", "Output tokens", "tokens", column("output_tokens")),
-    Total("system_tokens_per_s", "System throughput", "tokens/s", system_tokens_per_s, lower_is_better=False),
-    Total("steady_tokens_per_s", "Steady throughput", "tokens/s", steady_tokens_per_s, lower_is_better=False),
-    Total("requests_per_min", "Requests completed", "1/min", requests_per_min, lower_is_better=False),
-    Total("error_rate", "Error rate", "1", error_rate, lower_is_better=True),
+    Distribution("ttft_s", "Time to first token", "s", column("ttft_s")),
+    Distribution("e2e_s", "End-to-end latency", "s", column("e2e_s")),
+    Distribution("inter_token_s", "Time between tokens", "s", inter_token_s),
+    Distribution("tpot_s", "Time per output token", "s", column("tpot_s")),
+    Distribution("query_tokens_per_s", "Throughput of each query", "tokens/s", column("query_tokens_per_s")),
+    Distribution("input_tokens", "Input tokens", "tokens", column("input_tokens"), bounds=(1, math.inf)),
+    Distribution("output_tokens", "Output tokens", "tokens", column("output_tokens"), bounds=(1, math.inf)),
+    Total("system_tokens_per_s", "System throughput", "tokens/s", system_tokens_per_s),
+    Total("steady_tokens_per_s", "Steady throughput", "tokens/s", steady_tokens_per_s),
+    Total("requests_per_min", "Requests completed", "1/min", requests_per_min),
+    Total("error_rate", "Error rate", "1", error_rate, bounds=(0, 1)),
 )
 DISTRIBUTIONS = tuple(m for m in METRICS if isinstance(m, Distribution))
+BOUNDS = {m.name: m.bounds for m in METRICS}
 TOTALS = tuple(m for m in METRICS if isinstance(m, Total))
 TOTAL = "total"  # the stat of a metric that has one value for a level
 
@@ -195,6 +191,12 @@ def summarise(run_id: str, concurrency: int, samples: pd.DataFrame) -> list[Metr
 
 def _stats(values: Values) -> dict[str, float]:
     return {name: stat(values) for name, stat in STATS.items()} if len(values) else {}
+
+
+def possible(row: MetricRow) -> bool:
+    """Does the number lie within its metric's bounds? A spread has none."""
+    least, most = BOUNDS[row.metric]
+    return row.stat == "stddev" or least <= row.value <= most
 
 
 def as_object(rows: list[MetricRow]) -> dict[str, Any]:

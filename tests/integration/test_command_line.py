@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from shapebench import warehouse
 from shapebench.metrics import DISTRIBUTIONS, STATS
+from shapebench.rows import measured as measured_level
 from tests.conftest import MODEL, Finished, Shell, free_port
+from tests.level_sample import RUN_ID, level, run_tables
+from tests.route_server import serving, table
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +26,14 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def measured(offline: Shell, simulator: str) -> Finished:
     level = ("--concurrency", "4", "--requests", "40")
     return offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--json")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a run of no use."""
+    folder = tmp_path_factory.mktemp("data")
+    warehouse.load(folder, RUN_ID, run_tables(folder, levels=[measured_level(level(folder, 1, None))]))
+    return folder
 
 
 def test_measure_prints_one_json_object(measured: Finished) -> None:
@@ -57,6 +69,24 @@ def test_measure_keeps_raw_samples_where_told(offline: Shell, simulator: str, tm
     level = ("--concurrency", "1", "--requests", "2")
     offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(tmp_path), "--json")
     assert [file.name for file in tmp_path.rglob("*.parquet")] == ["level-0001.parquet"]
+
+
+def test_measure_fails_where_no_request_completes(offline: Shell, simulator: str) -> None:
+    level = ("--concurrency", "1", "--requests", "2", "--input-tokens", "40", "--output-tokens", "4000")
+    done = offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--request-timeout", "0.01", "--json")
+    assert (done.code, done.json["completed"], done.json["errors"]) == (1, 0, {"timeout": 2})
+
+
+def test_exact_numbers_of_sql_are_numbers_in_json(offline: Shell, database: Path) -> None:
+    rows = offline.run(
+        "query", "SELECT sum(completed) AS total, 0.5 AS half FROM level_summary", "--data", str(database), "--json"
+    )
+    assert rows.json == [{"total": 0, "half": 0.5}]
+
+
+def test_columns_of_one_name_are_refused(offline: Shell, database: Path) -> None:
+    done = offline.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(database))
+    assert (done.code, "Name them apart" in done.stderr) == (1, True)
 
 
 def test_measure_fails_with_the_reason_where_nothing_listens(offline: Shell) -> None:
@@ -122,6 +152,12 @@ def test_doctor_names_a_model_that_is_not_served(offline: Shell, simulator: str,
     done = offline.run("doctor", "--url", simulator, "--model", "gpt-x", "--data", str(tmp_path), "--json")
     assert done.code == 1
     assert MODEL in checks(done)["Model"]["remedy"]
+
+
+def test_doctor_does_not_call_healthy_what_has_no_health(offline: Shell, tmp_path: Path) -> None:
+    with serving(table({})) as server:
+        done = offline.run("doctor", "--url", server.url, "--model", "m", "--data", str(tmp_path), "--json")
+    assert "has no /health" in checks(done)["Endpoint"]["found"]
 
 
 def test_doctor_notices_an_endpoint_that_is_down(offline: Shell, tmp_path: Path) -> None:

@@ -57,16 +57,21 @@ def with_pauses_at_one_stream(data: Path) -> Measured:
     return committed(data, [request(n, 1.1 * n, [0.1 * t for t in range(1, 11)], warmup=n == 0) for n in range(6)], 1)
 
 
+OUT_OF_ORDER = [0.1, 0.3, 0.2, *(0.1 * token for token in range(4, 11))]
 ALL_TOKENS = [0.1 * token for token in range(1, 11)]
 NONE = frozenset[str]()
+IMPOSSIBLE = frozenset({"metrics_are_possible"})
 
 # The sin, and the companions that fail with it.
 SINS: dict[str, tuple[Sin, frozenset[str]]] = {
-    "ttft_is_positive": (lambda d: spoilt(d, {"chunk_offsets_s": [-0.1, *ALL_TOKENS[1:]]}, at=slice(1)), NONE),
-    "ttft_is_not_after_the_end": (lambda d: spoilt(d, {"chunk_offsets_s": [1.2, *ALL_TOKENS[1:]]}, at=slice(1)), NONE),
+    "ttft_is_positive": (lambda d: spoilt(d, {"chunk_offsets_s": [-0.1, *ALL_TOKENS[1:]]}, at=slice(1)), IMPOSSIBLE),
+    "ttft_is_not_after_the_end": (
+        lambda d: spoilt(d, {"chunk_offsets_s": [1.2, *ALL_TOKENS[1:]]}, at=slice(1)),
+        IMPOSSIBLE,
+    ),
     "token_counts_are_present": (
         lambda d: spoilt(d, {"output_tokens": 0}, at=slice(1), enforced_output_tokens=False),
-        frozenset({"chunks_agree_with_usage"}),
+        frozenset({"chunks_agree_with_usage", "metrics_are_possible"}),
     ),
     "chunks_agree_with_usage": (
         lambda d: spoilt(d, {"chunk_tokens": [1] * 9, "chunk_offsets_s": ALL_TOKENS[1:]}, at=slice(1)),
@@ -80,6 +85,7 @@ SINS: dict[str, tuple[Sin, frozenset[str]]] = {
         lambda d: committed(d, [refused(n, n, stream=n) for n in range(2)]),
         frozenset({"errors_are_few", "no_errors"}),
     ),
+    "metrics_are_possible": (lambda d: spoilt(d, {"chunk_offsets_s": OUT_OF_ORDER}, at=slice(1)), NONE),
     "errors_are_few": (lambda d: with_failures(d, count=6), frozenset({"no_errors"})),
     "no_errors": (lambda d: with_failures(d, count=5), NONE),
     "concurrency_was_held": (with_a_stream_that_pauses, NONE),
@@ -119,6 +125,20 @@ def test_a_clean_level_fails_nothing(concurrency: int, tmp_path: Path) -> None:
     assert verdict.levels == {concurrency: "valid"}
 
 
+def test_at_one_stream_the_time_of_a_failed_request_is_not_held_against_the_client(tmp_path: Path) -> None:
+    samples = [request(n, n, ALL_TOKENS, warmup=n == 0) for n in range(41)]
+    failure = {
+        "chunk_offsets_s": [],
+        "chunk_tokens": [],
+        "output_tokens": None,
+        "error_kind": "timeout",
+        "ended_s": 9.0,
+    }
+    late = [replace(s, sent_at_ns=s.sent_at_ns + 8_000_000_000) for s in samples[21:]]
+    spoilt = [*samples[:20], replace(samples[20], **failure), *late]
+    assert "one_stream_agrees_with_itself" not in failed(validate([committed(tmp_path, spoilt, 1)]))
+
+
 SENTENCES = {
     "ttft_is_positive": "The first token arrives after its request was sent: not so, "
     "1 of 10 are otherwise, one with its first token after -0.1 s.",
@@ -135,6 +155,7 @@ SENTENCES = {
     "level_ran_to_its_end": "The measuring process ran to its end: not so, it was cut short.",
     "requests_are_accounted_for": "Every planned request is there, completed or failed: not so, 1 are missing.",
     "requests_completed": "At least one request completed: not so, none did.",
+    "metrics_are_possible": "Every number lies within the bounds of its metric: not so, 1 do not.",
     "errors_are_few": "No more than 5% of the requests failed: not so, 6.00% did.",
     "no_errors": "No request failed: not so, 5.00% of them did.",
     "concurrency_was_held": "Within 2%, as many requests were in flight in the steady window as the level says: "

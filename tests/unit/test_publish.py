@@ -119,6 +119,7 @@ def test_what_concerns_every_file_half_way_is_mended_by_publishing_again(
     storage.refuse(f"shapebench/{RUN_ID}/ttft.svg", 403, "NotAuthorized")
     with pytest.raises(StoreError):
         publish(bucket_spec, RUN_ID)
+    assert all("403 NotAuthorized" in (error or "") for error in recorded(bucket_spec).values())
     publish(bucket_spec, RUN_ID)
     assert recorded(bucket_spec) == WHOLE
     assert len(storage.buckets["reports"]) == 2

@@ -17,9 +17,11 @@ import pytest
 from shapebench.load.level import Progress
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.process import Outcome, measure
+from shapebench.load.samples import sample, without_secret
+from shapebench.load.wire import Answer
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
+from shapebench.workload import Ask, Lengths, Mix, Sizing, candidate_words
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +106,12 @@ def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: s
     outcome = measure(plan(url, tmp_path), None, nothing)
     assert outcome.error is None
     assert {row["error_message"] for row in rows(outcome)} == {"HTTP 401: Unauthorized"}
+
+
+def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
+    answer = Answer(0, status=500, pieces=[(1, b'{"error":{"message":"no such key: sk-123"}}')])
+    done = without_secret(sample(Ask(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123")
+    assert done.error_message == "HTTP 500: no such key: …"
 
 
 def test_the_key_is_neither_in_arguments_nor_environment_nor_file(

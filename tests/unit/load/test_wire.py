@@ -144,6 +144,12 @@ def test_a_request_that_meets_a_closing_connection_is_sent_again(end: Callable[.
     assert (played.connections, len(played.requests)) == (2, 3)
 
 
+def test_a_request_on_which_the_server_had_begun_to_work_is_not_sent_again() -> None:
+    answers, played = exchanges([send(CHUNKED_ANSWER)], [pause(0.3), reset])
+    assert [answer.fault and answer.fault[0] for answer in answers] == [None, "reset"]
+    assert len(played.requests) == 2
+
+
 def test_a_request_is_sent_again_only_once() -> None:
     answers, played = exchanges([send(CHUNKED_ANSWER)], [reset], [reset])
     assert [answer.fault and answer.fault[0] for answer in answers] == [None, "reset"]
