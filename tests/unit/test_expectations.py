@@ -155,7 +155,7 @@ SENTENCES = {
     "level_ran_to_its_end": "The measuring process ran to its end: not so, it was cut short.",
     "requests_are_accounted_for": "Every planned request is there, completed or failed: not so, 1 are missing.",
     "requests_completed": "At least one request completed: not so, none did.",
-    "metrics_are_possible": "Every number lies within the bounds of its metric: not so, 1 do not.",
+    "metrics_are_possible": "Every number lies within the bounds of its metric: not so, out of bounds: 1.",
     "errors_are_few": "No more than 5% of the requests failed: not so, 6.00% did.",
     "no_errors": "No request failed: not so, 5.00% of them did.",
     "concurrency_was_held": "Within 2%, as many requests were in flight in the steady window as the level says: "
