@@ -59,11 +59,14 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
     """Ask /health with growing pauses until it answers 200, for as long as the spec allows."""
     deadline_s = time.monotonic() + endpoint.ready_timeout_s
     pause_s = FIRST_PAUSE_S
+    said = None
     while (trouble := trouble_with(client, endpoint)) is not None:
         still_starting()
         if time.monotonic() + pause_s > deadline_s:
             raise trouble
-        logger.info("Waiting for %s: %s", endpoint.url, trouble.problem)
+        if trouble.problem != said:
+            logger.info("Waiting for %s, up to %g s: %s", endpoint.url, endpoint.ready_timeout_s, trouble.problem)
+            said = trouble.problem
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
