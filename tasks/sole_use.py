@@ -49,6 +49,6 @@ def _at_the_server(name: str) -> Iterator[None]:
         return
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    logger.info("Waiting for the Prefect concurrency limit %s", name)
+    logger.info("Taking turns by the Prefect concurrency limit %s", name)
     with concurrency(name, occupy=1, strict=True, lease_duration=LEASE_S):
         yield

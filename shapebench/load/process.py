@@ -81,6 +81,8 @@ def _run(
         command, stdin=pipe, stdout=pipe, stderr=complaints, env=_without(api_key), start_new_session=True
     )
     _running.add(process)
+    if _stopping.is_set():  # since we looked: too late for whoever stopped us to see this process
+        process.terminate()
     assert process.stdin is not None
     assert process.stdout is not None
     try:
