@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import warehouse
+from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
 
-MODEL = "meta-llama/Llama-3.2-3B-Instruct"
 ARGUMENTS = ("--levels", "1,2,4,8,16,32", "--requests", "320", "--json")
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 def one_run(url: str, scratch: Path) -> tuple[float, float, float]:
     """Seconds of measuring, of the flow, and of the whole command."""
-    command = [sys.executable, "-m", "shapebench.cli", "run", "--url", url, "--model", MODEL, *ARGUMENTS]
+    command = [sys.executable, "-m", "shapebench.cli", "run", "--url", url, "--model", LLAMA, *ARGUMENTS]
     environment = {**os.environ, "PREFECT_HOME": str(scratch / "prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}
     begun_s = time.time()
     done = subprocess.run([*command, "--data", str(scratch)], env=environment, capture_output=True, check=True)

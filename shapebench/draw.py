@@ -14,8 +14,8 @@ def draw(data: Path, run_id: str) -> Path:
     """Write a run's page and pictures to DATA/reports/RUN_ID; gives the page."""
     content = report.Report(
         run=_run(data, run_id),
-        levels=_rows(data, "level_summary", run_id),
-        findings=_rows(data, "findings", run_id),
+        levels=warehouse.levels_of(data, "level_summary", run_id),
+        findings=warehouse.levels_of(data, "findings", run_id),
     )
     return report.write(content, data / "reports" / run_id)
 
@@ -27,7 +27,3 @@ def _run(data: Path, run_id: str) -> dict[str, Any]:
             f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists the runs."
         )
     return {**rows[0], **{name: json.loads(rows[0][name]) for name in JSON_COLUMNS}}
-
-
-def _rows(data: Path, view: str, run_id: str) -> Any:
-    return warehouse.query(data, f"FROM {view} WHERE run_id = ? ORDER BY concurrency", [run_id]).to_pandas()

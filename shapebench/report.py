@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pydantic import BaseModel
 from shapebench.charts import CHARTS, PALETTES, ChartEntry
 from shapebench.conclusion import conclude
 from shapebench.spec import Endpoint, Limits, Load, Workload
+from shapebench.whole import written_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
@@ -235,16 +235,10 @@ def _vega() -> str:
         return cached.read_text(encoding="utf-8")
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=schema)
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        _write_whole(cached, bundle)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(cached) as unfinished:
+            unfinished.write_text(bundle, encoding="utf-8")
     return bundle
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Never half a file, even where another process writes the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as unfinished:
-        unfinished.write(text)
-    Path(unfinished.name).replace(path)
 
 
 def _settings(run: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from shapebench.errors import ShapebenchError
 from shapebench.records import Facts, LevelRun, Run
 from shapebench.spec import Spec
+from shapebench.whole import written_whole
 
 REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "pandas", "altair", "uvloop", "httptools")
 
@@ -87,10 +88,8 @@ RUN_FILE = TypeAdapter(RunFile)
 
 def save(content: RunFile) -> None:
     """Write run.json to the run's folder, complete or not at all; samples are named as they lie beside it."""
-    path = content.run.folder / "run.json"
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(RUN_FILE.dump_json(_with_samples_in(Path(), content), indent=2))
-    unfinished.replace(path)
+    with written_whole(content.run.folder / "run.json") as unfinished:
+        unfinished.write_bytes(RUN_FILE.dump_json(_with_samples_in(Path(), content), indent=2))
 
 
 def load(data: Path, run_id: str) -> RunFile:

@@ -20,6 +20,7 @@ from string import Template
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from shapebench import metrics
@@ -60,6 +61,12 @@ def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table
             views = ", ".join(sorted(view.stem for view in (SQL / "views").glob("*.sql")))
             remedy = f"The views are {views}; `shapebench query 'DESCRIBE level_summary'` lists the columns of one."
             raise WarehouseError(f"The query failed: {error}", remedy) from None
+
+
+def levels_of(data: Path, view: str, run_id: str) -> pd.DataFrame:
+    """A run's rows in a view that has some for each of its levels, in order."""
+    rows: pd.DataFrame = query(data, f"FROM {view} WHERE run_id = ? ORDER BY concurrency", [run_id]).to_pandas()
+    return rows
 
 
 def _told_apart(rows: pa.Table) -> pa.Table:

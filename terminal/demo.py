@@ -5,19 +5,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
 from shapebench.spec import parse
 from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"
-MODEL = "meta-llama/Llama-3.2-3B-Instruct"
 
 
 def main() -> int:
     """Run the main job; exit 1 where it fails."""
     console = Console()
     with running(PRESET) as url:
-        endpoint = {"url": url, "model": MODEL, "shape": "VM.GPU.A10.1 (simulated)"}
+        endpoint = {"url": url, "model": LLAMA, "shape": "VM.GPU.A10.1 (simulated)"}
         spec = parse({"endpoint": endpoint, "load": {"requests_per_stream": 10}, "data": Path("data")})
         ended = terminal.run(spec, console)
     if ended.outcome is None:

@@ -33,7 +33,7 @@ def start() -> Callable[[], None]:
     """Start a server that lasts as long as this process, unless one is set; gives a function that waits for it."""
     if _might_be_set():
         return lambda: None
-    address = f"http://127.0.0.1:{_free_port()}"
+    address = f"http://127.0.0.1:{free_port()}"
     until_exit = ExitStack()
     atexit.register(until_exit.close)  # registered before Prefect's own, and so done after they have sent what is left
     _home().mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _command(address: str) -> str:
     return shlex.join([sys.executable, *words, *app])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -119,7 +119,7 @@ def _rate(progress: Progress) -> str:
 
 def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
     """A finished run as `run --json` prints it."""
-    levels = _levels(spec, outcome.run_id)
+    levels = warehouse.levels_of(spec.data, "level_summary", outcome.run_id)
     return {
         "run_id": outcome.run_id,
         "verdict": outcome.verdict.standing,
@@ -136,7 +136,7 @@ def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
 
 def show(spec: Spec, outcome: Any, console: Console) -> None:
     """The verdict, the levels and where everything lies."""
-    console.print(_table(_levels(spec, outcome.run_id)))
+    console.print(_table(warehouse.levels_of(spec.data, "level_summary", outcome.run_id)))
     console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)
     for sentence in outcome.conclusion.sentences:
         console.print(f"  {sentence}", highlight=False)
@@ -174,9 +174,3 @@ def _table(levels: pd.DataFrame) -> Table:
 
 def _number(value: float, scale: float, form: str) -> str:
     return "-" if pd.isna(value) else format(value * scale, form)
-
-
-def _levels(spec: Spec, run_id: str) -> pd.DataFrame:
-    sql = "FROM level_summary WHERE run_id = ? ORDER BY concurrency"
-    levels: pd.DataFrame = warehouse.query(spec.data, sql, [run_id]).to_pandas()
-    return levels

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,11 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
+from terminal.own_server import free_port
 from terminal.run import SETTINGS
 
 ROOT = Path(__file__).parents[1]
-MODEL = "meta-llama/Llama-3.2-3B-Instruct"
+MODEL = LLAMA
 SERVER_START_S = 120
 
 
@@ -52,12 +53,6 @@ class Shell:
         with self.start(*arguments) as process:
             stdout, stderr = process.communicate(timeout=timeout_s)
             return Finished(process.returncode, stdout, stderr)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any
 
 from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, read
 from shapebench.load.wire import Answer
+from shapebench.whole import written_whole
 from shapebench.workload import Ask
 
 
@@ -86,9 +87,8 @@ def write(samples: list[Sample], path: Path, metadata: dict[str, str]) -> None:
 
     columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
     table = pa.table(columns, schema=schema()).replace_schema_metadata(metadata)
-    unfinished = path.with_suffix(".unfinished")
-    pq.write_table(table, unfinished, compression="zstd")
-    unfinished.replace(path)
+    with written_whole(path) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd")
 
 
 def schema() -> Any:

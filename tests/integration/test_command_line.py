@@ -9,7 +9,8 @@ import pytest
 from shapebench import warehouse
 from shapebench.metrics import DISTRIBUTIONS, STATS
 from shapebench.rows import measured as measured_level
-from tests.conftest import MODEL, Finished, Shell, free_port
+from terminal.own_server import free_port
+from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from terminal.own_server import free_port
 from tests import oci_lookalike
-from tests.conftest import MODEL, Finished, Shell, free_port
+from tests.conftest import MODEL, Finished, Shell
 
 pytestmark = pytest.mark.slow
 

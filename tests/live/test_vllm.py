@@ -7,7 +7,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.conftest import ROOT, Finished, Shell, free_port
+from terminal.own_server import free_port
+from tests.conftest import ROOT, Finished, Shell
 
 INSTALLED = (ROOT / ".venv-vllm" / "models" / "tiny" / "config.json").exists()
 pytestmark = [
