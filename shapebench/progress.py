@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shapebench.load.level import Progress
+from shapebench.load.tally import Progress
 
 Listener = Callable[[int, Progress], None]
 

@@ -1,7 +1,7 @@
 """Requests with the wanted token counts, and prompts that never repeat."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -82,16 +82,16 @@ class Mix:
     output_tokens: Lengths
     seed: int
 
-    def asks(self, concurrency: int, *, warmup: int, measured: int) -> Iterator[Ask]:
-        """The warm-up requests of a level and then the measured ones; the same seed gives the same requests."""
-        # Another stream of prompts at every level, and the same one whenever the seed is the same.
-        rng = random.Random(f"{self.seed}/{concurrency}")
-        for index in range(warmup + measured):
-            input_tokens = max(self.sizing.least_tokens, self.input_tokens.draw(rng))
-            output_tokens = self.output_tokens.draw(rng)
-            if index < min(warmup, concurrency):
-                # Streams that all start at once would answer in step for long. Ending their first requests at
-                # random moments spreads them as a server in steady state finds them.
-                output_tokens = rng.randint(1, output_tokens)
-            prompt = self.sizing.prompt(input_tokens, rng)
-            yield Ask(index, index < warmup, prompt, input_tokens, output_tokens)
+    def ask(self, index: int, concurrency: int, *, warmup: int) -> Ask:
+        """The request of that index at a level, the first `warmup` of which are not measured.
+
+        The same seed gives the same requests, whoever sends them and in whatever order.
+        """
+        rng = random.Random(f"{self.seed}/{concurrency}/{index}")
+        input_tokens = max(self.sizing.least_tokens, self.input_tokens.draw(rng))
+        output_tokens = self.output_tokens.draw(rng)
+        if index < min(warmup, concurrency):
+            # Streams that all start at once would answer in step for long. Ending their first requests at
+            # random moments spreads them as a server in steady state finds them.
+            output_tokens = rng.randint(1, output_tokens)
+        return Ask(index, index < warmup, self.sizing.prompt(input_tokens, rng), input_tokens, output_tokens)

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.conclusion import Conclusion
-from shapebench.load.samples import Sample, write
+from shapebench.load.samples import Sample, SampleStream, join
 from shapebench.records import Facts, LevelRun, Run, Standing, Verdict
 from shapebench.rows import Measured, Tables, measured, tables
 from shapebench.spec import parse
 from shapebench.workload import Sizing
 
 RUN_ID = "20260714T093000-a1b2c3"
+CLIENT = {  # one that had nothing to do
+    "processes": 1.0,
+    "cpu_s": 0.65,
+    "cpu_share": 0.1,
+    "tokens": 100.0,
+    "late_sends": 0.0,
+    "shared_receive_tokens": 0.0,
+    "clock_step_s": 0.0,
+}
 STARTED_AT = datetime(2026, 7, 14, 9, 30, tzinfo=UTC)
 STARTED_NS = int(STARTED_AT.timestamp()) * 10**9
 FACTS = Facts(
@@ -52,6 +61,16 @@ def request(index: int, sent_s: float, offsets_s: Iterable[float], **changes: An
     return replace(whole, **changes)
 
 
+def write(samples: list[Sample], path: Path) -> None:
+    """The samples as a level leaves them."""
+    stream = SampleStream(path.with_suffix(".arrow"))
+    for made in samples:
+        stream.add(made)
+    stream.close()
+    join([path.with_suffix(".arrow")], path, {})
+    path.with_suffix(".arrow").unlink()
+
+
 def refused(index: int, sent_s: float, **changes: Any) -> Sample:
     """A request that found nobody listening."""
     nothing = {"input_tokens": None, "output_tokens": None, "finish_reason": None, "response_id": None}
@@ -79,7 +98,7 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
     path = data / "runs" / str(changes.get("run_id", RUN_ID)) / f"level-{concurrency:04}.parquet"
     if samples is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(samples, path, {})
+        write(samples, path)
     whole = LevelRun(
         run_id=RUN_ID,
         concurrency=concurrency,
@@ -90,7 +109,7 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
         samples=None if samples is None else path,
         enforced_output_tokens=True,
         exact_prompts=True,
-        client={"cpu_share": 0.1},
+        client=CLIENT,
         error="The measuring process ended (1): it said nothing" if samples is None else None,
     )
     return replace(whole, **changes)

@@ -1,11 +1,13 @@
-"""A server on loopback that plays a script: bytes, pauses and resets, as real servers and broken ones send them."""
+"""Servers on loopback that send what real and broken ones do: from a script, or byte by byte from the test's hands."""
 
 import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import orjson
@@ -64,6 +66,28 @@ def until(event: asyncio.Event) -> Action:
     return act
 
 
+def endless(data: bytes) -> Action:
+    """Send the same again and again, until the client has had enough."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(0)  # or else asyncio's TLS does not get to know that the client has left
+
+    return act
+
+
+def dripped(text: bytes) -> Script:
+    """Send byte after byte."""
+    return [act for place in range(len(text)) for act in (send(text[place : place + 1]), pause(0))]
+
+
+async def half_close(writer: asyncio.StreamWriter) -> None:
+    """Say that nothing more will come, but go on to listen."""
+    writer.write_eof()
+
+
 async def hang_up(writer: asyncio.StreamWriter) -> None:
     """Close the connection, after what was sent has gone out."""
     writer.close()
@@ -76,11 +100,17 @@ async def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+async def forever(writer: asyncio.StreamWriter) -> None:
+    """Say nothing more, until the client leaves."""
+    await asyncio.sleep(600)
+
+
 @dataclass
 class Played:
     """What the server saw."""
 
     url: str = ""
+    server: asyncio.Server | None = None
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)  # their bodies, in the order in which they came
     heads: list[bytes] = field(default_factory=list)
@@ -101,49 +131,155 @@ class Played:
 
 
 @asynccontextmanager
-async def playing(script_of: Callable[[int], Script], tls: ssl.SSLContext | None = None) -> AsyncIterator[Played]:
-    """Answer the n-th request, counted from 0 over all connections, with script_of(n)."""
-    played, open_now = Played(), set[asyncio.Task[None]]()
+async def playing(
+    script_of: Callable[[int], Script], tls: ssl.SSLContext | None = None, greeting: Sequence[Action] = ()
+) -> AsyncIterator[Played]:
+    """Answer the n-th request, counted from 0 over all connections, with script_of(n); greet each connection first."""
+    played, open_now = Played(), dict[asyncio.Task[None], asyncio.StreamWriter]()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         played.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        open_now.add(task)
-        try:
-            await _serve(reader, writer, script_of, played)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client left, or the test is over
-        finally:
-            open_now.discard(task)
-            writer.close()
+        open_now[asyncio.create_task(_serve(reader, writer, script_of, played, greeting))] = writer
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    played.server = server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=tls)
     played.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield played
     finally:
-        server.close()
-        for task in list(open_now):
+        for _ in range(10):  # turns of the loop, in which those that came last are begun to be served
+            await asyncio.sleep(0)
+        server.close()  # asyncio loses the sockets of those that were accepted, but not yet served
+        for task, writer in open_now.items():
             task.cancel()
-        if open_now:
-            await asyncio.wait(open_now)
-        await server.wait_closed()
+            writer.transport.abort()
+        await asyncio.gather(*open_now, return_exceptions=True)
+        async with asyncio.timeout(20):
+            while server._active_count:  # noqa: ASYNC110 - those whose handshake has not ended are known to nobody else
+                await asyncio.sleep(0.001)
+
+
+@contextmanager
+def served(
+    script_of: Callable[[int], Script], tls: ssl.SSLContext | None = None, greeting: Sequence[Action] = ()
+) -> Iterator[Played]:
+    """The same in a thread of its own, for a test that has its own thread to do."""
+    begun: Future[Played] = Future()
+    over: asyncio.Event
+    loop: asyncio.AbstractEventLoop
+
+    async def play() -> None:
+        nonlocal over, loop
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with playing(script_of, tls, greeting) as played:
+            begun.set_result(played)
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(play()))
+    thread.start()
+    try:
+        yield begun.result(20)
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
 
 
 async def _serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script_of: Callable[[int], Script], played: Played
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    script_of: Callable[[int], Script],
+    played: Played,
+    greeting: Sequence[Action],
 ) -> None:
-    while not writer.is_closing():
-        request_head = await reader.readuntil(b"\r\n\r\n")
-        played.begin(request_head, await reader.readexactly(_length(request_head)))
-        try:
-            for act in script_of(len(played.requests) - 1):
-                await act(writer)
-        finally:
-            played.in_flight -= 1
+    with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):  # the client left
+        for act in greeting:
+            await act(writer)
+        while not writer.is_closing():
+            request_head = await reader.readuntil(b"\r\n\r\n")
+            played.begin(request_head, await reader.readexactly(_length(request_head)))
+            try:
+                for act in script_of(len(played.requests) - 1):
+                    await act(writer)
+            finally:
+                played.in_flight -= 1
 
 
 def _length(request_head: bytes) -> int:
     lines = request_head.lower().split(b"\r\n")
     return next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))
+
+
+class ByHand:
+    """A server for one connection, in the test's own thread: it does what the test says, when the test says so."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = tls.wrap_bio(self._incoming, self._outgoing, server_side=True) if tls else None
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.sent_bytes = 0
+
+    def accept(self) -> None:
+        """Take the connection that is being made."""
+        self.line, _ = self._listener.accept()
+        self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.line.setblocking(False)
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake as far as what has come allows; True when it is done."""
+        if self._session is None:
+            return True
+        self._take()
+        try:
+            self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self.put(self._outgoing.read())
+        return True
+
+    def hear(self, count: int) -> bytes:
+        """Wait for so many bytes from the client."""
+        heard = b""
+        while len(heard) < count:
+            heard += self._hear()
+        return heard
+
+    def _hear(self) -> bytes:
+        if self._session is None:
+            with suppress(BlockingIOError):
+                return self.line.recv(1 << 16)
+            return b""
+        self._take()
+        with suppress(ssl.SSLWantReadError):
+            return self._session.read(1 << 16)
+        return b""
+
+    def _take(self) -> None:
+        with suppress(BlockingIOError):
+            self._incoming.write(self.line.recv(1 << 16))
+
+    def sealed(self, text: bytes) -> bytes:
+        """The bytes that carry the text, which have to be sent in this order."""
+        if self._session is None:
+            return text
+        self._session.write(text)
+        return self._outgoing.read()
+
+    def farewell(self) -> bytes:
+        """What says that nothing more will come; on plain TCP only the end of the connection does."""
+        with suppress(ssl.SSLWantReadError):  # the client's farewell is not waited for
+            if self._session:
+                self._session.unwrap()
+        return self._outgoing.read()
+
+    def put(self, sealed: bytes) -> None:
+        self.line.sendall(sealed)
+        self.sent_bytes += len(sealed)
+
+    def send(self, text: bytes) -> None:
+        self.put(self.sealed(text))
+
+    def close(self) -> None:
+        self.line.close()
+        self._listener.close()

@@ -1,85 +1,163 @@
-"""The process that measures one level: reads its plan on stdin, reports on stdout, writes samples to Parquet.
+"""A process that measures a level, or its part of one: what to do comes on stdin, what was done goes to stdout.
 
-Each line on stdout is a JSON object: {"progress": …} several times a second, at the end {"result": …}. When stdin
-ends, whoever started this process is gone: it stops, as on SIGTERM, and keeps what was measured.
+It reads {"plan": …, "api_key": …}, opens its connections, says {"ready": true}, and begins at the moment that
+{"start_ns": …} names, so that all processes of a level begin together. It then says {"tally": …} several times a
+second and {"result": …} at the end; {"finish": true} ends it early with whole answers. When stdin ends, whoever
+started this process is gone: it stops, as on SIGTERM, and keeps what was measured.
 """
 
-import asyncio
 import gc
 import os
 import resource
 import signal
+import socket
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
+from importlib.abc import MetaPathFinder
 
 import orjson
-import uvloop
 
-from shapebench.load import samples, wire
+from shapebench.errors import ShapebenchError
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
+from shapebench.load.samples import SampleStream
+from shapebench.load.stamps import clock_ns
 
 REPORT_EVERY_S = 0.25
+WRITE_EVERY_S = 1.0  # what a kill may cost where few answers come
+FIRST = -10  # of a scale from -20 to 19
+OTHER_FILES = 64  # beside the streams' sockets
 
 
 def main() -> None:
-    """Measure the level whose plan is the first line of stdin."""
-    given = orjson.loads(sys.stdin.buffer.readline())
+    """Measure what the first line of stdin says."""
+    given = orjson.loads(_Lines.first())
     plan = LevelPlan.from_json(orjson.dumps(given["plan"]))
-    level = Level(plan, given["api_key"])
-    gc.freeze()  # what is there now stays: no need to look through it while measuring
-    uvloop.run(_measure(level, plan))
+    come_first()
+    try:
+        make_room_for_files(len(plan.streams) + OTHER_FILES)
+        _measure(plan, given["api_key"])
+    except ShapebenchError as error:
+        _print({"error": str(error)})
 
 
-async def _measure(level: Level, plan: LevelPlan) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, level.stop)
-    await loop.connect_read_pipe(lambda: _Parent(level.stop), sys.stdin)
-    result = await _run(level)
-    # Still in the loop, where a signal that comes twice does no harm.
-    samples.write(level.samples, Path(plan.samples), {"plan": plan.to_json().decode()})
-    _print({"result": result})
+def make_room_for_files(count: int) -> None:
+    """Raise the limit on open files as far as is needed and allowed; raises ShapebenchError where that is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise ShapebenchError(
+            f"{count - OTHER_FILES} streams need {count} open files, and this process may have {hard}.",
+            "Raise the hard limit (`ulimit -Hn`, systemd's LimitNOFILE=), or spread the streams over more --processes.",
+        )
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
-async def _run(level: Level) -> dict[str, object]:
-    started_ns, started_cpu_s = time.time_ns(), time.process_time()
-    reporter = asyncio.create_task(_report(level))
-    await level.run()
-    reporter.cancel()
-    wall_s = (time.time_ns() - started_ns) / 1e9
-    client = {
-        "cpu_share": (time.process_time() - started_cpu_s) / wall_s,
-        "max_rss_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
-    }
-    _print({"progress": asdict(level.progress())})
+def come_first() -> None:
+    """Where that is allowed, be served before other processes: tokens that wait to be read get the last one's stamp."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+
+
+def _measure(plan: LevelPlan, api_key: str | None) -> None:
+    samples = SampleStream(plan.part_samples)
+    level = Level(plan, api_key, samples.add)
+    orders = _Lines(level)
+    _stop_on_signals(level)
+    level.connect()
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # nothing here makes cycles, and a look through ten thousand streams' tokens takes long
+    _print({"ready": True})
+    start_ns = orders.wait_for_start()
+    level.reactor.every(REPORT_EVERY_S, lambda: _report(level))
+    level.reactor.every(WRITE_EVERY_S, samples.flush)
+    level.run(start_ns)
+    samples.close()
+    _report(level)
+    _print({"result": _result(level, start_ns)})
+
+
+def _result(level: Level, start_ns: int) -> dict[str, object]:
     return {
-        "started_at_ns": started_ns,
-        "wall_s": wall_s,
-        "timestamps": wire.TIMESTAMPS,
+        "started_at_ns": start_ns,
+        "wall_s": (clock_ns() - start_ns) / 1e9,
+        "timestamps": level.stamps.source,
         "interrupted": level.interrupted,
-        "client": client,
+        "client": level.watch.summary(),
     }
 
 
-class _Parent(asyncio.Protocol):
-    """Notices that the other end of stdin is gone."""
-
-    def __init__(self, on_gone: Callable[[], None]) -> None:
-        self._on_gone = on_gone
-
-    def eof_received(self) -> None:
-        self._on_gone()
+def _report(level: Level) -> None:
+    level.tally.complete_until_ns = level.complete_until_ns
+    _print({"tally": asdict(level.tally), "buckets": level.buckets.taken()})
 
 
-async def _report(level: Level) -> None:
-    while True:
-        await asyncio.sleep(REPORT_EVERY_S)
-        _print({"progress": asdict(level.progress())})
+class _Lines:
+    """What comes on stdin while the level runs."""
+
+    def __init__(self, level: Level) -> None:
+        self._level = level
+        self._begun = b""
+        self._start_ns = 0
+        os.set_blocking(sys.stdin.fileno(), False)
+        level.reactor.watch(sys.stdin.fileno(), self._on_readable)
+
+    @staticmethod
+    def first() -> bytes:
+        """Byte by byte would take long, and a buffer might take more than the line: it is alone until we are ready."""
+        return sys.stdin.buffer.readline()
+
+    def wait_for_start(self) -> int:
+        """When to begin (ns)."""
+        if not self._start_ns and not self._level.interrupted:
+            self._level.reactor.run()
+        return self._start_ns or clock_ns()
+
+    def _on_readable(self) -> None:
+        text = os.read(sys.stdin.fileno(), 1 << 16)
+        *lines, self._begun = (self._begun + text).split(b"\n")
+        for line in lines:
+            self._obey(orjson.loads(line))
+        if not text:
+            self._level.reactor.unwatch(sys.stdin.fileno())
+            self._level.stop()
+
+    def _obey(self, order: dict[str, int]) -> None:
+        if "start_ns" in order:
+            self._start_ns = order["start_ns"]
+            self._level.reactor.stop()
+        if "finish" in order:
+            self._level.finish()
+
+
+def _stop_on_signals(level: Level) -> None:
+    """By way of a socket: a handler may run between any two steps, while the level is in the middle of something."""
+    woken, wakes = socket.socketpair()
+    woken.setblocking(False)
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def on_signal() -> None:
+        woken.recv(64)
+        level.stop()
+
+    level.reactor.watch(woken.fileno(), on_signal)
+    _kept.append(wakes)
+
+
+_kept: list[socket.socket] = []  # a socket that is no longer referred to is closed
+
+
+class _WithoutPandas(MetaPathFinder):
+    """pyarrow imports pandas at its first list, if it can: a third of a second in which no token is read, and 60 MB."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ImportError("pandas is not for the measuring process")
 
 
 def _print(message: dict[str, object]) -> None:
@@ -88,4 +166,5 @@ def _print(message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    sys.meta_path.insert(0, _WithoutPandas())
     main()

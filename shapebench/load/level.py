@@ -1,119 +1,229 @@
 """One level: a closed loop in which N streams are busy from the first request to the last."""
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from shapebench.load.plan import LevelPlan
+from shapebench.load.reactor import Reactor
 from shapebench.load.requests import writer
 from shapebench.load.samples import Sample, sample, without_secret
+from shapebench.load.stamps import Stamps, clock_ns
+from shapebench.load.tally import Tally
+from shapebench.load.watch import Watch
+from shapebench.load.way import Fault, find
 from shapebench.load.wire import Answer, Connection
+from shapebench.precision import Buckets
 from shapebench.workload import Ask
 
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a level has come; the means are over the answers so far."""
-
-    completed: int
-    failed: int
-    planned: int
-    tokens_per_s: float
-    ttft_s: float | None
+OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers
+OPENING_LOOK_S = 0.005
+OPENING_TIMEOUT_S = 15
+PAUSE_S = 0.02  # of a stream that finds nobody, so that it does not ask ten thousand times a second
+UNREACHED = frozenset(("connection", "dns", "tls"))
+MOST_HEAD_AND_USAGE_BYTES, MOST_TOKEN_BYTES = 1 << 20, 1 << 14
 
 
 class Level:
-    """Drives one level; `samples` grows as answers come in, warm-up included."""
+    """Drives one level, or a process's part of it; `keep` gets each sample, warm-up included."""
 
-    def __init__(self, plan: LevelPlan, api_key: str | None) -> None:
+    def __init__(self, plan: LevelPlan, api_key: str | None, keep: Callable[[Sample], None]) -> None:
         self._plan = plan
         self._api_key = api_key
+        self._keep = keep
+        self.reactor = Reactor()
+        self.stamps = Stamps()
+        self.watch = Watch()
+        self.tally = Tally()
+        self.buckets = Buckets()  # filled where the level is to end when it is precise enough
         self._asks = _Prepared(plan, writer(plan.target, api_key))
-        self._connections = [Connection(plan.target) for _ in range(plan.concurrency)]
+        way = find(plan.target)
+        self._streams = [_Stream(number, self, Connection(self.reactor, way, self.stamps)) for number in plan.streams]
+        self._busy = self._warming_up = len(self._streams)
         self._unread: deque[tuple[Ask, int, Answer]] = deque()
-        self._tally = _Tally()
-        self.samples: list[Sample] = []
-        self.interrupted = False
+        self._ends_s: float | None = None
+        self.interrupted = self._finishing = False
 
-    async def run(self) -> None:
-        """Send every planned request once; faults become samples, nothing is raised."""
-        async with asyncio.TaskGroup() as streams:
-            for number, connection in enumerate(self._connections):
-                streams.create_task(self._stream(number, connection))
-        self._read_answers()
+    def connect(self) -> None:
+        """Open all connections, some at a time; those that cannot be opened fail with their first requests."""
+        to_open, opening = deque(s.connection for s in self._streams), set[Connection]()
+        deadline_s = time.monotonic() + OPENING_TIMEOUT_S
+
+        def go_on() -> None:
+            opening.difference_update([c for c in opening if not c.opening])
+            while to_open and len(opening) < OPENING_AT_ONCE:
+                opening.add(connection := to_open.popleft())
+                connection.connect()
+            if self.interrupted or not opening or time.monotonic() > deadline_s:
+                self.reactor.stop()
+            else:
+                self.reactor.later(OPENING_LOOK_S, go_on)
+
+        go_on()
+        self.reactor.run()
+
+    def run(self, start_ns: int) -> None:
+        """Send every planned request once, from the given moment on; faults become samples, nothing is raised."""
+        self.watch, self.tally, self._start_ns = Watch(), Tally(), start_ns
+        self.reactor.turn = self.watch.turn.add
+        self.stamps.unstamped = 0  # those of handshakes do not count
+        self.reactor.later((start_ns - clock_ns()) / 1e9, self._begin)
+        limits_s = [s for s in (self._plan.request_timeout_s, self._plan.stall_timeout_s) if s]
+        self.reactor.every(min(max(min(limits_s) / 20, 0.005), 0.25), self._look_at_time)
+        if not self.interrupted:
+            self.reactor.run(in_between=self._in_between)
+        while self._unread:
+            self._read_answer()
+
+    def finish(self) -> None:
+        """Send nothing more, and wait for what is in flight."""
+        self._finishing = True
 
     def stop(self) -> None:
         """Send nothing more and cut off what is in flight; the samples so far stay."""
-        self.interrupted = True
-        for connection in self._connections:
-            connection.stop()
+        self.interrupted = self._finishing = True
+        for stream in self._streams:
+            stream.connection.close()
+        self.reactor.stop()
 
-    def progress(self) -> Progress:
-        return self._tally.progress(self._plan.requests)
+    def _begin(self) -> None:
+        for stream in self._streams:
+            stream.go_on()
+        if not self._streams:  # there are more processes than streams
+            self.reactor.stop()
 
-    async def _stream(self, number: int, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        while not self.interrupted and (next_up := self._asks.take()):
-            ask, request = next_up
-            loop.call_soon(self._while_waiting)  # runs when this request is on its way
-            answer = await connection.exchange(request, self._plan.request_timeout_s)
-            self._unread.append((ask, number, answer))
-        connection.close()
+    # What streams call
 
-    def _while_waiting(self) -> None:
-        self._asks.refill()
-        self._read_answers()
+    def take(self) -> tuple[Ask, bytes] | None:
+        """The next request, or None where there is no more to send."""
+        if self._finishing or (self._ends_s and time.monotonic() > self._ends_s):
+            return None
+        next_up = self._asks.take()
+        if next_up and not next_up[0].warmup:
+            self._measured_one_is_sent()
+        return next_up
 
-    def _read_answers(self) -> None:
-        while self._unread:
-            done = without_secret(sample(*self._unread.popleft()), self._api_key)
-            self.samples.append(done)
-            self._tally.add(done)
+    def _measured_one_is_sent(self) -> None:
+        self.tally.sent += 1
+        if not self.tally.measured_from_ns:
+            self.tally.measured_from_ns = clock_ns()
+            self._ends_s = time.monotonic() + self._plan.duration_s if self._plan.duration_s else None
+
+    def answered(self, ask: Ask, stream: int, answer: Answer, waited_s: float) -> None:
+        if not answer.fault and waited_s > self._plan.request_timeout_s:
+            answer.fault = self._timeout("complete answer")  # it came between two looks at the time
+        self._unread.append((ask, stream, answer))
+
+    def stream_is_past_warmup(self) -> None:
+        self._warming_up -= 1
+        if not self._warming_up:
+            self.tally.steady_from_ns = clock_ns()
+
+    def stream_ended(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self.reactor.stop()
+
+    # What is done in between
+
+    def _in_between(self) -> bool:
+        """Read some answers and write a request, while the next tokens are on their way."""
+        if self.stamps.last_ns:
+            self.watch.read_lag.add((clock_ns() - self.stamps.last_ns) / 1e9)
+            self.stamps.last_ns = 0
+        for _ in range(min(len(self._unread), 1 + len(self._unread) // 64)):
+            self._read_answer()
+        return self._asks.refill() or bool(self._unread)
+
+    def _read_answer(self) -> None:
+        done = without_secret(sample(*self._unread.popleft()), self._api_key)
+        self.watch.received(done.seen_tokens, done.chunk_offsets_s)
+        self.tally.add(done)
+        if self._plan.until_precise and done.chunk_offsets_s:
+            self._put_into_bucket(done)
+        self._keep(done)
+
+    def _put_into_bucket(self, done: Sample) -> None:
+        sent_s = (done.sent_at_ns - self._start_ns) / 1e9
+        self.buckets.add_tokens(sent_s, done.chunk_offsets_s[-1], done.seen_tokens)
+        if not (done.warmup or done.error_kind):
+            self.buckets.add_ttft(sent_s, done.chunk_offsets_s[0])
+
+    def _look_at_time(self) -> None:
+        self.watch.clock.look()
+        now_ns = clock_ns()
+        for stream in self._streams:
+            if (answer := stream.connection.answer) and (fault := self._overdue(answer, stream.connection, now_ns)):
+                stream.connection.abort(fault)
+
+    def _overdue(self, answer: Answer, connection: Connection, now_ns: int) -> Fault | None:
+        stall_timeout_s = self._plan.stall_timeout_s
+        if connection.waited_s > self._plan.request_timeout_s:
+            return self._timeout("complete answer" if connection.open else "connection")
+        if stall_timeout_s and answer.pieces and now_ns - answer.pieces[-1][0] > stall_timeout_s * 1e9:
+            return "stall", f"nothing more of the answer within {stall_timeout_s:g} s"
+        return None
+
+    def _timeout(self, what: str) -> Fault:
+        return "timeout", f"no {what} within {self._plan.request_timeout_s:g} s"
+
+    @property
+    def complete_until_ns(self) -> int:
+        """Before this, no request was sent that is still in flight or not yet read."""
+        in_flight = (s.connection.answer.sent_ns for s in self._streams if s.connection.answer)
+        return min((*in_flight, *(answer.sent_ns for _, _, answer in self._unread)), default=clock_ns())
+
+
+class _Stream:
+    """One of the N: when it has the answer to a request, it sends the next."""
+
+    def __init__(self, number: int, level: Level, connection: Connection) -> None:
+        self._number = number
+        self._level = level
+        self.connection = connection
+        connection.done = self._on_answer
+        self._ended_ns = 0
+        self._past_warmup = False
+
+    def go_on(self) -> None:
+        if (next_up := self._level.take()) is None:
+            self.connection.close()
+            self._level.stream_ended()
+            return
+        self._ask, request = next_up
+        self.connection.send(request, MOST_HEAD_AND_USAGE_BYTES + self._ask.output_tokens * MOST_TOKEN_BYTES)
+        if not (self._ask.warmup or self._past_warmup):
+            self._past_warmup = True
+            self._level.stream_is_past_warmup()
+
+    def _on_answer(self, answer: Answer) -> None:
+        if self._ended_ns:
+            self._level.watch.sent((answer.sent_ns - self._ended_ns) / 1e9)
+        self._ended_ns = answer.ended_ns or 0
+        self._level.answered(self._ask, self._number, answer, self.connection.waited_s)
+        if answer.fault and answer.fault[0] in UNREACHED:
+            self._level.reactor.later(PAUSE_S, self.go_on)
+        else:
+            self.go_on()
 
 
 class _Prepared:
     """Requests written ahead of time, so that a stream that is done sends its next one at once."""
 
     def __init__(self, plan: LevelPlan, write: Callable[[Ask], bytes]) -> None:
-        asks = plan.mix.asks(plan.concurrency, warmup=plan.warmup_requests, measured=plan.requests)
+        asks = (plan.mix.ask(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
         self._to_come: Iterator[tuple[Ask, bytes]] = ((ask, write(ask)) for ask in asks)
         self._ready: deque[tuple[Ask, bytes]] = deque()
-        for _ in range(2 * plan.concurrency):
-            self.refill()
+        self._wanted = 2 * len(plan.streams)
+        while self.refill():
+            pass
 
     def take(self) -> tuple[Ask, bytes] | None:
-        return self._ready.popleft() if self._ready else None
+        return self._ready.popleft() if self._ready else next(self._to_come, None)
 
-    def refill(self) -> None:
-        if (ask := next(self._to_come, None)) is not None:
-            self._ready.append(ask)
-
-
-class _Tally:
-    """Sums over the measured answers, for the progress that people watch."""
-
-    def __init__(self) -> None:
-        self._completed = self._failed = self._tokens = 0
-        self._ttft_s = 0.0
-        self._since_s = time.monotonic()
-
-    def add(self, done: Sample) -> None:
-        if done.warmup:
-            self._since_s = time.monotonic() if not self._completed else self._since_s
-        elif done.error_kind:
-            self._failed += 1
-        else:
-            self._completed += 1
-            self._tokens += done.output_tokens or 0
-            self._ttft_s += done.chunk_offsets_s[0]
-
-    def progress(self, planned: int) -> Progress:
-        return Progress(
-            completed=self._completed,
-            failed=self._failed,
-            planned=planned,
-            tokens_per_s=self._tokens / max(time.monotonic() - self._since_s, 1e-9),
-            ttft_s=self._ttft_s / self._completed if self._completed else None,
-        )
+    def refill(self) -> bool:
+        """Write one more where that is wanted, and say whether it was."""
+        if len(self._ready) >= self._wanted or (ask := next(self._to_come, None)) is None:
+            return False
+        self._ready.append(ask)
+        return True

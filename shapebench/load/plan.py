@@ -1,6 +1,9 @@
 """What one level is to do: made by the pipeline, sent to the process that measures."""
 
-from dataclasses import asdict, dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import orjson
@@ -19,19 +22,52 @@ class Target:
     enforce_output_tokens: bool = False
     verify_tls: bool = True
     ca_file: str | None = None
+    continuous_usage: bool = False  # ask for the token count in each chunk
 
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """One closed loop: `concurrency` streams share `requests` measured requests."""
+    """One closed loop of `concurrency` streams; it ends with the last request or when its time is over."""
 
     target: Target
     mix: Mix
     concurrency: int
-    requests: int
+    requests: int | None  # measured ones, of all streams together; None: as many as the time allows
     warmup_requests: int  # of all streams together
     request_timeout_s: float
     samples: str  # the Parquet file to write
+    duration_s: float | None = None  # from the first measured request on
+    stall_timeout_s: float | None = None  # the longest pause within an answer
+    until_precise: float | None = None  # end when the means are known this well, such as 0.02
+    processes: int = 1
+    part: int = 0  # of the processes, the one that is to do this: it has every processes-th stream
+
+    @property
+    def streams(self) -> range:
+        """The numbers of this part's streams."""
+        return range(self.part, self.concurrency, self.processes)
+
+    @property
+    def indices(self) -> Iterator[int]:
+        """The numbers of this part's requests, without an end where time alone ends the level.
+
+        Of each round of as many requests as there are streams it has one for each of its own, so that all parts are
+        at work for about as long.
+        """
+        rounds = itertools.count(0, self.concurrency)
+        indices = (begin + stream for begin in rounds for stream in self.streams)
+        if self.requests is None:
+            return indices
+        end = self.warmup_requests + self.requests
+        return itertools.takewhile(lambda index: index < end, indices)
+
+    @property
+    def part_samples(self) -> Path:
+        """Where this part's samples go while the level runs, as a stream of Arrow batches."""
+        return Path(f"{self.samples}.{self.part}.arrow")
+
+    def parts(self) -> list["LevelPlan"]:
+        return [replace(self, part=part) for part in range(self.processes)]
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self))

@@ -1,34 +1,42 @@
-"""Starts the process that measures a level, listens to it, and never leaves it behind."""
+"""Starts the processes that measure a level, lets them begin together, listens to them, and leaves none behind."""
 
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Self
 
 import orjson
 
-from shapebench.load.level import Progress
+from shapebench.load import watch
 from shapebench.load.plan import LevelPlan
+from shapebench.load.samples import join
+from shapebench.load.tally import Progress, Tally, progress
+from shapebench.precision import Buckets, UntilPrecise
 
 STOP_TIMEOUT_S = 5
+MEASURING = "The measuring process"
+START_AHEAD_S = 0.1  # from telling the processes when to begin to that moment
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a level's process reported; `error` says why there are no samples, or not all."""
+    """What a level's processes reported; `error` says why there are no samples, or not all."""
 
     started_at: datetime
     wall_s: float
     timestamps: Literal["kernel", "user"] = "user"
     samples: Path | None = None
+    sent: int = 0  # measured requests
     client: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
@@ -51,76 +59,214 @@ def stopped_on_error() -> Iterator[None]:
 
 
 def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
-    """Measure one level in a process of its own; whatever befalls that process is in the outcome."""
+    """Measure one level in processes of its own; whatever befalls them is in the outcome."""
     started_at = datetime.now(UTC)
     if _stopping.is_set():
         return Outcome(started_at, 0.0, error="The run was stopped before this level began.")
-    with tempfile.TemporaryFile() as complaints:
-        result, code = _run(plan, api_key, on_progress, complaints)
-        if result is None:
-            wall_s = (datetime.now(UTC) - started_at).total_seconds()
-            return Outcome(started_at, wall_s, error=f"The measuring process {_ending(code)}: {_tail(complaints)}")
-    return Outcome(
-        started_at=datetime.fromtimestamp(result["started_at_ns"] / 1e9, UTC),
-        wall_s=result["wall_s"],
-        timestamps=result["timestamps"],
-        samples=Path(plan.samples),
-        client=result["client"],
-        error="The measurement was stopped before all requests were sent." if result["interrupted"] else None,
-    )
-
-
-def _run(
-    plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None], complaints: IO[bytes]
-) -> tuple[dict[str, Any] | None, int]:
-    # -X importtime and the like would land in stdout's way; -P keeps the working directory out of sys.path.
-    command = [sys.executable, "-P", "-m", "shapebench.load"]
-    pipe = subprocess.PIPE
-    # A session of its own, so that a Ctrl-C reaches it through us, in good order.
-    process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=complaints, env=_without(api_key), start_new_session=True
-    )
-    _running.add(process)
-    if _stopping.is_set():  # since we looked: too late for whoever stopped us to see this process
-        process.terminate()
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
+        with ExitStack() as stack:
+            parts = [stack.enter_context(_Part(part, api_key)) for part in plan.parts()]
+            stack.callback(_stop, parts)  # all together, before one after the other is waited for
+            _conduct(plan, parts, on_progress)
+            for part in parts:
+                part.process.wait()
+            outcome = _outcome(parts, started_at)
+    except OSError as error:
+        outcome = Outcome(started_at, 0.0, error=f"The measuring processes could not be started: {error}")
+    finally:  # also where the level is broken off
+        samples, not_joined = _joined(plan)
+    return replace(outcome, samples=samples, error=outcome.error or not_joined)
+
+
+def _conduct(plan: LevelPlan, parts: list["_Part"], on_progress: Callable[[Progress], None]) -> None:
+    """Tell all to begin when the last is ready, and pass on how they come along, until all have ended."""
+    start_ns = 0
+    goal = UntilPrecise(plan.until_precise, plan.concurrency) if plan.until_precise else None
+    for _ in _messages(parts):
+        if any(part.ended_badly for part in parts):
+            _stop(parts)
+        elif not start_ns and all(part.ready for part in parts):
+            start_ns = time.time_ns() + round(START_AHEAD_S * 1e9)
+            _tell(parts, {"start_ns": start_ns})
+        if start_ns:
+            on_progress(progress([part.tally for part in parts], plan.requests))
+            if goal and _reached(goal, parts, start_ns):
+                goal = None
+                _tell(parts, {"finish": True})
+
+
+def _stop(parts: list["_Part"]) -> None:
+    for part in parts:
+        part.process.terminate()
+
+
+def _tell(parts: list["_Part"], order: dict[str, object]) -> None:
+    for part in parts:
+        part.tell(order)
+
+
+def _reached(goal: UntilPrecise, parts: list["_Part"], start_ns: int) -> bool:
+    """Are the means known well enough, over the time in which all streams were past their warm-up?"""
+    tallies = [part.tally for part in parts]
+    from_ns = [tally.steady_from_ns for tally in tallies if tally.steady_from_ns]
+    if len(from_ns) < len(parts):
+        return False
+    from_s, to_s = ((t - start_ns) / 1e9 for t in (max(from_ns), min(tally.complete_until_ns for tally in tallies)))
+    return goal.reached(Buckets.merged([part.buckets for part in parts]), from_s, to_s)
+
+
+def _messages(parts: list["_Part"]) -> Iterator[None]:
+    """Takes in what the processes say, a moment for each time; ends when all have fallen silent."""
+    with selectors.DefaultSelector() as talking:
+        for part in parts:
+            talking.register(part.stdout, selectors.EVENT_READ, part)
+        while talking.get_map():
+            for key, _ in talking.select():
+                if not key.data.listen():
+                    talking.unregister(key.fileobj)
+                yield
+
+
+def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
+    """All but the samples."""
+    results = [part.result for part in parts if part.result]
+    begun_ns = min((r["started_at_ns"] for r in results), default=None)
+    return Outcome(
+        started_at=datetime.fromtimestamp(begun_ns / 1e9, UTC) if begun_ns else started_at,
+        wall_s=max((r["wall_s"] for r in results), default=(datetime.now(UTC) - started_at).total_seconds()),
+        timestamps="kernel" if results and all(r["timestamps"] == "kernel" for r in results) else "user",
+        sent=sum(part.tally.sent for part in parts),
+        client=watch.together([result["client"] for result in results]),
+        error=_error(parts),
+    )
+
+
+def _error(parts: list["_Part"]) -> str | None:
+    """What one of them broke on, which is why the others were stopped; else that all were."""
+    if broken := next((part for part in parts if not (part.result or part.was_stopped)), None):
+        return broken.complaint
+    if any(part.result is None or part.result["interrupted"] for part in parts):
+        return "The measurement was stopped before all requests were sent."
+    return None
+
+
+def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
+    """One file of what the processes wrote, also where one of them was killed; else why there is none."""
+    streams = [part.part_samples for part in plan.parts()]
+    whole = Path(plan.samples)
+    try:
+        count = join(streams, whole, {"plan": plan.to_json().decode()})
+    except OSError as error:
+        return None, f"The samples could not be put together ({error}); they are in {whole.parent}, named *.arrow."
+    for stream in streams:
+        stream.unlink(missing_ok=True)
+    if not count:
+        whole.unlink()
+    return (whole, None) if count else (None, "There are no samples.")
+
+
+class _Part:
+    """One process of a level, from its start to its end, which it meets here at the latest."""
+
+    def __init__(self, plan: LevelPlan, api_key: str | None) -> None:
+        self._name = f"Measuring process {plan.part + 1} of {plan.processes}" if plan.processes > 1 else MEASURING
+        self._begun = b""  # of a line
+        self._silent = False
+        self.ready = False
+        self.tally = Tally()
+        self.buckets = Buckets()
+        self.result: dict[str, Any] | None = None
+        self.error: str | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end, in __exit__
+        self.process = self._start(api_key)
+        self.stdout: IO[bytes] = _given(self.process.stdout)
         # The key goes through the pipe: in arguments or in the environment others could read it.
-        process.stdin.write(b'{"plan":%s,"api_key":%s}\n' % (plan.to_json(), orjson.dumps(api_key)))
-        process.stdin.flush()
-        return _listen(process.stdout, on_progress), process.wait()
-    except BrokenPipeError:
-        return None, process.wait()
-    finally:
-        _stop(process)
-        _running.discard(process)
+        self._write(b'{"plan":%s,"api_key":%s}\n' % (plan.to_json(), orjson.dumps(api_key)))
+
+    def _start(self, api_key: str | None) -> subprocess.Popen[bytes]:
+        # -P keeps the working directory out of sys.path.
+        command = [sys.executable, "-P", "-m", "shapebench.load"]
+        pipe, environment = subprocess.PIPE, _without(api_key)
+        # A session of its own, so that a Ctrl-C reaches it through us, in good order.
+        process = subprocess.Popen(
+            command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self._complaints,
+            env=environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+        _running.add(process)
+        if _stopping.is_set():  # since we looked: too late for whoever stopped us to see this process
+            process.terminate()
+        return process
+
+    def tell(self, order: dict[str, object]) -> None:
+        self._write(orjson.dumps(order) + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        stdin = _given(self.process.stdin)
+        try:
+            while data:
+                data = data[stdin.write(data) :]
+        except BrokenPipeError:
+            pass  # it has ended, and its silence says so
+
+    def listen(self) -> bool:
+        """Take in what it says now; False when it will say no more."""
+        text = self.stdout.read(1 << 16)
+        *lines, self._begun = (self._begun + (text or b"")).split(b"\n")
+        for line in lines:
+            self._take(orjson.loads(line))
+        self._silent = not text
+        return not self._silent
+
+    def _take(self, message: dict[str, Any]) -> None:
+        self.ready = self.ready or "ready" in message
+        self.result = message.get("result", self.result)
+        self.error = message.get("error", self.error)
+        if "tally" in message:
+            self.tally = Tally(**message["tally"])
+            self.buckets.put(message["buckets"])
+
+    @property
+    def ended_badly(self) -> bool:
+        """It has fallen silent: nothing may wake us for what happens to it after that, such as its end."""
+        return self._silent and self.result is None
+
+    @property
+    def was_stopped(self) -> bool:
+        """So early that it had nothing to report yet."""
+        return self.process.wait() == -signal.SIGTERM
+
+    @property
+    def complaint(self) -> str:
+        """Why there is no result."""
+        return self.error or f"{self._name} {_ending(self.process.wait())}: {_tail(self._complaints)}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        _running.discard(self.process)
+        for pipe in (self.process.stdin, self.process.stdout, self._complaints):
+            _given(pipe).close()
+
+
+def _given(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
 
 
 def _without(api_key: str | None) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if value.strip() != api_key}
-
-
-def _listen(lines: IO[bytes], on_progress: Callable[[Progress], None]) -> dict[str, Any] | None:
-    result = None
-    for line in lines:
-        message = orjson.loads(line)
-        if "progress" in message:
-            on_progress(Progress(**message["progress"]))
-        result = message.get("result", result)
-    return result
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            pipe.close()
 
 
 def _ending(code: int) -> str:

@@ -31,6 +31,7 @@ def body(target: Target, prompt: str, output_tokens: int) -> dict[str, Any]:
 def writer(target: Target, api_key: str | None) -> Callable[[Ask], bytes]:
     """A function that writes the streamed request for an Ask, headers and all."""
     url = urlsplit(target.url)
+    stream_options = {"include_usage": True, **({"continuous_usage_stats": True} if target.continuous_usage else {})}
     head = "".join(
         f"{line}\r\n"
         for line in (
@@ -45,7 +46,7 @@ def writer(target: Target, api_key: str | None) -> Callable[[Ask], bytes]:
 
     def write(ask: Ask) -> bytes:
         content = body(target, ask.prompt, ask.output_tokens)
-        text = orjson.dumps({**content, "stream": True, "stream_options": {"include_usage": True}})
+        text = orjson.dumps({**content, "stream": True, "stream_options": stream_options})
         return b"%sContent-Length: %d\r\n\r\n%s" % (head, len(text), text)
 
     return write

@@ -1,5 +1,7 @@
 """A sample is one request and all that is known of it; a level's samples are one Parquet file, the raw result."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, re
 from shapebench.load.wire import Answer
 from shapebench.whole import written_whole
 from shapebench.workload import Ask
+
+BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
+ROW_GROUP = 16_384  # samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,12 @@ class Sample:
     http_status: int | None
     error_kind: str | None  # None: a whole answer
     error_message: str | None
+    unaccounted_tokens: int | None = None  # the server's usage less what its chunks carried
+    resent: bool = False  # the server had closed the kept connection before the request came
+
+    @property
+    def seen_tokens(self) -> int:
+        return sum(self.chunk_tokens)
 
 
 def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
@@ -53,11 +64,15 @@ def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
         http_status=answer.status,
         error_kind=error_kind,
         error_message=error_message,
+        unaccounted_tokens=reading.unaccounted_tokens,
+        resent=answer.resent,
     )
 
 
 def without_secret(done: Sample, secret: str | None) -> Sample:
     """The same with the secret blotted out: some servers say which key they refused."""
+    if not secret or not done.error_message:
+        return done
     return replace(done, error_message=blotted(done.error_message or "", secret) or None)
 
 
@@ -68,34 +83,111 @@ def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
     try:
         read(answer.pieces, reading)
     except StreamFault as fault:
-        return answer.fault or (fault.kind, fault.message)
+        return answer.fault or (fault.kind, _no_stream(answer) or fault.message)
     except Exception as error:  # noqa: BLE001 - whatever a server sends, the request stays a sample
         return answer.fault or ("malformed", f"not an answer as OpenAI's API has it: {error!r}")
     return answer.fault
 
 
+def _no_stream(answer: Answer) -> str | None:
+    """What came in place of a stream, where there is none at all: some servers report errors under status 200."""
+    body = answer.body
+    return f"the answer is not a stream of events: {error_text(body)}" if body and b"data:" not in body else None
+
+
 def _refusal(answer: Answer) -> str:
     """What the server said; a redirect is not followed, or its target would be measured instead."""
+    if answer.status in REDIRECTS and (location := answer.headers.get("location")):
+        return f"HTTP {answer.status}: redirects are not followed; name the address itself (location: {location})"
     said = f": {text}" if (text := error_text(answer.body)) else ""
     return f"HTTP {answer.status}{said}" + "".join(f" ({name}: {value})" for name, value in answer.headers.items())
 
 
-def write(samples: list[Sample], path: Path, metadata: dict[str, str]) -> None:
-    """Write a level's samples, complete or not at all."""
-    import pyarrow as pa  # only now: its import takes time that the level would pay for
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class SampleStream:
+    """Samples on their way to disk, in batches: all that was written can be read, even where the process is killed."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa  # only now: the command line knows this module, too
+
+        self._table = pa.RecordBatch.from_pydict
+        self._schema = schema()
+        self._writer = pa.ipc.new_stream(str(path), self._schema)
+        self._waiting: list[Sample] = []
+
+    def add(self, done: Sample) -> None:
+        self._waiting.append(done)
+        if len(self._waiting) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._writer.write_batch(self._table(_columns(self._waiting), self._schema))
+            self._waiting = []
+
+    def close(self) -> None:
+        self.flush()
+        self._writer.close()
+
+
+def _columns(samples: list[Sample]) -> dict[str, list[Any]]:
+    return {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
+
+
+def join(streams: Iterable[Path], path: Path, metadata: dict[str, str]) -> int:
+    """Make one Parquet file of what the processes of a level wrote, complete or not at all; gives how many samples.
+
+    Bounded in memory. A stream that breaks off, since its process was killed, gives what is there.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-    table = pa.table(columns, schema=schema()).replace_schema_metadata(metadata)
+    count = 0
     with written_whole(path) as unfinished:
-        pq.write_table(table, unfinished, compression="zstd")
+        form = schema().with_metadata(metadata)
+        with pq.ParquetWriter(unfinished, form, compression="zstd") as writer:
+            for group in _groups(batch for stream in streams for batch in _batches(stream)):
+                writer.write_table(
+                    pa.Table.from_batches(group, form.remove_metadata()).replace_schema_metadata(metadata)
+                )
+                count += sum(map(len, group))
+    return count
+
+
+def _batches(stream: Path) -> Iterator[Any]:
+    import pyarrow as pa
+
+    with suppress(pa.ArrowInvalid, OSError), pa.OSFile(str(stream)) as file, pa.ipc.open_stream(file) as batches:
+        yield from batches
+
+
+def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+    """As many batches at a time as make a row group that a reader can hold with ease."""
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(map(len, group)) >= ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def schema() -> Any:
     """The columns of a level's Parquet file, a pyarrow schema."""
     import pyarrow as pa
 
-    required = {"request_index", "stream", "warmup", "planned_input_tokens", "planned_output_tokens", "sent_at_ns"}
+    required = {
+        "request_index",
+        "stream",
+        "warmup",
+        "planned_input_tokens",
+        "planned_output_tokens",
+        "sent_at_ns",
+        "resent",
+    }
     types = {
         "request_index": pa.int32(),
         "stream": pa.int32(),
@@ -113,5 +205,7 @@ def schema() -> Any:
         "http_status": pa.int16(),
         "error_kind": pa.string(),
         "error_message": pa.string(),
+        "unaccounted_tokens": pa.int32(),
+        "resent": pa.bool_(),
     }
     return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in types.items()])

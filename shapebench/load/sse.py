@@ -1,36 +1,73 @@
-"""Server-sent events, each with the time at which its last byte arrived."""
+"""Server-sent events, wherever the network cuts their stream."""
 
 import re
-from collections.abc import Iterable, Iterator
 
 Piece = tuple[int, bytes]  # arrival (ns), and the bytes of the body that arrived
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-def events(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The data of each event, wherever the network cut the stream."""
-    data: list[bytes] = []
-    arrival_ns = 0
-    for arrival_ns, line in _lines(pieces):
-        if line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-        elif not line and data:
-            yield arrival_ns, b"\n".join(data)
-            data = []
-    if data:  # the stream ended without the blank line: what is there is given, complete or not
-        yield arrival_ns, b"\n".join(data)
+class Events:
+    """Takes the stream piece by piece, and gives the data of each event with the piece that ends it."""
+
+    def __init__(self) -> None:
+        self._lines = _Lines()
+        self._data: list[bytes] = []
+
+    @property
+    def between(self) -> bool:
+        """Is the next byte the first of an event?"""
+        return not self._data and self._lines.at_start
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The data of the events that end within the piece."""
+        ended = []
+        for line in self._lines.ended_by(piece):
+            if line.startswith(b"data:"):
+                self._data.append(_value(line))
+            elif not line and self._data:
+                ended.append(self._take())
+        return ended
+
+    def end(self) -> list[bytes]:
+        """What is there though the stream ended without the blank line, complete or not."""
+        if (line := self._lines.rest).startswith(b"data:"):
+            self._data.append(_value(line))
+        return [self._take()] if self._data else []
+
+    def _take(self) -> bytes:
+        data, self._data = b"\n".join(self._data), []
+        return data
 
 
-def _lines(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    rest = b""
-    arrival_ns = 0
-    after_cr = False
-    for arrival_ns, piece in pieces:
-        text = piece.removeprefix(b"\n") if after_cr else piece  # a CRLF that was cut in two is one line end
-        after_cr = piece.endswith(b"\r") if piece else after_cr
-        *lines, rest = LINE_END.split(rest + text)
-        for line in lines:
-            yield arrival_ns, line
-    if rest:
-        yield arrival_ns, rest
+def _value(line: bytes) -> bytes:
+    return line[5:].removeprefix(b" ")
+
+
+class _Lines:
+    """Cuts pieces into lines; one without a line end only waits: an endless line costs no more than its bytes."""
+
+    def __init__(self) -> None:
+        self._begun: list[bytes] = []  # of a line that has not ended
+        self._after_cr = False
+
+    @property
+    def at_start(self) -> bool:
+        return not self._begun and not self._after_cr
+
+    @property
+    def rest(self) -> bytes:
+        return b"".join(self._begun)
+
+    def ended_by(self, piece: bytes) -> list[bytes]:
+        """The lines that end within the piece."""
+        text = piece.removeprefix(b"\n") if self._after_cr else piece  # a CRLF that was cut in two is one line end
+        self._after_cr = piece.endswith(b"\r") if piece else self._after_cr
+        first, *others = LINE_END.split(text)
+        if first:
+            self._begun.append(first)
+        if not others:
+            return []
+        *lines, rest = self.rest, *others
+        self._begun = [rest] if rest else []
+        return lines

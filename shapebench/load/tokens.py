@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from shapebench.load.sse import Piece, events
+from shapebench.load.alike import cut
+from shapebench.load.sse import Events, Piece
 
 TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
 MOST_TOKENS = 2**31 - 1  # what a column of the samples can hold
@@ -33,18 +34,29 @@ class Reading:
     finish_reason: str | None = None
     response_id: str | None = None
     done: bool = False
+    _counted: int = 0  # by running usage, the most so far
+    _running: bool = True  # has every chunk with tokens had usage? Only then does it say how many a chunk carries
+
+    @property
+    def unaccounted_tokens(self) -> int | None:
+        """What the server counted less what its chunks carried; None where it did not count."""
+        if self.output_tokens is None:
+            return None
+        return max(self.output_tokens - sum(self.chunk_tokens), -MOST_TOKENS)
 
     def add(self, arrival_ns: int, chunk: dict[str, Any]) -> None:
         self.response_id = self.response_id or _text(chunk.get("id"))
         usage = chunk.get("usage")
         for choice in chunk.get("choices", ()):
             self.finish_reason = _text(choice.get("finish_reason")) or self.finish_reason
-            if tokens := tokens_in(choice, usage, sum_so_far=self.output_tokens or 0):
+            if tokens := tokens_in(choice, usage if self._running else None, self._counted):
                 self.arrivals_ns.append(arrival_ns)
                 self.chunk_tokens.append(tokens)
+                self._running = self._running and bool(usage)
         if usage:
             self.input_tokens = _count(usage, "prompt_tokens")
             self.output_tokens = _count(usage, "completion_tokens")
+            self._counted = max(self._counted, self.output_tokens)
 
 
 def tokens_in(choice: dict[str, Any], usage: dict[str, Any] | None, sum_so_far: int) -> int:
@@ -75,12 +87,31 @@ def _count(usage: dict[str, Any], name: str) -> int:
 
 def read(pieces: Iterable[Piece], reading: Reading) -> None:
     """Read a streamed answer into `reading`; raises StreamFault where it is not a whole answer."""
-    for arrival_ns, data in events(pieces):
+    events, arrivals_ns, chunk_tokens = Events(), reading.arrivals_ns, reading.chunk_tokens
+    usual: bytes | None = None  # a chunk of one token: when the same comes again, it stands for one like it
+    arrival_ns, repeated = 0, None
+    for arrival_ns, piece in pieces:
+        if piece is repeated:
+            arrivals_ns.append(arrival_ns)
+            chunk_tokens.append(1)
+            continue
+        tokens_before = len(arrivals_ns)
+        _add(arrival_ns, events.feed(piece), reading)
+        if reading.done:
+            break
+        if chunk_tokens[tokens_before:] == [1] and cut(piece):
+            usual = piece
+        repeated = usual if events.between else None
+    _add(arrival_ns, events.end(), reading)
+    _check(reading)
+
+
+def _add(arrival_ns: int, events: Iterable[bytes], reading: Reading) -> None:
+    for data in events:
         if data == b"[DONE]":
             reading.done = True
-            break
-        reading.add(arrival_ns, _chunk(data))
-    _check(reading)
+        elif not reading.done:
+            reading.add(arrival_ns, _chunk(data))
 
 
 def _chunk(data: bytes) -> dict[str, Any]:

@@ -3,31 +3,31 @@
 `Connection` is the seam: whatever has its methods with their meanings can carry the load.
 """
 
-import asyncio
+import errno
+import os
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import cast
-from urllib.parse import urlsplit
+from functools import partial
 
 import httptools
 
-from shapebench.load.plan import Target
+from shapebench.load.alike import Alike
+from shapebench.load.reactor import Callback, Reactor
 from shapebench.load.sse import Piece
-
-clock_ns = time.time_ns  # CLOCK_REALTIME, the clock of the kernel's receive time stamps
-TIMESTAMPS = "user"
+from shapebench.load.stamps import Receive, Stamps, clock_ns
+from shapebench.load.way import Fault, Way, fault_of
 
 STALE_NS = 100_000_000  # a round trip, with room; a server that works for longer has taken the request
+MOST_HEAD_BYTES = 1 << 18
 
-Fault = tuple[str, str]  # a word for its kind, and a message
 INTERRUPTED: Fault = ("interrupted", "the measurement was stopped")
 KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do about a refusal
 
 
-@dataclass
+@dataclass(slots=True)
 class Answer:
     """What came back, not interpreted; `fault` says where the exchange broke."""
 
@@ -37,180 +37,358 @@ class Answer:
     pieces: list[Piece] = field(default_factory=list)
     ended_ns: int | None = None
     fault: Fault | None = None
+    resent: bool = False  # the server had closed the connection before the request came
 
     @property
     def body(self) -> bytes:
         return b"".join(data for _, data in self.pieces)
 
+    @property
+    def last_heard_ns(self) -> int:
+        """The last arrival of its body, or its start."""
+        return self.pieces[-1][0] if self.pieces else self.sent_ns
+
 
 class Connection:
-    """A keep-alive HTTP/1.1 connection that is opened anew when it has been closed."""
+    """A keep-alive HTTP/1.1 connection that is opened anew when it has been closed; httptools calls its on_… methods.
 
-    def __init__(self, target: Target) -> None:
-        url = urlsplit(target.url)
-        self._host = url.hostname or ""
-        self._tls = tls_context(target.verify_tls, target.ca_file) if url.scheme == "https" else None
-        self._port = url.port or (443 if self._tls else 80)
-        self._socket: _Socket | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._stopped = False
+    One exchange at a time: `send` begins it, `done` is called with its answer, in the turn in which it ends. Nothing
+    is raised: the answer's `fault` says what broke.
+    """
 
-    async def exchange(self, request: bytes, timeout_s: float) -> Answer:
-        """Send a request and wait for its whole answer; never raises, the answer's `fault` says what broke."""
-        answer, retry = await self._attempt(request, timeout_s)
-        if retry:  # the server closed an idle connection while the request was on its way: nobody's error
-            answer, _ = await self._attempt(request, timeout_s)
-        return answer
+    done: Callable[[Answer], None]
 
-    async def _attempt(self, request: bytes, timeout_s: float) -> tuple[Answer, bool]:
-        begun_ns = clock_ns()
-        fault = await self._open(timeout_s)
-        if fault or self._socket is None:
-            return Answer(begun_ns, ended_ns=clock_ns(), fault=fault), False
-        line = self._socket
-        reused = line.answers > 0
-        pending = line.begin(request)
-        late = ("timeout", f"no complete answer within {timeout_s:g} s")
-        timer = asyncio.get_running_loop().call_later(timeout_s, line.abort, late)
-        answer = await pending
-        timer.cancel()
-        return answer, reused and _never_begun(answer)
-
-    async def _open(self, timeout_s: float) -> Fault | None:
-        """See to it that there is a usable connection; gives what kept it from being made."""
-        if self._socket and self._socket.usable:
-            return None
-        self.close()
-        self._opening = asyncio.create_task(self._connect())
-        await asyncio.wait((self._opening,), timeout=timeout_s)
-        if self._stopped:
-            return INTERRUPTED
-        if not self._opening.done():
-            self._opening.cancel()
-            return "timeout", f"no connection within {timeout_s:g} s"
-        error = self._opening.exception()
-        return _connect_fault(error) if error else None
-
-    async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        _, self._socket = await loop.create_connection(_Socket, self._host, self._port, ssl=self._tls)
-
-    def stop(self) -> None:
-        """End for good: a request in flight, or still on its way into a connection, ends as a fault."""
-        self._stopped = True
-        if self._opening:
-            self._opening.cancel()
-        self.close()
-
-    def close(self) -> None:
-        """Drop the connection; a request in flight ends as a fault."""
-        if self._socket:
-            self._socket.abort(INTERRUPTED)
-            self._socket = None
-
-
-@cache  # one for all streams: each would read hundreds of certificates
-def tls_context(verify: bool, ca_file: str | None) -> ssl.SSLContext:
-    """The authorities that are trusted: those of the system, or those in `ca_file`; raises OSError for a bad file."""
-    context = ssl.create_default_context(cafile=ca_file)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _never_begun(answer: Answer) -> bool:
-    """Was the connection closed before the request came? Then the close comes at once; later, the request was lost."""
-    reset = answer.fault is not None and answer.fault[0] == "reset" and answer.status is None
-    return reset and answer.ended_ns is not None and answer.ended_ns - answer.sent_ns < STALE_NS
-
-
-CONNECT_FAULTS: tuple[tuple[type[Exception], str], ...] = (
-    (ssl.SSLError, "tls"),
-    (socket.gaierror, "dns"),
-    (UnicodeError, "dns"),  # no host can have such a name
-    (TimeoutError, "timeout"),
-)
-
-
-def _connect_fault(error: BaseException) -> Fault:
-    kinds = (kind for cause, kind in CONNECT_FAULTS if isinstance(error, cause))
-    return next(kinds, "connection"), str(error) or repr(error)
-
-
-class _Socket(asyncio.Protocol):
-    """Carries one exchange after the other; httptools calls its on_… methods."""
-
-    transport: asyncio.Transport
-
-    def __init__(self) -> None:
-        self.usable = True
-        self.answers = 0
+    def __init__(self, reactor: Reactor, way: Way, stamps: Stamps) -> None:
+        self._reactor = reactor
+        self._way = way
+        self._stamps = stamps
+        self._socket: socket.socket | None = None
+        self._tls: _Tls | None = None
+        self._opening = False
+        self._wanted = False
+        self._address = 0  # which of the way's is used
+        self._answers = 0  # on this socket
+        self._asked_s = 0.0  # on the clock that nobody can set
+        self._request = b""
+        self._limit_bytes = 0
+        self._unsent = b""
+        self._broken: OSError | None = None  # what kept the request from being sent in full
         self._answer: Answer | None = None
-        self._now_ns = 0
 
-    def begin(self, request: bytes) -> asyncio.Future[Answer]:
-        self._parser = httptools.HttpResponseParser(self)
-        self._framed = False
-        self._done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._answer = Answer(sent_ns=clock_ns())
-        self.transport.write(request)
-        return self._done
+    # What the owner calls
+
+    @property
+    def open(self) -> bool:
+        return self._socket is not None and not self._opening
+
+    @property
+    def opening(self) -> bool:
+        return self._wanted and not self.open
+
+    @property
+    def answer(self) -> Answer | None:
+        """Of the exchange in hand, as far as it has come."""
+        return self._answer
+
+    @property
+    def waited_s(self) -> float:
+        """Since the exchange was asked for."""
+        return time.monotonic() - self._asked_s
+
+    def connect(self) -> None:
+        """Open ahead of the first request; what goes wrong will be the first request's fault, if it happens again."""
+        self._wanted = True
+        self._reactor.soon(self._open)
+
+    def send(self, request: bytes, limit_bytes: int) -> None:
+        """Begin an exchange; an answer of more than `limit_bytes` is broken off."""
+        self._request, self._limit_bytes = request, limit_bytes
+        self._answer, self._wanted, self._asked_s = Answer(clock_ns()), True, time.monotonic()
+        if self.open and self._answers and not self._is_quiet():
+            self._close()
+        if self.open:
+            self._begin()
+        elif not self._opening:
+            self._reactor.soon(self._open)
 
     def abort(self, fault: Fault) -> None:
-        self._now_ns = clock_ns()
+        """Break off the exchange in hand, and the connection with it."""
+        self._wanted = False
+        self._close()
         self._finish(fault)
-        self.transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
+    def close(self) -> None:
+        self.abort(INTERRUPTED)
 
-    def data_received(self, data: bytes) -> None:
-        self._now_ns = clock_ns()
-        if self._answer is None:
-            self.usable = False  # nobody asked
+    # Opening
+
+    def _open(self) -> None:
+        if self._socket or not self._wanted:
             return
+        if self._way.fault:
+            self._finish(self._way.fault)
+            return
+        family, address = self._way.addresses[self._address]
+        try:
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._receive = self._stamps.receiver(self._socket)
+            error = self._socket.connect_ex(address)
+        except OSError as fault:
+            self._cannot_connect(fault)
+            return
+        self._opening, self._answers, self._unsent, self._broken = True, 0, b"", None
+        self._reactor.watch(self._socket.fileno(), self._on_connected, write=True)
+        if error not in (0, errno.EINPROGRESS):
+            self._cannot_connect(OSError(error, os.strerror(error)))
+
+    def _on_connected(self) -> None:
+        line = self._line
+        if error := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._cannot_connect(OSError(error, os.strerror(error)))
+        elif self._way.tls:
+            hear_the_end = partial(line.shutdown, socket.SHUT_RD)
+            self._tls = _Tls(self._way.tls, self._way.host, self._receive, hear_the_end)
+            self._receive = self._tls.receive
+            self._reactor.watch(line.fileno(), self._on_handshake)
+            self._on_handshake()
+        else:
+            self._opened()
+
+    def _on_handshake(self) -> None:
+        assert self._tls
+        try:
+            shaken = self._tls.shake_hands()
+            self._write(self._tls.to_send())
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            self._cannot_connect(error)
+        else:
+            if shaken:
+                self._opened()
+
+    def _opened(self) -> None:
+        self._opening = False
+        self._watch(write=bool(self._unsent))
+        if self._answer:
+            self._begin()
+
+    def _cannot_connect(self, error: Exception) -> None:
+        """Try the host's next address; after the last, the exchange has failed."""
+        self._close()
+        self._address = (self._address + 1) % len(self._way.addresses)
+        if self._address:
+            self._reactor.soon(self._open)
+        else:
+            self._finish(fault_of(error))
+
+    # Sending
+
+    def _begin(self) -> None:
+        answer = self._answer
+        assert answer
+        self._parser = httptools.HttpResponseParser(self)
+        self._alike = Alike()
+        self._framed = self._complete = self._kept = False
+        self._received_bytes = 0
+        request = self._tls.seal(self._request) if self._tls else self._request
+        answer.sent_ns = clock_ns()
+        self._write(request)
+        if self._unsent:
+            self._watch(write=True)
+
+    def _is_quiet(self) -> bool:
+        """Has nothing come that nobody asked for? It would be taken for the answer to what is sent next."""
+        try:
+            self._line.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
+
+    def _write(self, data: bytes) -> None:
+        self._unsent += data
+        try:
+            sent = self._line.send(self._unsent) if self._unsent else 0
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if self._opening:
+                raise
+            self._unsent, self._broken = b"", error  # what was answered before is still to be read, and then the end
+            return
+        self._unsent = self._unsent[sent:]
+
+    def _on_ready_both_ways(self) -> None:
+        """While a request is too long for the kernel to take it at once; the answer may come before it is all sent."""
+        self._write(b"")
+        if not self._unsent:
+            self._watch(write=False)
+        self._on_readable()
+
+    def _watch(self, *, write: bool) -> None:
+        handler = self._on_ready_both_ways if write else self._on_readable
+        self._reactor.watch(self._line.fileno(), handler, write=write)
+
+    # Receiving
+
+    def _on_readable(self) -> None:
+        try:
+            data, self._now_ns = self._receive()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if not (data and self._answer):
+            self._lost(self._broken)  # what comes while nobody asked is of no use, and nor is the line that it came on
+            return
+        fault: Fault | None = None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.abort(("malformed", f"not HTTP: {error}"))
+            fault = "malformed", f"not HTTP: {error}"
+        self._received_bytes += len(data)
+        if fault or self._complete or self._received_bytes > MOST_HEAD_BYTES:
+            self._parsed(fault, self._answer)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.usable = False
+    def _parsed(self, fault: Fault | None, answer: Answer) -> None:
+        """The exchange ends here and not in what the parser calls, which may have more to say of the same bytes."""
+        if self._complete:
+            if fault or self._unsent or not self._kept:
+                self._close()
+            self._finish(None)
+        elif fault := fault or self._excess(answer):
+            self.abort(fault)
+
+    def _excess(self, answer: Answer) -> Fault | None:
+        if answer.status is None:
+            return "malformed", f"the answer's headers are longer than {MOST_HEAD_BYTES} bytes"
+        if self._received_bytes > self._limit_bytes:
+            return "too_long", f"the answer is longer than {self._limit_bytes} bytes"
+        return None
+
+    def _lost(self, error: OSError | None) -> None:
+        """The other side is gone."""
         self._now_ns = clock_ns()
-        if self._answer and self._answer.status and not self._framed and exc is None:
+        answer, reused = self._answer, self._answers > 0
+        self._close()
+        if answer is None:
+            self._wanted = False
+        elif answer.status and not self._framed and error is None:
             self._finish(None)  # without a length, an answer ends where the connection does
+        elif reused and not answer.resent and self._never_begun(answer):
+            answer.resent = True  # it closed an idle connection while the request was on its way: nobody's error
+            self._reactor.soon(self._open)
         else:
-            self._finish(("reset", str(exc or "the server closed the connection before the answer was complete")))
+            kind = "tls" if isinstance(error, ssl.SSLError) else "reset"
+            self._finish((kind, str(error or "the server closed the connection before the answer was complete")))
+
+    def _never_begun(self, answer: Answer) -> bool:
+        """Was the connection closed before the request came? Then the close is there at once; later, it was lost."""
+        return answer.status is None and not self._received_bytes and self._now_ns - answer.sent_ns < STALE_NS
+
+    def _finish(self, fault: Fault | None) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None:
+            self._wanted = False
+            return
+        answer.ended_ns = clock_ns() if fault else self._now_ns
+        answer.fault = fault
+        self._answers += 1
+        self.done(answer)
+
+    def _close(self) -> None:
+        if self._socket:
+            self._reactor.unwatch(self._socket.fileno())
+            self._socket.close()
+        self._socket = self._tls = None
+        self._opening = False
+
+    @property
+    def _line(self) -> socket.socket:
+        assert self._socket
+        return self._socket
+
+    # What httptools has found
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         self._framed = self._framed or name in (b"content-length", b"transfer-encoding")
-        if self._answer and name in KEPT_HEADERS:
+        if self._answer and not self._complete and name in KEPT_HEADERS:
             self._answer.headers[name.decode()] = value.decode("utf-8", "replace")
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._kept = False  # an answer that nobody asked for: what comes next could not be told apart
+
     def on_headers_complete(self) -> None:
-        if self._answer:
+        if self._answer and not self._complete:
             self._answer.status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        if self._answer:
-            self._answer.pieces.append((self._now_ns, body))
+        if (answer := self._answer) and not self._complete:
+            answer.pieces.append((self._now_ns, self._alike.standing_for(body)))
 
     def on_message_complete(self) -> None:
-        if self._answer and self._parser.get_status_code() // 100 == 1:  # "100 Continue" only announces the answer
-            self._answer.status = None
+        if self._complete or not self._answer:
             return
-        # An answer that nobody asked for: what comes next on this connection could not be told apart.
-        self.usable = self.usable and self._answer is not None and self._parser.should_keep_alive()
-        self._finish(None)
+        if self._answer.status and self._answer.status // 100 == 1:  # "100 Continue" only announces the answer
+            self._answer.status, self._framed = None, False
+        else:
+            self._complete, self._kept = True, self._parser.should_keep_alive()
 
-    def _finish(self, fault: Fault | None) -> None:
-        self.usable = self.usable and fault is None
-        answer, self._answer = self._answer, None
-        if answer is None:
-            return
-        answer.ended_ns, answer.fault = self._now_ns, fault
-        self.answers += 1
-        if not self._done.done():  # the task that waits may have been cancelled
-            self._done.set_result(answer)
+
+class _Tls:
+    """TLS over bytes that are received elsewhere, so that each keeps the time of its arrival."""
+
+    def __init__(self, context: ssl.SSLContext, host: str, receive: Receive, hear_the_end: Callback) -> None:
+        self._receive = receive
+        self._hear_the_end = hear_the_end
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._begun = False
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake as far as what has arrived allows; True when it is done."""
+        if self._begun:
+            self._take()
+        self._begun = True
+        try:
+            self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def to_send(self) -> bytes:
+        return self._outgoing.read()
+
+    def seal(self, data: bytes) -> bytes:
+        self._session.write(data)
+        return self._outgoing.read()
+
+    def receive(self) -> tuple[bytes, int]:
+        """The text of the records that are complete, with the arrival of the last of their bytes."""
+        arrival_ns = self._take()
+        texts = []
+        try:
+            while text := self._session.read(1 << 16):
+                texts.append(text)
+        except ssl.SSLWantReadError:
+            if not texts:
+                raise BlockingIOError from None
+            return b"".join(texts), arrival_ns
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        if texts:
+            self._hear_the_end()  # next; a server that has announced it may leave the line open
+        return b"".join(texts), arrival_ns
+
+    def _take(self) -> int:
+        data, arrival_ns = self._receive()
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return arrival_ns

@@ -1,7 +1,6 @@
 """Requests have the wanted lengths, never repeat, and come back with their seed."""
 
 import random
-from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +24,7 @@ QUICKLY = settings(deadline=None, max_examples=30)
 
 def asks(seed: int = 1, concurrency: int = 4, warmup: int = 8, measured: int = 50, sizing: Sizing = EXACT) -> list[Ask]:
     mix = Mix(sizing, Lengths(200, 40), Lengths(100, 10), seed)
-    return list(mix.asks(concurrency, warmup=warmup, measured=measured))
+    return [mix.ask(index, concurrency, warmup=warmup) for index in range(warmup + measured)]
 
 
 def test_there_are_enough_candidates_and_each_only_once() -> None:
@@ -54,13 +53,13 @@ def test_prompts_repeat_neither_between_seeds_nor_between_levels(seeds: list[int
 
 def test_the_shortest_prompts_do_not_repeat_either() -> None:
     mix = Mix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
-    prompts = {ask.prompt for ask in mix.asks(1, warmup=0, measured=20_000)}
+    prompts = {mix.ask(index, 1, warmup=0).prompt for index in range(20_000)}
     assert len(prompts) == 20_000
 
 
 def test_a_prompt_is_never_shorter_than_what_keeps_it_unique() -> None:
     mix = Mix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
-    [ask] = mix.asks(1, warmup=0, measured=1)
+    ask = mix.ask(0, 1, warmup=0)
     assert (ask.input_tokens, len(ask.prompt.split())) == (11 + LEAST_WORDS, 1 + LEAST_WORDS)
 
 
@@ -107,7 +106,8 @@ def test_a_length_is_never_below_one_nor_outside_four_deviations(
 
 def test_without_a_deviation_every_length_is_the_mean() -> None:
     mix = Mix(EXACT, Lengths(200, 0), Lengths(100, 0), seed=1)
-    assert {(a.input_tokens, a.output_tokens) for a in mix.asks(1, warmup=0, measured=20)} == {(200, 100)}
+    made = [mix.ask(index, 1, warmup=0) for index in range(20)]
+    assert {(ask.input_tokens, ask.output_tokens) for ask in made} == {(200, 100)}
 
 
 def test_the_first_request_of_each_stream_is_cut_to_spread_the_streams() -> None:
@@ -121,9 +121,15 @@ def test_measured_requests_are_never_cut() -> None:
     assert all(ask.output_tokens >= 60 for ask in asks(concurrency=32, warmup=0, measured=64))
 
 
-def test_requests_are_made_when_they_are_taken() -> None:
+def test_a_request_is_the_same_in_whatever_order_it_is_made() -> None:
     mix = Mix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
-    assert len(list(islice(mix.asks(1, warmup=0, measured=10**9), 3))) == 3
+    backwards = [mix.ask(index, 4, warmup=8) for index in reversed(range(58))]
+    assert backwards[::-1] == asks()
+
+
+def test_the_millionth_request_needs_none_of_those_before_it() -> None:
+    mix = Mix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
+    assert mix.ask(10**6, 4, warmup=8).index == 10**6
 
 
 def tokens_of(text: str) -> int:

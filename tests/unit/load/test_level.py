@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.samples import Sample
+from shapebench.load.stamps import clock_ns
+from shapebench.load.tally import Progress, progress
 from shapebench.workload import Lengths, Mix, Sizing
-from tests.scripted_server import CHUNKED_ANSWER, Played, Script, error, pause, playing, reset, send, until
+from tests.scripted_server import CHUNKED_ANSWER, Played, Script, error, forever, reset, send, served, until
 from tests.unit.load.test_wire import unanswering
 
 WORDS = tuple(f"w{number}" for number in range(200))
@@ -39,14 +40,26 @@ def plan(url: str, concurrency: int = 4, **changes: Any) -> LevelPlan:
     )
 
 
-def measured(script_of: Callable[[int], Script], **changes: Any) -> tuple[Level, Played]:
-    async def run() -> tuple[Level, Played]:
-        async with playing(script_of) as played:
-            level = Level(plan(played.url, **changes), None)
-            await level.run()
-            return level, played
+class Kept(Level):
+    """A level whose samples stay in memory."""
 
-    return uvloop.run(run())
+    def __init__(self, plan: LevelPlan, api_key: str | None = None) -> None:
+        self.samples: list[Sample] = []
+        super().__init__(plan, api_key, self.samples.append)
+
+    def measure(self) -> "Kept":
+        self.connect()
+        self.run(clock_ns())
+        self.reactor.close()
+        return self
+
+    def progress(self) -> Progress:
+        return progress([self.tally], self._plan.requests)
+
+
+def measured(script_of: Callable[[int], Script], **changes: Any) -> tuple[Kept, Played]:
+    with served(script_of) as played:
+        return Kept(plan(played.url, **changes)).measure(), played
 
 
 def kinds(samples: list[Sample]) -> Counter[str | None]:
@@ -72,44 +85,34 @@ def test_the_warm_up_comes_first_and_is_flagged() -> None:
 
 def test_the_warm_up_hands_the_streams_over_without_waiting_for_the_last_of_it() -> None:
     """Three of the four streams are held in their warm-up until the fourth has sent measured requests."""
+    gate = asyncio.Event()
 
-    async def run() -> list[Sample]:
-        gate = asyncio.Event()
+    def script_of(number: int) -> Script:
+        if number == 20:
+            gate.set()
+        return [until(gate), *ANSWER] if number in (1, 2, 3) else ANSWER
 
-        def script_of(number: int) -> Script:
-            if number == 20:
-                gate.set()
-            return [until(gate), *ANSWER] if number in (1, 2, 3) else ANSWER
-
-        async with playing(script_of) as played, asyncio.timeout(20):
-            level = Level(plan(played.url, warmup_requests=4), None)
-            await level.run()
-            return level.samples
-
-    assert kinds(uvloop.run(run())) == {None: 44}
+    level, _ = measured(script_of, warmup_requests=4)
+    assert kinds(level.samples) == {None: 44}
 
 
 @pytest.mark.parametrize("streams", [1, 5, 17])
-def test_just_as_many_are_in_flight_as_asked_for_and_a_finished_one_has_its_successor_at_once(streams: int) -> None:
+def test_just_as_many_are_in_flight_as_asked_for_from_the_warm_up_on_and_a_finished_one_has_its_successor_at_once(
+    streams: int,
+) -> None:
     """The server answers one request whenever all streams are waiting, which only a full closed loop keeps going."""
+    waiting: list[asyncio.Event] = []
 
-    async def run() -> Played:
-        waiting: list[asyncio.Event] = []
+    def script_of(number: int) -> Script:
+        waiting.append(asyncio.Event())
+        script = [until(waiting[-1]), *ANSWER]
+        released = waiting if number == 47 else waiting[:1] if len(waiting) == streams else []
+        for gate in released:
+            gate.set()
+        waiting[:] = waiting[len(released) :]
+        return script
 
-        def script_of(number: int) -> Script:
-            waiting.append(asyncio.Event())
-            script = [until(waiting[-1]), *ANSWER]
-            released = waiting if number == 47 else waiting[:1] if len(waiting) == streams else []
-            for gate in released:
-                gate.set()
-            waiting[:] = waiting[len(released) :]
-            return script
-
-        async with playing(script_of) as played, asyncio.timeout(20):
-            await Level(plan(played.url, concurrency=streams), None).run()
-            return played
-
-    played = uvloop.run(run())
+    _, played = measured(script_of, concurrency=streams)
     assert played.in_flight_at_arrival[streams:] == [streams] * (48 - streams)
     assert played.most_in_flight == streams
 
@@ -130,18 +133,27 @@ def test_a_level_of_which_nothing_succeeds_comes_to_its_end() -> None:
 
 
 def test_a_level_without_a_server_comes_to_its_end() -> None:
-    level = Level(plan("http://127.0.0.1:1"), None)
-    uvloop.run(level.run())
+    level = Kept(plan("http://127.0.0.1:1")).measure()
     assert kinds(level.samples) == {"connection": 48}
 
 
 def test_a_slow_answer_is_a_timeout_and_its_stream_goes_on() -> None:
     level, _ = measured(
-        lambda number: [pause(60)] if number == 2 else ANSWER, warmup_requests=0, request_timeout_s=0.5, concurrency=2
+        lambda number: [forever] if number == 2 else ANSWER, warmup_requests=0, request_timeout_s=0.5, concurrency=2
     )
     found = kinds(level.samples)
     assert found["timeout"] >= 1
     assert found[None] + found["timeout"] == 40
+
+
+def test_a_connection_that_takes_too_long_is_a_timeout() -> None:
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("shapebench.load.level.OPENING_TIMEOUT_S", 0.1)
+        level = Kept(plan(unanswering(stack), requests=4, warmup_requests=0, request_timeout_s=0.2)).measure()
+    assert {(made.error_kind, made.error_message) for made in level.samples} == {
+        ("timeout", "no connection within 0.2 s")
+    }
+    assert all(made.ended_s is not None and made.ended_s >= 0.19 for made in level.samples)
 
 
 def test_each_sample_belongs_to_the_request_that_its_stream_sent() -> None:
@@ -188,29 +200,55 @@ def test_progress_counts_what_was_planned_and_no_warm_up() -> None:
 
 
 def test_before_its_first_answer_a_level_has_no_ttft() -> None:
-    progress = Level(plan("http://127.0.0.1:1"), None).progress()
+    progress = Kept(plan("http://127.0.0.1:1")).progress()
     assert (progress.completed, progress.failed, progress.ttft_s) == (0, 0, None)
 
 
-def stopped(script_of: Callable[[int], Script], when: Callable[[Level, Played], bool], url: str = "") -> Level:
+def test_a_level_that_has_a_time_ends_when_it_is_over_with_whole_answers() -> None:
+    level, played = measured(lambda _: ANSWER, requests=None, duration_s=0.2)
+    assert kinds(level.samples) == {None: len(played.requests)}
+    assert len(played.requests) > 8
+    assert not level.interrupted
+
+
+def test_a_level_that_is_to_finish_sends_nothing_more_and_waits_for_what_is_in_flight() -> None:
+    gate, levels = asyncio.Event(), list[Kept]()
+
+    def script_of(number: int) -> Script:
+        if number == 11:
+            levels[0].finish()
+            gate.set()
+        return [until(gate), *ANSWER] if number in (8, 9, 10) else ANSWER
+
+    with served(script_of) as played:
+        levels.append(Kept(plan(played.url, requests=None)))
+        level = levels[0].measure()
+    assert kinds(level.samples) == {None: len(played.requests)}
+    assert len(played.requests) < 40
+    assert not level.interrupted
+
+
+def test_the_parts_of_a_level_send_each_request_once_from_streams_of_their_own() -> None:
+    with served(lambda _: ANSWER) as played:
+        levels = [Kept(part).measure() for part in plan(played.url, concurrency=5, processes=2).parts()]
+    assert sorted(made.request_index for level in levels for made in level.samples) == list(range(48))
+    assert [{made.stream for made in level.samples} for level in levels] == [{0, 2, 4}, {1, 3}]
+
+
+def test_a_part_without_streams_ends_at_once() -> None:
+    assert Kept(plan("http://127.0.0.1:1", concurrency=1, processes=2, part=1)).measure().samples == []
+
+
+def stopped(script_of: Callable[[int], Script], when: Callable[[Level, Played], bool], url: str = "") -> Kept:
     """The level, stopped as soon as the condition holds; it has to end by itself then."""
-
-    async def run() -> Level:
-        async with playing(script_of) as played:
-            level = Level(plan(url or played.url), None)
-            running = asyncio.create_task(level.run())
-            while not when(level, played):  # noqa: ASYNC110 - what the server counts has no event
-                await asyncio.sleep(0.01)
-            level.stop()
-            async with asyncio.timeout(20):
-                await running
-            return level
-
-    return uvloop.run(run())
+    with served(script_of) as played:
+        level = Kept(plan(url or played.url))
+        level.reactor.every(0.01, lambda: when(level, played) and level.stop())
+        return level.measure()
 
 
 def test_stopping_keeps_the_samples_so_far_and_cuts_off_what_is_in_flight() -> None:
-    level = stopped(lambda number: ANSWER if number < 20 else [pause(60)], lambda _, played: played.in_flight == 4)
+    level = stopped(lambda number: ANSWER if number < 20 else [forever], lambda _, played: played.in_flight == 4)
     assert kinds(level.samples) == {None: 20, "interrupted": 4}
     assert level.interrupted
 
@@ -221,21 +259,22 @@ def test_stopping_twice_is_stopping() -> None:
             level.stop()
         return level.interrupted
 
-    assert kinds(stopped(lambda _: [pause(60)], when).samples) == {"interrupted": 4}
+    assert kinds(stopped(lambda _: [forever], when).samples) == {"interrupted": 4}
 
 
 def test_stopping_before_the_start_sends_nothing() -> None:
-    level = Level(plan("http://127.0.0.1:1"), None)
+    level = Kept(plan("http://127.0.0.1:1"))
     level.stop()
-    uvloop.run(level.run())
-    assert level.samples == []
+    assert level.measure().samples == []
 
 
 def test_stopping_ends_a_level_that_is_still_connecting() -> None:
+    """Nothing was sent, so that there are no samples."""
     polls = iter(range(10))
     with ExitStack() as stack:
-        level = stopped(lambda _: [], lambda *_: next(polls) == 9, unanswering(stack))
-    assert kinds(level.samples) == {"interrupted": 4}
+        level = stopped(lambda _: [], lambda *_: next(polls, 9) == 9, unanswering(stack))
+    assert level.samples == []
+    assert level.interrupted
 
 
 def test_a_plan_survives_its_way_to_the_process(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.load.samples import Sample, sample, schema, write
+from shapebench.load.samples import BATCH, Sample, SampleStream, join, sample, schema
 from shapebench.load.wire import Answer
 from shapebench.workload import Ask
 from tests.scripted_server import STREAM, TOKEN, event
@@ -23,6 +23,18 @@ def answer(*events: bytes, **known: Any) -> Answer:
     """An answer whose events came a millisecond apart."""
     pieces = [(SENT_NS + 1_000_000 * (at + 1), text) for at, text in enumerate(events)]
     return Answer(SENT_NS, **{"status": 200, "pieces": pieces, "ended_ns": SENT_NS + 9_000_000, **known})
+
+
+def write(samples: list[Sample], path: Path, metadata: dict[str, str]) -> int:
+    """As a level with one process does."""
+    stream = path.with_suffix(".arrow")
+    samples_out = SampleStream(stream)
+    for made in samples:
+        samples_out.add(made)
+    samples_out.close()
+    count = join([stream], path, metadata)
+    stream.unlink()
+    return count
 
 
 def test_times_are_seconds_after_the_request_was_sent() -> None:
@@ -95,3 +107,55 @@ def test_no_samples_make_a_file_too(tmp_path: Path) -> None:
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     write([sample(ASK, 5, answer(*STREAM))], tmp_path / "level.parquet", {})
     assert [path.name for path in tmp_path.iterdir()] == ["level.parquet"]
+
+
+def test_the_streams_of_several_processes_make_one_file(tmp_path: Path) -> None:
+    streams = [tmp_path / "0.arrow", tmp_path / "1.arrow"]
+    for stream in streams:
+        out = SampleStream(stream)
+        out.add(sample(ASK, 5, answer(*STREAM)))
+        out.close()
+    assert join(streams, tmp_path / "level.parquet", {}) == pq.read_table(tmp_path / "level.parquet").num_rows == 2
+
+
+def test_what_was_written_before_a_process_was_killed_is_there(tmp_path: Path) -> None:
+    whole, torn = tmp_path / "0.arrow", tmp_path / "1.arrow"
+    out = SampleStream(whole)
+    for _ in range(2 * BATCH + 1):  # the last one does not get to disk by itself
+        out.add(sample(ASK, 5, answer(*STREAM)))
+    torn.write_bytes(whole.read_bytes()[:-10])
+    out.close()
+    assert join([torn], tmp_path / "level.parquet", {}) == BATCH
+
+
+@pytest.mark.parametrize("text", [None, b"", b"ARROW", b"\xff" * 100])
+def test_a_stream_that_is_none_gives_no_samples(text: bytes | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "0.arrow").write_bytes(text)
+    assert join([tmp_path / "0.arrow"], tmp_path / "level.parquet", {}) == 0
+
+
+def test_tokens_that_no_chunk_carried_are_said() -> None:
+    usage = {"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5}}
+    made = sample(ASK, 5, answer(event(TOKEN), event(TOKEN), event(usage), b"data: [DONE]\n\n"))
+    assert (made.error_kind, made.seen_tokens, made.output_tokens, made.unaccounted_tokens) == (None, 2, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":{"message":"out of memory"}}', "out of memory"),
+        (b"<h1>Sign in</h1>", "<h1>Sign in</h1>"),
+        (b'{"choices":[{"message":{"content":" he"}}]}', "{'choices': [{'message': {'content': ' he'}}]}"),
+    ],
+)
+def test_what_came_in_place_of_a_stream_is_said(body: bytes, said: str) -> None:
+    made = sample(ASK, 5, answer(body))
+    assert (made.error_kind, made.error_message) == ("incomplete", f"the answer is not a stream of events: {said}")
+
+
+def test_counts_that_no_column_can_hold_make_a_sample_that_can_be_stored(tmp_path: Path) -> None:
+    counts = (2**31 - 1, 0, 2**31 - 1, 0)
+    chunks = [event({**TOKEN, "usage": {"prompt_tokens": 1, "completion_tokens": count}}) for count in counts]
+    made = sample(ASK, 5, answer(*chunks, b"data: [DONE]\n\n"))
+    assert write([made], tmp_path / "level.parquet", {}) == 1

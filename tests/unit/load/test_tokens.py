@@ -1,11 +1,15 @@
 """Which chunk carries how many tokens, and what makes a stream no answer."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from shapebench.load.alike import Alike, cut
 from shapebench.load.tokens import Reading, StreamFault, error_text, read
 from tests.unit.load.test_sse import NAMES, body
 
@@ -105,6 +109,29 @@ def test_running_usage_that_goes_back_takes_no_tokens_away() -> None:
     assert stream(*chunks, LAST, DONE).chunk_tokens == [3]
 
 
+def test_running_usage_that_goes_back_and_forth_counts_no_token_twice() -> None:
+    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (3, 2, 3, 4)]
+    assert stream(*chunks, LAST | {"usage": usage(completion=4)}, DONE).chunk_tokens == [3, 1]
+
+
+def test_usage_only_in_the_last_chunk_with_a_token_does_not_count_those_before_it_again() -> None:
+    last = delta(content="x") | {"usage": usage(completion=3)}
+    reading = stream(TOKEN, TOKEN, last, DONE)
+    assert (reading.chunk_tokens, reading.unaccounted_tokens) == ([1, 1, 1], 0)
+
+
+def test_usage_in_the_first_chunk_alone_does_not_make_the_last_one_carry_all() -> None:
+    opening = delta(role="assistant", content="") | {"usage": usage(completion=0)}
+    last = delta(content="x") | {"usage": usage(completion=3)}
+    assert stream(opening, TOKEN, TOKEN, last, DONE).chunk_tokens == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("counted", "unaccounted"), [(2, 0), (5, 3), (1, -1)])
+def test_what_the_server_counted_is_held_against_what_its_chunks_carried(counted: int, unaccounted: int) -> None:
+    reading = stream(TOKEN, TOKEN, LAST | {"usage": usage(completion=counted)}, DONE)
+    assert reading.unaccounted_tokens == unaccounted
+
+
 def test_the_usage_chunk_gives_the_counts_and_is_no_token() -> None:
     reading = stream(TOKEN, TOKEN, LAST, DONE)
     assert (reading.input_tokens, reading.output_tokens, len(reading.arrivals_ns)) == (20, 2, 2)
@@ -193,3 +220,98 @@ def test_every_recorded_error_gives_a_message_in_words() -> None:
 
 def test_a_long_error_is_cut() -> None:
     assert len(error_text(orjson.dumps({"error": "x" * 100_000}))) == 2000
+
+
+def outcome(pieces: list[tuple[int, bytes]]) -> tuple[Reading, str | None]:
+    """All that reading comes to, and the kind of its fault, whose message may cite another piece's text."""
+    reading = Reading()
+    try:
+        read(pieces, reading)
+    except StreamFault as raised:
+        return reading, raised.kind
+    except Exception as error:  # noqa: BLE001 - what a strange chunk leads to is to be the same, too
+        return reading, type(error).__name__
+    return reading, None
+
+
+def alike_and_not(texts: list[bytes]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    """The pieces as a connection keeps them, and as they came, none of which is another."""
+    alike = Alike()
+    kept = [(at, alike.standing_for(text)) for at, text in enumerate(texts)]
+    return kept, [(at, bytes(bytearray(text))) for at, text in enumerate(texts)]
+
+
+EVENTS = [text for name in NAMES for text in re.findall(rb".*?\n\n", body(name), re.DOTALL)]
+MUTATIONS = [
+    (rb'"content":"[^"]*"', [b'"content":null', b'"content":""', b'"content":"x","role":"assistant"']),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"%b"' % text for text in (b"", b"a", b"\xc3\xa9", b"\xe2\x80\xa8")]),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"%b"' % text for text in (b"\t", b"\x00", b"\x7f", b"\xff", b"\r", b"\n")]),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"\\"', rb'"\1":"\\"","role":"a', rb'"\1":"a","text":"b"', rb'"\1": "a"']),
+    (rb'"token_ids":[^\]},]*\]?', [b'"token_ids":[1,2,3]', b'"token_ids": [5]', b'"token_ids":null', b'"x":1']),
+    (rb'"finish_reason":[^,}]*', [b'"finish_reason":"stop"', b'"finish_reason" : "length"', b'"finish_reason":null']),
+    (rb'"model":', [b'"usage":{"prompt_tokens":1,"completion_tokens":9},"model":', b'"usage": null,"model":']),
+    (
+        rb'"model":',
+        [b'"us\\\\u0061ge":{"prompt_tokens":1,"completion_tokens":4},"model":', b'"error":{"message":"e"},"m":'],
+    ),
+    (rb'"delta":{', [b'"delta":{"role":"assistant",', b'"delta":{"r\\\\u006fle":"a",', b'"delta":{"role" : null,']),
+    (rb'"id":"[^"]*"', [b'"id":"other"', b'"id":null', b'"id":""']),
+    (rb"^data: ", [b"data:", b": ", b"data: data: ", b" data: ", b"event: x\ndata: ", b"data: \ndata: "]),
+    (rb"\n\n$", [b"\n", b"", b"\r\n\r\n", b"\n\n\n", b"\r\r", b"}\n\n", b"\n\ndata: [DONE]\n\n"]),
+    (rb"^data: .*$", [b"data: [DONE]", b"data: {", b": ping", b"", b"data: 7"]),
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> list[bytes]:
+    """Pieces of a recorded stream, mutated, repeated, joined and cut."""
+    pieces = []
+    for place in draw(st.lists(st.integers(0, len(EVENTS) - 1), min_size=1, max_size=12)):
+        text = EVENTS[place]
+        for form, others in draw(st.lists(st.sampled_from(MUTATIONS), max_size=2)):
+            text = re.sub(form, draw(st.sampled_from(others)), text, count=1, flags=re.DOTALL)
+        size = draw(st.one_of(st.just(len(text)), st.integers(0, len(text))))
+        pieces += [text[:size], *([text[size:]] if draw(st.booleans()) else [])]
+        pieces += [text] * draw(st.integers(0, 2))
+    return pieces
+
+
+@settings(deadline=None, max_examples=600)
+@given(mutated())
+@example([EVENTS[1], EVENTS[1].replace(b" he", b"\t"), b"data: [DONE]\n\n"])
+def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(texts: list[bytes]) -> None:
+    kept, came = alike_and_not(texts)
+    assert outcome(kept) == outcome(came)
+
+
+@settings(deadline=None, max_examples=600)
+@given(st.sampled_from(EVENTS), st.lists(st.binary(max_size=12) | st.text(max_size=12).map(str.encode), max_size=6))
+def test_no_text_changes_what_is_read_of_pieces_that_look_alike(first: bytes, texts: list[bytes]) -> None:
+    forms = [lambda _, text=text: b'"content":"%b"' % text for text in texts]
+    kept, came = alike_and_not([first, *(re.sub(rb'"(content|text)":"[^"]*"', form, first) for form in forms)])
+    assert outcome(kept) == outcome(came)
+
+
+@pytest.mark.parametrize("name", ["sse_chat.txt", "sse_completions.txt"])
+def test_most_chunks_of_a_recorded_stream_are_alike(name: str) -> None:
+    """Or else the property above would say nothing."""
+    texts = re.findall(rb".*?\n\n", body(name), re.DOTALL)
+    kept, _ = alike_and_not(texts)
+    assert len({id(text) for _, text in kept}) < len(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"},"token_ids":[1]}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"},"finish_reason": "stop"}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}],"usage" : {"completion_tokens":1}}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a","r\\u006fle":"b"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}]}\n',
+        b'{"choices":[{"delta":{"content":"a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[]}\n\n',
+    ],
+)
+def test_a_piece_that_says_more_than_its_text_stands_for_no_other(text: bytes) -> None:
+    assert cut(text) is None

@@ -1,0 +1,109 @@
+"""The client watches itself: what it reports of a server is worth no more than what it could keep up with."""
+
+import math
+import os
+import resource
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shapebench.load.stamps import ClockWatch
+
+LATE_S = 0.010  # a request sent so long after its predecessor's end left its stream idle
+
+
+class Histogram:
+    """Times in bins of 2 %: their quantiles, however many there are."""
+
+    def __init__(self) -> None:
+        self._bins: dict[int, int] = {}
+        self._count = 0
+        self.max_s = 0.0
+
+    def add(self, time_s: float) -> None:
+        place = round(50 * math.log(max(time_s, 1e-9)))
+        self._bins[place] = self._bins.get(place, 0) + 1
+        self._count += 1
+        self.max_s = max(self.max_s, time_s)
+
+    def quantile_s(self, share: float) -> float:
+        """The time that this share of all is no longer than, within 2 %; 0 where there are none."""
+        left = share * self._count
+        for place in sorted(self._bins):
+            left -= self._bins[place]
+            if left <= 0:
+                return min(math.exp(place / 50), self.max_s)
+        return self.max_s
+
+
+@dataclass
+class Watch:
+    """What is noted of the client while a level runs."""
+
+    turn: Histogram = field(default_factory=Histogram)  # of the loop: how long what arrives may have to wait
+    read_lag: Histogram = field(default_factory=Histogram)  # from an arrival in the kernel to its reading
+    send_lag: Histogram = field(default_factory=Histogram)  # from the end of an answer to its stream's next request
+    late_sends: int = 0
+    tokens: int = 0
+    shared_tokens: int = 0  # that came in one receive with the one before: when each came is not known
+    clock: ClockWatch = field(default_factory=ClockWatch)
+    started_s: float = field(default_factory=time.monotonic)
+    started_cpu_s: float = field(default_factory=time.process_time)
+
+    def sent(self, lag_s: float) -> None:
+        self.send_lag.add(lag_s)
+        self.late_sends += lag_s > LATE_S
+
+    def received(self, tokens: int, arrivals_s: list[float]) -> None:
+        self.tokens += tokens
+        self.shared_tokens += len(arrivals_s) - len(set(arrivals_s))
+
+    def summary(self) -> dict[str, float]:
+        """Of this process; CPU is of user and kernel together."""
+        cpu_s = time.process_time() - self.started_cpu_s
+        return {
+            "cpu_s": cpu_s,
+            "process_cpu_s": time.process_time(),  # with Python's start, imports, the first prompts and connections
+            "cpu_share": cpu_s / (time.monotonic() - self.started_s),
+            "cores": float(cores()),
+            "nice": float(os.getpriority(os.PRIO_PROCESS, 0)),  # below 0: served before other processes
+            "max_rss_bytes": _max_rss_bytes(),
+            "loop_lag_p99_s": self.turn.quantile_s(0.99),
+            "loop_lag_max_s": self.turn.max_s,
+            "read_lag_p50_s": self.read_lag.quantile_s(0.5),
+            "read_lag_p99_s": self.read_lag.quantile_s(0.99),
+            "read_lag_max_s": self.read_lag.max_s,
+            "send_lag_p50_s": self.send_lag.quantile_s(0.5),
+            "send_lag_p99_s": self.send_lag.quantile_s(0.99),
+            "send_lag_max_s": self.send_lag.max_s,
+            "late_sends": float(self.late_sends),
+            "tokens": float(self.tokens),
+            "shared_receive_tokens": float(self.shared_tokens),
+            "clock_step_s": self.clock.step_s,
+        }
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _max_rss_bytes() -> float:
+    """getrusage would count what the starting process held until this one's program was loaded."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+SUMS = ("cpu_s", "process_cpu_s", "late_sends", "tokens", "shared_receive_tokens")
+
+
+def together(summaries: list[dict[str, float]]) -> dict[str, float]:
+    """Of all processes of a level: sums of what adds up, the worst of the rest."""
+    if not summaries:
+        return {}
+    merged = {name: (sum if name in SUMS else max)(summary[name] for summary in summaries) for name in summaries[0]}
+    per_token_us = {"cpu_us_per_token": 1e6 * merged["cpu_s"] / merged["tokens"]} if merged["tokens"] else {}
+    return {"processes": float(len(summaries)), **merged, **per_token_us}
