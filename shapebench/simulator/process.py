@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,31 +14,35 @@ _STOP_TIMEOUT_S = 5.0
 @contextmanager
 def running(preset: str = "a10-llama-3.2-3b", log: Path | None = None, api_key: str | None = None) -> Iterator[str]:
     """The base URL of a simulator on a free port; it stops at the end, and when this process dies."""
+    options = ["--preset", preset]
+    options += [] if log is None else ["--log", str(log)]
+    options += [] if api_key is None else ["--api-key", api_key]
+    with started("shapebench.simulator", options) as url:
+        yield url
+
+
+@contextmanager
+def started(module: str, options: Sequence[str]) -> Iterator[str]:
+    """The base URL of a server that prints it as the fourth word of a line when it is ready."""
     with subprocess.Popen(
-        [sys.executable, "-m", "shapebench.simulator", *_options(preset, log, api_key)],
+        [sys.executable, "-m", module, "--port", "0", "--stop-at-eof", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            yield _url(process)
+            yield _url(process, module)
         finally:
             _stop(process)
 
 
-def _options(preset: str, log: Path | None, api_key: str | None) -> list[str]:
-    options = ["--preset", preset, "--port", "0", "--stop-at-eof"]
-    options += [] if log is None else ["--log", str(log)]
-    return options + ([] if api_key is None else ["--api-key", api_key])
-
-
-def _url(process: subprocess.Popen[str]) -> str:
+def _url(process: subprocess.Popen[str], module: str) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         raise ShapebenchError(
-            f"The simulator ended before it was ready, with status {process.wait()}",
-            "Its own message is above; `python -m shapebench.simulator --help` lists the options.",
+            f"The {module.rpartition('.')[2]} ended before it was ready, with status {process.wait()}",
+            f"Its own message is above; `python -m {module} --help` lists the options.",
         )
     return line.split()[3]
 

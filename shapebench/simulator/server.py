@@ -11,9 +11,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shapebench.errors import ShapebenchError
 from shapebench.simulator import truth
 from shapebench.simulator.app import App
+from shapebench.simulator.listener import listening
 from shapebench.simulator.presets import Preset
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
 
 def serve(preset: Preset, port: int, log: Path | None, api_key: str | None) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 is any free one, and the line printed when ready names it."""
-    with truth.opened(log) as write, _listening(port) as listener, _ending_quietly():
+    with truth.opened(log) as write, listening(port) as listener, _ending_quietly():
         server = _Server(_config(App(preset, write, api_key)))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.ready_line = f"Simulator ready on {url} (preset {preset.name}, model {preset.model})"
@@ -61,18 +61,6 @@ def _config(app: App) -> uvicorn.Config:
         access_log=False,
         timeout_graceful_shutdown=0,
     )
-
-
-@contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
-    try:
-        listener = socket.create_server(("127.0.0.1", port), backlog=2048)
-    except OSError as error:
-        raise ShapebenchError(
-            f"Cannot listen on port {port}: {error.strerror}", "Choose another port; 0 takes any that is free."
-        ) from None
-    with listener:
-        yield listener
 
 
 @contextmanager

@@ -72,6 +72,7 @@ def test_tokens_arrive_after_the_times_in_the_log(url: str, log: Path) -> None:
     before_ns, arrivals_ns = time.time_ns(), []
     with httpx.stream("POST", f"{url}/v1/completions", json=STREAM | {"max_tokens": 10}) as response:
         arrivals_ns += [time.time_ns() for line in response.iter_lines() if line.startswith("data: {")]
+    until(lambda: bool(log.read_text()))
     truth = json.loads(log.read_text())
     assert before_ns < truth["received_ns"] < truth["first_token_ns"] < arrivals_ns[0]
     assert arrivals_ns[0] < truth["last_token_ns"] < arrivals_ns[-1]
@@ -80,6 +81,7 @@ def test_tokens_arrive_after_the_times_in_the_log(url: str, log: Path) -> None:
 def test_the_request_id_of_the_client_is_used(url: str, log: Path) -> None:
     headers = {"X-Request-Id": "mine-1"}
     httpx.post(f"{url}/v1/completions", json=STREAM | {"stream": False, "max_tokens": 1}, headers=headers)
+    until(lambda: bool(log.read_text()))
     assert json.loads(log.read_text())["request_id"] == "cmpl-mine-1"
 
 

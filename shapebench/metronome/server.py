@@ -1,0 +1,81 @@
+"""The metronome as a server process."""
+
+import gc
+import os
+import resource
+import signal
+import socket
+from pathlib import Path
+from weakref import WeakSet
+
+from shapebench.load.stamps import Stamps
+from shapebench.metronome import truth
+from shapebench.metronome.connection import Connection
+from shapebench.metronome.loop import Loop
+from shapebench.metronome.pace import Pace
+from shapebench.metronome.routes import Routes
+from shapebench.simulator.listener import listening
+
+_BACKLOG = 8192
+_MOST_ACCEPTED = 64  # in one turn: some milliseconds of work
+
+
+def serve(pace: Pace, port: int, log: Path | None, *, until_eof: bool) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT, or the end of standard input; port 0 is any free one.
+
+    The line printed when it is ready names its URL.
+    """
+    allow_many_connections()
+    with truth.opened(log) as written, listening(port, _BACKLOG) as listener:
+        server = Server(listener, pace, written)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.loop.stop())
+        if until_eof:
+            server.stop_at_eof(0)
+        print(f"Metronome ready on http://127.0.0.1:{listener.getsockname()[1]} ({pace})", flush=True)
+        gc.disable()  # nothing here refers to itself, and to look for such things takes milliseconds
+        server.run()
+
+
+class Server:
+    """Takes connections, and answers each at the pace."""
+
+    def __init__(self, listener: socket.socket, pace: Pace, log: truth.Log) -> None:
+        self.loop = Loop()
+        self._listener, self._log = listener, log
+        self._respond = Routes(pace, log).respond
+        self._stamps = Stamps()
+        self._connections: WeakSet[Connection] = WeakSet()  # the loop keeps those that are open
+        listener.setblocking(False)
+        self.loop.watch(listener, self._accept)
+
+    def run(self) -> None:
+        """Serve until the loop is stopped; what is under way then is broken off."""
+        self.loop.run(in_between=self._log.write_piece)
+        for connection in self._connections:
+            connection.close()
+
+    def stop_at_eof(self, fd: int) -> None:
+        """Stop when the other end of this pipe is closed."""
+
+        def look() -> None:
+            if not os.read(fd, 4096):
+                self.loop.stop()
+
+        try:
+            self.loop.watch(fd, look)
+        except PermissionError:  # a file, as /dev/null is, cannot be watched: it has no other end
+            self.loop.stop()
+
+    def _accept(self) -> None:
+        for _ in range(_MOST_ACCEPTED):
+            try:
+                line, _ = self._listener.accept()
+            except OSError:  # all are taken, or there is no room for more
+                return
+            self._connections.add(Connection(line, self.loop, self._respond, self._stamps))
+
+
+def allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,20 @@
+"""Where a server on this machine listens."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shapebench.errors import ShapebenchError
+
+
+@contextmanager
+def listening(port: int, backlog: int = 2048) -> Iterator[socket.socket]:
+    """A listener on 127.0.0.1; port 0 takes any that is free."""
+    try:
+        listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
+    except OSError as error:
+        raise ShapebenchError(
+            f"Cannot listen on port {port}: {error.strerror}", "Choose another port; 0 takes any that is free."
+        ) from None
+    with listener:
+        yield listener
