@@ -13,21 +13,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
+from shapebench.precision import of_samples
 from shapebench.records import MetricRow
+from shapebench.samples import Samples, read_requests
 
-Values = npt.NDArray[np.float64]
+Values = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """A metric with a value for each request or token; `values` takes the completed, measured samples."""
+    """A metric with a value for each completed, measured request or its tokens.
+
+    `values` takes all of a level's samples, and gives an array of its own, which the stats put in another order.
+    """
 
     name: str
     label: str
     unit: str
-    values: Callable[[pd.DataFrame], Values]
+    values: Callable[[Samples], Values]
     bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
 
 
@@ -38,113 +42,159 @@ class Total:
     name: str
     label: str
     unit: str
-    value: Callable[[pd.DataFrame], float]
+    value: Callable[[Samples], float]
     bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
 
 
+def _mean(values: Values) -> float:
+    return float(np.mean(values, dtype=np.float64))
+
+
+def _stddev(values: Values) -> float:
+    """By pieces: numpy would make an array of all deviations at once, wider than that of the values."""
+    if len(values) < 2:
+        return np.nan
+    mean = _mean(values)
+    pieces = np.array_split(values, 1 + len(values) // PIECE)
+    return math.sqrt(sum(float(np.square(piece - np.float64(mean)).sum()) for piece in pieces) / (len(values) - 1))
+
+
 def _percentile(p: int) -> Callable[[Values], float]:
-    return lambda values: float(np.percentile(values, p))
+    return lambda values: float(np.percentile(values, p, overwrite_input=True))
 
 
+PIECE = 1 << 16
 STATS: dict[str, Callable[[Values], float]] = {
-    "mean": np.mean,
-    "stddev": lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else np.nan,
+    "mean": _mean,
+    "stddev": _stddev,
     "min": np.min,
     **{f"p{p}": _percentile(p) for p in (25, 50, 75, 90, 95, 99)},
     "max": np.max,
 }
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
     A failed request has none of these.
     """
-    samples: pd.DataFrame = pq.read_table(path).to_pandas()
-    done = samples["error_kind"].isna()
-    samples["ttft_s"] = samples["chunk_offsets_s"].str[0].astype(float).where(done)
-    samples["e2e_s"] = samples["chunk_offsets_s"].str[-1].astype(float).where(done)
-    output_tokens = samples["output_tokens"].astype(float)
+    requests = read_requests(path)
+    done = requests["error_kind"].isna()
+    requests["ttft_s"] = requests["first_token_s"].where(done)
+    requests["e2e_s"] = requests["last_token_s"].where(done)
+    output_tokens = requests["output_tokens"].astype(float)
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
-    samples["tpot_s"] = (samples["e2e_s"] - samples["ttft_s"]) / (several - 1)
-    samples["query_tokens_per_s"] = output_tokens / samples["e2e_s"]
-    return samples
+    requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
+    requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
+    return Samples(requests, path)
 
 
-def column(name: str) -> Callable[[pd.DataFrame], Values]:
-    return lambda samples: samples[name].dropna().to_numpy(dtype=float)
+def column(name: str) -> Callable[[Samples], Values]:
+    return lambda samples: completed(samples, name)[name].dropna().to_numpy(dtype=float, copy=True)
 
 
-def completed(samples: pd.DataFrame) -> pd.DataFrame:
-    return samples[samples["error_kind"].isna() & ~samples["warmup"]]
+def is_measured(samples: Samples) -> "pd.Series[bool]":
+    return ~samples.requests["warmup"]
 
 
-def measured(samples: pd.DataFrame) -> pd.DataFrame:
-    return samples[~samples["warmup"]]
+def is_completed(samples: Samples) -> "pd.Series[bool]":
+    return is_measured(samples) & samples.requests["error_kind"].isna()
 
 
-def inter_token_s(samples: pd.DataFrame) -> Values:
+def completed(samples: Samples, *names: str) -> pd.DataFrame:
+    """All columns unless some are named: those of a million requests are much to copy."""
+    return samples.requests.loc[is_completed(samples), list(names) or slice(None)]
+
+
+def measured(samples: Samples, *names: str) -> pd.DataFrame:
+    return samples.requests.loc[is_measured(samples), list(names) or slice(None)]
+
+
+def inter_token_s(samples: Samples) -> Values:
     """Gaps between token-bearing chunks; a chunk of k tokens counts k times a k-th of its gap."""
-    gaps = [
-        np.repeat(np.diff(offsets_s) / tokens[1:], tokens[1:])
-        for offsets_s, tokens in zip(samples["chunk_offsets_s"], samples["chunk_tokens"], strict=True)
-    ]
-    return np.concatenate(gaps) if gaps else np.array([])
+    return samples.gaps_s(is_completed(samples).to_numpy())
 
 
-def wall_s(samples: pd.DataFrame) -> float:
+def wall_s(samples: Samples) -> float:
     """First send of a measured request to the last arrival of a completed one."""
-    done = completed(samples)
-    sent_s = (done["sent_at_ns"] - measured(samples)["sent_at_ns"].min()) / 1e9  # since 1970 a float is 256 ns coarse
+    done, begun_ns = completed(samples, "sent_at_ns", "e2e_s"), measured(samples, "sent_at_ns")["sent_at_ns"].min()
+    sent_s = (done["sent_at_ns"] - begun_ns) / 1e9  # since 1970 a float is 256 ns coarse
     return float((sent_s + done["e2e_s"]).max())
 
 
-def system_tokens_per_s(samples: pd.DataFrame) -> float:
-    return float(completed(samples)["output_tokens"].sum() / wall_s(samples))
+def system_tokens_per_s(samples: Samples) -> float:
+    return float(column("output_tokens")(samples).sum() / wall_s(samples))
 
 
-def requests_per_min(samples: pd.DataFrame) -> float:
-    return 60 * len(completed(samples)) / wall_s(samples)
+def requests_per_min(samples: Samples) -> float:
+    return 60 * int(is_completed(samples).sum()) / wall_s(samples)
 
 
-def error_rate(samples: pd.DataFrame) -> float:
-    return 1 - len(completed(samples)) / len(measured(samples)) if len(measured(samples)) else np.nan
+def error_rate(samples: Samples) -> float:
+    asked = int(is_measured(samples).sum())
+    return 1 - int(is_completed(samples).sum()) / asked if asked else np.nan
 
 
-def steady_window_ns(samples: pd.DataFrame) -> tuple[int, int]:
+def steady_window_ns(samples: Samples) -> tuple[int, int]:
     """From when every stream is past its warm-up to when the first has no more to do; it may be empty.
 
     In between all streams are busy: each sends its next request when it has the answer to the last.
     """
-    streams = measured(samples).groupby("stream")
-    if samples.empty or len(streams) < samples["stream"].nunique():
+    streams, of_all = measured(samples, "stream", "sent_at_ns").groupby("stream"), samples.requests["stream"]
+    if of_all.empty or len(streams) < of_all.nunique():
         return 0, 0  # a stream never got a measured request
-    ended_ns = samples["sent_at_ns"] + (samples["ended_s"] * 1e9).astype("int64")
-    return int(streams["sent_at_ns"].min().max()), int(ended_ns.groupby(samples["stream"]).max().min())
+    return int(streams["sent_at_ns"].min().max()), int(_ended_ns(samples).groupby(of_all).max().min())
 
 
-def steady_tokens_per_s(samples: pd.DataFrame) -> float:
+def _ended_ns(samples: Samples) -> "pd.Series[int]":
+    return samples.requests["sent_at_ns"] + (samples.requests["ended_s"] * 1e9).astype("int64")
+
+
+def steady_tokens_per_s(samples: Samples) -> float:
     """Tokens that arrived inside the steady window, whichever request they belong to, over its length."""
     start_ns, end_ns = steady_window_ns(samples)
     if end_ns <= start_ns:
         return np.nan
     length_s = (end_ns - start_ns) / 1e9
-    sent_s = (samples["sent_at_ns"] - start_ns) / 1e9
-    arrivals_s = np.concatenate(
-        [sent + offsets for sent, offsets in zip(sent_s, samples["chunk_offsets_s"], strict=True)]
-    )
-    tokens = np.concatenate(samples["chunk_tokens"].to_list())
-    return float(tokens[(arrivals_s >= 0) & (arrivals_s < length_s)].sum() / length_s)
+    inside = (tokens[(at_s >= 0) & (at_s < length_s)].sum() for at_s, tokens in samples.arrivals(start_ns))
+    return float(sum(inside) / length_s)
 
 
-def held_concurrency(samples: pd.DataFrame) -> float:
+def steady_s(samples: Samples) -> float:
+    start_ns, end_ns = steady_window_ns(samples)
+    return (end_ns - start_ns) / 1e9 if end_ns > start_ns else np.nan
+
+
+def mean_concurrency(samples: Samples) -> float:
+    """Requests in flight on average while requests were measured, by Little's law: the sum of their times over it."""
+    mine = measured(samples, "sent_at_ns", "ended_s")
+    begun_ns = mine["sent_at_ns"]
+    length_s = ((begun_ns - begun_ns.min()) / 1e9 + mine["ended_s"]).max()
+    return float(_in_flight_s(samples, begun_ns.min(), begun_ns.min() + round(length_s * 1e9)) / length_s)
+
+
+def _in_flight_s(samples: Samples, start_ns: int, end_ns: int) -> float:
+    """The time that all requests together spent in flight between two moments."""
+    begun_ns = samples.requests["sent_at_ns"].clip(start_ns, end_ns)
+    return float((_ended_ns(samples).clip(start_ns, end_ns) - begun_ns).sum() / 1e9)
+
+
+def held_concurrency(samples: Samples) -> float:
     """Requests in flight on average over the steady window; NaN where there is none."""
     start_ns, end_ns = steady_window_ns(samples)
     if end_ns <= start_ns:
         return np.nan
-    begun_ns = samples["sent_at_ns"].clip(start_ns, end_ns)
-    ended_ns = (samples["sent_at_ns"] + samples["ended_s"] * 1e9).clip(start_ns, end_ns)
-    return float((ended_ns - begun_ns).sum() / (end_ns - start_ns))
+    return _in_flight_s(samples, start_ns, end_ns) * 1e9 / (end_ns - start_ns)
+
+
+def ttft_precision(samples: Samples) -> float:
+    found = of_samples(samples).ttft
+    return found.relative if found else np.nan
+
+
+def throughput_precision(samples: Samples) -> float:
+    found = of_samples(samples).throughput
+    return found.relative if found else np.nan
 
 
 METRICS: tuple[Distribution | Total, ...] = (
@@ -157,6 +207,11 @@ METRICS: tuple[Distribution | Total, ...] = (
     Distribution("output_tokens", "Output tokens", "tokens", column("output_tokens"), bounds=(1, math.inf)),
     Total("system_tokens_per_s", "System throughput", "tokens/s", system_tokens_per_s),
     Total("steady_tokens_per_s", "Steady throughput", "tokens/s", steady_tokens_per_s),
+    Total("steady_s", "Steady window", "s", steady_s),
+    Total("steady_concurrency", "Streams busy in the steady window", "streams", held_concurrency),
+    Total("mean_concurrency", "Streams busy from first to last", "streams", mean_concurrency),
+    Total("ttft_precision", "95% interval of the mean TTFT, plus or minus a share of it", "1", ttft_precision),
+    Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", throughput_precision),
     Total("requests_per_min", "Requests completed", "1/min", requests_per_min),
     Total("error_rate", "Error rate", "1", error_rate, bounds=(0, 1)),
 )
@@ -174,11 +229,10 @@ def column_name(metric: str, stat: str) -> str:
 COLUMNS = (*(m.name for m in TOTALS), *(column_name(m.name, stat) for m in DISTRIBUTIONS for stat in STATS))
 
 
-def summarise(run_id: str, concurrency: int, samples: pd.DataFrame) -> list[MetricRow]:
+def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow]:
     """Every metric and stat of one level; what the samples do not carry is left out."""
-    done = completed(samples)
-    values = {(m.name, stat): value for m in DISTRIBUTIONS for stat, value in _stats(m.values(done)).items()}
-    if len(done):
+    values = {(m.name, stat): value for m in DISTRIBUTIONS for stat, value in _stats(m.values(samples)).items()}
+    if is_completed(samples).any():
         values |= {(m.name, TOTAL): m.value(samples) for m in TOTALS}
     else:
         values[("error_rate", TOTAL)] = error_rate(samples)

@@ -1,20 +1,24 @@
 """Metrics against arithmetic done by hand, and the laws that hold whatever the samples."""
 
-from itertools import pairwise
+import atexit
+from itertools import count, pairwise
 from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shapebench import metrics
-from shapebench.load.samples import Sample, write
+from shapebench import samples as of_a_level
+from shapebench.load.samples import Sample
 from shapebench.metrics import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
-from tests.level_sample import STARTED_NS, closed_loop, refused, request
+from shapebench.samples import Samples
+from tests.level_sample import STARTED_NS, closed_loop, refused, request, write
 
 # Two streams; times in seconds after the start, what was sent when and when its tokens came:
 #
@@ -34,10 +38,14 @@ GOLDEN = [
 ]
 
 
-def read(samples: list[Sample]) -> pd.DataFrame:
-    with TemporaryDirectory() as folder:
-        write(samples, Path(folder) / "level.parquet", {})
-        return metrics.read(Path(folder) / "level.parquet")
+FOLDER = TemporaryDirectory()  # files stay: tokens are read when they are asked for
+atexit.register(FOLDER.cleanup)
+FILES = (Path(FOLDER.name) / f"{number}.parquet" for number in count())
+
+
+def read(samples: list[Sample]) -> Samples:
+    write(samples, path := next(FILES))
+    return metrics.read(path)
 
 
 def summary(samples: list[Sample]) -> dict[str, float]:
@@ -85,7 +93,13 @@ GOLDEN_VALUES = {
     # Both streams are past their warm-up from 0.3 (C) until 0.95 (B's end). In there: A's 4, B's 1, C's 2, and D's 1,
     # which arrived though D failed later.
     "steady_tokens_per_s": 8 / 0.65,
+    "steady_s": 0.65,
+    # In the window: A 0.4, B 0.25, C 0.5, D 0.15.
+    "steady_concurrency": 1.3 / 0.65,
+    # From A's sending at 0.2 to D's end at 1.0: A 0.5, B 0.25, C 0.5, D 0.2, and 0.05 of stream 1's warm-up.
+    "mean_concurrency": 1.5 / 0.8,
 }
+OF_LONG_LEVELS = {"ttft_precision", "throughput_precision"}  # few requests have none
 
 
 @pytest.mark.parametrize("column", GOLDEN_VALUES)
@@ -93,17 +107,47 @@ def test_a_metric_is_what_it_is_by_hand(column: str) -> None:
     assert summary(GOLDEN)[column] == pytest.approx(GOLDEN_VALUES[column], rel=1e-6)
 
 
+@pytest.mark.parametrize("at_a_time", [1, 2, 3, 5])
+def test_however_few_samples_are_read_at_a_time_the_metrics_are_the_same(
+    at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [GOLDEN[0], refused(7, 0.1), *GOLDEN[1:], refused(8, 0.9, stream=1)]
+    at_once = summary(made)
+    monkeypatch.setattr(of_a_level, "AT_A_TIME", at_a_time)
+    assert summary(made) == pytest.approx(at_once, rel=1e-12)
+
+
+def test_the_spread_of_many_values_is_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "PIECE", 10)
+    values = np.random.default_rng(1).exponential(0.02, 1001).astype(np.float32)
+    assert STATS["stddev"](values) == pytest.approx(float(np.std(values.astype(float), ddof=1)))
+
+
+def test_a_request_has_its_chunks_in_figures_whether_it_failed_or_not() -> None:
+    found = read([*GOLDEN, refused(6, 1.0)]).requests.set_index("request_index")
+    figures = found[["chunks", "counted_tokens", "first_token_s", "last_token_s"]]
+    assert figures.loc[2].to_list() == pytest.approx([3, 4, 0.15, 0.45])
+    assert figures.loc[5].to_list() == pytest.approx([1, 1, 0.1, 0.1])
+    assert figures.loc[6].to_list() == pytest.approx([0, 0, np.nan, np.nan], nan_ok=True)
+
+
 def test_all_columns_come_of_samples_that_have_it_all() -> None:
-    assert set(summary(GOLDEN)) == set(COLUMNS)
+    assert set(summary(GOLDEN)) == set(COLUMNS) - OF_LONG_LEVELS
 
 
 def test_every_metric_of_the_golden_samples_is_checked_by_hand() -> None:
-    assert {m.name for m in TOTALS} <= set(GOLDEN_VALUES)
+    assert {m.name for m in TOTALS} - OF_LONG_LEVELS <= set(GOLDEN_VALUES)
     assert {f"{m.name}_mean" for m in DISTRIBUTIONS} <= set(GOLDEN_VALUES)
 
 
+def test_a_level_of_many_requests_says_how_precisely_its_means_are_known() -> None:
+    found = summary(closed_loop(2, requests_each=50))
+    assert found["ttft_precision"] == pytest.approx(0, abs=1e-6)
+    assert 0 <= found["throughput_precision"] < 0.05
+
+
 def test_a_request_that_failed_has_neither_latency_nor_throughput() -> None:
-    failed = read(GOLDEN).set_index("request_index").loc[5]
+    failed = read(GOLDEN).requests.set_index("request_index").loc[5]
     assert failed[["ttft_s", "e2e_s", "tpot_s", "query_tokens_per_s"]].isna().all()
 
 
@@ -177,12 +221,29 @@ def test_the_metrics_and_stats_are_the_promised_ones() -> None:
         "input_tokens",
         "output_tokens",
     ]
-    assert [m.name for m in TOTALS] == ["system_tokens_per_s", "steady_tokens_per_s", "requests_per_min", "error_rate"]
+    assert [m.name for m in TOTALS] == [
+        "system_tokens_per_s",
+        "steady_tokens_per_s",
+        "steady_s",
+        "steady_concurrency",
+        "mean_concurrency",
+        "ttft_precision",
+        "throughput_precision",
+        "requests_per_min",
+        "error_rate",
+    ]
     assert list(STATS) == ["mean", "stddev", "min", "p25", "p50", "p75", "p90", "p95", "p99", "max"]
 
 
 def test_a_name_carries_the_unit() -> None:
-    suffix = {"s": "_s", "tokens/s": "_tokens_per_s", "tokens": "_tokens", "1/min": "_per_min", "1": "_rate"}
+    suffix = {
+        "s": "_s",
+        "tokens/s": "_tokens_per_s",
+        "tokens": "_tokens",
+        "1/min": "_per_min",
+        "streams": "_concurrency",
+        "1": ("_rate", "_precision"),
+    }
     assert [m.name for m in METRICS if not m.name.endswith(suffix[m.unit])] == []
 
 
@@ -250,8 +311,8 @@ def test_tokens_are_conserved(streams: list[list[Turn]]) -> None:
         tokens = done["output_tokens"].sum()
         assert found["system_tokens_per_s"] * metrics.wall_s(samples) == pytest.approx(tokens)
         assert found["output_tokens_mean"] * len(done) == pytest.approx(tokens)
-        first_chunks = done["chunk_tokens"].str[0].sum()
-        assert len(metrics.inter_token_s(done)) == tokens - first_chunks
+        first_chunks = sum(s.chunk_tokens[0] for s in played(streams) if s.error_kind is None)
+        assert len(metrics.inter_token_s(samples)) == tokens - first_chunks
         assert found["requests_per_min"] * metrics.wall_s(samples) / 60 == pytest.approx(len(done))
 
 
@@ -262,7 +323,7 @@ def test_no_more_tokens_arrive_in_the_steady_window_than_arrive_at_all(streams: 
     start_ns, end_ns = metrics.steady_window_ns(samples)
     if end_ns > start_ns:
         inside = metrics.steady_tokens_per_s(samples) * (end_ns - start_ns) / 1e9
-        assert -CLOSE <= inside <= samples["chunk_tokens"].map(sum).sum() + CLOSE
+        assert -CLOSE <= inside <= samples.requests["counted_tokens"].sum() + CLOSE
 
 
 @law
