@@ -15,6 +15,7 @@ from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.rows import level_summary
 from shapebench.runs import begin
 from shapebench.spec import Spec
+from tasks.calibrate import calibrate
 from tasks.draw import draw
 from tasks.measure import measure
 from tasks.probe import probe
@@ -61,7 +62,8 @@ def measured_alone(spec: Spec) -> tuple[Run, Facts, list[LevelRun]]:
         run = begin(spec)
         with serving(spec.endpoint, run.folder / "server.log") as still_starting, stopped_on_error():
             facts = probe(run, still_starting)
-            return run, facts, measure.map(unmapped(run), unmapped(facts), spec.load.levels).result()
+            calibrations = calibrate.map(unmapped(run), spec.load.levels).result()
+            return run, facts, measure.map(unmapped(run), unmapped(facts), calibrations).result()
 
 
 def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | None]:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import metrics
+from shapebench.calibrate import calibrate
 from shapebench.errors import ShapebenchError
-from shapebench.load.level import Progress
+from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
 from shapebench.probe import probe
 from shapebench.records import LevelRun
 from shapebench.rows import measured
 from shapebench.runs import begin
 from shapebench.spec import Spec
+from shapebench.timeline import timeline
 
 
 class NotMeasured(ShapebenchError):
@@ -27,11 +30,20 @@ class NotMeasured(ShapebenchError):
 def measure(spec: Spec, samples: Path | None) -> dict[str, Any]:
     """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
     _log_to_stderr()
+    if samples:
+        return _measure(spec, samples)
     with tempfile.TemporaryDirectory() as scratch:
-        run = begin(spec.model_copy(update={"data": samples or Path(scratch)}))
-        facts = probe(run.spec)
-        level = measure_level(run, facts, spec.load.levels[0], _show_progress)
-        return _result(level)
+        try:
+            return _measure(spec, Path(scratch))
+        except KeyboardInterrupt:
+            raise NotMeasured("Stopped; nothing is kept.", "--samples FOLDER keeps what was measured so far.") from None
+
+
+def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
+    run = begin(spec.model_copy(update={"data": folder}))
+    facts = probe(run.spec)
+    calibration = calibrate(spec.load.levels[0], spec.load.processes, try_out=spec.load.calibrate)
+    return _result(measure_level(run, facts, calibration, _show_progress))
 
 
 def _log_to_stderr() -> None:
@@ -53,7 +65,9 @@ def _result(level: LevelRun) -> dict[str, Any]:
         "wall_s": level.wall_s,
         **metrics.as_object(list(summary.metrics)),
         "errors": _errors(summary.samples),
+        "timeline": [] if summary.samples is None else timeline(summary.samples).round(4).to_dict("records"),
         "client": level.client,
+        "calibration": asdict(level.calibration) if level.calibration else None,
     }
 
 
@@ -64,7 +78,7 @@ def _errors(samples: Any) -> dict[str, int]:
 def _show_progress(progress: Progress) -> None:
     if sys.stderr.isatty():
         done = progress.completed + progress.failed
-        print(f"\r{done}/{progress.planned}  {progress.tokens_per_s:.0f} tokens/s ", end="", file=sys.stderr)
+        print(f"\r{done}/{progress.planned or '?'}  {progress.tokens_per_s:.0f} tokens/s ", end="", file=sys.stderr)
 
 
 SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")

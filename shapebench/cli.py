@@ -65,6 +65,18 @@ workload_options = with_options(
     click.option("--output-tokens", metavar="MEAN,STDDEV", help="Length of the answers. [default: 100,10]"),
     click.option("--seed", type=int, help="Repeat the prompts of an earlier run. [default: prompts never sent before]"),
 )
+load_options = with_options(
+    click.option("--request-timeout", type=float, metavar="S", help="When a request counts as failed. [default: 300]"),
+    click.option(
+        "--stall-timeout", type=float, metavar="S", help="The longest pause within an answer. [default: none]"
+    ),
+    click.option("--duration", type=float, metavar="S", help="Measure for so long, alone or beside --requests."),
+    click.option(
+        "--until-precise", metavar="2%", help="Go on until the means of TTFT and throughput are known within so much."
+    ),
+    click.option("--processes", type=int, help="Processes that measure. [default: as many as the level needs]"),
+    click.option("--calibrate/--no-calibrate", default=None, help="Try the client out first. [default: --calibrate]"),
+)
 
 # Where each flag goes in the spec: `shapebench.spec` says what it means and checks it.
 FLAGS: dict[str, tuple[str, ...]] = {
@@ -78,7 +90,12 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "seed": ("workload", "seed"),
     "levels": ("load", "levels"),
     "requests": ("load", "requests"),
+    "duration": ("load", "duration_s"),
+    "until_precise": ("load", "until_precise"),
     "request_timeout": ("load", "request_timeout_s"),
+    "stall_timeout": ("load", "stall_timeout_s"),
+    "processes": ("load", "processes"),
+    "calibrate": ("load", "calibrate"),
     "data": ("data",),
     "on_invalid": ("on_invalid",),
 }
@@ -124,6 +141,7 @@ def _above(name: str) -> Any:
 @click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
 @click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
 @click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream of a level]")
+@load_options
 @workload_options
 @click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
 @data_option
@@ -148,17 +166,16 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @cli.command()
 @endpoint_options
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
-@click.option("--requests", type=int, required=True, help="Requests to measure, of all streams together.")
-@click.option("--request-timeout", type=float, metavar="S", help="When a request counts as failed. [default: 300]")
+@click.option("--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each]")
+@load_options
 @workload_options
-@click.option("--processes", type=click.IntRange(1, 1), expose_value=False, help="Processes that measure: 1 so far.")
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
 @as_json
-def measure(concurrency: int, requests: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
+def measure(concurrency: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
     """Measure one level with the instrument alone: no Prefect, no database."""
     from shapebench import alone
 
-    spec = _spec(None, {**flags, "levels": [concurrency], "requests": requests})
+    spec = _spec(None, {**flags, "levels": [concurrency]})
     result = alone.measure(spec, samples)
     if as_json:
         _print_json(result)

@@ -14,7 +14,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.plan import Target
 from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import blotted, error_text
-from shapebench.load.wire import tls_context
+from shapebench.load.way import tls_context
 from shapebench.spec import Endpoint
 
 

@@ -46,6 +46,21 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How the client fared against a server of known timing, at a level's concurrency; `error`: why it is unknown."""
+
+    concurrency: int
+    processes: int
+    requests: int = 0
+    tokens_per_s: float | None = None  # that it was driven with
+    added_ttft_mean_s: float | None = None  # reported less true
+    added_ttft_p99_s: float | None = None
+    cpu_us_per_token: float | None = None
+    capacity_tokens_per_s: float | None = None  # what its processes can take, by that cost
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class LevelRun:
     """One concurrency level as it was measured; its samples lie in a Parquet file."""
 
@@ -60,6 +75,8 @@ class LevelRun:
     exact_prompts: bool  # sized by the server's own tokenizer
     client: dict[str, float] = field(default_factory=dict)  # how the client itself fared
     error: str | None = None
+    calibration: Calibration | None = None  # None: it was not asked for
+    until_precise: float | None = None  # how precise it was to become
 
 
 @dataclass(frozen=True)

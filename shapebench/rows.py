@@ -12,6 +12,8 @@ import pyarrow as pa
 from shapebench import metrics
 from shapebench.conclusion import Conclusion
 from shapebench.records import Artifact, Facts, LevelRun, MetricRow, Run, Verdict
+from shapebench.samples import Samples
+from shapebench.timeline import timeline
 
 Tables = dict[str, pa.Table]
 
@@ -21,16 +23,16 @@ class Measured:
     """A level, its samples (None where it has none) and what they amount to."""
 
     level: LevelRun
-    samples: pd.DataFrame | None
+    samples: Samples | None
     metrics: tuple[MetricRow, ...]
 
     @property
     def completed(self) -> int:
-        return 0 if self.samples is None else len(metrics.completed(self.samples))
+        return 0 if self.samples is None else int(metrics.is_completed(self.samples).sum())
 
     @property
     def failed(self) -> int:
-        return 0 if self.samples is None else len(metrics.measured(self.samples)) - self.completed
+        return 0 if self.samples is None else int(metrics.is_measured(self.samples).sum()) - self.completed
 
 
 def measured(level: LevelRun) -> Measured:
@@ -60,9 +62,19 @@ def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, con
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
+        "timeline": pa.Table.from_pandas(_timelines(levels), preserve_index=False),
         # Permissive: a column that is all there at one level may have gaps, or be empty, at another.
         **({"requests": pa.concat_tables(samples, promote_options="permissive")} if samples else {}),
     }
+
+
+def _timelines(levels: Iterable[Measured]) -> pd.DataFrame:
+    of_levels = [
+        timeline(m.samples).assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
+        for m in levels
+        if m.samples is not None
+    ]
+    return pd.concat(of_levels) if of_levels else pd.DataFrame()
 
 
 def artifact_tables(artifacts: Iterable[Artifact]) -> Tables:
@@ -119,13 +131,17 @@ def _level(m: Measured, verdict: Verdict) -> dict[str, Any]:
         "timestamps": level.timestamps,
         "enforced_output_tokens": level.enforced_output_tokens,
         "exact_prompts": level.exact_prompts,
-        "client": orjson.dumps(level.client).decode(),
+        "client": orjson.dumps({**level.client, "calibration": level.calibration}).decode(),
         "samples": level.samples.name if level.samples else None,
         "error": level.error,
     }
 
 
 def _requests(m: Measured) -> pa.Table:
+    """As it lies in memory: most columns are shared with the samples, not copied."""
     assert m.samples is not None
-    rows = m.samples.assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
-    return pa.Table.from_pandas(rows, preserve_index=False)
+    rows = pa.Table.from_pandas(m.samples.requests, preserve_index=False)
+    of_level = {"run_id": pa.scalar(m.level.run_id), "concurrency": pa.scalar(m.level.concurrency)}
+    for name, value in of_level.items():
+        rows = rows.append_column(name, pa.repeat(value, len(rows)))
+    return rows

@@ -1,5 +1,6 @@
 """What a person types: the YAML file, the flow's parameters and the command line's flags are this one model."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from pydantic_core import PydanticCustomError
 
 from shapebench.errors import ShapebenchError
 from shapebench.workload import Lengths
+
+USUAL_REQUESTS_PER_STREAM = 30
+LONGEST_UNTIL_PRECISE_S = 600.0
 
 
 class SpecError(ShapebenchError):
@@ -51,6 +55,15 @@ def _mean_and_stddev(value: object) -> object:
     return {"mean": mean, "stddev": stddev or 0}
 
 
+def _share(value: object) -> object:
+    """A percentage may be written as one."""
+    number, percent, rest = value.partition("%") if isinstance(value, str) else ("", "", "")
+    if percent and not rest.strip():
+        with suppress(ValueError):
+            return float(number) / 100
+    return value
+
+
 def _levels(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
@@ -77,6 +90,7 @@ class Normal(Part):
 
 
 Tokens = Annotated[Normal, BeforeValidator(_mean_and_stddev)]
+Share = Annotated[float, Field(ge=0.001, le=0.5), BeforeValidator(_share)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -108,6 +122,12 @@ class Endpoint(Part):
     )
     ready_timeout_s: float = Field(
         60, gt=0, le=7200, title="Ready timeout (s)", description="How long to wait for the server to become healthy."
+    )
+    continuous_usage: bool = Field(
+        False,
+        title="Usage in each chunk",
+        description="Ask for vLLM's continuous_usage_stats: how many tokens each chunk carries is exact then, also "
+        "where it may be several (speculative decoding).",
     )
     launch: str | None = Field(
         None,
@@ -152,12 +172,12 @@ class Load(Part):
         description="Concurrency levels: how many requests are in flight all the time. "
         "One level is measured after another.",
     )
-    requests_per_stream: int = Field(
-        30,
+    requests_per_stream: int | None = Field(
+        None,
         ge=1,
         le=100_000,
         title="Requests for each stream",
-        description="A level of 8 streams sends 8 times as many.",
+        description="A level of 8 streams sends 8 times as many. Empty: 30, or as many as a duration allows.",
     )
     requests: int | None = Field(
         None,
@@ -165,6 +185,20 @@ class Load(Part):
         le=10_000_000,
         title="Requests for each level",
         description="The same number at every level, instead of a number for each stream.",
+    )
+    duration_s: float | None = Field(
+        None,
+        gt=0,
+        le=7 * 86_400,
+        title="Duration of each level (s)",
+        description="From the first measured request on; those in flight at its end are waited for. "
+        "With a number of requests as well, a level ends with whatever comes first.",
+    )
+    until_precise: Share | None = Field(
+        None,
+        title="Until this precise",
+        description="End a level as soon as the 95% confidence intervals of its mean TTFT and throughput are within "
+        "this much of the mean, such as 2%; the number of requests and the duration (else 600 s) limit it still.",
     )
     warmup_requests_per_stream: int = Field(
         2,
@@ -177,9 +211,39 @@ class Load(Part):
     request_timeout_s: float = Field(
         300, gt=0, le=86_400, title="Request timeout (s)", description="A request that takes longer is a failed sample."
     )
+    stall_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        title="Stall timeout (s)",
+        description="A longer pause within an answer makes it a failed sample. Empty: only the request timeout counts.",
+    )
+    processes: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        title="Processes",
+        description="Measuring processes that share the streams of a level. Empty: as many as it needs, by the cost "
+        "that the calibration found.",
+    )
+    calibrate: bool = Field(
+        True,
+        title="Calibrate",
+        description="Before the run, drive a server of known timing for a second at each level: what the client adds "
+        "to TTFT and what it can take is in the results then.",
+    )
 
-    def requests_at(self, concurrency: int) -> int:
-        return self.requests or concurrency * self.requests_per_stream
+    def requests_at(self, concurrency: int) -> int | None:
+        """How many to measure; None: as many as the time allows."""
+        if self.requests or self.requests_per_stream:
+            return self.requests or concurrency * (self.requests_per_stream or 0)
+        return None if self.duration_s or self.until_precise else concurrency * USUAL_REQUESTS_PER_STREAM
+
+    def duration_at(self, concurrency: int) -> float | None:
+        """How long to measure at most (s); None: as long as the requests take."""
+        if self.until_precise and not self.requests_at(concurrency):
+            return self.duration_s or LONGEST_UNTIL_PRECISE_S
+        return self.duration_s
 
     @model_validator(mode="after")
     def _every_stream_has_work(self) -> Self:

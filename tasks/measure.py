@@ -8,15 +8,16 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.measure import measure as measure_level
 from shapebench.progress import tell
-from shapebench.records import Facts, LevelRun, Run
+from shapebench.records import Calibration, Facts, LevelRun, Run
 
 logger = logging.getLogger("shapebench.measure")
 
 
 # No retries: a measurement that is silently repeated is another measurement.
-@task(name="measure", task_run_name="measure-{concurrency}", cache_policy=NO_CACHE)
-def measure(run: Run, facts: Facts, concurrency: int) -> LevelRun:
-    level = measure_level(run, facts, concurrency, partial(tell, concurrency))
+@task(name="measure", task_run_name="measure-{calibration.concurrency}", cache_policy=NO_CACHE)
+def measure(run: Run, facts: Facts, calibration: Calibration) -> LevelRun:
+    concurrency = calibration.concurrency
+    level = measure_level(run, facts, calibration, partial(tell, concurrency))
     if level.error:
         logger.error("Concurrency %d: %s", concurrency, level.error)
     else:

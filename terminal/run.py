@@ -19,7 +19,7 @@ from rich.table import Table
 
 from shapebench import warehouse
 from shapebench.errors import ShapebenchError
-from shapebench.load.level import Progress
+from shapebench.load.tally import Progress
 from shapebench.progress import listening
 from shapebench.spec import Spec
 from terminal import own_server
@@ -78,7 +78,7 @@ def _log_to(console: Console) -> None:
     """Say what the probe waits for; the bars say the rest, or lines where there are no bars."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
     handler = RichHandler(console=console, show_path=False, show_level=False)
-    for name in ("probe",) if console.is_terminal else ("probe", "measure"):
+    for name in ("probe",) if console.is_terminal else ("probe", "calibrate", "measure"):
         logging.getLogger(f"shapebench.{name}").addHandler(handler)
 
 
@@ -87,21 +87,19 @@ def _bars(spec: Spec, console: Console) -> Iterator[None]:
     columns = [
         TextColumn("{task.description:>12}"),
         BarColumn(30),
-        TextColumn("{task.completed:>5.0f}/{task.total:<5.0f}"),
+        TextColumn("{task.fields[done]:>11}"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
     ]
     with Bars(*columns, console=console) as bars:
-        levels = {
-            n: bars.add_task(_streams(n), total=spec.load.requests_at(n), rate="", start=False)
-            for n in spec.load.levels
-        }
+        levels = {n: bars.add_task(_streams(n), total=1.0, done="", rate="", start=False) for n in spec.load.levels}
 
         def show(concurrency: int, progress: Progress) -> None:
             level = levels[concurrency]
             if not bars.tasks[level].started:
                 bars.start_task(level)
-            bars.update(level, completed=progress.completed + progress.failed, rate=_rate(progress))
+            share = _share(progress, spec.load.duration_at(concurrency))
+            bars.update(level, completed=share, done=_done(progress), rate=_rate(progress))
 
         with listening(show):
             yield
@@ -109,6 +107,18 @@ def _bars(spec: Spec, console: Console) -> Iterator[None]:
 
 def _streams(concurrency: int) -> str:
     return f"{concurrency} stream{'s' if concurrency > 1 else ''}"
+
+
+def _share(progress: Progress, duration_s: float | None) -> float:
+    """How much of a level is done, by its requests or by its time, whichever ends it first."""
+    by_requests = (progress.completed + progress.failed) / progress.planned if progress.planned else 0.0
+    by_time = progress.measured_s / duration_s if duration_s else 0.0
+    return min(max(by_requests, by_time), 1.0)
+
+
+def _done(progress: Progress) -> str:
+    done = progress.completed + progress.failed
+    return f"{done}/{progress.planned}" if progress.planned else f"{done}"
 
 
 def _rate(progress: Progress) -> str:

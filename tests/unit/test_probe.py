@@ -172,7 +172,7 @@ def measured(url: str, facts: Facts, api: str, tmp_path: Path) -> Any:
 def test_with_the_server_s_tokenizer_every_request_has_exactly_the_length_that_was_planned(
     api: str, simulator: str, tmp_path: Path
 ) -> None:
-    samples = measured(simulator, probe(spec(simulator, api=api)), api, tmp_path)
+    samples = measured(simulator, probe(spec(simulator, api=api)), api, tmp_path).requests
     assert len(samples) == 68
     assert samples["error_kind"].isna().all()
     assert (samples["input_tokens"] == samples["planned_input_tokens"]).all()
@@ -210,7 +210,7 @@ def test_estimated_prompts_have_about_the_length_that_was_planned() -> None:
         mix = Mix(
             probe(asked).sizing, asked.workload.input_tokens.lengths, asked.workload.output_tokens.lengths, seed=5
         )
-    for ask in mix.asks(1, warmup=0, measured=50):
+    for ask in (mix.ask(index, 1, warmup=0) for index in range(50)):
         assert counted(ask.prompt) == pytest.approx(ask.input_tokens, abs=3)
 
 

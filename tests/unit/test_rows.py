@@ -109,4 +109,7 @@ def test_times_are_utc_whatever_their_zone(zone: timezone) -> None:
 def test_every_metric_of_a_level_is_a_row(tmp_path: Path) -> None:
     found: Measured = clean(tmp_path, 2)
     table: pa.Table = run_tables(tmp_path, levels=[found])["metrics"]
-    assert {metrics.column_name(r["metric"], r["stat"]) for r in table.to_pylist()} == set(metrics.COLUMNS)
+    assert {metrics.column_name(r["metric"], r["stat"]) for r in table.to_pylist()} == {*metrics.COLUMNS} - {
+        "ttft_precision",
+        "throughput_precision",
+    }  # of which five requests a stream are too few to tell

@@ -114,6 +114,53 @@ def test_a_level_gets_requests_for_each_stream_unless_their_number_is_given() ->
     assert spec(load={"requests": 100}).load.requests_at(8) == 100
 
 
+def test_where_nothing_is_said_a_level_has_thirty_requests_for_each_stream() -> None:
+    assert (spec().load.requests_at(8), spec().load.duration_at(8)) == (240, None)
+
+
+def test_a_duration_alone_leaves_the_number_of_requests_open() -> None:
+    load = spec(load={"duration_s": 60}).load
+    assert (load.requests_at(8), load.duration_at(8)) == (None, 60)
+
+
+@pytest.mark.parametrize("requests", [{"requests": 100}, {"requests_per_stream": 50}])
+def test_a_duration_beside_a_number_of_requests_leaves_that_as_it_is(requests: dict[str, int]) -> None:
+    load = spec(load={"levels": [2], "duration_s": 60, **requests}).load
+    assert (load.requests_at(2), load.duration_at(2)) == (100, 60)
+
+
+def test_a_wanted_precision_alone_is_bounded_by_time() -> None:
+    load = spec(load={"until_precise": "2%"}).load
+    assert (load.requests_at(8), load.duration_at(8)) == (None, 600)
+
+
+def test_a_wanted_precision_is_bounded_by_what_is_said() -> None:
+    assert spec(load={"until_precise": "2%", "duration_s": 60}).load.duration_at(8) == 60
+    assert spec(load={"until_precise": "2%", "requests": 100}).load.requests_at(8) == 100
+    assert spec(load={"until_precise": "2%", "requests": 100}).load.duration_at(8) is None
+
+
+@pytest.mark.parametrize("given", ["2%", " 2 % ", "2.0%", "0.02", 0.02])
+def test_a_precision_is_given_as_a_percentage_or_a_share(given: Any) -> None:
+    assert spec(load={"until_precise": given}).load.until_precise == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("given", ["soon", "%", "2%%", "2% or so", "2", 2, "0%", 0, "-1%", "nan%", "nan", "51%"])
+def test_a_precision_that_is_none_is_refused(given: Any) -> None:
+    assert "load.until_precise" in problem({**LEAST, "load": {"until_precise": given}})
+
+
+@pytest.mark.parametrize("name", ["processes", "duration_s", "stall_timeout_s", "requests", "requests_per_stream"])
+@pytest.mark.parametrize("given", [0, -1, "some", float("inf")])
+def test_a_load_that_cannot_be_is_refused_by_name(name: str, given: Any) -> None:
+    assert f"load.{name}" in problem({**LEAST, "load": {name: given}})
+
+
+def test_the_client_is_tried_out_unless_that_is_turned_off() -> None:
+    assert spec().load.calibrate
+    assert not spec(load={"calibrate": False}).load.calibrate
+
+
 @pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
 def test_a_trailing_v1_is_dropped(url: str) -> None:
     assert parse(with_url(url)).endpoint.url == "http://h:1"
@@ -171,7 +218,7 @@ def test_a_spec_cannot_be_changed() -> None:
 FULL = {
     "endpoint": {**LEAST["endpoint"], "launch": "vllm serve m", "ca_file": "ca.pem"},
     "workload": {"input_tokens": "10,1", "seed": 7},
-    "load": {"levels": "1,2", "requests": 9},
+    "load": {"levels": "1,2", "requests": 9, "duration_s": 60, "until_precise": "2%", "processes": 2},
     "publish": {"oci": {"bucket": "b", "auth": "instance_principal"}},
     "data": "elsewhere",
 }

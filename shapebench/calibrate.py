@@ -1,0 +1,118 @@
+"""What the client itself adds and can take: found against a server whose timing is known, before a run."""
+
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pandas as pd
+
+from shapebench import metrics
+from shapebench.errors import ShapebenchError
+from shapebench.load import process
+from shapebench.load.plan import LevelPlan, Target
+from shapebench.load.process import Outcome
+from shapebench.load.watch import cores
+from shapebench.metronome.process import running
+from shapebench.records import Calibration, LevelRun
+from shapebench.samples import Samples
+from shapebench.workload import Lengths, Mix, Sizing, candidate_words
+
+DURATION_S = 1.0
+TTFT_S, ANSWER_S = 0.1, 0.5
+GAP_S = 0.005  # as fast as any server is to a stream: the cost is that of tokens, not of waiting for them
+MOST_TOKENS_PER_S = 20_000  # that the metronome is asked for, which shares the client's machine
+
+USUAL_CPU_US_PER_TOKEN = 20.0
+FAST_STREAM_TOKENS_PER_S = 100.0  # what a fast server gives one stream
+BUSY_SHARE = 0.8  # of a core: a process busier than that makes tokens wait
+
+
+def calibrate(concurrency: int, processes: int | None, *, try_out: bool = True) -> Calibration:
+    """How many processes a level takes, and how they fare; where that cannot be found, `error` says so."""
+    processes = processes and min(processes, concurrency)  # or some would have no stream
+    if not try_out:
+        return Calibration(concurrency, processes or needed(concurrency, USUAL_CPU_US_PER_TOKEN))
+    found = _tried(concurrency, processes or 1)
+    wanted = processes or needed(concurrency, found.cpu_us_per_token or USUAL_CPU_US_PER_TOKEN)
+    if found.error or wanted == found.processes:
+        return replace(found, processes=wanted)
+    return _tried(concurrency, wanted)
+
+
+def in_words(found: Calibration) -> str:
+    """What a calibration that went well found, in a line."""
+    processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
+    return (
+        f"adds {1e3 * (found.added_ttft_mean_s or 0):.2f} ms to TTFT, "
+        f"can take {found.capacity_tokens_per_s or 0:,.0f} tokens/s ({processes})"
+    )
+
+
+def needed(concurrency: int, cpu_us_per_token: float) -> int:
+    """Processes that can take what a fast server may send to so many streams; no more than cores, nor than streams."""
+    busy = concurrency * FAST_STREAM_TOKENS_PER_S * cpu_us_per_token / 1e6
+    return max(1, min(math.ceil(busy / BUSY_SHARE), cores(), concurrency))
+
+
+def processes_that_would_do(level: LevelRun) -> int:
+    """By what a measured level took of the cores."""
+    return math.ceil(level.client["cpu_s"] / level.wall_s / BUSY_SHARE)
+
+
+def _tried(concurrency: int, processes: int) -> Calibration:
+    gap_s = max(GAP_S, concurrency / MOST_TOKENS_PER_S)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            with running(TTFT_S, gap_s, log=folder / "truth.jsonl") as url:
+                outcome = process.measure(_plan(url, concurrency, processes, gap_s, folder), None, lambda _: None)
+        except ShapebenchError as error:
+            return Calibration(concurrency, processes, error=str(error))
+        if outcome.error or outcome.samples is None:
+            return Calibration(concurrency, processes, error=outcome.error)
+        return _found(
+            concurrency, processes, outcome, metrics.read(outcome.samples), true_ttft_s(folder / "truth.jsonl")
+        )
+
+
+def _plan(url: str, concurrency: int, processes: int, gap_s: float, folder: Path) -> LevelPlan:
+    return LevelPlan(
+        target=Target(url, "metronome", "chat"),
+        mix=Mix(Sizing(candidate_words()), Lengths(200, 0), Lengths(max(5, ANSWER_S / gap_s), 0), seed=1),
+        concurrency=concurrency,
+        requests=None,
+        warmup_requests=concurrency,
+        request_timeout_s=30,
+        samples=str(folder / "level.parquet"),
+        duration_s=DURATION_S,
+        processes=processes,
+    )
+
+
+def true_ttft_s(log: Path) -> pd.Series:
+    """From a metronome's log: each answer's TTFT (s) by its id."""
+    lines = map(orjson.loads, log.read_bytes().splitlines())
+    return pd.Series({x["request_id"]: (x["sent_ns"][0] - x["received_ns"]) / 1e9 for x in lines if x["sent_ns"]})
+
+
+def _found(concurrency: int, processes: int, outcome: Outcome, samples: Samples, true_s: pd.Series) -> Calibration:
+    done = metrics.completed(samples)
+    if done.empty:
+        failed = samples.requests["error_message"].dropna()
+        return Calibration(
+            concurrency, processes, error=f"No request completed: {failed.iloc[0] if len(failed) else ''}"
+        )
+    added_s = done["ttft_s"].to_numpy() - true_s.reindex(done["response_id"]).to_numpy()
+    cost_us = outcome.client["cpu_us_per_token"]
+    return Calibration(
+        concurrency,
+        processes,
+        requests=len(done),
+        tokens_per_s=float(outcome.client["tokens"] / outcome.wall_s),
+        added_ttft_mean_s=float(pd.Series(added_s).mean()),
+        added_ttft_p99_s=float(pd.Series(added_s).quantile(0.99)),
+        cpu_us_per_token=cost_us,
+        capacity_tokens_per_s=processes * BUSY_SHARE * 1e6 / cost_us,
+    )

@@ -1,0 +1,2 @@
+INSERT INTO raw.timeline BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,2 @@
+-- Files of earlier versions lack it: the server's usage less the tokens that the answer's chunks carried.
+ALTER TABLE raw.requests ADD COLUMN IF NOT EXISTS unaccounted_tokens INTEGER
