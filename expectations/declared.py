@@ -19,8 +19,8 @@ def always(_: Measured) -> bool:
 class Declared:
     """One expectation: `says` states in plain words what is expected, `otherwise` what was seen instead.
 
-    `otherwise` is a format for the figures seen: of a level one number, {0}; of answers how many are not as expected,
-    {count} of {all}, and the figures of the first of them.
+    `otherwise` is a format for the figures seen: of a level one number, {0}, and the level's others by name; of answers
+    how many are not as expected, {count} of {all}, and the figures of the first of them.
     """
 
     name: str
@@ -155,6 +155,49 @@ LEVEL = (
         "they were for {0:.0%} of it",
         "Ramp-up and drain are another load than the one named.",
         gxe.ExpectColumnValuesToBeBetween(column="steady_share", min_value=0.5),
+    ),
+    Declared(
+        "client_kept_up",
+        "invalid",
+        "No measuring process was busy for more than 85% of the time",
+        "one was for {0:.0%} of it; {processes_that_would_do:.0f} processes would do (load.processes)",
+        "Where the client is the bottleneck, what is measured is the client.",
+        gxe.ExpectColumnValuesToBeBetween(column="client_cpu_share", max_value=0.85),
+    ),
+    Declared(
+        "successors_were_sent_at_once",
+        "suspect",
+        "No more than 5% of the requests were sent later than 10 ms after their stream was free",
+        "{0:.1%} were",
+        "A stream that idles between requests is load that was not put on.",
+        gxe.ExpectColumnValuesToBeBetween(column="late_send_share", max_value=0.05),
+        applies=lambda m: m.level.planned_requests >= 100,  # of fewer, one would be many
+    ),
+    Declared(
+        "tokens_came_apart",
+        "suspect",
+        "No more than 1% of the tokens came in one receive with the one before",
+        "{0:.1%} did",
+        "Of tokens that came together it is not known when each came: either the client was late to read them, or the "
+        "server sends several at once.",
+        gxe.ExpectColumnValuesToBeBetween(column="shared_receive_share", max_value=0.01),
+    ),
+    Declared(
+        "clock_did_not_step",
+        "invalid",
+        "The clock was not set while the level ran",
+        "it was, by {0:.4g} s",
+        "Times are differences of that clock, which the kernel's time stamps are taken from.",
+        gxe.ExpectColumnValuesToBeBetween(column="clock_step_s", max_value=0.002),
+    ),
+    Declared(
+        "is_as_precise_as_asked",
+        "suspect",
+        "The means of TTFT and throughput are known as precisely as was asked",
+        "the wider interval is {0:.1f} times that (inf: it was too short to tell)",
+        "The level ended with its requests or its time before it could tell; let it go on for longer.",
+        gxe.ExpectColumnValuesToBeBetween(column="imprecision", max_value=1.25),
+        applies=lambda m: m.level.until_precise is not None,
     ),
     Declared(
         "output_lengths_are_near",

@@ -41,29 +41,31 @@ def _held(whole: BatchDefinition[Any], m: Measured, declared: Sequence[Declared]
         suite.add_expectation(d.expectation.copy(update={"meta": {"name": name}}))
     results: list[Any] = whole.get_batch(batch_parameters={"dataframe": frame}).validate(suite).results
     found = {r.expectation_config.meta["name"]: r for r in results}
-    return [_finding(m, d, found[name]) for name, d in held.items()]
+    figures: dict[str, float] = dict(zip(map(str, frame), frame.iloc[0], strict=True)) if len(frame) == 1 else {}
+    return [_finding(m, d, found[name], figures) for name, d in held.items()]
 
 
-def _finding(m: Measured, declared: Declared, result: Any) -> Finding:
+def _finding(m: Measured, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:
     return Finding(
         run_id=m.level.run_id,
         concurrency=m.level.concurrency,
         expectation=declared.name,
         severity=declared.severity,
         passed=bool(result.success),
-        sentence=declared.says + ("." if result.success else f": not so, {_seen(declared, result)}."),
+        sentence=declared.says + ("." if result.success else f": not so, {_seen(declared, result, figures)}."),
         reason=declared.reason,
     )
 
 
-def _seen(declared: Declared, result: Any) -> str:
+def _seen(declared: Declared, result: Any, others: dict[str, float]) -> str:
     """What was seen instead, in plain words."""
     found = result.result
     if not found:
         return f"it could not be checked ({_trouble(result)})"
     first = found["partial_unexpected_list"][0]
     figures = first if isinstance(first, tuple | list) else [first]
-    return declared.otherwise.format(*figures, count=found["unexpected_count"], all=found["element_count"])
+    counts = {"count": found["unexpected_count"], "all": found["element_count"]}
+    return declared.otherwise.format(*figures, **{**others, **counts})
 
 
 def _trouble(result: Any) -> str:

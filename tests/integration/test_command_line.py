@@ -1,13 +1,19 @@
 """The commands beside `run`, as scripts rely on them."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
 from shapebench.metrics import DISTRIBUTIONS, STATS
+from shapebench.metronome.process import running as metronome_running
 from shapebench.rows import measured as measured_level
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
@@ -72,6 +78,97 @@ def test_measure_keeps_raw_samples_where_told(offline: Shell, simulator: str, tm
     assert [file.name for file in tmp_path.rglob("*.parquet")] == ["level-0001.parquet"]
 
 
+def measure(offline: Shell, url: str, *arguments: str) -> Finished:
+    """Without a look at the client itself."""
+    return offline.run("measure", "--url", url, "--model", MODEL, "--no-calibrate", "--json", *arguments)
+
+
+SHORT = ("--input-tokens", "40", "--output-tokens", "5")
+
+
+def test_measure_says_how_the_client_fared_when_it_was_tried_out(measured: Finished) -> None:
+    calibration = measured.json["calibration"]
+    assert (calibration["concurrency"], calibration["processes"], calibration["error"]) == (4, 1, None)
+    assert calibration["added_ttft_mean_s"] > 0
+    assert calibration["capacity_tokens_per_s"] > 0
+
+
+def test_a_trial_that_was_turned_off_is_not_in_the_result(offline: Shell, simulator: str) -> None:
+    assert measure(offline, simulator, "--concurrency", "1", "--requests", "2").json["calibration"] is None
+
+
+def test_without_a_number_of_requests_measure_sends_thirty_for_each_stream(offline: Shell, simulator: str) -> None:
+    assert measure(offline, simulator, "--concurrency", "2", *SHORT).json["completed"] == 60
+
+
+def test_measure_ends_when_its_duration_is_over(offline: Shell, simulator: str) -> None:
+    done = measure(offline, simulator, "--concurrency", "2", "--duration", "2", *SHORT)
+    assert (done.code, done.json["failed"]) == (0, 0), done.stderr
+    assert done.json["wall_s"] >= 2
+    assert done.json["completed"] > 60
+
+
+def test_measure_ends_with_the_requests_where_these_come_first(offline: Shell, simulator: str) -> None:
+    done = measure(offline, simulator, "--concurrency", "2", "--duration", "3600", "--requests", "9", *SHORT)
+    assert (done.code, done.json["completed"]) == (0, 9), done.stderr
+
+
+def test_measure_runs_in_as_many_processes_as_it_is_told(offline: Shell, simulator: str) -> None:
+    done = measure(offline, simulator, "--concurrency", "3", "--requests", "30", "--processes", "2", *SHORT)
+    assert (done.json["client"]["processes"], done.json["completed"]) == (2, 30)
+
+
+def test_measure_runs_in_no_more_processes_than_it_has_streams(offline: Shell, simulator: str) -> None:
+    done = measure(offline, simulator, "--concurrency", "2", "--requests", "4", "--processes", "3", *SHORT)
+    assert (done.json["client"]["processes"], done.json["completed"]) == (2, 4)
+
+
+def test_measure_is_as_precise_as_was_asked_or_as_its_requests_allow(offline: Shell, simulator: str) -> None:
+    done = measure(offline, simulator, "--concurrency", "1", "--requests", "5", "--until-precise", "2%", *SHORT)
+    assert (done.code, done.json["completed"]) == (0, 5), done.stderr
+
+
+def test_an_answer_that_stalls_has_failed(offline: Shell) -> None:
+    with metronome_running(ttft_s=0.01, gap_s=2.0) as url:
+        stall = ("--stall-timeout", "0.2", "--input-tokens", "40", "--output-tokens", "3")
+        level = ("--concurrency", "2", "--requests", "2")
+        done = offline.run("measure", "--url", url, "--model", "metronome", "--no-calibrate", *level, *stall, "--json")
+    assert (done.code, done.json["errors"]) == (1, {"stall": 2}), done.stderr
+
+
+@pytest.fixture(scope="module")
+def broken_off(
+    offline: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple["subprocess.Popen[str]", str, Path]:
+    """A level that got a Ctrl-C when it had written samples: the process, its stderr and the folder of samples."""
+    folder = tmp_path_factory.mktemp("broken-off")
+    level = ("--concurrency", "4", "--duration", "3600", "--processes", "2", "--no-calibrate", *SHORT)
+    process = offline.start("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(folder))
+    while sum(file.stat().st_size > 100_000 for file in folder.rglob("*.arrow")) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    begun_s = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # to the whole group, as a terminal does it
+    _, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - begun_s < 10
+    return process, stderr, folder
+
+
+def test_a_level_that_is_broken_off_ends_without_a_traceback(
+    broken_off: tuple["subprocess.Popen[str]", str, Path],
+) -> None:
+    process, stderr, _ = broken_off
+    assert (process.returncode, "Traceback" in stderr, "Stopped" in stderr) == (1, False, True), stderr
+
+
+def test_a_level_that_is_broken_off_keeps_its_samples_in_one_file(
+    broken_off: tuple["subprocess.Popen[str]", str, Path],
+) -> None:
+    _, _, folder = broken_off
+    [file] = (file for file in folder.rglob("*") if file.is_file())
+    assert {stream % 2 for stream in pq.read_table(file)["stream"].to_pylist()} == {0, 1}
+
+
 def test_measure_fails_where_no_request_completes(offline: Shell, simulator: str) -> None:
     level = ("--concurrency", "1", "--requests", "2", "--input-tokens", "40", "--output-tokens", "4000")
     done = offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--request-timeout", "0.01", "--json")
@@ -99,10 +196,20 @@ def test_measure_fails_with_the_reason_where_nothing_listens(offline: Shell) -> 
     assert "No connection" in done.stderr
 
 
+LEVEL = ["measure", "--concurrency", "1", "--url", "http://h", "--model", "m"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["measure", "--concurrency", "1"], "Missing option '--requests'"),
+        (["measure", "--requests", "1"], "Missing option '--concurrency'"),
+        ([*LEVEL, "--until-precise", "soon"], "load.until_precise: Input should be a valid number"),
+        ([*LEVEL, "--until-precise", "2"], "load.until_precise: Input should be less than or equal to 0.5"),
+        ([*LEVEL, "--duration", "0"], "load.duration_s"),
+        ([*LEVEL, "--duration", "soon"], "'--duration'"),
+        ([*LEVEL, "--processes", "0"], "load.processes"),
+        ([*LEVEL, "--stall-timeout", "-1"], "load.stall_timeout_s"),
+        ([*LEVEL, "--requests", "0"], "load.requests"),
         (
             ["measure", "--concurrency", "8", "--requests", "4", "--url", "http://h", "--model", "m"],
             "at least 8 requests",

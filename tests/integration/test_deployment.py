@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from terminal.run import SETTINGS
@@ -93,6 +95,36 @@ def test_a_worker_runs_the_flow(
     state = httpx.get(f"{prefect_server}/flow_runs/{run_id}").json()["state"]
     assert (state["type"], "Suits" in state["message"]) == ("COMPLETED", True), state
     assert (tmp_path / "data" / "results.duckdb").exists()
+
+
+def test_a_run_that_is_cancelled_stops_and_keeps_what_it_measured(
+    deployments: dict[str, Any],
+    prefect_server: str,
+    simulator: str,
+    tmp_path: Path,
+    worker: None,
+) -> None:
+    spec = {
+        "endpoint": {"url": simulator, "model": MODEL},
+        "load": {"levels": [2], "duration_s": 3600, "processes": 2, "calibrate": False},
+        "data": str(tmp_path / "data"),
+    }
+    address = f"{prefect_server}/deployments/{deployments['ad-hoc']['id']}/create_flow_run"
+    run = f"{prefect_server}/flow_runs/{httpx.post(address, json={'parameters': {'spec': spec}}).json()['id']}"
+    wait_until(lambda: any(file.stat().st_size > 10_000 for file in tmp_path.glob("data/runs/*/level-0002.*.arrow")))
+    cancel = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{run}/set_state", json=cancel).raise_for_status()
+    wait_until(lambda: httpx.get(run).json()["state"]["type"] == "CANCELLED")
+    wait_until(lambda: not [*tmp_path.glob("data/runs/*/*.arrow")])
+    [file] = tmp_path.glob("data/runs/*/level-*")
+    assert pq.read_metadata(file).num_rows > 0
+
+
+def wait_until(condition: Callable[[], bool], at_most_s: float = 120) -> None:
+    end_s = time.monotonic() + at_most_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.1)
 
 
 def test_a_wrong_parameter_is_refused_by_name(deployments: dict[str, Any], prefect_server: str) -> None:

@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from shapebench import metrics
+from shapebench.metronome.process import running as metronome_running
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
 
@@ -31,26 +34,65 @@ class Measured:
         return self.samples.merge(truth, left_on="response_id", right_on="true_request_id", validate="1:1")
 
 
+def measure(url: str, model: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What is printed, and the samples."""
+    load = ["--url", url, "--model", model, "--concurrency", str(STREAMS), "--requests", str(REQUESTS), *arguments]
+    command = [sys.executable, "-m", "shapebench.cli", "measure", *load, "--samples", str(folder), "--json"]
+    printed = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    [file] = folder.glob("runs/*/level-0032.parquet")
+    chunks = pq.read_table(file, columns=["chunk_offsets_s", "chunk_tokens"]).to_pandas()
+    return printed, metrics.read(file).requests.join(chunks)
+
+
+def truth(log: Path) -> dict[str, dict[str, Any]]:
+    lines = map(json.loads, log.read_text().splitlines())
+    return {line["request_id"]: line for line in lines}
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("truth")
     log = folder / "truth.jsonl"
     with running("a10-llama-3.2-3b", log=log) as url:
-        load = ["--url", url, "--model", LLAMA, "--concurrency", str(STREAMS), "--requests", str(REQUESTS)]
-        command = [
-            sys.executable,
-            "-m",
-            "shapebench.cli",
-            "measure",
-            *load,
-            "--samples",
-            str(folder / "data"),
-            "--json",
-        ]
-        printed = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    [file] = folder.glob("data/runs/*/level-0032.parquet")
-    lines = map(json.loads, log.read_text().splitlines())
-    return Measured(printed, metrics.read(file), {line["request_id"]: line for line in lines})
+        printed, samples = measure(url, LLAMA, folder)
+    return Measured(printed, samples, truth(log))
+
+
+@pytest.fixture(scope="module", params=["chat", "completions"])
+def timed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Against the metronome, which logs when it sent each token; by two processes."""
+    folder = tmp_path_factory.mktemp("timed")
+    log = folder / "truth.jsonl"
+    with metronome_running(ttft_s=0.1, gap_s=0.01, jitter=0.5, log=log) as url:
+        how = ("--api", request.param, "--processes", "2", "--output-tokens", "30,5")
+        printed, samples = measure(url, "metronome", folder, *how)
+    return Measured(printed, samples, truth(log))
+
+
+def test_every_token_has_an_arrival(timed: Measured) -> None:
+    both = timed.matched
+    assert len(both) == REQUESTS + 2 * STREAMS
+    assert (both["chunk_offsets_s"].map(len) == both["true_sent_ns"].map(len)).all()
+
+
+def test_no_token_arrives_before_it_was_sent(timed: Measured) -> None:
+    for row in timed.matched.itertuples():
+        arrived_ns = [row.sent_at_ns + round(offset_s * 1e9) for offset_s in row.chunk_offsets_s]
+        assert all(arrived >= sent for arrived, sent in zip(arrived_ns, row.true_sent_ns, strict=True))
+
+
+def test_no_token_arrives_before_the_one_ahead_of_it(timed: Measured) -> None:
+    assert all((offsets_s[1:] >= offsets_s[:-1]).all() for offsets_s in timed.samples["chunk_offsets_s"])
+
+
+def test_no_request_reaches_the_metronome_before_it_was_sent(timed: Measured) -> None:
+    assert (timed.matched["sent_at_ns"] <= timed.matched["true_received_ns"]).all()
+
+
+def test_no_ttft_is_shorter_than_the_metronome_took(timed: Measured) -> None:
+    both = timed.matched
+    took_s = (both["true_sent_ns"].str[0] - both["true_received_ns"]) / 1e9
+    assert (both["ttft_s"] >= took_s).all()
 
 
 def test_all_requests_are_completed(measured: Measured) -> None:

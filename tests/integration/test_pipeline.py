@@ -1,5 +1,6 @@
 """The main job, from the command line to the report, against a real Prefect server and the simulator."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from shapebench.load.samples import join
 from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
@@ -154,21 +156,24 @@ def spec_file(tmp_path: Path, url: str, **changes: Any) -> Path:
     return path
 
 
-HOPELESS = {"request_timeout_s": 0.001}
+HOPELESS: dict[str, Any] = {
+    "workload": {"output_tokens": {"mean": 3000, "stddev": 0}},
+    "load": {"levels": [2], "requests": 8, "request_timeout_s": 0.01},
+}
 
 
 def test_an_invalid_level_is_kept_and_marked(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)), "--json")
+    done = shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--json")
     assert (done.code, done.json["verdict"], done.json["levels"][0]["failed"]) == (0, "invalid", 8), done.stderr
 
 
 def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)), "--on-invalid", "fail", "--json")
+    done = shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--on-invalid", "fail", "--json")
     assert (done.code, done.json["verdict"]) == (1, "invalid"), done.stderr
 
 
 def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    shell.run("run", str(spec_file(tmp_path, simulator, load=HOPELESS)))
+    shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)))
     rows = shell.run("query", "SELECT DISTINCT error_kind FROM requests", "--data", str(tmp_path / "data"), "--json")
     assert rows.json == [{"error_kind": "timeout"}]
 
@@ -191,7 +196,7 @@ def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path
     url = f"http://127.0.0.1:{free_port()}"
     launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {url.rpartition(':')[2]}"
     done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})), "--json")
-    assert (done.code, done.json["verdict"]) == (0, "valid"), done.stderr
+    assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health")
 
@@ -243,10 +248,9 @@ ENDLESS = {"levels": [1, 2], "requests": 1_000_000}
 def long_run(alone: Shell, simulator: str, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A run in the middle of its first level, with a Prefect server of its own."""
     process = alone.start("run", str(spec_file(tmp_path, simulator, load=ENDLESS)))
-    while not measuring_processes():
+    while not any(file.stat().st_size > 10_000 for file in tmp_path.glob("data/runs/*/level-0001.*.arrow")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    time.sleep(1)
     started = psutil.Process(process.pid).children(recursive=True)
     yield process
     _, still_there = psutil.wait_procs(started, timeout=20)
@@ -266,7 +270,8 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_measured(
     os.killpg(long_run.pid, number)  # to the whole group, as a terminal does it
     _, stderr = long_run.communicate(timeout=60)
     assert (long_run.returncode, "Traceback" in stderr) == (code, False), stderr
-    assert [file.name for file in tmp_path.glob("data/runs/*/*.parquet")] == ["level-0001.parquet"]
+    [file] = tmp_path.glob("data/runs/*/level-*")
+    assert (file.name, pq.read_metadata(file).num_rows > 0) == ("level-0001.parquet", True)
 
 
 def test_a_killed_run_does_not_keep_the_next_one_waiting(
@@ -278,5 +283,33 @@ def test_a_killed_run_does_not_keep_the_next_one_waiting(
     assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
 
 
-def measuring_processes() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["cmdline"]) if "shapebench.load" in (p.info["cmdline"] or [])]
+def test_what_a_killed_run_measured_is_still_there(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    started = psutil.Process(long_run.pid).children(recursive=True)
+    long_run.kill()
+    long_run.communicate()
+    psutil.wait_procs(started, timeout=20)
+    assert join(tmp_path.glob("data/runs/*/level-0001.*.arrow"), tmp_path / "saved.parquet", {}) > 0
+
+
+def test_levels_may_end_by_time_alone(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    file = spec_file(tmp_path, simulator, load={"levels": [1, 3], "requests": None, "duration_s": 1.0, "processes": 2})
+    done = shell.run("run", str(file), "--json")
+    assert done.code == 0, done.stderr
+    assert [level["planned_requests"] == level["completed"] > 0 for level in done.json["levels"]] == [True, True]
+
+
+def test_what_the_client_found_out_of_itself_is_stored_with_each_level(
+    result: Any, database: duckdb.DuckDBPyConnection
+) -> None:
+    assert result["run_id"]
+    stored = database.sql("SELECT concurrency, client FROM raw.levels ORDER BY concurrency").fetchall()
+    found = [(concurrency, json.loads(client)["calibration"]) for concurrency, client in stored]
+    assert [calibration["concurrency"] for _, calibration in found] == LEVELS
+    assert [calibration["error"] for _, calibration in found] == [None] * len(LEVELS)
+
+
+def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    done = shell.run("run", str(spec_file(tmp_path, simulator)), "--no-calibrate", "--json")
+    assert done.code == 0, done.stderr
+    rows = shell.run("query", "SELECT client FROM raw.levels", "--data", str(tmp_path / "data"), "--json").json
+    assert [json.loads(row["client"])["calibration"] for row in rows] == [None]

@@ -15,7 +15,7 @@ from expectations.validate import validate
 from shapebench.load.samples import Sample
 from shapebench.records import Verdict
 from shapebench.rows import Measured, measured
-from tests.level_sample import clean, closed_loop, level, refused, request
+from tests.level_sample import CLIENT, clean, closed_loop, level, refused, request
 
 ROOT = Path(__file__).parents[2]
 Sin = Callable[[Path], Measured]
@@ -30,6 +30,16 @@ def spoilt(data: Path, changes: dict[str, Any], streams: int = 2, at: slice = sl
 
 def committed(data: Path, samples: list[Sample] | None, streams: int = 2, **of_level: Any) -> Measured:
     return measured(level(data, streams, samples, **of_level))
+
+
+def of_client(data: Path, **changes: float) -> Measured:
+    """A clean level, but for how the client fared."""
+    return committed(data, closed_loop(2), client=CLIENT | changes)
+
+
+def with_late_sends(data: Path) -> Measured:
+    """6 of 100 requests, each so little late that the streams were as good as busy."""
+    return committed(data, closed_loop(2, requests_each=50), client=CLIENT | {"late_sends": 6.0})
 
 
 def with_failures(data: Path, count: int) -> Measured:
@@ -90,6 +100,11 @@ SINS: dict[str, tuple[Sin, frozenset[str]]] = {
     "no_errors": (lambda d: with_failures(d, count=5), NONE),
     "concurrency_was_held": (with_a_stream_that_pauses, NONE),
     "steady_window_is_long": (with_a_long_drain, NONE),
+    "client_kept_up": (lambda d: of_client(d, cpu_share=0.9, cpu_s=9.0), NONE),
+    "successors_were_sent_at_once": (with_late_sends, NONE),
+    "tokens_came_apart": (lambda d: of_client(d, shared_receive_tokens=2.0), NONE),
+    "clock_did_not_step": (lambda d: of_client(d, clock_step_s=0.5), NONE),
+    "is_as_precise_as_asked": (lambda d: committed(d, closed_loop(2), until_precise=0.02), NONE),
     "output_lengths_are_near": (
         lambda d: spoilt(d, {"planned_output_tokens": 12}, enforced_output_tokens=False),
         NONE,
@@ -140,6 +155,14 @@ def test_at_one_stream_the_time_of_a_failed_request_is_not_held_against_the_clie
 
 
 SENTENCES = {
+    "client_kept_up": "No measuring process was busy for more than 85% of the time: not so, "
+    "one was for 90% of it; 2 processes would do (load.processes).",
+    "successors_were_sent_at_once": "No more than 5% of the requests were sent later than 10 ms after their stream was "
+    "free: not so, 6.0% were.",
+    "tokens_came_apart": "No more than 1% of the tokens came in one receive with the one before: not so, 2.0% did.",
+    "clock_did_not_step": "The clock was not set while the level ran: not so, it was, by 0.5 s.",
+    "is_as_precise_as_asked": "The means of TTFT and throughput are known as precisely as was asked: not so, "
+    "the wider interval is inf times that (inf: it was too short to tell).",
     "ttft_is_positive": "The first token arrives after its request was sent: not so, "
     "1 of 10 are otherwise, one with its first token after -0.1 s.",
     "ttft_is_not_after_the_end": "The first token arrives no later than the last: not so, "
@@ -236,7 +259,7 @@ def test_every_finding_has_its_run_level_severity_and_reason(tmp_path: Path) -> 
 QUIET = """
 import socket
 from pathlib import Path
-from tests.level_sample import clean
+from tests.level_sample import CLIENT, clean
 
 def refuse(*arguments, **options):
     raise SystemExit(f"network: {arguments}")

@@ -22,7 +22,7 @@ HOMES = {
     "duckdb": ("shapebench/warehouse.py",),
     "oci": ("shapebench/stores/oci.py",),
     "altair": ("shapebench/charts.py", "shapebench/report.py"),
-    "httptools": ("shapebench/load",),
+    "httptools": ("shapebench/load", "shapebench/metronome"),
 }
 
 

@@ -1,0 +1,65 @@
+"""A level that goes on until its means are known well enough, against a server whose timing varies."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shapebench import metrics
+from shapebench.load.plan import LevelPlan, Target
+from shapebench.load.process import Outcome, measure
+from shapebench.metronome.process import running
+from shapebench.precision import LEAST_S, of_samples
+from shapebench.workload import Lengths, Mix, Sizing, candidate_words
+
+pytestmark = pytest.mark.slow
+WITHIN = 0.1
+LONGEST_S = 40.0
+Ended = Callable[[int], Outcome]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with running(ttft_s=0.02, gap_s=0.002, jitter=0.5) as address:
+        yield address
+
+
+def plan(url: str, folder: Path) -> LevelPlan:
+    return LevelPlan(
+        target=Target(url=url, model="metronome", api="chat"),
+        mix=Mix(Sizing(candidate_words()), Lengths(20, 0), Lengths(20, 5), seed=1),
+        concurrency=4,
+        requests=None,
+        warmup_requests=8,
+        request_timeout_s=30,
+        samples=str(folder / "level.parquet"),
+        duration_s=LONGEST_S,
+        until_precise=WITHIN,
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def outcome(request: pytest.FixtureRequest, url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    made = plan(url, tmp_path_factory.mktemp("level"))
+    return measure(replace(made, processes=request.param), None, lambda _: None)
+
+
+def test_it_ends_before_its_time(outcome: Outcome) -> None:
+    assert outcome.error is None
+    assert LEAST_S < outcome.wall_s < LONGEST_S
+
+
+def test_it_ends_with_whole_answers(outcome: Outcome) -> None:
+    assert outcome.samples
+    samples = metrics.read(outcome.samples)
+    assert samples.requests["error_kind"].isna().all()
+    assert len(metrics.measured(samples)) == outcome.sent
+
+
+def test_it_is_as_precise_as_was_asked(outcome: Outcome) -> None:
+    assert outcome.samples
+    found = of_samples(metrics.read(outcome.samples))
+    assert found.ttft
+    assert found.throughput
+    assert max(found.ttft.relative, found.throughput.relative) < WITHIN
