@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-vllm test test-fast check lint format types vllm lock clean
+.PHONY: help setup demo demo-vllm test test-fast check lint format types vllm bench bench-peers lock clean
 
 help:  ## Show what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,13 @@ format: setup  ## Put the code into its form
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm
+
+bench: setup  ## Hold the instrument against a server whose timing is known
+	$(BIN)/python bench/accuracy.py
+
+bench-peers: setup vllm  ## The same with AIPerf, GuideLLM and vllm bench serve beside it (installs them: 3 GB, minutes)
+	sh bench/peers/install.sh .
+	$(BIN)/python bench/accuracy.py --peers
 
 lock: setup  ## Resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --upgrade \

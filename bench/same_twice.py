@@ -1,0 +1,87 @@
+"""How often two levels that are the same are called different: in at most one of twenty pairs, if all is well.
+
+The same level is measured twice in a row against one server on this machine, again and again. Mean TTFT and throughput
+are compared as `shapebench.precision.differ` does, each at the 5 % level. Who looks at both has two chances to be
+wrong: "either" is whether one differs at 2.5 % (Bonferroni), which holds however the two depend on each other.
+
+Of 100 pairs at 5 %, 9 and more are called different by chance once in sixteen times, 11 and more once in ninety. A
+level of a second or two is at the mercy of whatever else the machine does: then two in a row do differ, and rightly so.
+The metronome's timing does not depend on its load. The simulator's streams share its steps, as those of an engine do,
+and its preset "fast" takes all of a core: it wants an idle machine and some hundred requests for each stream.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from scipy import stats
+
+from shapebench import alone, metrics
+from shapebench.metronome import process as metronome
+from shapebench.precision import Interval, Precision, difference, of_samples
+from shapebench.simulator import process as simulator
+from shapebench.simulator.presets import LLAMA
+from shapebench.spec import Spec, parse
+
+SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
+    "metronome": ("metronome", lambda: metronome.running(ttft_s=0.05, gap_s=0.002, jitter=0.2)),
+    "fast": (LLAMA, lambda: simulator.running("fast")),
+}
+
+
+def level_spec(url: str, model: str, streams: int, requests_per_stream: int) -> Spec:
+    load = {"levels": [streams], "requests_per_stream": requests_per_stream, "calibrate": False}
+    return parse({"endpoint": {"url": url, "model": model}, "load": load})
+
+
+def measured(spec: Spec) -> Precision:
+    with tempfile.TemporaryDirectory() as scratch:
+        alone.measure(spec, Path(scratch))
+        [file] = Path(scratch).glob("runs/*/level-*.parquet")
+        return of_samples(metrics.read(file))
+
+
+def p_value(a: Interval | None, b: Interval | None) -> float:
+    """Of the difference between two levels, by scipy's Student's t."""
+    if a is None or b is None:
+        raise SystemExit("There are too few requests for an interval: ask for more --requests-per-stream.")
+    found = difference(a, b)
+    return float(2 * stats.t.sf(abs(found.mean) / found.standard_error, found.freedom))
+
+
+def called_different(a: Precision, b: Precision) -> list[str]:
+    found = {"TTFT": p_value(a.ttft, b.ttft), "throughput": p_value(a.throughput, b.throughput)}
+    return [name for name, p in found.items() if p < 0.05] + ["either"] * (min(found.values()) < 0.025)
+
+
+def line(name: str, called: int, pairs: int) -> str:
+    """With the range of the true rate, by Clopper and Pearson."""
+    likely = stats.binomtest(called, pairs).proportion_ci(0.95)
+    return f"{name:<12}{called:5} of {pairs} = {called / pairs:6.1%}   (95 %: {likely.low:.1%} to {likely.high:.1%})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--requests-per-stream", type=int, default=30)
+    parser.add_argument("--server", choices=[*SERVERS], default="metronome")
+    asked = parser.parse_args(arguments)
+    model, running = SERVERS[asked.server]
+    called: Counter[str] = Counter()
+    with running() as url:
+        spec = level_spec(url, model, asked.streams, asked.requests_per_stream)
+        for number in range(1, asked.repetitions + 1):
+            a, b = measured(spec), measured(spec)
+            called.update(different := called_different(a, b))
+            widths = " ".join(f"{i.relative:.2%}" for p in (a, b) for i in (p.ttft, p.throughput) if i)
+            print(f"{number:4}  TTFT and throughput known to {widths}  {' '.join(different)}", flush=True)
+    for name in ("TTFT", "throughput", "either"):
+        print(line(name, called[name], asked.repetitions))
+
+
+if __name__ == "__main__":
+    main()
