@@ -26,6 +26,8 @@ def cut(piece: bytes) -> tuple[bytes, bytes] | None:
 class Alike:
     """Knows one piece of an answer that stands for those like it."""
 
+    __slots__ = ("_after", "_before", "_least_bytes", "_model", "_tries")
+
     def __init__(self) -> None:
         self._model = self._before = self._after = b""
         self._least_bytes = 0

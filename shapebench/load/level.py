@@ -160,7 +160,7 @@ class Level:
         stall_timeout_s = self._plan.stall_timeout_s
         if connection.waited_s > self._plan.request_timeout_s:
             return self._timeout("complete answer" if connection.open else "connection")
-        if stall_timeout_s and answer.pieces and now_ns - answer.pieces[-1][0] > stall_timeout_s * 1e9:
+        if stall_timeout_s and answer.arrivals_ns and now_ns - answer.arrivals_ns[-1] > stall_timeout_s * 1e9:
             return "stall", f"nothing more of the answer within {stall_timeout_s:g} s"
         return None
 

@@ -25,6 +25,7 @@ from shapebench.precision import Buckets, UntilPrecise
 
 STOP_TIMEOUT_S = 5
 MEASURING = "The measuring process"
+NO_SPINNING = {"OPENBLAS_NUM_THREADS": "1"}  # numpy, which Arrow imports, has them wait for work by looking for it
 START_AHEAD_S = 0.1  # from telling the processes when to begin to that moment
 
 
@@ -186,7 +187,7 @@ class _Part:
     def _start(self, api_key: str | None) -> subprocess.Popen[bytes]:
         # -P keeps the working directory out of sys.path.
         command = [sys.executable, "-P", "-m", "shapebench.load"]
-        pipe, environment = subprocess.PIPE, _without(api_key)
+        pipe, environment = subprocess.PIPE, _without(api_key) | NO_SPINNING
         # A session of its own, so that a Ctrl-C reaches it through us, in good order.
         process = subprocess.Popen(
             command,

@@ -8,7 +8,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,19 +35,24 @@ class Answer:
     sent_ns: int
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)  # those of KEPT_HEADERS
-    pieces: list[Piece] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)  # its body, in pieces
+    arrivals_ns: "array[int]" = field(default_factory=partial(array, "q"))  # of each of them
     ended_ns: int | None = None
     fault: Fault | None = None
     resent: bool = False  # the server had closed the connection before the request came
 
     @property
+    def pieces(self) -> Iterator[Piece]:
+        return zip(self.arrivals_ns, self.received, strict=True)
+
+    @property
     def body(self) -> bytes:
-        return b"".join(data for _, data in self.pieces)
+        return b"".join(self.received)
 
     @property
     def last_heard_ns(self) -> int:
         """The last arrival of its body, or its start."""
-        return self.pieces[-1][0] if self.pieces else self.sent_ns
+        return self.arrivals_ns[-1] if self.arrivals_ns else self.sent_ns
 
 
 class Connection:
@@ -57,6 +63,13 @@ class Connection:
     """
 
     done: Callable[[Answer], None]
+
+    # Slots, since what each token touches, for each of a thousand streams, is more than a core's cache holds otherwise.
+    __slots__ = (
+        *("done", "_reactor", "_way", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
+        *("_asked_s", "_request", "_limit_bytes", "_unsent", "_broken", "_answer"),
+        *("_receive", "_now_ns", "_parser", "_alike", "_framed", "_complete", "_kept", "_received_bytes"),
+    )
 
     def __init__(self, reactor: Reactor, way: Way, stamps: Stamps) -> None:
         self._reactor = reactor
@@ -329,7 +342,8 @@ class Connection:
 
     def on_body(self, body: bytes) -> None:
         if (answer := self._answer) and not self._complete:
-            answer.pieces.append((self._now_ns, self._alike.standing_for(body)))
+            answer.arrivals_ns.append(self._now_ns)
+            answer.received.append(self._alike.standing_for(body))
 
     def on_message_complete(self) -> None:
         if self._complete or not self._answer:

@@ -133,7 +133,7 @@ def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: s
 
 
 def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
-    answer = Answer(0, status=500, pieces=[(1, b'{"error":{"message":"no such key: sk-123"}}')])
+    answer = Answer(0, status=500, received=[b'{"error":{"message":"no such key: sk-123"}}'])
     done = without_secret(sample(Ask(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123")
     assert done.error_message == "HTTP 500: no such key: …"
 

@@ -1,5 +1,6 @@
 """A request and what came back make a sample, whatever came back; samples make one Parquet file."""
 
+from array import array
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ SENT_NS = 1_700_000_000_000_000_000
 
 def answer(*events: bytes, **known: Any) -> Answer:
     """An answer whose events came a millisecond apart."""
-    pieces = [(SENT_NS + 1_000_000 * (at + 1), text) for at, text in enumerate(events)]
-    return Answer(SENT_NS, **{"status": 200, "pieces": pieces, "ended_ns": SENT_NS + 9_000_000, **known})
+    arrivals_ns = array("q", [SENT_NS + 1_000_000 * (at + 1) for at in range(len(events))])
+    whole = {"status": 200, "received": [*events], "arrivals_ns": arrivals_ns, "ended_ns": SENT_NS + 9_000_000}
+    return Answer(SENT_NS, **{**whole, **known})
 
 
 def write(samples: list[Sample], path: Path, metadata: dict[str, str]) -> int:
