@@ -165,6 +165,14 @@ LEVEL = (
         gxe.ExpectColumnValuesToBeBetween(column="client_cpu_share", max_value=0.85),
     ),
     Declared(
+        "client_adds_little",
+        "suspect",
+        "The client, tried out against a server of known timing, added no more than 2 ms to the mean TTFT",
+        "it added {0:.4g} s",
+        "What the client adds there, it adds to this level, too.",
+        gxe.ExpectColumnValuesToBeBetween(column="added_ttft_mean_s", max_value=0.002),
+    ),
+    Declared(
         "successors_were_sent_at_once",
         "suspect",
         "No more than 5% of the requests were sent later than 10 ms after their stream was free",

@@ -37,6 +37,7 @@ def level(m: Measured) -> pd.DataFrame:
         **({"impossible_metrics": sum(not metrics.possible(row) for row in m.metrics)} if m.metrics else {}),
         **(_figures(m) if m.completed else {}),
         **(_client(m.level) if m.completed and m.level.client.get("tokens") else {}),
+        **_calibrated(m.level),
     }
     return pd.DataFrame([content]).dropna(axis="columns")
 
@@ -51,6 +52,12 @@ def _client(level: LevelRun) -> dict[str, float]:
         "late_send_share": client["late_sends"] / level.planned_requests,
         "shared_receive_share": client["shared_receive_tokens"] / client["tokens"],
     }
+
+
+def _calibrated(level: LevelRun) -> dict[str, float]:
+    """What trying the client out found, where that was done."""
+    found = level.calibration.added_ttft_mean_s if level.calibration else None
+    return {} if found is None else {"added_ttft_mean_s": found}
 
 
 def _figures(m: Measured) -> dict[str, float]:
