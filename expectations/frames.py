@@ -56,8 +56,8 @@ def _client(level: LevelRun) -> dict[str, float]:
 
 def _calibrated(level: LevelRun) -> dict[str, float]:
     """What trying the client out found, where that was done."""
-    found = level.calibration.added_ttft_mean_s if level.calibration else None
-    return {} if found is None else {"added_ttft_mean_s": found}
+    found = level.calibration.added_ttft_p50_s if level.calibration else None
+    return {} if found is None else {"added_ttft_p50_s": found}
 
 
 def _figures(m: Measured) -> dict[str, float]:

@@ -54,6 +54,7 @@ class Calibration:
     requests: int = 0
     tokens_per_s: float | None = None  # that it was driven with
     added_ttft_mean_s: float | None = None  # reported less true
+    added_ttft_p50_s: float | None = None
     added_ttft_p99_s: float | None = None
     cpu_us_per_token: float | None = None
     capacity_tokens_per_s: float | None = None  # what its processes can take, by that cost

@@ -99,6 +99,8 @@ def test_it_is_found_at_the_level_s_own_concurrency(found: Calibration) -> None:
 def test_the_client_adds_little_and_nothing_impossible(found: Calibration) -> None:
     assert found.added_ttft_mean_s is not None
     assert found.added_ttft_p99_s is not None
+    assert found.added_ttft_p50_s is not None
+    assert 0 < found.added_ttft_p50_s <= found.added_ttft_p99_s
     assert 0 < found.added_ttft_mean_s <= found.added_ttft_p99_s < 0.1
 
 

@@ -105,7 +105,7 @@ SINS: dict[str, tuple[Sin, frozenset[str]]] = {
     "concurrency_was_held": (with_a_stream_that_pauses, NONE),
     "steady_window_is_long": (with_a_long_drain, NONE),
     "client_kept_up": (lambda d: of_client(d, cpu_share=0.9, cpu_s=9.0), NONE),
-    "client_adds_little": (lambda d: committed(d, closed_loop(2), calibration=tried_out(added_ttft_mean_s=0.02)), NONE),
+    "client_adds_little": (lambda d: committed(d, closed_loop(2), calibration=tried_out(added_ttft_p50_s=0.02)), NONE),
     "successors_were_sent_at_once": (with_late_sends, NONE),
     "tokens_came_apart": (lambda d: of_client(d, shared_receive_tokens=2.0), NONE),
     "clock_did_not_step": (lambda d: of_client(d, clock_step_s=0.5), NONE),
@@ -146,7 +146,7 @@ def test_a_clean_level_fails_nothing(concurrency: int, tmp_path: Path) -> None:
 
 
 def test_a_client_that_adds_little_fails_nothing(tmp_path: Path) -> None:
-    assert failed(validate([clean(tmp_path, 2, calibration=tried_out(added_ttft_mean_s=0.0001))])) == set()
+    assert failed(validate([clean(tmp_path, 2, calibration=tried_out(added_ttft_p50_s=0.0001))])) == set()
 
 
 def test_a_client_that_could_not_be_tried_out_is_not_said_to_add_anything(tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_at_one_stream_the_time_of_a_failed_request_is_not_held_against_the_clie
 SENTENCES = {
     "client_kept_up": "No measuring process was busy for more than 85% of the time: not so, "
     "one was for 90% of it; 2 processes would do (load.processes).",
-    "client_adds_little": "The client, tried out against a server of known timing, added no more than 2 ms to the mean "
-    "TTFT: not so, it added 0.02 s.",
+    "client_adds_little": "The client, tried out against a server of known timing, added no more than 2 ms to the "
+    "median TTFT: not so, it added 0.02 s.",
     "successors_were_sent_at_once": "No more than 5% of the requests were sent later than 10 ms after their stream was "
     "free: not so, 6.0% were.",
     "tokens_came_apart": "No more than 1% of the tokens came in one receive with the one before: not so, 2.0% did.",
