@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, read
 from shapebench.load.wire import Answer
@@ -175,37 +175,20 @@ def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
         yield group
 
 
+ARROW = {bool: "bool", int: "int32", float: "double", str: "string"}
+WIDTHS = {"sent_at_ns": "int64", "http_status": "int16"}
+
+
 def schema() -> Any:
-    """The columns of a level's Parquet file, a pyarrow schema."""
+    """The columns of a level's Parquet file, a pyarrow schema: those of Sample."""
     import pyarrow as pa
 
-    required = {
-        "request_index",
-        "stream",
-        "warmup",
-        "planned_input_tokens",
-        "planned_output_tokens",
-        "sent_at_ns",
-        "resent",
-    }
-    types = {
-        "request_index": pa.int32(),
-        "stream": pa.int32(),
-        "warmup": pa.bool_(),
-        "planned_input_tokens": pa.int32(),
-        "planned_output_tokens": pa.int32(),
-        "sent_at_ns": pa.int64(),
-        "ended_s": pa.float64(),
-        "chunk_offsets_s": pa.list_(pa.float64()),
-        "chunk_tokens": pa.list_(pa.int32()),
-        "input_tokens": pa.int32(),
-        "output_tokens": pa.int32(),
-        "finish_reason": pa.string(),
-        "response_id": pa.string(),
-        "http_status": pa.int16(),
-        "error_kind": pa.string(),
-        "error_message": pa.string(),
-        "unaccounted_tokens": pa.int32(),
-        "resent": pa.bool_(),
-    }
-    return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in types.items()])
+    return pa.schema([_field(name, hint) for name, hint in get_type_hints(Sample).items()])
+
+
+def _field(name: str, hint: Any) -> Any:
+    import pyarrow as pa
+
+    kind, *or_none = get_args(hint) or (hint,)
+    one = pa.type_for_alias(WIDTHS.get(name, ARROW[kind]))
+    return pa.field(name, pa.list_(one) if get_origin(hint) is list else one, nullable=bool(or_none))

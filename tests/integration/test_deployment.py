@@ -76,6 +76,13 @@ def explained(field: dict[str, Any], parts: dict[str, Any], needed: str) -> bool
     return any(form.get(needed) for form in (field, *groups))
 
 
+def start(prefect_server: str, deployments: dict[str, Any], spec: dict[str, Any]) -> str:
+    """The id of a new run of the ad-hoc deployment."""
+    address = f"{prefect_server}/deployments/{deployments['ad-hoc']['id']}/create_flow_run"
+    run_id: str = httpx.post(address, json={"parameters": {"spec": spec}}).raise_for_status().json()["id"]
+    return run_id
+
+
 def test_a_worker_runs_the_flow(
     deployments: dict[str, Any],
     environment: dict[str, str],
@@ -89,8 +96,7 @@ def test_a_worker_runs_the_flow(
         "load": {"levels": [1, 2], "requests": 16},
         "data": str(tmp_path / "data"),
     }
-    address = f"{prefect_server}/deployments/{deployments['ad-hoc']['id']}/create_flow_run"
-    run_id = httpx.post(address, json={"parameters": {"spec": spec}}).raise_for_status().json()["id"]
+    run_id = start(prefect_server, deployments, spec)
     prefect(environment, "flow-run", "watch", run_id)
     state = httpx.get(f"{prefect_server}/flow_runs/{run_id}").json()["state"]
     assert (state["type"], "Suits" in state["message"]) == ("COMPLETED", True), state
@@ -109,8 +115,7 @@ def test_a_run_that_is_cancelled_stops_and_keeps_what_it_measured(
         "load": {"levels": [2], "duration_s": 3600, "processes": 2, "calibrate": False},
         "data": str(tmp_path / "data"),
     }
-    address = f"{prefect_server}/deployments/{deployments['ad-hoc']['id']}/create_flow_run"
-    run = f"{prefect_server}/flow_runs/{httpx.post(address, json={'parameters': {'spec': spec}}).json()['id']}"
+    run = f"{prefect_server}/flow_runs/{start(prefect_server, deployments, spec)}"
     wait_until(lambda: any(file.stat().st_size > 10_000 for file in tmp_path.glob("data/runs/*/level-0002.*.arrow")))
     cancel = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     httpx.post(f"{run}/set_state", json=cancel).raise_for_status()
