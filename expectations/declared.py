@@ -186,8 +186,8 @@ LEVEL = (
         "suspect",
         "No more than 1% of the tokens came in one receive with the one before",
         "{0:.1%} did",
-        "Of tokens that came together it is not known when each came: either the client was late to read them, or the "
-        "server sends several at once.",
+        "Of tokens that came together it is not known when each came: either the client was late to read them (let it "
+        "have a real-time priority: CAP_SYS_NICE, rtprio in limits.conf), or the server sends several at once.",
         gxe.ExpectColumnValuesToBeBetween(column="shared_receive_share", max_value=0.01),
     ),
     Declared(

@@ -4,6 +4,7 @@ import math
 import os
 import resource
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Watch:
             "process_cpu_s": time.process_time(),  # with Python's start, imports, the first prompts and connections
             "cpu_share": cpu_s / (time.monotonic() - self.started_s),
             "cores": float(cores()),
-            "nice": float(os.getpriority(os.PRIO_PROCESS, 0)),  # below 0: served before other processes
+            "realtime": float(_is_realtime()),  # 1: does not wait for other processes
             "max_rss_bytes": _max_rss_bytes(),
             "loop_lag_p99_s": self.turn.quantile_s(0.99),
             "loop_lag_max_s": self.turn.max_s,
@@ -97,13 +98,20 @@ def _max_rss_bytes() -> float:
     return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
+def _is_realtime() -> bool:
+    if not hasattr(os, "sched_getscheduler"):  # not Linux
+        return False
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK in (os.SCHED_FIFO, os.SCHED_RR)
+
+
 SUMS = ("cpu_s", "process_cpu_s", "late_sends", "tokens", "shared_receive_tokens")
+TOGETHER: dict[str, Callable[[Iterable[float]], float]] = {**dict.fromkeys(SUMS, sum), "realtime": min}
 
 
 def together(summaries: list[dict[str, float]]) -> dict[str, float]:
     """Of all processes of a level: sums of what adds up, the worst of the rest."""
     if not summaries:
         return {}
-    merged = {name: (sum if name in SUMS else max)(summary[name] for summary in summaries) for name in summaries[0]}
+    merged = {name: TOGETHER.get(name, max)(summary[name] for summary in summaries) for name in summaries[0]}
     per_token_us = {"cpu_us_per_token": 1e6 * merged["cpu_s"] / merged["tokens"]} if merged["tokens"] else {}
     return {"processes": float(len(summaries)), **merged, **per_token_us}

@@ -5,6 +5,7 @@ SELECT
     concurrency,
     timestamps,
     (client->>'processes')::INTEGER AS processes,
+    (client->>'realtime')::DOUBLE = 1 AS realtime,
     (client->>'cpu_share')::DOUBLE AS cpu_share,
     (client->>'cpu_us_per_token')::DOUBLE AS cpu_us_per_token,
     (client->>'max_rss_bytes')::DOUBLE AS max_rss_bytes,

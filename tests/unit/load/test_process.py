@@ -118,6 +118,12 @@ def test_the_outcome_says_when_and_how_it_was_measured(url: str, tmp_path: Path)
     assert outcome.started_at.timestamp() <= first_ns / 1e9
 
 
+def test_where_that_is_allowed_it_waits_for_no_other_process(url: str, tmp_path: Path) -> None:
+    ask = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
+    allowed = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0
+    assert measure(plan(url, tmp_path), None, nothing).client["realtime"] == allowed
+
+
 def test_progress_arrives_and_ends_with_all_that_was_planned(url: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
     measure(plan(url, tmp_path, requests=800), KEY, seen.append)

@@ -80,12 +80,14 @@ def test_a_summary_says_what_was_noted() -> None:
 
 def test_together_processes_add_up_what_adds_up_and_the_rest_is_that_of_the_worst() -> None:
     one, other = (
-        Watch().summary() | {"cpu_s": cpu_s, "late_sends": late, "tokens": tokens, "read_lag_max_s": lag_s}
-        for cpu_s, late, tokens, lag_s in ((1.0, 2.0, 30_000.0, 0.001), (2.0, 3.0, 70_000.0, 0.004))
+        Watch().summary()
+        | {"cpu_s": cpu_s, "late_sends": late, "tokens": tokens, "read_lag_max_s": lag_s, "realtime": realtime}
+        for cpu_s, late, tokens, lag_s, realtime in ((1.0, 2.0, 30_000.0, 0.001, 1.0), (2.0, 3.0, 70_000.0, 0.004, 0.0))
     )
     merged = together([one, other])
     assert (merged["processes"], merged["cpu_s"], merged["late_sends"], merged["tokens"]) == (2, 3, 5, 100_000)
     assert merged["read_lag_max_s"] == 0.004
+    assert merged["realtime"] == 0
     assert merged["cpu_us_per_token"] == pytest.approx(30)
 
 
