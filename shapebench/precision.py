@@ -49,18 +49,14 @@ class Buckets:
     ttft_s: list[float] = field(default_factory=list)  # the sum of theirs
     tokens: list[float] = field(default_factory=list)
 
-    def add_answer(self, sent_s: float, ttft_s: float, e2e_s: float, tokens: float) -> None:
-        """A whole answer to a request sent `sent_s` after the level's start."""
-        self.add_tokens(sent_s, e2e_s, tokens)
-        self.add_ttft(sent_s, ttft_s)
-
     def add_ttft(self, sent_s: float, ttft_s: float) -> None:
+        """Of a whole answer to a request sent `sent_s` after the level's start."""
         bucket = self._reach(sent_s + ttft_s)
         self.answers[bucket] += 1
         self.ttft_s[bucket] += ttft_s
 
     def add_tokens(self, sent_s: float, e2e_s: float, tokens: float) -> None:
-        """The tokens alone, as of a request that failed after some, or one of the warm-up."""
+        """Of any answer, those of the warm-up and of failed requests, too."""
         e2e_s = max(e2e_s, SHORTEST_S)
         end_s = sent_s + e2e_s
         first, last = self._reach(sent_s), self._reach(end_s)

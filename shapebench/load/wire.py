@@ -49,11 +49,6 @@ class Answer:
     def body(self) -> bytes:
         return b"".join(self.received)
 
-    @property
-    def last_heard_ns(self) -> int:
-        """The last arrival of its body, or its start."""
-        return self.arrivals_ns[-1] if self.arrivals_ns else self.sent_ns
-
 
 class Connection:
     """A keep-alive HTTP/1.1 connection that is opened anew when it has been closed; httptools calls its on_… methods.

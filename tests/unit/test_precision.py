@@ -45,6 +45,12 @@ TTFT_S, TTFT_SPREAD, GAP_S, TOKENS = 0.1, 0.25, 0.004, 50
 IN_COMMON = 0.3
 
 
+def add_answer(buckets: Buckets, sent_s: float, ttft_s: float, e2e_s: float, tokens: float) -> None:
+    """As a level does with a whole answer."""
+    buckets.add_tokens(sent_s, e2e_s, tokens)
+    buckets.add_ttft(sent_s, ttft_s)
+
+
 @dataclass(frozen=True)
 class Level:
     """A simulated one; `to_s` is when its first stream ends."""
@@ -89,7 +95,7 @@ def level(ended_s: Values, ttft_s: Values, e2e_s: Values, tokens: Values) -> Lev
     """Of rows of streams."""
     buckets = Buckets()
     for answer in zip(*(a.ravel().tolist() for a in (ended_s - e2e_s, ttft_s, e2e_s, tokens)), strict=True):
-        buckets.add_answer(*answer)
+        add_answer(buckets, *answer)
     return Level(buckets, len(ended_s), float(ended_s[:, 0].max()), float(ended_s[:, -1].min()))
 
 
@@ -175,26 +181,26 @@ def test_a_server_that_got_slower_is_found_different() -> None:
 def test_a_bucket_counts_the_first_tokens_that_came_in_it() -> None:
     buckets = Buckets()
     for sent_s, ttft_s in ((0.0, 0.15), (0.11, 0.05), (0.11, 0.2)):
-        buckets.add_answer(sent_s, ttft_s, e2e_s=0.25, tokens=3)
+        add_answer(buckets, sent_s, ttft_s, e2e_s=0.25, tokens=3)
     assert buckets.answers == [0, 2, 0, 1]
     assert buckets.ttft_s == pytest.approx([0, 0.2, 0, 0.2])
 
 
 def test_an_answers_tokens_are_spread_evenly_over_its_time() -> None:
     buckets = Buckets()
-    buckets.add_answer(sent_s=0.05, ttft_s=0.15, e2e_s=0.2, tokens=8)  # until 0.25
+    add_answer(buckets, sent_s=0.05, ttft_s=0.15, e2e_s=0.2, tokens=8)  # until 0.25
     assert buckets.tokens == pytest.approx([2, 4, 2])
 
 
 def test_an_answer_within_one_bucket_leaves_all_its_tokens_there() -> None:
     buckets = Buckets()
-    buckets.add_answer(sent_s=0.12, ttft_s=0.01, e2e_s=0.05, tokens=8)
+    add_answer(buckets, sent_s=0.12, ttft_s=0.01, e2e_s=0.05, tokens=8)
     assert buckets.tokens == pytest.approx([0, 8])
 
 
 def test_a_single_token_that_came_at_once_is_counted() -> None:
     buckets = Buckets()
-    buckets.add_answer(sent_s=0.12, ttft_s=0.0, e2e_s=0.0, tokens=1)
+    add_answer(buckets, sent_s=0.12, ttft_s=0.0, e2e_s=0.0, tokens=1)
     assert sum(buckets.tokens) == pytest.approx(1, abs=1e-3)
 
 
@@ -213,8 +219,8 @@ def test_tokens_of_the_warm_up_add_no_ttft() -> None:
 def test_processes_that_share_a_level_add_up() -> None:
     one, other, both = Buckets(), Buckets(), Buckets()
     for part, answer in ((one, (0.0, 0.1, 0.5, 7)), (other, (0.3, 0.2, 0.9, 5))):
-        part.add_answer(*answer)
-        both.add_answer(*answer)
+        add_answer(part, *answer)
+        add_answer(both, *answer)
     merged = Buckets.merged([one, other])
     assert merged.answers == both.answers
     assert merged.ttft_s == pytest.approx(both.ttft_s)
@@ -224,8 +230,8 @@ def test_processes_that_share_a_level_add_up() -> None:
 def test_what_is_taken_of_a_process_bit_by_bit_is_all_that_it_had() -> None:
     process, whole, copy = Buckets(), Buckets(), Buckets()
     for answer in ((0.3, 0.1, 0.5, 7), (2.1, 0.2, 0.9, 5), (1.7, 0.1, 0.9, 5)):
-        process.add_answer(*answer)
-        whole.add_answer(*answer)
+        add_answer(process, *answer)
+        add_answer(whole, *answer)
         copy.put(json.loads(json.dumps(process.taken())))
     assert copy.answers == whole.answers
     assert copy.ttft_s == pytest.approx(whole.ttft_s)
@@ -256,7 +262,7 @@ def steady(rounds: int, streams: int = 1, ttft_s: float = 0.37, e2e_s: float = 1
     buckets = Buckets()
     for turn in range(rounds):
         for _ in range(streams):
-            buckets.add_answer(turn * e2e_s, ttft_s, e2e_s, 50)
+            add_answer(buckets, turn * e2e_s, ttft_s, e2e_s, 50)
     return buckets
 
 
@@ -271,7 +277,7 @@ def test_an_interval_is_that_of_its_batch_means() -> None:
     buckets = Buckets(width_s=1.0)
     for slice_, ttft_s in enumerate(ttfts_s):
         for _ in range(2):
-            buckets.add_answer(slice_, ttft_s, 0.9, 10)
+            add_answer(buckets, slice_, ttft_s, 0.9, 10)
     found = some(precision(buckets, 0, 5, 1).ttft)
     error = np.std(ttfts_s, ddof=1) / math.sqrt(5)
     assert (found.mean, found.standard_error, found.freedom) == pytest.approx((0.3, error, 4))
@@ -282,7 +288,7 @@ def test_a_slice_counts_by_its_answers() -> None:
     buckets = Buckets(width_s=1.0)
     for slice_, (answers, ttft_s) in enumerate([(18, 0.1), (2, 0.9), (18, 0.1), (2, 0.9), (18, 0.1)]):
         for _ in range(answers):
-            buckets.add_answer(slice_, ttft_s, 0.95, 10)
+            add_answer(buckets, slice_, ttft_s, 0.95, 10)
     assert some(precision(buckets, 0, 5, 1).ttft).mean == pytest.approx((54 * 0.1 + 4 * 0.9) / 58)
 
 
@@ -295,7 +301,7 @@ def test_slices_that_resemble_their_neighbours_widen_the_interval() -> None:
     def error(ttfts_s: list[float]) -> float:
         buckets = Buckets(width_s=1.0)
         for slice_, ttft_s in enumerate(np.repeat(ttfts_s, 2)):
-            buckets.add_answer(slice_ // 2, ttft_s, 0.95, 10)
+            add_answer(buckets, slice_ // 2, ttft_s, 0.95, 10)
         return some(precision(buckets, 0, len(ttfts_s), 1).ttft).standard_error
 
     assert error([0.1] * 10 + [0.5] * 10) > 3 * error([0.1, 0.5] * 10)
@@ -320,14 +326,14 @@ def test_the_last_buckets_count_although_nothing_came_in_them() -> None:
 def test_the_warm_up_does_not_count() -> None:
     buckets = Buckets()
     for turn in range(40):
-        buckets.add_answer(turn, 0.9 if turn < 10 else 0.2, 1.0, 50)
+        add_answer(buckets, turn, 0.9 if turn < 10 else 0.2, 1.0, 50)
     assert some(precision(buckets, 10, 40, 1).ttft).mean == pytest.approx(0.2)
 
 
 def test_what_is_added_after_a_moment_does_not_change_what_was_known_until_then() -> None:
     buckets = steady(40)
     before = precision(buckets, 0, 40, 1)
-    buckets.add_answer(sent_s=40.0, ttft_s=3.0, e2e_s=5.0, tokens=900)
+    add_answer(buckets, sent_s=40.0, ttft_s=3.0, e2e_s=5.0, tokens=900)
     assert precision(buckets, 0, 40, 1) == before
 
 
