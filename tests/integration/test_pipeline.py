@@ -174,7 +174,9 @@ def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: 
 
 def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, simulator: str, tmp_path: Path) -> None:
     shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)))
-    rows = shell.run("query", "SELECT DISTINCT error_kind FROM requests", "--data", str(tmp_path / "data"), "--json")
+    # Answers to warm-up requests are of all lengths: one of them may be in time.
+    query = "SELECT DISTINCT error_kind FROM requests WHERE NOT warmup"
+    rows = shell.run("query", query, "--data", str(tmp_path / "data"), "--json")
     assert rows.json == [{"error_kind": "timeout"}]
 
 
