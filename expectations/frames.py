@@ -1,12 +1,21 @@
 """What the expectations look at: a level's answers, and the level as one row."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from shapebench import metrics
 from shapebench.calibrate import processes_that_would_do
-from shapebench.records import LevelRun
+from shapebench.evidence.account import Account, mean_ttft_s, reconcile
+from shapebench.evidence.drift import ttft_drift
+from shapebench.evidence.fit import fit
+from shapebench.records import Asked, LevelRun
 from shapebench.rows import Measured
+from shapebench.samples import Samples
+from shapebench.workload import LEAST_WORDS
+
+PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 
 
 def answers(m: Measured) -> pd.DataFrame:
@@ -29,17 +38,31 @@ def answers(m: Measured) -> pd.DataFrame:
 def level(m: Measured) -> pd.DataFrame:
     """One row; a figure that cannot be had is left out."""
     asked = m.completed + m.failed
-    content: dict[str, float] = {
+    content: dict[str, Any] = {
         "stopped": float(m.level.error is not None),
         "unaccounted_requests": m.level.planned_requests - asked,
         "completed": m.completed,
         **({"error_rate": m.failed / asked} if asked else {}),
         **({"impossible_metrics": sum(not metrics.possible(row) for row in m.metrics)} if m.metrics else {}),
-        **(_figures(m) if m.completed else {}),
-        **(_client(m.level) if m.completed and m.level.client.get("tokens") else {}),
+        **(_of_answers(m) if m.completed else {}),
         **_calibrated(m.level),
+        **_server(m.level),
     }
     return pd.DataFrame([content]).dropna(axis="columns")
+
+
+def _of_answers(m: Measured) -> dict[str, Any]:
+    """What takes at least one answer to say."""
+    assert m.samples is not None
+    return {
+        **_figures(m),
+        **_percentiles(m),
+        **_streams(m.samples, m.level),
+        **_drift(m.samples),
+        **(_client(m.level) if m.level.client.get("tokens") else {}),
+        **(_workload(m.samples, m.level.asked) if m.level.asked else {}),
+        **_account(m),
+    }
 
 
 def _client(level: LevelRun) -> dict[str, float]:
@@ -58,6 +81,72 @@ def _calibrated(level: LevelRun) -> dict[str, float]:
     """What trying the client out found, where that was done."""
     found = level.calibration.added_ttft_p50_s if level.calibration else None
     return {} if found is None else {"added_ttft_p50_s": found}
+
+
+def _server(level: LevelRun) -> dict[str, Any]:
+    """Did it say what it did, and is it still the same?"""
+    return {
+        "account_missing": float(level.server_metrics is None or level.server_error is not None),
+        "server_error": (level.server_error or "nothing was asked").rstrip("."),
+        "server_changes": len(level.server_changes),
+        "what_changed": "; ".join(level.server_changes),
+    }
+
+
+def _percentiles(m: Measured) -> dict[str, Any]:
+    """Those that so many requests were planned for, and that too few completed for."""
+    needed = {name: metrics.needed_for(p) for name, p in metrics.PERCENTILES.items()}
+    lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
+    return {"lost_percentiles": len(lost), "lost": ", ".join(lost), "planned": m.level.planned_requests}
+
+
+def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
+    """Those that had ended while their process still sent requests, or never sent one."""
+    streams, processes = samples.requests["stream"], round(level.client.get("processes", 1))
+    ended_ns = metrics.ended_ns(samples).groupby(streams).max()
+    last_sent_ns = samples.requests["sent_at_ns"].groupby(streams % processes).max()
+    early = ended_ns.to_numpy() < last_sent_ns.loc[ended_ns.index % processes].to_numpy()
+    return {"streams_that_ended_early": int(early.sum()) + level.concurrency - len(early), "streams": level.concurrency}
+
+
+def _drift(samples: Samples) -> dict[str, float]:
+    done = metrics.completed(samples, "sent_at_ns", "ttft_s")
+    found = ttft_drift(done, samples.requests["stream"].nunique())
+    return {"ttft_drift": found.share, "sure_ttft_drift": found.sure} if found else {}
+
+
+def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
+    """How lengths differ from the distributions asked for, and how near the pace of tokens comes to the memory's."""
+    done = metrics.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
+    inputs = fit(done["input_tokens"], asked.input_tokens, PROMPT_SLACK_TOKENS, asked.shared_tokens + LEAST_WORDS)
+    outputs = fit(done["output_tokens"], asked.output_tokens, 0)
+    gap_s = float((done["e2e_s"] - done["ttft_s"]).sum() / max(int((done["chunks"] - 1).sum()), 1))
+    lengths = {"input": (inputs, asked.input_tokens), "output": (outputs, asked.output_tokens)}
+    return {
+        **{f"{kind}_{name}": value for kind, (found, _) in lengths.items() for name, value in vars(found).items()},
+        **{f"asked_{kind}_mean": wanted.mean for kind, (_, wanted) in lengths.items()},
+        **{f"asked_{kind}_spread": wanted.stddev for kind, (_, wanted) in lengths.items()},
+        **({"roofline_share": asked.weights_read_s / gap_s} if asked.weights_read_s and gap_s > 0 else {}),
+    }
+
+
+def _account(m: Measured) -> dict[str, float]:
+    """The server's counters against ours, where it gave a whole account."""
+    samples = m.samples
+    if samples is None or samples.account is None or m.level.server_error or not m.level.asked:
+        return {}
+    found = reconcile(samples.requests, samples.account, m.level.asked.shared_tokens)
+    comparable = m.failed == 0 and found.foreign_tokens == 0 and found.counted_share > 0.99  # of the same requests
+    return {
+        **vars(found),
+        "preemptions": samples.account.grown("preemptions"),
+        **(_ttft_by_both(samples, samples.account) if comparable else {}),
+    }
+
+
+def _ttft_by_both(samples: Samples, account: Account) -> dict[str, float]:
+    ours_s, theirs_s = mean_ttft_s(samples.requests), account.mean("ttft_s")
+    return {"our_ttft_s": ours_s, "their_ttft_s": theirs_s, "ttft_under_theirs": 1 - ours_s / theirs_s}
 
 
 def _figures(m: Measured) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import great_expectations as gx
 import pandas as pd
@@ -11,16 +12,22 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations import frames
 from expectations.declared import ANSWERS, LEVEL, Declared
+from expectations.docs import Validation, write
 from shapebench.records import Finding, Standing, Verdict
 from shapebench.rows import Measured
+
+logger = logging.getLogger("shapebench.validate")
 
 RANK: tuple[Standing, ...] = ("valid", "suspect", "invalid")
 
 
-def validate(levels: Iterable[Measured]) -> Verdict:
-    """Are the numbers fit to be believed? A run is worth what its worst level is worth."""
+def validate(levels: Iterable[Measured], docs: Path | None = None) -> Verdict:
+    """Are the numbers fit to be believed? A run is worth what its worst level is worth; `docs`: a folder for pages."""
     whole = _batches()
-    findings = {m.level.concurrency: _findings(whole, m) for m in levels}
+    validations = {m.level.concurrency: _validations(whole, m) for m in levels}
+    if docs:
+        _write_docs([one for of_level in validations.values() for one in of_level], docs)
+    findings = {concurrency: [f for v in of_level for f in v.findings] for concurrency, of_level in validations.items()}
     standings = {concurrency: _standing(found) for concurrency, found in findings.items()}
     return Verdict(
         standing=_worst(standings.values()),
@@ -29,12 +36,26 @@ def validate(levels: Iterable[Measured]) -> Verdict:
     )
 
 
-def _findings(whole: BatchDefinition[Any], m: Measured) -> list[Finding]:
-    about_answers = _held(whole, m, ANSWERS, frames.answers(m)) if m.completed else []
-    return [*_held(whole, m, LEVEL, frames.level(m)), *about_answers]
+def _write_docs(validations: Sequence[Validation], docs: Path) -> None:
+    """A verdict is worth more than its pages."""
+    try:
+        write(validations, docs)
+    except OSError as error:
+        logger.warning("Great Expectations' pages could not be written: %s", error)
 
 
-def _held(whole: BatchDefinition[Any], m: Measured, declared: Sequence[Declared], frame: pd.DataFrame) -> list[Finding]:
+def _validations(whole: BatchDefinition[Any], m: Measured) -> list[Validation]:
+    about_answers = [_held(whole, m, "answers", ANSWERS, frames.answers(m))] if m.completed else []
+    return [_held(whole, m, "level", LEVEL, frames.level(m)), *about_answers]
+
+
+def _held(
+    whole: BatchDefinition[Any],
+    m: Measured,
+    about: Literal["level", "answers"],
+    declared: Sequence[Declared],
+    frame: pd.DataFrame,
+) -> Validation:
     held = {d.name: d for d in declared if d.applies(m) and d.columns <= set(frame)}
     suite = gx.ExpectationSuite(name="suite")
     for name, d in held.items():
@@ -42,7 +63,8 @@ def _held(whole: BatchDefinition[Any], m: Measured, declared: Sequence[Declared]
     results: list[Any] = whole.get_batch(batch_parameters={"dataframe": frame}).validate(suite).results
     found = {r.expectation_config.meta["name"]: r for r in results}
     figures: dict[str, float] = dict(zip(map(str, frame), frame.iloc[0], strict=True)) if len(frame) == 1 else {}
-    return [_finding(m, d, found[name], figures) for name, d in held.items()]
+    findings = [_finding(m, d, found[name], figures) for name, d in held.items()]
+    return Validation(m.level, about, findings, [found[name] for name in held], figures)
 
 
 def _finding(m: Measured, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:

@@ -48,7 +48,7 @@ def benchmark(spec: Spec) -> State[Outcome]:
     """
     run, facts, levels = measured_alone(spec)
     summaries = summarise(run, facts, levels)
-    verdict = validate(summaries)
+    verdict = validate(run, summaries)
     conclusion = conclude(level_summary(summaries, verdict), spec.limits, verdict.standing)
     database = store(run, facts, summaries, verdict, conclusion)
     report = draw(run)

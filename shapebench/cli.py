@@ -190,14 +190,25 @@ def measure(concurrency: int, samples: Path | None, as_json: bool, **flags: Any)
 @click.option("--port", type=int, default=8000, show_default=True, help="Port on 127.0.0.1; 0 takes any that is free.")
 @click.option("--log", type=Path, help="Write what really happened to this file, one JSON line for each request.")
 @click.option("--api-key", help="Want this API key, as vLLM's --api-key does.")
-def simulate(preset: str, port: int, log: Path | None, api_key: str | None) -> None:
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a field of the preset. Repeatable."
+)
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=VALUE", help="Do something wrong, for tests. Repeatable."
+)
+def simulate(preset: str, settings: tuple[str, ...], faults: tuple[str, ...], **flags: Any) -> None:
     """Serve as vLLM does, with known timing, until stopped."""
-    from shapebench.simulator.presets import PRESETS
+    from shapebench.simulator.faults import faults_from
+    from shapebench.simulator.presets import PRESETS, with_settings
     from shapebench.simulator.server import serve
 
     if preset not in PRESETS:
         raise click.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
-    serve(PRESETS[preset], port, log, api_key)
+    try:
+        changed, wrong = with_settings(PRESETS[preset], settings), faults_from(faults)
+    except ShapebenchError as error:
+        raise click.UsageError(str(error)) from None
+    serve(changed, faults=wrong, **flags)
 
 
 @cli.command()

@@ -13,10 +13,7 @@ from shapebench.spec import Limits
 # users (+100%), at least 10%. Below it the machine is called saturated.
 GROWING_SHARE = 0.1
 
-# A percentile p needs at least 5/(1-p) samples, so that five lie beyond it.
-SAMPLES_FOR_P95 = 100
-
-_NUMBERS = ["query_tokens_per_s_mean", "ttft_s_p95"]
+_NUMBERS = ["query_tokens_per_s_mean", "slow_ttft_s"]
 
 
 @dataclass(frozen=True)
@@ -33,14 +30,15 @@ class _Level:
 
     concurrency: int
     query_tokens_per_s: float
-    ttft_p95_s: float
+    slow_ttft_s: float  # the 95th percentile, or the longest where too few requests completed for that
     system_tokens_per_s: float  # may be NaN
+    has_p95: bool
 
     def keeps_pace(self, limits: Limits) -> bool:
         return self.query_tokens_per_s >= limits.query_tokens_per_s
 
     def starts_soon(self, limits: Limits) -> bool:
-        return self.ttft_p95_s <= limits.ttft_s
+        return self.slow_ttft_s <= limits.ttft_s
 
     def suits(self, limits: Limits) -> bool:
         return self.keeps_pace(limits) and self.starts_soon(limits)
@@ -50,10 +48,10 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str) -> Conclusion:
     """Does this machine suit this many users? Answered from rows of `level_summary`.
 
     The answer is the greatest concurrency at which both limits hold, at it and at every lower level that may be used:
-    each query gets enough tokens/s on average, and 95% of first tokens come in time. Invalid levels, and levels that
-    lack either number, take no part in it.
+    each query gets enough tokens/s on average, and 95% of first tokens come in time (all of them, where the 95th
+    percentile is withheld). Invalid levels, and levels that lack either number, take no part in it.
     """
-    levels = levels.sort_values("concurrency")
+    levels = _judged(levels.sort_values("concurrency"))
     usable = _usable(levels)
     if not usable:
         return Conclusion("No answer: no level gave numbers that can be used", _caveats(levels, verdict))
@@ -62,10 +60,17 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str) -> Conclusion:
     return Conclusion(_headline(suited, usable), (*filter(None, grounds), *_caveats(levels, verdict)))
 
 
+def _judged(levels: pd.DataFrame) -> pd.DataFrame:
+    """With what the limit of TTFT is held against."""
+    p95, longest = (levels.reindex(columns=[name])[name].astype(float) for name in ("ttft_s_p95", "ttft_s_max"))
+    return levels.assign(has_p95=p95.notna(), slow_ttft_s=p95.fillna(longest))
+
+
 def _usable(levels: pd.DataFrame) -> list[_Level]:
     rows = levels[levels["verdict"].isin(["valid", "suspect"])].dropna(subset=_NUMBERS)
     columns = ["concurrency", *_NUMBERS, "system_tokens_per_s"]
-    return [_Level(int(n), *map(float, numbers)) for n, *numbers in rows[columns].itertuples(index=False)]
+    numbers = rows[columns].astype(float).itertuples(index=False)
+    return [_Level(int(n), *others, has_p95=p95) for (n, *others), p95 in zip(numbers, rows["has_p95"], strict=True)]
 
 
 def _headline(suited: list[_Level], usable: list[_Level]) -> str:
@@ -82,10 +87,11 @@ def _best(suited: list[_Level], limits: Limits) -> str:
         return ""
     best = suited[-1]
     speed, least = _apart(best.query_tokens_per_s, limits.query_tokens_per_s)
-    wait, most = _apart(best.ttft_p95_s * 1000, limits.ttft_s * 1000)
+    wait, most = _apart(best.slow_ttft_s * 1000, limits.ttft_s * 1000)
+    share = "95% of" if best.has_p95 else "all"
     return (
         f"With {_users(best.concurrency)}, each query gets {speed} tokens/s on average (at least {least} are wanted), "
-        f"and 95% of first tokens come within {wait} ms (at most {most} ms is wanted)."
+        f"and {share} first tokens come within {wait} ms (at most {most} ms is wanted)."
     )
 
 
@@ -94,9 +100,10 @@ def _break(unsuited: list[_Level], limits: Limits) -> str:
         return ""
     first = unsuited[0]
     speed, least = _apart(first.query_tokens_per_s, limits.query_tokens_per_s)
-    wait, most = _apart(first.ttft_p95_s * 1000, limits.ttft_s * 1000)
+    wait, most = _apart(first.slow_ttft_s * 1000, limits.ttft_s * 1000)
     slow = f"each query gets {speed} tokens/s on average, less than {least}"
-    late = f"the 95th percentile of the time to first token is {wait} ms, more than {most} ms"
+    which = "95th percentile of the" if first.has_p95 else "longest"
+    late = f"the {which} time to first token is {wait} ms, more than {most} ms"
     broken = [text for holds, text in ((first.keeps_pace, slow), (first.starts_soon, late)) if not holds(limits)]
     return f"With {_users(first.concurrency)}, {' and '.join(broken)}."
 
@@ -143,8 +150,8 @@ _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = 
         "{}, some requests failed; the numbers speak of the others.",
     ),
     (
-        lambda levels: _used(levels) & (levels["completed"].astype(float) < SAMPLES_FOR_P95),
-        f"{{}}, fewer than {SAMPLES_FOR_P95} requests completed: too few for a sure 95th percentile.",
+        lambda levels: _used(levels) & ~levels["has_p95"],
+        "{}, too few requests completed for a 95th percentile: all first tokens had to come in time.",
     ),
     (
         lambda levels: _used(levels) & (levels["timestamps"] == "user"),

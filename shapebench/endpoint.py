@@ -4,13 +4,14 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
 from shapebench.errors import ShapebenchError
+from shapebench.evidence import exposition
 from shapebench.load.plan import Target
 from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import blotted, error_text
@@ -142,6 +143,25 @@ class Client:
             return [Model(m["id"], m.get("owned_by"), m.get("max_model_len")) for m in content["data"]]
         except (KeyError, TypeError, AttributeError):
             raise self._bad_answer(response, "it is not a list of models") from None
+
+    def metrics(self) -> str:
+        """The text of /metrics."""
+        response = self._request("GET", "/metrics")
+        if response.status_code != 200:
+            raise RouteMissing(
+                f"{response.url} is not there ({response.status_code}).",
+                "vLLM has it unless something in between keeps it away; other servers' accounts are not read.",
+            )
+        return response.text
+
+    def identity(self) -> dict[str, str]:
+        """What tells whether it is still the same server, set up in the same way, as far as it says."""
+        said = {f"model {m.id}": f"of {m.max_model_len} tokens" for m in self.models()}
+        if version := self.version():
+            said["version"] = version
+        with suppress(RouteMissing, ValueError):
+            said |= exposition.identity(self.metrics())
+        return said
 
     def count_prompt(self, prompt: str) -> int | None:
         """Tokens in a text, without special tokens; None where the server has no /tokenize."""

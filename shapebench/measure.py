@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
-from shapebench.endpoint import api_key, target
+from shapebench.endpoint import Client, EndpointError, api_key, target
+from shapebench.evidence.scrape import Scraper
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
-from shapebench.records import Calibration, Facts, LevelRun, Run
+from shapebench.records import Asked, Calibration, Facts, LevelRun, Run
+from shapebench.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec import Spec
 from shapebench.workload import Mix
 
@@ -40,7 +42,12 @@ def enforces_output(spec: Spec, facts: Facts) -> bool:
 def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Callable[[Progress], None]) -> LevelRun:
     """Measure one level in processes of its own; what goes wrong is in the result, nothing is raised for it."""
     level = plan(run, facts, calibration.concurrency, calibration.processes)
-    outcome = process.measure(level, api_key(run.spec.endpoint), on_progress)
+    with Client(run.spec.endpoint) as client:
+        with Scraper(client.metrics) as scraper:
+            outcome = process.measure(level, api_key(run.spec.endpoint), on_progress)
+            if not outcome.error:
+                scraper.look_once_more()
+        changes = () if outcome.error else _changes(facts.identity, client)
     return LevelRun(
         run_id=run.run_id,
         concurrency=level.concurrency,
@@ -55,7 +62,32 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
         error=outcome.error,
         calibration=calibration if run.spec.load.calibrate else None,
         until_precise=level.until_precise,
+        asked=_asked(run.spec, facts),
+        is_vllm=facts.is_vllm,
+        server_metrics=scraper.write(run.folder / f"level-{level.concurrency:04}.server.parquet"),
+        server_error=scraper.error,
+        server_changes=changes,
     )
+
+
+def _asked(spec: Spec, facts: Facts) -> Asked:
+    weights_bytes, bandwidth = spec.endpoint.weights_bytes, memory_bandwidth_bytes_per_s(spec.endpoint.shape)
+    return Asked(
+        input_tokens=spec.workload.input_tokens.lengths,
+        output_tokens=spec.workload.output_tokens.lengths,
+        shared_tokens=facts.sizing.fixed_tokens,
+        weights_read_s=weights_bytes / bandwidth if weights_bytes and bandwidth else None,
+    )
+
+
+def _changes(before: dict[str, str], client: Client) -> tuple[str, ...]:
+    """What the server says otherwise of itself than it said to the probe."""
+    try:
+        now = client.identity()
+    except EndpointError as error:
+        return (f"it no longer says what it is ({error.problem})",)
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return tuple(f"{name} was {before.get(name, 'not said')} and is {now.get(name, 'not said')}" for name in names)
 
 
 def _planned(level: LevelPlan, outcome: Outcome) -> int:

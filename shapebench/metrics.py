@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from shapebench.evidence.account import Account, mean_ttft_s
 from shapebench.precision import of_samples
 from shapebench.records import MetricRow
 from shapebench.samples import Samples, read_requests
@@ -64,19 +65,20 @@ def _percentile(p: int) -> Callable[[Values], float]:
 
 
 PIECE = 1 << 16
+PERCENTILES = {f"p{p}": p for p in (25, 50, 75, 90, 95, 99)}
 STATS: dict[str, Callable[[Values], float]] = {
     "mean": _mean,
     "stddev": _stddev,
     "min": np.min,
-    **{f"p{p}": _percentile(p) for p in (25, 50, 75, 90, 95, 99)},
+    **{name: _percentile(p) for name, p in PERCENTILES.items()},
     "max": np.max,
 }
 
 
-def read(path: Path) -> Samples:
+def read(path: Path, server_metrics: Path | None = None) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
-    A failed request has none of these.
+    A failed request has none of these. `server_metrics` is where the server's account of the level lies.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
@@ -86,7 +88,7 @@ def read(path: Path) -> Samples:
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
     requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
     requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path)
+    return Samples(requests, path, Account.read(server_metrics) if server_metrics else None)
 
 
 def column(name: str) -> Callable[[Samples], Values]:
@@ -143,10 +145,10 @@ def steady_window_ns(samples: Samples) -> tuple[int, int]:
     streams, of_all = measured(samples, "stream", "sent_at_ns").groupby("stream"), samples.requests["stream"]
     if of_all.empty or len(streams) < of_all.nunique():
         return 0, 0  # a stream never got a measured request
-    return int(streams["sent_at_ns"].min().max()), int(_ended_ns(samples).groupby(of_all).max().min())
+    return int(streams["sent_at_ns"].min().max()), int(ended_ns(samples).groupby(of_all).max().min())
 
 
-def _ended_ns(samples: Samples) -> "pd.Series[int]":
+def ended_ns(samples: Samples) -> "pd.Series[int]":
     return samples.requests["sent_at_ns"] + (samples.requests["ended_s"] * 1e9).astype("int64")
 
 
@@ -176,7 +178,7 @@ def mean_concurrency(samples: Samples) -> float:
 def _in_flight_s(samples: Samples, start_ns: int, end_ns: int) -> float:
     """The time that all requests together spent in flight between two moments."""
     begun_ns = samples.requests["sent_at_ns"].clip(start_ns, end_ns)
-    return float((_ended_ns(samples).clip(start_ns, end_ns) - begun_ns).sum() / 1e9)
+    return float((ended_ns(samples).clip(start_ns, end_ns) - begun_ns).sum() / 1e9)
 
 
 def held_concurrency(samples: Samples) -> float:
@@ -197,6 +199,21 @@ def throughput_precision(samples: Samples) -> float:
     return found.relative if found else np.nan
 
 
+def by_server(value: Callable[[Account], float]) -> Callable[[Samples], float]:
+    """A metric that the server gives; NaN where it gives no account."""
+    return lambda samples: value(samples.account) if samples.account else np.nan
+
+
+def outside_server_s(samples: Samples) -> float:
+    """Mean TTFT by our clock less that by the server's, of all requests, warm-up included: network and client."""
+    return mean_ttft_s(samples.requests) - samples.account.mean("ttft_s") if samples.account else np.nan
+
+
+def prefix_cache_hit_rate(account: Account) -> float:
+    queried = account.grown("prefix_cache_queried_tokens")
+    return account.grown("prefix_cache_hit_tokens") / queried if queried > 0 else np.nan
+
+
 METRICS: tuple[Distribution | Total, ...] = (
     Distribution("ttft_s", "Time to first token", "s", column("ttft_s")),
     Distribution("e2e_s", "End-to-end latency", "s", column("e2e_s")),
@@ -214,6 +231,36 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", throughput_precision),
     Total("requests_per_min", "Requests completed", "1/min", requests_per_min),
     Total("error_rate", "Error rate", "1", error_rate, bounds=(0, 1)),
+    Total("server_ttft_s", "Mean time to first token by the server", "s", by_server(lambda a: a.mean("ttft_s"))),
+    Total(
+        "ttft_outside_server_s",
+        "Mean time to first token spent in network and client",
+        "s",
+        outside_server_s,
+        bounds=(-math.inf, math.inf),  # an expectation of its own says what it must not be
+    ),
+    Total(
+        "server_inter_token_s",
+        "Mean time between tokens by the server",
+        "s",
+        by_server(lambda a: a.mean("inter_token_s")),
+    ),
+    Total("server_e2e_s", "Mean end-to-end latency by the server", "s", by_server(lambda a: a.mean("e2e_s"))),
+    Total(
+        "running_requests_max",
+        "Most requests running at the server",
+        "requests",
+        by_server(lambda a: a.most("running_requests")),
+    ),
+    Total(
+        "waiting_requests_max",
+        "Most requests waiting at the server",
+        "requests",
+        by_server(lambda a: a.most("waiting_requests")),
+    ),
+    Total("kv_cache_usage_max", "Fullest KV cache", "1", by_server(lambda a: a.most("kv_cache_usage"))),
+    Total("preemptions", "Preemptions", "1", by_server(lambda a: a.grown("preemptions"))),
+    Total("prefix_cache_hit_rate", "Prompt tokens found in the prefix cache", "1", by_server(prefix_cache_hit_rate)),
 )
 DISTRIBUTIONS = tuple(m for m in METRICS if isinstance(m, Distribution))
 BOUNDS = {m.name: m.bounds for m in METRICS}
@@ -231,20 +278,33 @@ COLUMNS = (*(m.name for m in TOTALS), *(column_name(m.name, stat) for m in DISTR
 
 def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow]:
     """Every metric and stat of one level; what the samples do not carry is left out."""
-    values = {(m.name, stat): value for m in DISTRIBUTIONS for stat, value in _stats(m.values(samples)).items()}
-    if is_completed(samples).any():
-        values |= {(m.name, TOTAL): m.value(samples) for m in TOTALS}
-    else:
-        values[("error_rate", TOTAL)] = error_rate(samples)
-    return [
-        MetricRow(run_id, concurrency, metric, stat, float(value))
-        for (metric, stat), value in values.items()
-        if np.isfinite(value)
+    rows = [
+        MetricRow(run_id, concurrency, m.name, stat, value, sample_count=len(values))
+        for m in DISTRIBUTIONS
+        if len(values := m.values(samples))
+        for stat, value in _stats(values).items()
     ]
+    rows += [MetricRow(run_id, concurrency, name, TOTAL, value) for name, value in _totals(samples).items()]
+    return [row for row in rows if np.isfinite(row.value)]
+
+
+def _totals(samples: Samples) -> dict[str, float]:
+    if not is_completed(samples).any():
+        return {"error_rate": error_rate(samples)}
+    return {m.name: float(m.value(samples)) for m in TOTALS}
 
 
 def _stats(values: Values) -> dict[str, float]:
-    return {name: stat(values) for name, stat in STATS.items()} if len(values) else {}
+    return {name: float(stat(values)) for name, stat in STATS.items()}
+
+
+def needed_for(percentile: int) -> int:
+    """Values that a percentile takes: five lie beyond it then, 5/(1-p), and five before one below the median."""
+    return math.ceil(5 * 100 / min(percentile, 100 - percentile))
+
+
+def may_be_claimed(row: MetricRow) -> bool:
+    return row.stat not in PERCENTILES or (row.sample_count or 0) >= needed_for(PERCENTILES[row.stat])
 
 
 def possible(row: MetricRow) -> bool:

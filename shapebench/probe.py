@@ -39,7 +39,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         wait_until_healthy(client, spec.endpoint, still_starting)
         models = client.models()
         model = served_model(spec.endpoint, models)
-        version = client.version()
+        version, identity = client.version(), client.identity()
         sizing = learn_sizing(client, candidate_words())
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
@@ -52,6 +52,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         fingerprint=completion.fingerprint,
         sizing=sizing,
         probe_e2e_s=completion.e2e_s,
+        identity=identity,
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shapebench.spec import Spec
-from shapebench.workload import Sizing
+from shapebench.workload import Lengths, Sizing
 
+DATA_DOCS = "validation"  # a folder of Great Expectations' own pages, beside a run's samples and beside its report
 Standing = Literal["valid", "suspect", "invalid"]
 
 
@@ -22,6 +23,7 @@ class Facts:
     fingerprint: str | None  # vLLM's system_fingerprint changes with the server's configuration
     sizing: Sizing
     probe_e2e_s: float  # the one real completion
+    identity: dict[str, str] = field(default_factory=dict)  # what would change if it were another server
 
     @property
     def is_vllm(self) -> bool:
@@ -44,6 +46,10 @@ class Run:
     def folder(self) -> Path:
         return self.spec.data / "runs" / self.run_id
 
+    @property
+    def data_docs(self) -> Path:
+        return self.folder / DATA_DOCS
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -59,6 +65,16 @@ class Calibration:
     cpu_us_per_token: float | None = None
     capacity_tokens_per_s: float | None = None  # what its processes can take, by that cost
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a level's requests were to be, beside their number; samples are held against it."""
+
+    input_tokens: Lengths
+    output_tokens: Lengths
+    shared_tokens: int  # of each prompt, which the chat template adds and all have in common
+    weights_read_s: float | None  # the time that the shape takes to read the model's weights once; None: not known
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,11 @@ class LevelRun:
     error: str | None = None
     calibration: Calibration | None = None  # None: it was not asked for
     until_precise: float | None = None  # how precise it was to become
+    asked: Asked | None = None  # None: measured by an earlier version
+    is_vllm: bool = False
+    server_metrics: Path | None = None  # what the server said of itself meanwhile, a Parquet file
+    server_error: str | None = None  # why that is not whole
+    server_changes: tuple[str, ...] = ()  # of its version and configuration, since the probe
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,7 @@ class MetricRow:
     metric: str
     stat: str
     value: float
+    sample_count: int | None = None  # of the values that it is made of; None for a total
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Report:
     run: dict[str, Any]
     levels: pd.DataFrame
     findings: pd.DataFrame
+    data_docs: str | None = None  # where Great Expectations' own pages are, from this one
 
     @property
     def title(self) -> str:
@@ -88,6 +89,10 @@ def _rate(column: str) -> Callable[[Mapping[str, Any]], str]:
     return partial(_number, column, 1, 1)
 
 
+def _percent(column: str) -> Callable[[Mapping[str, Any]], str]:
+    return partial(_number, column, 1, 100)
+
+
 def _ms(column: str) -> Callable[[Mapping[str, Any]], str]:
     return partial(_number, column, 1, 1000)
 
@@ -123,6 +128,30 @@ COLUMNS = (
         "Time from one token's arrival to the next; half of the gaps are no longer.",
     ),
     Column(_GAP, "p99", _ms("inter_token_s_p99"), "99% of the gaps are no longer."),
+)
+
+
+ACCOUNT_COLUMNS = (
+    COLUMNS[0],
+    Column(
+        "", "Mean TTFT by the server (ms)", _ms("server_ttft_s"), "From its receiving a request to its first token."
+    ),
+    Column(
+        "",
+        "Network and client (ms)",
+        _ms("ttft_outside_server_s"),
+        "Mean time to first token by the client's clock, less that by the server's.",
+    ),
+    Column("", "Most running", _count("running_requests_max"), "Requests that the engine worked on at once, at most."),
+    Column("", "Most waiting", _count("waiting_requests_max"), "Requests that waited for their turn, at most."),
+    Column("", "KV cache (%)", _percent("kv_cache_usage_max"), "How full the cache of keys and values was, at most."),
+    Column("", "Preemptions", _count("preemptions"), "Requests thrown out of a full cache, to be done again."),
+    Column(
+        "",
+        "Prefix cache hits (%)",
+        _percent("prefix_cache_hit_rate"),
+        "Prompt tokens that it had met before; the chat template is the same in all prompts.",
+    ),
 )
 
 
@@ -196,8 +225,14 @@ def _tables(report: Report) -> dict[str, Any]:
         "heads": [(group, list(members)) for group, members in groupby(COLUMNS, key=lambda column: column.group)],
         "levels": levels.to_dict("records"),
         "errors": list(levels.dropna(subset=["error"])[["error", "concurrency"]].itertuples(index=False)),
+        "account_columns": ACCOUNT_COLUMNS,
+        "account": [] if _without_account(levels) else levels.to_dict("records"),
         "findings": report.findings.sort_values(["concurrency", "expectation"]).to_dict("records"),
     }
+
+
+def _without_account(levels: pd.DataFrame) -> bool:
+    return "server_ttft_s" not in levels or bool(levels["server_ttft_s"].isna().all())
 
 
 def _origin(run: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,15 @@ Tables = dict[str, pa.Table]
 
 @dataclass(frozen=True)
 class Measured:
-    """A level, its samples (None where it has none) and what they amount to."""
+    """A level, its samples (None where it has none) and what they amount to.
+
+    A percentile is withheld where too few requests stand behind it: it is neither stored nor drawn.
+    """
 
     level: LevelRun
     samples: Samples | None
     metrics: tuple[MetricRow, ...]
+    withheld: tuple[MetricRow, ...] = ()
 
     @property
     def completed(self) -> int:
@@ -39,8 +43,12 @@ def measured(level: LevelRun) -> Measured:
     """Read a level's samples back and summarise them."""
     if level.samples is None:
         return Measured(level, None, ())
-    samples = metrics.read(level.samples)
-    return Measured(level, samples, tuple(metrics.summarise(level.run_id, level.concurrency, samples)))
+    samples = metrics.read(level.samples, level.server_metrics)
+    rows = metrics.summarise(level.run_id, level.concurrency, samples)
+    claimed, withheld = (
+        tuple(row for row in rows if metrics.may_be_claimed(row) == wanted) for wanted in (True, False)
+    )
+    return Measured(level, samples, claimed, withheld)
 
 
 def level_summary(levels: Iterable[Measured], verdict: Verdict) -> pd.DataFrame:
@@ -63,6 +71,7 @@ def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, con
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
         "timeline": pa.Table.from_pandas(_timelines(levels), preserve_index=False),
+        "server_metrics": pa.Table.from_pandas(_server_metrics(levels), preserve_index=False),
         # Permissive: a column that is all there at one level may have gaps, or be empty, at another.
         **({"requests": pa.concat_tables(samples, promote_options="permissive")} if samples else {}),
     }
@@ -73,6 +82,16 @@ def _timelines(levels: Iterable[Measured]) -> pd.DataFrame:
         timeline(m.samples).assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
         for m in levels
         if m.samples is not None
+    ]
+    return pd.concat(of_levels) if of_levels else pd.DataFrame()
+
+
+def _server_metrics(levels: Iterable[Measured]) -> pd.DataFrame:
+    """What the servers said, but for buckets between the first and the last look: those are most of it."""
+    of_levels = [
+        m.samples.account.without_buckets_between().assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
+        for m in levels
+        if m.samples is not None and m.samples.account is not None
     ]
     return pd.concat(of_levels) if of_levels else pd.DataFrame()
 

@@ -87,9 +87,9 @@ RUN_FILE = TypeAdapter(RunFile)
 
 
 def save(content: RunFile) -> None:
-    """Write run.json to the run's folder, complete or not at all; samples are named as they lie beside it."""
+    """Write run.json to the run's folder, complete or not at all; other files are named as they lie beside it."""
     with written_whole(content.run.folder / "run.json") as unfinished:
-        unfinished.write_bytes(RUN_FILE.dump_json(_with_samples_in(Path(), content), indent=2))
+        unfinished.write_bytes(RUN_FILE.dump_json(_with_files_in(Path(), content), indent=2))
 
 
 def load(data: Path, run_id: str) -> RunFile:
@@ -108,9 +108,16 @@ def load(data: Path, run_id: str) -> RunFile:
             f"{path} cannot be read: {error}", "Was it written by another version of shapebench?"
         ) from None
     here = content.run.spec.model_copy(update={"data": data})
-    return _with_samples_in(path.parent, replace(content, run=replace(content.run, spec=here)))
+    return _with_files_in(path.parent, replace(content, run=replace(content.run, spec=here)))
 
 
-def _with_samples_in(folder: Path, content: RunFile) -> RunFile:
-    levels = (replace(level, samples=level.samples and folder / level.samples.name) for level in content.levels)
-    return replace(content, levels=tuple(levels))
+def _with_files_in(folder: Path, content: RunFile) -> RunFile:
+    return replace(content, levels=tuple(_with_its_files_in(folder, level) for level in content.levels))
+
+
+def _with_its_files_in(folder: Path, level: LevelRun) -> LevelRun:
+    return replace(
+        level,
+        samples=level.samples and folder / level.samples.name,
+        server_metrics=level.server_metrics and folder / level.server_metrics.name,
+    )

@@ -1,5 +1,7 @@
 """A level's samples read back: a row for each request, and the chunks that brought its tokens a few at a time.
 
+With them comes the server's account of the level, where it gave one.
+
 A level may have a hundred million tokens. Whatever is made of them is made while they are read.
 """
 
@@ -15,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from shapebench.evidence.account import Account
 
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -79,6 +83,7 @@ class Samples:
 
     requests: pd.DataFrame
     file: Path
+    account: Account | None = None  # of the server
 
     def gaps_s(self, wanted: Mask) -> npt.NDArray[np.float32]:
         """Between the tokens of the samples wanted: the one thing of which there is one for each token in memory."""

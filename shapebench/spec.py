@@ -21,6 +21,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.workload import Lengths
 
 USUAL_REQUESTS_PER_STREAM = 30
+LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes
 LONGEST_UNTIL_PRECISE_S = 600.0
 
 
@@ -108,6 +109,14 @@ class Endpoint(Part):
         title="Shape",
         description="The machine that serves, such as VM.GPU.A10.1; named in titles and in the results.",
     )
+    weights_bytes: float | None = Field(
+        None,
+        gt=0,
+        le=1e15,
+        title="Weights (bytes)",
+        description="Size of the model's weights (of a mixture of experts, those read for a token): no shape gives a "
+        "query tokens faster than its memory can read them. Empty: that is not checked.",
+    )
     api: Literal["chat", "completions"] = Field(
         "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
     )
@@ -177,7 +186,8 @@ class Load(Part):
         ge=1,
         le=100_000,
         title="Requests for each stream",
-        description="A level of 8 streams sends 8 times as many. Empty: 30, or as many as a duration allows.",
+        description="A level of 8 streams sends 8 times as many. Empty: 30, at least 100 for the level, or as many as "
+        "a duration allows.",
     )
     requests: int | None = Field(
         None,
@@ -237,7 +247,9 @@ class Load(Part):
         """How many to measure; None: as many as the time allows."""
         if self.requests or self.requests_per_stream:
             return self.requests or concurrency * (self.requests_per_stream or 0)
-        return None if self.duration_s or self.until_precise else concurrency * USUAL_REQUESTS_PER_STREAM
+        if self.duration_s or self.until_precise:
+            return None
+        return max(concurrency * USUAL_REQUESTS_PER_STREAM, LEAST_USUAL_REQUESTS)
 
     def duration_at(self, concurrency: int) -> float | None:
         """How long to measure at most (s); None: as long as the requests take."""

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from shapebench.conclusion import Conclusion
 from shapebench.load.samples import Sample, SampleStream, join
-from shapebench.records import Facts, LevelRun, Run, Standing, Verdict
+from shapebench.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.rows import Measured, Tables, measured, tables
 from shapebench.spec import parse
-from shapebench.workload import Sizing
+from shapebench.workload import Lengths, Sizing
 
 RUN_ID = "20260714T093000-a1b2c3"
 CLIENT = {  # one that had nothing to do
@@ -93,12 +95,54 @@ def closed_loop(streams: int, requests_each: int = 5) -> list[Sample]:
     ]
 
 
+ASKED = Asked(Lengths(200, 0), Lengths(10, 0), shared_tokens=5, weights_read_s=None)
+
+
+def counted(samples: list[Sample]) -> dict[tuple[str, str], float]:
+    """What an honest server would have counted of these requests, by metric and label; its own TTFT is 10 ms less."""
+    done = [s for s in samples if not s.error_kind]
+    return {
+        ("finished_requests", "length"): len(done),
+        ("prompt_tokens", ""): sum(s.input_tokens or 0 for s in done),
+        ("generation_tokens", ""): sum(s.output_tokens or 0 for s in done),
+        ("prefix_cache_queried_tokens", ""): sum(s.input_tokens or 0 for s in done),
+        ("prefix_cache_hit_tokens", ""): 0,
+        ("preemptions", ""): 0,
+        ("ttft_s_sum", ""): sum(s.chunk_offsets_s[0] - 0.01 for s in done if s.chunk_offsets_s),
+        ("ttft_s_count", ""): sum(bool(s.chunk_offsets_s) for s in done),
+        ("ttft_s_bucket", "+Inf"): sum(bool(s.chunk_offsets_s) for s in done),
+        ("inter_token_s_sum", ""): 0.1,
+        ("inter_token_s_count", ""): 1,
+        ("e2e_s_sum", ""): 1,
+        ("e2e_s_count", ""): 1,
+        ("running_requests", ""): 0,
+        ("waiting_requests", ""): 0,
+        ("kv_cache_usage", ""): 0,
+    }
+
+
+def server_says(path: Path, *moments: dict[tuple[str, str], float]) -> Path:
+    """A server's account: what it said at each moment, a second apart, as it lies beside a level's samples."""
+    rows = [
+        {"at_ns": STARTED_NS + second * 10**9, "metric": metric, "label": label, "value": float(value)}
+        for second, values in enumerate(moments)
+        for (metric, label), value in values.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
 def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes: Any) -> LevelRun:
-    """A level with its samples on disk; None: it ended before it wrote any."""
+    """A level with its samples on disk, and the account of an honest server; None: it ended before it wrote any."""
     path = data / "runs" / str(changes.get("run_id", RUN_ID)) / f"level-{concurrency:04}.parquet"
     if samples is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(samples, path)
+        account = counted(samples)
+        changes.setdefault(
+            "server_metrics", server_says(path.with_suffix(".server.parquet"), dict.fromkeys(account, 0.0), account)
+        )
     whole = LevelRun(
         run_id=RUN_ID,
         concurrency=concurrency,
@@ -111,6 +155,8 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
         exact_prompts=True,
         client=CLIENT,
         error="The measuring process ended (1): it said nothing" if samples is None else None,
+        asked=ASKED,
+        is_vllm=True,
     )
     return replace(whole, **changes)
 

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.presets import PRESETS, preset_named
+from shapebench.simulator.faults import faults_from
+from shapebench.simulator.presets import PRESETS, preset_named, with_settings
 from shapebench.simulator.server import serve
 
 
@@ -18,6 +19,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8000, help="0 takes any free port (%(default)s)")
     parser.add_argument("--log", type=Path, help="a file to append one JSON line to for each request")
     parser.add_argument("--api-key", help="what /v1/* wants as a bearer token")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change the preset; repeatable"
+    )
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME=VALUE", help="do it wrong; repeatable")
     parser.add_argument("--stop-at-eof", action="store_true", help="stop when standard input is closed")
     return parser
 
@@ -33,7 +38,8 @@ def main() -> int:
     if asked.stop_at_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     try:
-        serve(preset_named(asked.preset), asked.port, asked.log, asked.api_key)
+        preset = with_settings(preset_named(asked.preset), asked.set)
+        serve(preset, asked.port, asked.log, asked.api_key, faults_from(asked.fault))
     except ShapebenchError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -31,6 +31,7 @@ from shapebench.simulator.tokenizer import token_ids
 from shapebench.simulator.truth import Log, Truth, no_log
 from shapebench.simulator.wire import VERSION, Answer, ChatAnswer, CompletionAnswer, draw, models
 
+AnswerKind = TypeVar("AnswerKind", bound=Answer)
 Headers = Sequence[tuple[bytes, bytes]]
 _JSON = b"application/json"
 _VARY = (b"vary", b"Origin")
@@ -77,13 +78,36 @@ class Call:
             pass
 
 
+class Job:
+    """One answer on its way from the engine to the client."""
+
+    def __init__(self, call: Call, answer: Answer) -> None:
+        self.call, self.answer = call, answer
+        hashes = block_hashes(answer.prompt)
+        self.request = Request(len(answer.prompt), len(answer.tokens), answer.finish_reason, hashes)
+        self.truth = Truth(answer.id, call.received_ns, prompt_tokens=len(answer.prompt))
+
+    async def start(self) -> None:
+        await self.call.start(200, [(b"content-type", b"text/event-stream; charset=utf-8"), _VARY])
+
+    async def send(self) -> None:
+        """Write what was generated since the last time."""
+        truth, generated = self.truth, self.request.generated
+        events = self.answer.chunks(truth.output_tokens, generated)
+        truth.mark(generated)
+        await self.call.write(events, more=True)
+
+    async def note(self) -> None:
+        self.truth.mark(self.request.generated)
+
+
 class App:
     """The server, as an ASGI application."""
 
     def __init__(self, preset: Preset, log: Log = no_log, api_key: str | None = None) -> None:
         engine = Engine(preset)
         self._preset, self._log, self._api_key = preset, log, api_key
-        self._metrics = Metrics(engine)
+        self._metrics = self._new_metrics(engine)
         self._driver = Driver(engine, self._metrics)
         self._started_s = int(time.time())
         self._routes: dict[str, tuple[str, Callable[[Call], Awaitable[None]]]] = {
@@ -153,44 +177,43 @@ class App:
 
     async def _generate(self, call: Call, asked: Asked, kind: type[Answer]) -> None:
         check_model(asked.model, self._preset)
-        prompt = asked.tokens(self._preset)
-        output = draw(asked, check(asked, len(prompt), self._preset), self._preset)
-        answer = kind(call.header(b"x-request-id") or secrets.token_hex(8), asked, prompt, output, self._preset)
-        request = Request(len(prompt), len(output.tokens), output.finish_reason, block_hashes(prompt))
-        truth = Truth(answer.id, call.received_ns, prompt_tokens=len(prompt))
+        job = self._job(call, asked, kind)
         deliver = self._stream if asked.stream else self._whole
         try:
-            await deliver(call, answer, request, truth)
+            await deliver(job)
         finally:
-            self._driver.abort(request)
-            self._log(truth)
+            self._driver.abort(job.request)
+            self._log(job.truth)
 
-    async def _stream(self, call: Call, answer: Answer, request: Request, truth: Truth) -> None:
-        async def send() -> None:
-            events = answer.chunks(truth.output_tokens, request.generated)
-            truth.mark(request.generated)
-            await call.write(events, more=True)
+    def _job(self, call: Call, asked: Asked, kind: type[Answer]) -> Job:
+        return Job(call, self._answer(call, asked, kind))
 
-        await call.start(200, [(b"content-type", b"text/event-stream; charset=utf-8"), _VARY])
-        await self._follow(call, request, send)
-        if not request.aborted:
-            truth.finish_reason = request.finish_reason
-            await call.write(answer.closing(), more=False)
+    def _answer(self, call: Call, asked: Asked, kind: type[AnswerKind]) -> AnswerKind:
+        prompt = asked.tokens(self._preset)
+        output = draw(asked, check(asked, len(prompt), self._preset), self._preset)
+        return kind(call.header(b"x-request-id") or secrets.token_hex(8), asked, prompt, output, self._preset)
 
-    async def _whole(self, call: Call, answer: Answer, request: Request, truth: Truth) -> None:
-        async def note() -> None:
-            truth.mark(request.generated)
+    def _new_metrics(self, engine: Engine) -> Metrics:
+        return Metrics(engine)
 
-        await self._follow(call, request, note)
-        if not request.aborted:
-            truth.finish_reason = request.finish_reason
-            await call.answer(answer.whole())
+    async def _stream(self, job: Job) -> None:
+        await job.start()
+        await self._follow(job, job.send)
+        if not job.request.aborted:
+            job.truth.finish_reason = job.request.finish_reason
+            await job.call.write(job.answer.closing(), more=False)
 
-    async def _follow(self, call: Call, request: Request, on_tokens: Callable[[], Awaitable[None]]) -> None:
+    async def _whole(self, job: Job) -> None:
+        await self._follow(job, job.note)
+        if not job.request.aborted:
+            job.truth.finish_reason = job.request.finish_reason
+            await job.call.answer(job.answer.whole())
+
+    async def _follow(self, job: Job, on_tokens: Callable[[], Awaitable[None]]) -> None:
         """Put the request to the engine and act on its tokens until it ends, by itself or because the client left."""
-        stepped = asyncio.Event()
+        request, stepped = job.request, asyncio.Event()
         request.on_token = stepped.set
-        watch = asyncio.create_task(self._abort_when_gone(call, request))
+        watch = asyncio.create_task(self._abort_when_gone(job.call, request))
         self._driver.submit(request)
         try:
             while not request.ended:

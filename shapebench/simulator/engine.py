@@ -109,7 +109,10 @@ class Engine:
         if request.ended:
             return
         request.aborted = True
-        (self.running if request in self.running else self.waiting).remove(request)
+        if request in self.running:
+            self.running.remove(request)
+        elif request in self.waiting:  # neither, where its client left before it was added
+            self.waiting.remove(request)
 
     def begin_step(self, now_s: float) -> Step:
         """Choose what is computed next: every running sequence first, then prompts as far as the budget goes."""

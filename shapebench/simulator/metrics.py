@@ -159,10 +159,19 @@ class Metrics:
                 self._histograms[name].observe(seconds)
 
     def _on_first_token(self, request: Request) -> None:
-        self._histograms["time_to_first_token_seconds"].observe(request.first_token_s - request.arrived_s)
+        self._histograms["time_to_first_token_seconds"].observe(self._ttft_s(request))
         self._counters["prompt_tokens"].inc(request.prompt_tokens)
         self._counters["prefix_cache_queries"].inc(request.prompt_tokens)
         self._counters["prefix_cache_hits"].inc(request.cached_tokens)
+
+    def _ttft_s(self, request: Request) -> float:
+        return request.first_token_s - request.arrived_s
+
+    def _gauge(self, read: Callable[[Engine], float], engine: Engine) -> float:
+        return read(self._seen(engine))
+
+    def _seen(self, engine: Engine) -> Engine:
+        return engine
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"vllm:{name}", text, list(self._labels), registry=self._registry).labels(**self._labels)
@@ -180,7 +189,7 @@ class Metrics:
     def _watch(self, engine: Engine) -> None:
         for name, (text, read) in _GAUGES.items():
             family = Gauge(f"vllm:{name}", text, list(self._labels), registry=self._registry)
-            family.labels(**self._labels).set_function(partial(read, engine))
+            family.labels(**self._labels).set_function(partial(self._gauge, read, engine))
         config = _cache_config(engine.preset)
         text = "Information of the LLMEngine CacheConfig"
         family = Gauge("vllm:cache_config_info", text, list(config), registry=self._registry)

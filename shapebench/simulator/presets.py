@@ -1,8 +1,12 @@
 """What sets a server's pace: a model on a machine, in few numbers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import PositiveInt
+
 from shapebench.errors import ShapebenchError
+from shapebench.simulator.settings import Amount, Share, changed
 
 LLAMA = "meta-llama/Llama-3.2-3B-Instruct"
 
@@ -14,15 +18,15 @@ class Preset:
 
     name: str
     model: str
-    max_model_len: int
-    base_s: float
-    per_sequence_s: float
-    per_prefill_token_s: float
-    kv_capacity_tokens: int
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 2048
+    max_model_len: PositiveInt
+    base_s: Amount
+    per_sequence_s: Amount
+    per_prefill_token_s: Amount
+    kv_capacity_tokens: PositiveInt
+    max_num_seqs: PositiveInt = 256
+    max_num_batched_tokens: PositiveInt = 2048
     adds_bos: bool = False  # one token before a prompt that is not a chat, unless add_special_tokens is false
-    empty_text_share: float = 0.0  # of output tokens: half a character, or a special token, shows as no text
+    empty_text_share: Share = 0.0  # of output tokens: half a character, or a special token, shows as no text
 
     def __post_init__(self) -> None:
         if self.kv_capacity_tokens <= self.max_model_len:
@@ -73,3 +77,8 @@ def preset_named(name: str) -> Preset:
         return PRESETS[name]
     except KeyError:
         raise ShapebenchError(f"There is no preset {name!r}", f"Choose one of: {', '.join(PRESETS)}.") from None
+
+
+def with_settings(preset: Preset, words: Iterable[str]) -> Preset:
+    """The preset with fields set by words such as `max_num_seqs=8`; raises ShapebenchError with all that is wrong."""
+    return changed(preset, words, "setting")

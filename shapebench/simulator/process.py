@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,11 +12,22 @@ _STOP_TIMEOUT_S = 5.0
 
 
 @contextmanager
-def running(preset: str = "a10-llama-3.2-3b", log: Path | None = None, api_key: str | None = None) -> Iterator[str]:
-    """The base URL of a simulator on a free port; it stops at the end, and when this process dies."""
+def running(
+    preset: str = "a10-llama-3.2-3b",
+    log: Path | None = None,
+    api_key: str | None = None,
+    faults: Iterable[str] = (),
+    settings: Iterable[str] = (),
+) -> Iterator[str]:
+    """The base URL of a simulator on a free port; it stops at the end, and when this process dies.
+
+    Faults and settings are words, such as `refused=0.1` and `max_num_seqs=8`.
+    """
     options = ["--preset", preset]
     options += [] if log is None else ["--log", str(log)]
     options += [] if api_key is None else ["--api-key", api_key]
+    options += [f"--fault={word}" for word in faults]
+    options += [f"--set={word}" for word in settings]
     with started("shapebench.simulator", options) as url:
         yield url
 

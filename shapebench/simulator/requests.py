@@ -194,6 +194,11 @@ def bad_request(message: str, field: str | None = None, value: float | None = No
     return Refused(400, _error(message + detail, "BadRequestError", field, 400))
 
 
+def overloaded() -> Refused:
+    message = "The server is overloaded. Please try again later."
+    return Refused(503, _error(message, "ServiceUnavailableError", None, 503))
+
+
 def _error(message: str, kind: str, field: str | None, code: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": field, "code": code}}
 

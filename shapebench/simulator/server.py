@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shapebench.simulator import truth
 from shapebench.simulator.app import App
+from shapebench.simulator.faults import HONEST, Faults
+from shapebench.simulator.faulty import FaultyApp
 from shapebench.simulator.listener import listening
 from shapebench.simulator.presets import Preset
 
@@ -41,12 +43,14 @@ class _Server(uvicorn.Server):
         print(self.ready_line, flush=True)
 
 
-def serve(preset: Preset, port: int, log: Path | None, api_key: str | None) -> None:
+def serve(preset: Preset, port: int, log: Path | None, api_key: str | None, faults: Faults = HONEST) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 is any free one, and the line printed when ready names it."""
     with truth.opened(log) as write, listening(port) as listener, _ending_quietly():
-        server = _Server(_config(App(preset, write, api_key)))
+        app = App(preset, write, api_key) if faults == HONEST else FaultyApp(preset, faults, write, api_key)
+        server = _Server(_config(app))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.ready_line = f"Simulator ready on {url} (preset {preset.name}, model {preset.model})"
+        server.ready_line += f" with faults: {faults}" * (faults != HONEST)
         server.run(sockets=[listener])
 
 

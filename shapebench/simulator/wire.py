@@ -77,13 +77,13 @@ def models(preset: Preset, created_s: int) -> dict[str, Any]:
     return {"object": "list", "data": [card | more]}
 
 
-def _text(token: str) -> str:
+def text_of(token: str) -> str:
     return "" if token == EOS else token
 
 
 @cache
 def _json_text(token: str) -> str:
-    return orjson.dumps(_text(token)).decode()
+    return orjson.dumps(text_of(token)).decode()
 
 
 class Answer(ABC):
@@ -95,8 +95,9 @@ class Answer(ABC):
 
     def __init__(self, name: str, asked: Asked, prompt: Sequence[Piece], output: Output, preset: Preset) -> None:
         self.id = f"{self.prefix}-{name}"
-        self._asked, self._prompt, self._preset = asked, prompt, preset
-        self._tokens, self._finish_reason = output
+        self.prompt, self._asked, self._preset = prompt, asked, preset
+        self.tokens, self.finish_reason = output
+        self._prompt_tokens = len(prompt)
         self._created_s = int(time.time())
         common = {"id": self.id, "object": self.chunk_object, "created": self._created_s, "model": preset.model}
         self._head = "data: " + orjson.dumps(common).decode().removesuffix("}") + ',"choices":['
@@ -108,7 +109,7 @@ class Answer(ABC):
 
     def closing(self) -> bytes:
         """The events after the last token."""
-        total = f'],"usage":{self._usage(len(self._tokens))},"system_fingerprint":"{fingerprint(self._preset)}"}}\n\n'
+        total = f'],"usage":{self._usage(len(self.tokens))},"system_fingerprint":"{fingerprint(self._preset)}"}}\n\n'
         return ((self._head + total if self._asked.usage_at_end else "") + "data: [DONE]\n\n").encode()
 
     def whole(self) -> bytes:
@@ -118,7 +119,7 @@ class Answer(ABC):
             | {"choices": [self._choice()], "service_tier": None, "system_fingerprint": fingerprint(self._preset)}
             | {
                 "usage": orjson.loads(
-                    self._usage(len(self._tokens), ("prompt_tokens_details", "completion_tokens_details"))
+                    self._usage(len(self.tokens), ("prompt_tokens_details", "completion_tokens_details"))
                 )
             }
             | self._after_usage()
@@ -139,10 +140,10 @@ class Answer(ABC):
 
     @property
     def _content(self) -> str:
-        return "".join(map(_text, self._tokens))
+        return "".join(map(text_of, self.tokens))
 
     def _is_last(self, index: int) -> bool:
-        return index == len(self._tokens) - 1
+        return index == len(self.tokens) - 1
 
     def _ids(self, tokens: Sequence[Piece]) -> list[int] | None:
         return token_ids(tokens) if self._asked.return_token_ids else None
@@ -150,12 +151,14 @@ class Answer(ABC):
     def _ids_json(self, tokens: Sequence[Piece]) -> str:
         return orjson.dumps(self._ids(tokens)).decode()
 
+    def _text_json(self, index: int) -> str:
+        return _json_text(self.tokens[index])
+
     def _id_json(self, index: int) -> str:
-        return f"[{token_id(self._tokens[index])}]" if self._asked.return_token_ids else "null"
+        return f"[{token_id(self.tokens[index])}]" if self._asked.return_token_ids else "null"
 
     def _usage(self, output_tokens: int, details: Sequence[str] = ()) -> str:
-        prompt_tokens = len(self._prompt)
-        counts = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens + output_tokens}
+        counts = {"prompt_tokens": self._prompt_tokens, "total_tokens": self._prompt_tokens + output_tokens}
         return orjson.dumps(counts | {"completion_tokens": output_tokens} | dict.fromkeys(details)).decode()
 
     def _running_usage(self, output_tokens: int) -> str:
@@ -169,25 +172,25 @@ class ChatAnswer(Answer):
 
     def _opening(self) -> str:
         delta = '{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
-        ids = f',"prompt_token_ids":{self._ids_json(self._prompt)},"prompt_text":null}}\n\n'
+        ids = f',"prompt_token_ids":{self._ids_json(self.prompt)},"prompt_text":null}}\n\n'
         return self._head + delta + self._running_usage(0) + ids
 
     def _chunk(self, index: int) -> str:
-        finish = f'"{self._finish_reason}","stop_reason":null' if self._is_last(index) else "null"
+        finish = f'"{self.finish_reason}","stop_reason":null' if self._is_last(index) else "null"
         return (
-            f'{self._head}{{"index":0,"delta":{{"content":{_json_text(self._tokens[index])}}},"logprobs":null,'
+            f'{self._head}{{"index":0,"delta":{{"content":{self._text_json(index)}}},"logprobs":null,'
             f'"finish_reason":{finish},"token_ids":{self._id_json(index)}}}]{self._running_usage(index + 1)}}}\n\n'
         )
 
     def _choice(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": self._content}
         nothing = dict.fromkeys(("refusal", "annotations", "audio", "function_call", "reasoning"))
-        ends = {"logprobs": None, "finish_reason": self._finish_reason, "stop_reason": None}
-        ids = {"token_ids": self._ids(self._tokens), "routed_experts": None}
+        ends = {"logprobs": None, "finish_reason": self.finish_reason, "stop_reason": None}
+        ids = {"token_ids": self._ids(self.tokens), "routed_experts": None}
         return {"index": 0, "message": message | nothing} | ends | ids
 
     def _after_usage(self) -> dict[str, Any]:
-        return {"prompt_logprobs": None, "prompt_token_ids": self._ids(self._prompt), "prompt_text": None}
+        return {"prompt_logprobs": None, "prompt_token_ids": self._ids(self.prompt), "prompt_text": None}
 
 
 class CompletionAnswer(Answer):
@@ -197,23 +200,23 @@ class CompletionAnswer(Answer):
         return ""
 
     def _chunk(self, index: int) -> str:
-        finish = f'"{self._finish_reason}"' if self._is_last(index) else "null"
-        prompt_ids = "null" if index else self._ids_json(self._prompt)
+        finish = f'"{self.finish_reason}"' if self._is_last(index) else "null"
+        prompt_ids = "null" if index else self._ids_json(self.prompt)
         return (
-            f'{self._head}{{"index":0,"text":{_json_text(self._tokens[index])},"logprobs":null,"finish_reason":{finish},'
+            f'{self._head}{{"index":0,"text":{self._text_json(index)},"logprobs":null,"finish_reason":{finish},'
             f'"stop_reason":null,"prompt_token_ids":{prompt_ids},"token_ids":{self._id_json(index)}}}]'
             f"{self._running_usage(index + 1)}}}\n\n"
         )
 
     def _choice(self) -> dict[str, Any]:
-        ends = {"logprobs": None, "finish_reason": self._finish_reason, "stop_reason": None}
-        ids = {"token_ids": self._ids(self._tokens), "prompt_logprobs": None}
+        ends = {"logprobs": None, "finish_reason": self.finish_reason, "stop_reason": None}
+        ids = {"token_ids": self._ids(self.tokens), "prompt_logprobs": None}
         return (
             {"index": 0, "text": self._content}
             | ends
             | ids
             | {
-                "prompt_token_ids": self._ids(self._prompt),
+                "prompt_token_ids": self._ids(self.prompt),
                 "routed_experts": None,
             }
         )

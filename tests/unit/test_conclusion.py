@@ -145,14 +145,27 @@ def test_failed_requests_are_a_caveat() -> None:
     assert "With 2 concurrent users, some requests failed" in text(level(1), level(2, failed=3))
 
 
-@pytest.mark.parametrize(("completed", "said"), [(99, True), (100, False)])
-def test_a_p95_of_fewer_than_a_hundred_requests_is_a_caveat(completed: int, said: bool) -> None:
-    assert ("too few for a sure 95th percentile" in text(level(1, completed=completed))) is said
+WITHHELD = {"ttft_s_p95": None, "ttft_s_max": 0.4}
+
+
+def test_where_the_p95_is_withheld_the_slowest_answer_is_judged() -> None:
+    assert answer(level(1, **WITHHELD)).headline == "Suits at least 1 concurrent user"
+    assert answer(level(1, **WITHHELD | {"ttft_s_max": 0.6})).headline == "Does not suit even 1 concurrent user"
+
+
+def test_where_the_p95_is_withheld_the_grounds_speak_of_all_first_tokens() -> None:
+    assert "all first tokens come within 400 ms" in text(level(1, **WITHHELD))
+    assert "the longest time to first token is 600 ms" in text(level(1, **WITHHELD | {"ttft_s_max": 0.6}))
+
+
+@pytest.mark.parametrize(("fields", "said"), [(WITHHELD, True), ({}, False)])
+def test_a_p95_that_is_withheld_is_a_caveat(fields: dict[str, Any], said: bool) -> None:
+    assert ("too few requests completed for a 95th percentile" in text(level(1, **fields))) is said
 
 
 def test_the_levels_of_a_caveat_are_listed() -> None:
-    said = text(*(level(n, completed=30) for n in (1, 2, 4)), level(8))
-    assert "With 1, 2 and 4 concurrent users, fewer than 100 requests completed" in said
+    said = text(*(level(n, **WITHHELD) for n in (1, 2, 4)), level(8))
+    assert "With 1, 2 and 4 concurrent users, too few requests completed for a 95th percentile" in said
 
 
 def test_time_stamps_from_user_space_are_a_caveat() -> None:

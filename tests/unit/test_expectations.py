@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -15,7 +16,18 @@ from expectations.validate import validate
 from shapebench.load.samples import Sample
 from shapebench.records import Calibration, Verdict
 from shapebench.rows import Measured, measured
-from tests.level_sample import CLIENT, clean, closed_loop, level, refused, request
+from shapebench.workload import Lengths
+from tests.level_sample import (
+    ASKED,
+    CLIENT,
+    clean,
+    closed_loop,
+    counted,
+    level,
+    refused,
+    request,
+    server_says,
+)
 
 ROOT = Path(__file__).parents[2]
 Sin = Callable[[Path], Measured]
@@ -46,9 +58,9 @@ def with_late_sends(data: Path) -> Measured:
     return committed(data, closed_loop(2, requests_each=50), client=CLIENT | {"late_sends": 6.0})
 
 
-def with_failures(data: Path, count: int) -> Measured:
-    """Failures of 1 in 100 or more, each by the way of a stream that is busy all the time."""
-    samples = closed_loop(2, requests_each=50)
+def with_failures(data: Path, count: int, requests: int = 110) -> Measured:
+    """The last ones fail, each by the way of a stream that is busy all the time."""
+    samples = closed_loop(2, requests_each=requests // 2)
     failed = {"chunk_offsets_s": [], "chunk_tokens": [], "output_tokens": None, "error_kind": "reset"}
     return committed(data, [*samples[:-count], *(replace(sample, **failed) for sample in samples[-count:])])
 
@@ -62,8 +74,55 @@ def with_a_stream_that_pauses(data: Path) -> Measured:
 
 
 def with_a_long_drain(data: Path) -> Measured:
-    """Stream 1 ends after 1 s of 5."""
-    return committed(data, [s for s in closed_loop(2) if s.stream == 0 or s.request_index < 4])
+    """The last answer of stream 0 takes 20 s; all streams are busy for 5 s of 24."""
+    *others, last, _ = samples = closed_loop(2)
+    slow = replace(last, chunk_offsets_s=[2.0 * token for token in range(1, 11)], ended_s=20.0)
+    return committed(data, [*others, slow, samples[-1]])
+
+
+def with_a_stream_that_dies(data: Path) -> Measured:
+    """One of 10 streams, after 6 of its 10 requests."""
+    alive = [s for s in closed_loop(10, requests_each=10) if s.stream or s.request_index < 70]
+    return committed(data, alive, streams=10)
+
+
+def with_a_drift(data: Path) -> Measured:
+    """The time to first token doubles from the first request to the last."""
+    samples = closed_loop(2, requests_each=20)
+    return committed(
+        data,
+        [replace(s, chunk_offsets_s=[0.05 * (1 + n / len(samples)), *ALL_TOKENS[1:]]) for n, s in enumerate(samples)],
+    )
+
+
+def with_lengths(data: Path, kind: str, mean: float = 100, stddev: float = 20) -> Measured:
+    """100 requests, planned and answered with lengths of one distribution, where N(100, 20) was asked for."""
+    drawn = NormalDist(mean, stddev) if stddev else None
+    lengths = [round(drawn.inv_cdf((n + 0.5) / 100)) if drawn else 80 + 40 * (n % 2) for n in range(100)]
+    return of_lengths(data, kind, lengths)
+
+
+def of_lengths(data: Path, kind: str, lengths: list[int]) -> Measured:
+    samples = closed_loop(2, requests_each=50)
+    changed = [*samples[:2], *(ASKS[kind](s, n) for s, n in zip(samples[2:], lengths, strict=True))]
+    return committed(data, changed, asked=replace(ASKED, **{f"{kind}_tokens": Lengths(100, 20)}))
+
+
+ASKS: dict[str, Callable[[Sample, int], Sample]] = {
+    "input": lambda s, n: replace(s, planned_input_tokens=n, input_tokens=n),
+    "output": lambda s, n: replace(s, planned_output_tokens=n, output_tokens=n, chunk_tokens=[*[1] * 9, n - 9]),
+}
+
+
+def with_account(data: Path, times: dict[str, float] | None = None, **more: float) -> Measured:
+    """A clean level whose server counted some things more, or so many times as often."""
+    samples = closed_loop(2)
+    said = {
+        (metric, label): value * (times or {}).get(metric, 1) + more.get(metric, 0)
+        for (metric, label), value in counted(samples).items()
+    }
+    path = server_says(data / "account.parquet", dict.fromkeys(said, 0.0), said)
+    return committed(data, samples, server_metrics=path)
 
 
 def with_pauses_at_one_stream(data: Path) -> Measured:
@@ -100,10 +159,49 @@ SINS: dict[str, tuple[Sin, frozenset[str]]] = {
         frozenset({"errors_are_few", "no_errors"}),
     ),
     "metrics_are_possible": (lambda d: spoilt(d, {"chunk_offsets_s": OUT_OF_ORDER}, at=slice(1)), NONE),
+    "enough_requests_for_the_percentiles": (
+        lambda d: with_failures(d, count=1, requests=100),
+        frozenset({"no_errors"}),
+    ),
     "errors_are_few": (lambda d: with_failures(d, count=6), frozenset({"no_errors"})),
     "no_errors": (lambda d: with_failures(d, count=5), NONE),
     "concurrency_was_held": (with_a_stream_that_pauses, NONE),
     "steady_window_is_long": (with_a_long_drain, NONE),
+    "every_stream_was_alive_to_the_end": (with_a_stream_that_dies, NONE),
+    "input_lengths_have_the_mean_asked": (lambda d: with_lengths(d, "input", mean=114), NONE),
+    "input_lengths_have_the_spread_asked": (lambda d: with_lengths(d, "input", stddev=30), NONE),
+    "input_lengths_have_the_shape_asked": (lambda d: with_lengths(d, "input", stddev=0), NONE),
+    "output_lengths_have_the_mean_asked": (lambda d: with_lengths(d, "output", mean=112), NONE),
+    "output_lengths_have_the_spread_asked": (lambda d: with_lengths(d, "output", stddev=30), NONE),
+    "output_lengths_have_the_shape_asked": (lambda d: with_lengths(d, "output", stddev=0), NONE),
+    "ttft_did_not_drift": (with_a_drift, NONE),
+    "no_faster_than_the_memory": (
+        lambda d: committed(d, closed_loop(2), asked=replace(ASKED, weights_read_s=0.2)),
+        NONE,
+    ),
+    "the_server_gave_its_account": (
+        lambda d: committed(d, closed_loop(2), server_metrics=None, server_error="/metrics is not there (404)."),
+        NONE,
+    ),
+    "the_server_stayed_the_same": (
+        lambda d: committed(d, closed_loop(2), server_changes=("version was 0.11.0 and is 0.11.1",)),
+        NONE,
+    ),
+    "no_foreign_traffic": (
+        lambda d: with_account(d, finished_requests=1, prompt_tokens=15, generation_tokens=5),
+        NONE,
+    ),
+    "foreign_traffic_is_little": (
+        lambda d: with_account(d, finished_requests=12, prompt_tokens=2400, generation_tokens=120),
+        frozenset({"no_foreign_traffic"}),
+    ),
+    "the_server_counted_our_load": (
+        lambda d: with_account(d, {"finished_requests": 0.5, "prompt_tokens": 0.5, "generation_tokens": 0.5}),
+        NONE,
+    ),
+    "ttft_is_not_below_the_servers": (lambda d: with_account(d, {"ttft_s_sum": 2}), NONE),
+    "prompts_were_not_cached": (lambda d: with_account(d, prefix_cache_hit_tokens=1200), NONE),
+    "no_preemptions": (lambda d: with_account(d, preemptions=3), NONE),
     "client_kept_up": (lambda d: of_client(d, cpu_share=0.9, cpu_s=9.0), NONE),
     "client_adds_little": (lambda d: committed(d, closed_loop(2), calibration=tried_out(added_ttft_p50_s=0.02)), NONE),
     "successors_were_sent_at_once": (with_late_sends, NONE),
@@ -134,7 +232,8 @@ def test_a_sin_fails_its_expectation_and_its_known_companions_only(name: str, ve
     assert failed(verdicts[name]) == {name, *companions}
 
 
-def test_every_expectation_has_its_sin() -> None:
+def test_every_expectation_has_its_sin_and_says_what_it_is() -> None:
+    assert all(declared.sin.endswith(".") for declared in (*LEVEL, *ANSWERS))
     assert set(SINS) == {declared.name for declared in (*LEVEL, *ANSWERS)}
 
 
@@ -195,15 +294,44 @@ SENTENCES = {
     "requests_are_accounted_for": "Every planned request is there, completed or failed: not so, 1 are missing.",
     "requests_completed": "At least one request completed: not so, none did.",
     "metrics_are_possible": "Every number lies within the bounds of its metric: not so, out of bounds: 1.",
-    "errors_are_few": "No more than 5% of the requests failed: not so, 6.00% did.",
-    "no_errors": "No request failed: not so, 5.00% of them did.",
+    "errors_are_few": "No more than 5% of the requests failed: not so, 5.45% did.",
+    "no_errors": "No request failed: not so, 4.55% of them did.",
     "concurrency_was_held": "Within 2%, as many requests were in flight in the steady window as the level says: "
     "not so, there were 96.0% of them.",
     "steady_window_is_long": "All streams were busy for at least half of the time measured: not so, "
-    "they were for 20% of it.",
+    "they were for 21% of it.",
     "output_lengths_are_near": "The answers have 90 to 110% of the length asked for: not so, they have 83% of it.",
     "one_stream_agrees_with_itself": "With one stream, system throughput and the throughput of the queries agree "
     "within 5%: not so, the system's is 92.6% of theirs.",
+    "enough_requests_for_the_percentiles": "As many requests completed as the percentiles take that so many were "
+    "planned for, 5/(1-p) each: not so, 99 of 100 did, too few for p95.",
+    "every_stream_was_alive_to_the_end": "Every stream went on until there was no more to send: not so, "
+    "1 of 10 ended before that.",
+    "input_lengths_have_the_mean_asked": "Prompts have the mean length asked for, as near as chance allows: not so, "
+    "it is 114.0, where 100 with a standard deviation of 20 was asked for.",
+    "input_lengths_have_the_spread_asked": "Prompts have the spread of lengths asked for, as near as chance allows: "
+    "not so, their standard deviation is 29.8, where 100 with a standard deviation of 20 was asked for.",
+    "output_lengths_have_the_shape_asked": "Answers follow the distribution of lengths asked for, as near as chance "
+    "allows (Kolmogorov-Smirnov): not so, they are 1.2 times as far from it as chance takes them in a million levels, "
+    "where 100 with a standard deviation of 20 was asked for.",
+    "ttft_did_not_drift": "From the first request to the last, the time to first token neither rose nor fell by more "
+    "than 10%: not so, it changed by +57%, of which at least +57% is not chance.",
+    "no_faster_than_the_memory": "Tokens follow each other no faster than the shape's memory can be read for them: "
+    "not so, they came 2.0 times as fast.",
+    "the_server_gave_its_account": "The server's own counters could be read before and after the level: not so, "
+    "they could not: /metrics is not there (404).",
+    "the_server_stayed_the_same": "The server's version and configuration are the same after the level as before the "
+    "run: not so, version was 0.11.0 and is 0.11.1.",
+    "no_foreign_traffic": "The server counted no tokens but those of the requests that were sent: not so, "
+    "it counted 20 more, of 1 requests more than were sent.",
+    "foreign_traffic_is_little": "What others sent is no more than 1% of the tokens: not so, it is 100.0% of our own.",
+    "the_server_counted_our_load": "The server counted at least 99% of the requests and tokens that were answered: "
+    "not so, it counted 50.0% of them.",
+    "ttft_is_not_below_the_servers": "The mean time to first token is not less by the client's clock than by the "
+    "server's, give or take 1%: not so, it is 0.1 s, and 0.18 s by the server's.",
+    "prompts_were_not_cached": "The prefix cache had no more than 1% of the prompts' tokens, beside those that all "
+    "prompts share: not so, it had 47.5%.",
+    "no_preemptions": "The server preempted no request: not so, it did 3 times.",
 }
 
 
@@ -220,7 +348,7 @@ def test_an_expectation_that_cannot_be_checked_has_failed_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = gxe.ExpectColumnValuesToMatchRegex(column="completed", regex="(")
-    declared = Declared("wrong", "invalid", "It is as it should be", "it is {0}", "It matters.", wrong)
+    declared = Declared("wrong", "invalid", "It is as it should be", "it is {0}", "It matters.", wrong, "None.")
     monkeypatch.setattr(validation, "LEVEL", (declared,))
     (finding,) = validate([clean(tmp_path, 1)]).failed
     assert finding.sentence.startswith("It is as it should be: not so, it could not be checked (")

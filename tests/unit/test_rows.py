@@ -11,7 +11,7 @@ import pytest
 from shapebench import metrics, rows, warehouse
 from shapebench.records import Artifact
 from shapebench.rows import Measured, measured
-from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, verdict
+from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
 
 
 def test_a_level_counts_its_measured_requests_only(tmp_path: Path) -> None:
@@ -109,7 +109,24 @@ def test_times_are_utc_whatever_their_zone(zone: timezone) -> None:
 def test_every_metric_of_a_level_is_a_row(tmp_path: Path) -> None:
     found: Measured = clean(tmp_path, 2)
     table: pa.Table = run_tables(tmp_path, levels=[found])["metrics"]
-    assert {metrics.column_name(r["metric"], r["stat"]) for r in table.to_pylist()} == {*metrics.COLUMNS} - {
-        "ttft_precision",
-        "throughput_precision",
-    }  # of which five requests a stream are too few to tell
+    of_long_levels = {"ttft_precision", "throughput_precision"}  # of which five requests a stream are too few to tell
+    withheld = {metrics.column_name(row.metric, row.stat) for row in found.withheld}
+    names = {metrics.column_name(r["metric"], r["stat"]) for r in table.to_pylist()}
+    assert names == {*metrics.COLUMNS} - of_long_levels - withheld
+
+
+def test_percentiles_of_too_few_requests_are_withheld(tmp_path: Path) -> None:
+    withheld = {row.stat for row in clean(tmp_path, 2).withheld if row.metric == "ttft_s"}
+    assert withheld == {"p25", "p75", "p90", "p95", "p99"}  # of ten requests there is a median only
+
+
+def test_a_percentile_of_just_enough_requests_is_claimed(tmp_path: Path) -> None:
+    hundred = measured(level(tmp_path, 2, closed_loop(2, requests_each=50)))
+    assert {row.stat for row in hundred.withheld if row.metric == "ttft_s"} == {"p99"}
+
+
+def test_what_the_server_said_is_there_but_for_buckets_between_the_ends(tmp_path: Path) -> None:
+    moment = {("running_requests", ""): 1.0, ("ttft_s_bucket", "+Inf"): 2.0}
+    said = server_says(tmp_path / "said.parquet", moment, moment, moment)
+    table = run_tables(tmp_path, levels=[clean(tmp_path, 1, server_metrics=said)])["server_metrics"]
+    assert sorted(table["metric"].to_pylist()) == [*["running_requests"] * 3, *["ttft_s_bucket"] * 2]

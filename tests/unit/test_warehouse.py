@@ -102,11 +102,11 @@ def test_the_files_mode_survives_a_load(data: Path) -> None:
 def test_a_level_without_samples_has_a_row_in_the_summary(data: Path) -> None:
     levels = [clean(data, 1), measured(level(data, 2, None))]
     load(data, RUN_ID, run_tables(data, levels=levels))
-    summary = query(data, "SELECT concurrency, ttft_s_p95, system_tokens_per_s, error FROM level_summary").to_pylist()
-    assert summary[0]["ttft_s_p95"] == pytest.approx(0.1)
+    summary = query(data, "SELECT concurrency, ttft_s_mean, system_tokens_per_s, error FROM level_summary").to_pylist()
+    assert summary[0]["ttft_s_mean"] == pytest.approx(0.1)
     assert summary[1] == {
         "concurrency": 2,
-        "ttft_s_p95": None,
+        "ttft_s_mean": None,
         "system_tokens_per_s": None,
         "error": "The measuring process ended (1): it said nothing",
     }
@@ -144,9 +144,32 @@ def test_a_run_tells_its_levels_and_how_long_it_took(data: Path) -> None:
 
 
 def test_metrics_are_tidy_and_carry_the_levels_verdict(data: Path) -> None:
-    rows = query(data, "FROM metrics WHERE metric = 'ttft_s' AND stat = 'p95' ORDER BY concurrency").to_pylist()
-    assert [list(row) for row in rows] == [["run_id", "concurrency", "verdict", "metric", "stat", "value"]] * 2
+    rows = query(data, "FROM metrics WHERE metric = 'ttft_s' AND stat = 'mean' ORDER BY concurrency").to_pylist()
+    columns = ["run_id", "concurrency", "verdict", "metric", "stat", "value", "sample_count"]
+    assert [list(row) for row in rows] == [columns] * 2
     assert [row["value"] for row in rows] == pytest.approx([0.1, 0.1])
+    assert [row["sample_count"] for row in rows] == [5, 10]
+
+
+def test_a_percentile_that_is_withheld_is_null(data: Path) -> None:
+    row = query(data, "SELECT ttft_s_p50, ttft_s_p95 FROM level_summary WHERE concurrency = 2").to_pylist()[0]
+    assert (row["ttft_s_p50"] is None, row["ttft_s_p95"] is None) == (False, True)
+
+
+def test_the_servers_account_is_a_series(data: Path) -> None:
+    rows = query(data, "FROM server_metrics WHERE concurrency = 2 AND metric = 'generation_tokens' ORDER BY at_s")
+    assert rows["value"].to_pylist() == [0, 120]  # of ten requests and two for warm-up
+
+
+def test_the_servers_timeline_has_a_row_for_each_moment_and_rates_since_the_one_before(data: Path) -> None:
+    rows = query(data, "FROM server_timeline WHERE concurrency = 2").to_pylist()
+    assert [row["generation_tokens_per_s"] for row in rows] == [None, 120]
+    assert [row["running_requests"] for row in rows] == [0, 0]
+
+
+def test_requests_that_the_server_ended_are_counted_by_reason(data: Path) -> None:
+    rows = query(data, "SELECT finished_reason, requests FROM server_requests WHERE concurrency = 2").to_pylist()
+    assert rows == [{"finished_reason": "length", "requests": 12}]
 
 
 def test_requests_tell_what_happened_to_each(data: Path) -> None:
@@ -174,7 +197,7 @@ def test_a_file_that_is_missing_is_named_with_the_command_that_makes_it(tmp_path
 def test_a_query_that_is_wrong_is_told_the_views(data: Path) -> None:
     with pytest.raises(WarehouseError, match=r"The query failed: .*nope") as caught:
         query(data, "FROM nope")
-    assert "artifacts, client_health, findings, level_summary, metrics, requests, runs, timeline" in caught.value.remedy
+    assert "artifacts, client_health, findings, level_summary, metrics, requests, runs" in caught.value.remedy
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM raw.runs", "CREATE TABLE mine (i INTEGER)", "DROP VIEW runs"])

@@ -186,3 +186,9 @@ def test_the_least_recently_used_blocks_are_forgotten_first() -> None:
     for block in (1, 2, 1, 3):
         cache.remember([block])
     assert [cache.hit_tokens([block], 100) for block in (1, 2, 3)] == [BLOCK_TOKENS, 0, BLOCK_TOKENS]
+
+
+def test_a_request_can_be_aborted_before_it_was_added() -> None:
+    request = Request(10, 1)
+    engine_with().abort(request)
+    assert request.aborted

@@ -141,6 +141,21 @@ def test_a_preset_that_does_not_exist_is_said_to_whoever_starts_it(capfd: pytest
     assert "There is no preset 'h100'" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--fault", "--set"])
+def test_a_word_that_it_does_not_know_is_refused_in_plain_words(option: str) -> None:
+    ended = subprocess.run([*COMMAND, option, "rude=1"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "'rude'" in ended.stderr
+
+
+def test_faults_are_named_when_it_is_ready() -> None:
+    command = [*COMMAND, "--port", "0", "--fault", "refused=0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().endswith(" with faults: refused=0.1\n")
+        process.terminate()
+
+
 def test_a_port_in_use_is_refused_in_plain_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

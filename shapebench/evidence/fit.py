@@ -1,0 +1,83 @@
+"""Do lengths follow the distribution that was asked for? Mean, spread and shape, each with a bound on chance.
+
+A bound is crossed by chance once in a million levels, so that a level which crosses one had another distribution.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from shapebench.workload import Lengths
+
+CHANCE = 1e-6
+Z = float(stats.norm.isf(CHANCE / 2))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Each figure in units of its bound: more than 1 is more than chance makes of it."""
+
+    mean: float  # that was seen
+    spread: float  # the standard deviation that was seen
+    mean_excess: float
+    spread_excess: float
+    shape_excess: float
+
+
+def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) -> Fit:
+    """Hold lengths against a distribution; each may be `slack_tokens` off, and none was to be below `least`."""
+    lengths = np.sort(np.asarray(seen, dtype=float))
+    support, chances = _planned(asked, least)
+    mean = float(support @ chances)
+    moments = [float((support - mean) ** power @ chances) for power in (2, 4)]
+    deviation = math.sqrt(moments[0])
+    spread = float(lengths.std())
+    return Fit(
+        mean=float(lengths.mean()),
+        spread=spread,
+        mean_excess=_excess(abs(lengths.mean() - mean), Z * deviation / math.sqrt(len(lengths)), slack_tokens),
+        spread_excess=_excess(abs(spread - deviation), Z * _spread_error(moments, len(lengths)), slack_tokens),
+        shape_excess=_distance(lengths, support, np.cumsum(chances), slack_tokens) / _most_distance(len(lengths)),
+    )
+
+
+def _planned(asked: Lengths, least: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Token counts that can be drawn, and how likely each is: `Lengths.draw`, and no fewer than `least`."""
+    low, high = max(asked.least, least), max(asked.most, least)
+    support = np.arange(low, high + 1, dtype=float)
+    if not asked.stddev or low == high:
+        return np.array([float(max(round(asked.mean), least))]), np.ones(1)
+    below = stats.norm.cdf((support + 0.5 - asked.mean) / asked.stddev)
+    below[-1] = 1.0  # what is drawn above is cut to the greatest, as what is drawn below to the least
+    return support, np.diff(below, prepend=0.0)
+
+
+def _excess(off: float, bound: float, slack: float) -> float:
+    return off / (bound + slack) if bound + slack else (0.0 if off == 0 else math.inf)
+
+
+def _spread_error(moments: list[float], count: int) -> float:
+    """The standard error of a standard deviation, by the second and fourth central moments."""
+    variance, fourth_moment = moments
+    if not variance:
+        return 0.0
+    return math.sqrt(max(fourth_moment - variance**2, 0.0) / count) / (2 * math.sqrt(variance))
+
+
+def _distance(
+    lengths: npt.NDArray[np.float64], support: npt.NDArray[np.float64], below: npt.NDArray[np.float64], slack: int
+) -> float:
+    """Kolmogorov's: the greatest difference between the shares of lengths up to any, seen and planned."""
+    at = np.unique(np.concatenate([lengths, support]))
+    seen = np.searchsorted(lengths, at, side="right") / len(lengths)
+    padded = np.concatenate([[0.0], below])
+    more, fewer = (padded[np.searchsorted(support, at + off, side="right")] for off in (slack, -slack))
+    return float(max((seen - more).max(), (fewer - seen).max(), 0.0))
+
+
+def _most_distance(count: int) -> float:
+    """That chance makes of it (Massart's bound on the inequality of Dvoretzky, Kiefer and Wolfowitz, 1990)."""
+    return math.sqrt(math.log(2 / CHANCE) / (2 * count))

@@ -1,0 +1,54 @@
+"""What can be wrong with a server that benchmarks well: for tests of whether anybody notices."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+from pydantic import NonNegativeInt
+
+from shapebench.simulator.settings import Amount, Share, changed
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What the simulator does wrong; it is honest where all is 0.
+
+    Plain requests, such as a probe's, stay right but for the last two.
+    """
+
+    refused: Share = 0.0  # of streamed requests: answered with 503
+    zero_usage: Share = 0.0  # of streamed answers: usage says 0 completion tokens
+    merged: Share = 0.0  # of streamed tokens: come in one event with the token before; usage counts them all
+    short_tokens: NonNegativeInt = 0  # that many tokens are missing at the end, whatever was asked; one stays
+    prompt_tokens_off: NonNegativeInt = 0  # usage and /metrics say that many prompt tokens more than there are
+    bunched: NonNegativeInt = 0  # tokens are held back until there are that many, then written at once
+    drift_s_per_s: Amount = 0.0  # a first token is so much later for each second since the first streamed request
+    uncounted: Share = 0.0  # of streamed requests: not in /metrics, as if another replica had served them
+    other_version_after: NonNegativeInt = 0  # streamed requests, after which /version names another version
+    ttft_factor: Amount = 0.0  # the TTFT in /metrics is multiplied by this; 0 leaves it as it is
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items() if value)
+
+
+HONEST = Faults()
+
+
+def faults_from(words: Iterable[str]) -> Faults:
+    """The faults that words such as `refused=0.1` ask for; raises ShapebenchError with all that is wrong."""
+    return changed(HONEST, words, "fault")
+
+
+class Picks:
+    """Picks just that share of its calls, evenly spread: with 0.1 every tenth."""
+
+    def __init__(self, share: float) -> None:
+        self._step, self._full = Fraction(str(share)).as_integer_ratio()  # as it was typed: 0.29 is 29/100
+        self._sum = 0
+
+    def __call__(self, may: bool = True) -> bool:
+        """Whether this one is picked; one that may not be leaves its turn to the next."""
+        self._sum += self._step
+        picked = may and self._sum >= self._full
+        self._sum -= self._full * picked
+        return picked
