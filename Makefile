@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-vllm test test-fast check lint format types vllm bench bench-peers lock clean
+.PHONY: help setup demo demo-vllm test test-fast check lint format types docs vllm bench bench-peers lock clean
 
 help:  ## Show what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ types: setup
 format: setup  ## Put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup  ## Write docs/validation.md from the declarations
+	$(BIN)/python -m expectations.table
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm

@@ -15,6 +15,9 @@ from shapebench.rows import Measured
 from shapebench.samples import Samples
 from shapebench.workload import LEAST_WORDS
 
+MOMENT_NS = (
+    100_000_000  # answers that came together are read one after the other, and the last request goes to the first
+)
 PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 
 
@@ -105,7 +108,8 @@ def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
     streams, processes = samples.requests["stream"], round(level.client.get("processes", 1))
     ended_ns = metrics.ended_ns(samples).groupby(streams).max()
     last_sent_ns = samples.requests["sent_at_ns"].groupby(streams % processes).max()
-    early = ended_ns.to_numpy() < last_sent_ns.loc[ended_ns.index % processes].to_numpy()
+    moment_ns = MOMENT_NS + level.client.get("loop_lag_max_s", 0) * 1e9
+    early = ended_ns.to_numpy() + moment_ns < last_sent_ns.loc[ended_ns.index % processes].to_numpy()
     return {"streams_that_ended_early": int(early.sum()) + level.concurrency - len(early), "streams": level.concurrency}
 
 

@@ -1,9 +1,10 @@
 """What the numbers say, in words: how many people at once the measured machine suits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
+from typing import Any
 
 import pandas as pd
 
@@ -68,9 +69,17 @@ def _judged(levels: pd.DataFrame) -> pd.DataFrame:
 
 def _usable(levels: pd.DataFrame) -> list[_Level]:
     rows = levels[levels["verdict"].isin(["valid", "suspect"])].dropna(subset=_NUMBERS)
-    columns = ["concurrency", *_NUMBERS, "system_tokens_per_s"]
-    numbers = rows[columns].astype(float).itertuples(index=False)
-    return [_Level(int(n), *others, has_p95=p95) for (n, *others), p95 in zip(numbers, rows["has_p95"], strict=True)]
+    return [_level(row) for row in rows.to_dict("records")]
+
+
+def _level(row: dict[Hashable, Any]) -> _Level:
+    return _Level(
+        concurrency=int(row["concurrency"]),
+        query_tokens_per_s=float(row["query_tokens_per_s_mean"]),
+        slow_ttft_s=float(row["slow_ttft_s"]),
+        system_tokens_per_s=float(row["system_tokens_per_s"]),
+        has_p95=bool(row["has_p95"]),
+    )
 
 
 def _headline(suited: list[_Level], usable: list[_Level]) -> str:

@@ -64,7 +64,7 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
         until_precise=level.until_precise,
         asked=_asked(run.spec, facts),
         is_vllm=facts.is_vllm,
-        server_metrics=scraper.write(run.folder / f"level-{level.concurrency:04}.server.parquet"),
+        server_metrics=scraper.write(run.folder / f"server-{level.concurrency:04}.parquet"),
         server_error=scraper.error,
         server_changes=changes,
     )

@@ -119,8 +119,13 @@ COLUMNS = (
     ),
     Column(_TTFT, "mean", _ms("ttft_s_mean"), "From the request's first byte sent to the arrival of the first token."),
     Column(_TTFT, "p50", _ms("ttft_s_p50"), "Half of the requests waited no longer."),
-    Column(_TTFT, "p95", _ms("ttft_s_p95"), "95% of the requests waited no longer; the limit is held against this."),
-    Column(_TTFT, "p99", _ms("ttft_s_p99"), "99% of the requests waited no longer."),
+    Column(
+        _TTFT,
+        "p95",
+        _ms("ttft_s_p95"),
+        "95% waited no longer; the limit is held against this. Withheld below 100 requests.",
+    ),
+    Column(_TTFT, "p99", _ms("ttft_s_p99"), "99% waited no longer. Withheld below 500 requests."),
     Column(
         _GAP,
         "p50",

@@ -11,13 +11,14 @@ from shapebench.spec import parse
 from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"
+WEIGHTS_BYTES = 6.4e9  # 3.2 billion parameters of 2 bytes
 
 
 def main() -> int:
     """Run the main job; exit 1 where it fails."""
     console = Console()
     with running(PRESET) as url:
-        endpoint = {"url": url, "model": LLAMA, "shape": "VM.GPU.A10.1 (simulated)"}
+        endpoint = {"url": url, "model": LLAMA, "shape": "VM.GPU.A10.1 (simulated)", "weights_bytes": WEIGHTS_BYTES}
         spec = parse({"endpoint": endpoint, "load": {"requests_per_stream": 10}, "data": Path("data")})
         ended = terminal.run(spec, console)
     if ended.outcome is None:

@@ -141,7 +141,8 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
         write(samples, path)
         account = counted(samples)
         changes.setdefault(
-            "server_metrics", server_says(path.with_suffix(".server.parquet"), dict.fromkeys(account, 0.0), account)
+            "server_metrics",
+            server_says(path.with_stem(path.stem.replace("level", "server")), dict.fromkeys(account, 0.0), account),
         )
     whole = LevelRun(
         run_id=RUN_ID,

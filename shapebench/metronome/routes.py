@@ -13,7 +13,8 @@ from shapebench.metronome.truth import Log, Truth
 class Routes:
     """The server's answers; requests for tokens get theirs at the pace, and are logged."""
 
-    def __init__(self, pace: Pace, log: Log) -> None:
+    def __init__(self, pace: Pace, log: Log, metrics: bytes | None = None) -> None:
+        """`metrics` is what /metrics always says, in place of the count of requests."""
         self._pace, self._log = pace, log
         self._asked = 0
         self._created_s = int(time.time())
@@ -21,7 +22,7 @@ class Routes:
             b"/health": lambda: wire.framed(b""),
             b"/version": lambda: wire.plain({"version": wire.VERSION}),
             b"/v1/models": lambda: wire.models(self._created_s),
-            b"/metrics": lambda: wire.metrics(self._asked),
+            b"/metrics": lambda: wire.text(metrics) if metrics else wire.metrics(self._asked),
         }
 
     def respond(self, request: Request, received_ns: int) -> Answer:

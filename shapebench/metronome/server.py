@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from shapebench.load.stamps import Stamps
 from shapebench.metronome import truth
-from shapebench.metronome.connection import Connection
+from shapebench.metronome.connection import Connection, Respond
 from shapebench.metronome.loop import Loop
 from shapebench.metronome.pace import Pace
 from shapebench.metronome.routes import Routes
@@ -20,14 +20,14 @@ _BACKLOG = 8192
 _MOST_ACCEPTED = 64  # in one turn: some milliseconds of work
 
 
-def serve(pace: Pace, port: int, log: Path | None, *, until_eof: bool) -> None:
+def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, *, until_eof: bool) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT, or the end of standard input; port 0 is any free one.
 
-    The line printed when it is ready names its URL.
+    The line printed when it is ready names its URL. `metrics` is a file that /metrics gives, as it is.
     """
     allow_many_connections()
     with truth.opened(log) as written, listening(port, _BACKLOG) as listener:
-        server = Server(listener, pace, written)
+        server = Server(listener, Routes(pace, written, metrics.read_bytes() if metrics else None).respond, written)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.loop.stop())
         if until_eof:
@@ -40,10 +40,9 @@ def serve(pace: Pace, port: int, log: Path | None, *, until_eof: bool) -> None:
 class Server:
     """Takes connections, and answers each at the pace."""
 
-    def __init__(self, listener: socket.socket, pace: Pace, log: truth.Log) -> None:
+    def __init__(self, listener: socket.socket, respond: Respond, log: truth.Log) -> None:
         self.loop = Loop()
-        self._listener, self._log = listener, log
-        self._respond = Routes(pace, log).respond
+        self._listener, self._respond, self._log = listener, respond, log
         self._stamps = Stamps()
         self._connections: WeakSet[Connection] = WeakSet()  # the loop keeps those that are open
         listener.setblocking(False)

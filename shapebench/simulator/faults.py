@@ -13,7 +13,7 @@ from shapebench.simulator.settings import Amount, Share, changed
 class Faults:
     """What the simulator does wrong; it is honest where all is 0.
 
-    Plain requests, such as a probe's, stay right but for the last two.
+    Plain requests, such as a probe's, stay right but for the last three.
     """
 
     refused: Share = 0.0  # of streamed requests: answered with 503
@@ -25,6 +25,7 @@ class Faults:
     drift_s_per_s: Amount = 0.0  # a first token is so much later for each second since the first streamed request
     uncounted: Share = 0.0  # of streamed requests: not in /metrics, as if another replica had served them
     other_version_after: NonNegativeInt = 0  # streamed requests, after which /version names another version
+    hidden_metrics: NonNegativeInt = 0  # 1: there is no /metrics
     ttft_factor: Amount = 0.0  # the TTFT in /metrics is multiplied by this; 0 leaves it as it is
 
     def __str__(self) -> str:

@@ -161,6 +161,8 @@ class FaultyApp(App):
         self._refuses, self._merges = Picks(faults.refused), Picks(faults.merged)
         self._says_nothing, self._leaves_out = Picks(faults.zero_usage), Picks(faults.uncounted)
         super().__init__(preset, log, api_key)
+        if faults.hidden_metrics:
+            del self._routes["/metrics"]
 
     def _new_metrics(self, engine: Engine) -> FaultyMetrics:
         return FaultyMetrics(engine, self._faults.ttft_factor)

@@ -12,6 +12,7 @@ import pytest
 
 from expectations import validate as validation
 from expectations.declared import ANSWERS, LEVEL, Declared, gxe
+from expectations.table import PAGE, page
 from expectations.validate import validate
 from shapebench.load.samples import Sample
 from shapebench.records import Calibration, Verdict
@@ -235,6 +236,10 @@ def test_a_sin_fails_its_expectation_and_its_known_companions_only(name: str, ve
 def test_every_expectation_has_its_sin_and_says_what_it_is() -> None:
     assert all(declared.sin.endswith(".") for declared in (*LEVEL, *ANSWERS))
     assert set(SINS) == {declared.name for declared in (*LEVEL, *ANSWERS)}
+
+
+def test_the_page_of_expectations_is_written_anew_by_make_docs() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 16])

@@ -23,6 +23,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.metronome import truth, wire
 from shapebench.metronome.pace import Pace
 from shapebench.metronome.process import running
+from shapebench.metronome.routes import Routes
 from shapebench.metronome.server import Server, allow_many_connections
 
 COMMAND = [sys.executable, "-m", "shapebench.metronome"]
@@ -61,7 +62,7 @@ class Served:
 def serving(folder: Path, pace: Pace) -> Iterator[Served]:
     log = folder / "truth.jsonl"
     with truth.opened(log) as written, socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(listener, pace, written)
+        server = Server(listener, Routes(pace, written).respond, written)
         thread = Thread(target=server.run)
         thread.start()
         try:
@@ -349,6 +350,12 @@ def test_other_routes_answer_at_once(slow: Served) -> None:
     [model] = httpx.get(f"{slow.url}/v1/models").json()["data"]
     assert (model["id"], model["owned_by"]) == ("metronome", "metronome")
     assert httpx.get(f"{slow.url}/metrics").text.endswith("metronome_requests_total 0\n")
+
+
+def test_metrics_can_be_those_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics.txt").write_text("vllm:num_requests_running 3\n")
+    with running(metrics=tmp_path / "metrics.txt") as url:
+        assert httpx.get(f"{url}/metrics").text == "vllm:num_requests_running 3\n"
 
 
 def test_a_route_that_there_is_not_is_not_found(quick: Served) -> None:

@@ -52,7 +52,8 @@ def test_samples_are_named_without_the_folders_above_them(tmp_path: Path) -> Non
 
 def test_saving_leaves_nothing_unfinished(tmp_path: Path) -> None:
     saved(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "runs" / RUN_ID).iterdir()) == ["level-0001.parquet", "run.json"]
+    names = sorted(path.name for path in (tmp_path / "runs" / RUN_ID).iterdir())
+    assert names == ["level-0001.parquet", "run.json", "server-0001.parquet"]
 
 
 def test_an_unknown_run_names_the_newest_known_ones(tmp_path: Path) -> None:

@@ -244,3 +244,7 @@ def test_faults_and_settings_reach_the_process() -> None:
     with running("fast", faults=faults, settings=settings) as url, httpx.Client(base_url=url) as client:
         assert [client.post(COMPLETIONS, json=STREAM).status_code for _ in range(4)] == [200, 503] * 2
         assert client.get("/v1/models").json()["data"][0]["max_model_len"] == 64
+
+
+def test_metrics_can_be_hidden() -> None:
+    assert Server(hidden_metrics=1).get("/metrics").status_code == 404

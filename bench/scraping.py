@@ -1,0 +1,99 @@
+"""What scraping the server's /metrics costs the instrument: TTFT of levels with it and without, in turns, in one run.
+
+    python bench/scraping.py [--streams 32] [--pairs 7] [--duration 8]
+
+The server is a metronome that logs when it really sent each token; its /metrics are those that a real vLLM gave
+(60 kB), asked for each second as the pipeline does, from the process that started the measuring one.
+"""
+
+import argparse
+import statistics
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from shapebench import metrics
+from shapebench.calibrate import true_ttft_s
+from shapebench.endpoint import Client
+from shapebench.evidence.scrape import Scraper
+from shapebench.load import process
+from shapebench.load.plan import LevelPlan, Target
+from shapebench.metronome.process import running
+from shapebench.spec import parse
+from shapebench.workload import Lengths, Mix, Sizing, candidate_words
+
+PAGE = Path(__file__).parent.parent / "tests" / "contract" / "recorded" / "metrics.txt"
+TTFT_S, GAP_S, TOKENS = 0.1, 0.01, 50
+Row = tuple[float, float, float, float, float]
+
+
+def main() -> None:
+    """Print, for both ways, medians over the levels, and how the ways differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--duration", type=float, default=8)
+    asked = parser.parse_args()
+    rows: dict[bool, list[Row]] = {False: [], True: []}
+    for pair in range(asked.pairs):
+        for scrapes in (pair % 2 == 0, pair % 2 == 1):  # in turns, so that neither is always first
+            rows[scrapes].append(level(asked.streams, asked.duration, scrapes=scrapes))
+    show({scrapes: [statistics.median(column) for column in zip(*of, strict=True)] for scrapes, of in rows.items()})
+
+
+def level(streams: int, duration_s: float, *, scrapes: bool) -> Row:
+    """Reported and true TTFT, mean and p99 (ms), and CPU for each token (us)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        log = folder / "truth.jsonl"
+        with running(TTFT_S, GAP_S, 0.1, log, PAGE) as url, asking(url, scrapes):
+            outcome = process.measure(plan(url, streams, duration_s, folder), None, lambda _: None)
+        assert outcome.samples, outcome.error
+        done = metrics.completed(metrics.read(outcome.samples), "ttft_s", "response_id")
+        true_s = true_ttft_s(log).reindex(done["response_id"])
+    both = (done["ttft_s"].to_numpy(), true_s.to_numpy())
+    mean, true_mean = (1e3 * float(values.mean()) for values in both)
+    p99, true_p99 = (1e3 * float(np.percentile(values, 99)) for values in both)
+    return mean, true_mean, p99, true_p99, outcome.client["cpu_us_per_token"]
+
+
+def asking(url: str, scrapes: bool) -> AbstractContextManager[object]:
+    client = Client(parse({"endpoint": {"url": url, "model": "metronome"}}).endpoint)
+    return Scraper(client.metrics) if scrapes else nullcontext()
+
+
+def plan(url: str, streams: int, duration_s: float, folder: Path) -> LevelPlan:
+    return LevelPlan(
+        target=Target(url, "metronome", "chat"),
+        mix=Mix(Sizing(candidate_words()), Lengths(200, 0), Lengths(TOKENS, 0), seed=1),
+        concurrency=streams,
+        requests=None,
+        warmup_requests=2 * streams,
+        request_timeout_s=30,
+        samples=str(folder / "level.parquet"),
+        duration_s=duration_s,
+    )
+
+
+def show(medians: dict[bool, list[float]]) -> None:
+    table = Table(
+        "scraping", "TTFT mean\nreported / true (ms)", "TTFT p99\nreported / true (ms)", "CPU\nus a token", box=None
+    )
+    for scrapes, (mean, true_mean, p99, true_p99, cpu_us) in medians.items():
+        table.add_row(
+            "each second" if scrapes else "none",
+            f"{mean:.2f} / {true_mean:.2f}",
+            f"{p99:.2f} / {true_p99:.2f}",
+            f"{cpu_us:.1f}",
+        )
+    Console().print(table)
+    p99_with, p99_without = medians[True][2], medians[False][2]
+    print(f"TTFT p99 with scraping / without: {p99_with / p99_without:.4f}")
+
+
+if __name__ == "__main__":
+    main()
