@@ -1,6 +1,6 @@
 """How long validation takes: six levels of 500 requests each, without and with Great Expectations' own pages.
 
-    python bench/validation.py [REPETITIONS]
+    python -m bench.validation [REPETITIONS]
 
 The import of Great Expectations is not counted; it stands beside.
 """

@@ -1,6 +1,7 @@
 """One concurrency level: from the spec to samples in a Parquet file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from shapebench.endpoint import Client, EndpointError, api_key, target
 from shapebench.evidence.scrape import Scraper
@@ -40,7 +41,10 @@ def enforces_output(spec: Spec, facts: Facts) -> bool:
 
 
 def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Callable[[Progress], None]) -> LevelRun:
-    """Measure one level in processes of its own; what goes wrong is in the result, nothing is raised for it."""
+    """Measure one level in processes of its own, and hear what the server says of itself meanwhile.
+
+    What goes wrong is in the result, nothing is raised for it.
+    """
     level = plan(run, facts, calibration.concurrency, calibration.processes)
     with Client(run.spec.endpoint) as client:
         with Scraper(client.metrics) as scraper:
@@ -48,6 +52,16 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
             if not outcome.error:
                 scraper.look_once_more()
         changes = () if outcome.error else _changes(facts.identity, client)
+    return replace(
+        _measured(run, facts, level, outcome),
+        calibration=calibration if run.spec.load.calibrate else None,
+        server_metrics=scraper.write(run.folder / f"server-{level.concurrency:04}.parquet"),
+        server_error=scraper.error,
+        server_changes=changes,
+    )
+
+
+def _measured(run: Run, facts: Facts, level: LevelPlan, outcome: Outcome) -> LevelRun:
     return LevelRun(
         run_id=run.run_id,
         concurrency=level.concurrency,
@@ -60,13 +74,9 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
         exact_prompts=facts.sizing.exact,
         client=outcome.client,
         error=outcome.error,
-        calibration=calibration if run.spec.load.calibrate else None,
         until_precise=level.until_precise,
         asked=_asked(run.spec, facts),
         is_vllm=facts.is_vllm,
-        server_metrics=scraper.write(run.folder / f"server-{level.concurrency:04}.parquet"),
-        server_error=scraper.error,
-        server_changes=changes,
     )
 
 

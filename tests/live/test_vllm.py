@@ -79,6 +79,25 @@ def test_the_version_of_vllm_is_on_record(shell: Shell, result: Any, spec: dict[
     ]
 
 
+def test_the_servers_counters_agree_with_ours_to_the_token(shell: Shell, result: Any, spec: dict[str, Any]) -> None:
+    assert result["run_id"]
+    ours = "SELECT concurrency, sum(input_tokens)::INT AS i, sum(output_tokens)::INT AS o FROM requests GROUP BY ALL"
+    theirs = """SELECT concurrency, max(value) FILTER (metric = 'prompt_tokens')::INT
+                       - min(value) FILTER (metric = 'prompt_tokens')::INT AS i,
+                   max(value) FILTER (metric = 'generation_tokens')::INT
+                       - min(value) FILTER (metric = 'generation_tokens')::INT AS o
+                FROM server_metrics GROUP BY ALL"""
+    assert rows(shell, spec, f"({ours}) ORDER BY ALL") == rows(shell, spec, f"({theirs}) ORDER BY ALL")
+
+
+def test_the_server_needs_no_longer_for_a_first_token_than_the_client_waits(
+    shell: Shell, result: Any, spec: dict[str, Any]
+) -> None:
+    assert result["run_id"]
+    waits = rows(shell, spec, "SELECT ttft_outside_server_s AS s FROM level_summary")
+    assert all(0 < row["s"] < 0.1 for row in waits)
+
+
 def test_the_servers_log_is_kept(result: Any, folder: Path) -> None:
     log = folder / "data" / "runs" / result["run_id"] / "server.log"
     assert "Application startup complete" in log.read_text(encoding="utf-8")
