@@ -140,7 +140,7 @@ def _above(name: str) -> Any:
 @endpoint_options
 @click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
 @click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
-@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream of a level]")
+@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
 @load_options
 @workload_options
 @click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
@@ -166,7 +166,7 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @cli.command()
 @endpoint_options
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
-@click.option("--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each]")
+@click.option("--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]")
 @load_options
 @workload_options
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")

@@ -76,7 +76,7 @@ def reconcile(requests: pd.DataFrame, account: Account, shared_tokens: int) -> R
     }
     over = {name: max(theirs[name] - most[name], 0.0) if theirs[name] == theirs[name] else math.nan for name in theirs}
     foreign_tokens = over["prompt"] + over["generation"]
-    shares = [theirs[name] / ours[name] for name in theirs if ours[name]]
+    shares = [theirs[name] / ours[name] for name in theirs if ours[name] and theirs[name] == theirs[name]]
     return Reconciled(
         foreign_requests=over["requests"],
         foreign_tokens=foreign_tokens,

@@ -60,8 +60,11 @@ def identity(text: str) -> dict[str, str]:
 def _samples(text: str) -> Iterable[Any]:
     """Those of known names: what others make of their lines does not matter."""
     lines = [line for line in text.splitlines() if _KNOWN_LINE.match(line)]
-    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-        yield from family.samples
+    try:
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            yield from family.samples
+    except IndexError as error:  # so the parser trips over a label without a name
+        raise ValueError("a label has no name") from error
 
 
 def _by_name(samples: Iterable[Any]) -> dict[str, dict[str, list[float]]]:

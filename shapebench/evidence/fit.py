@@ -39,7 +39,7 @@ def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) 
         mean=float(lengths.mean()),
         spread=spread,
         mean_excess=_excess(abs(lengths.mean() - mean), Z * deviation / math.sqrt(len(lengths)), slack_tokens),
-        spread_excess=_excess(abs(spread - deviation), Z * _spread_error(moments, len(lengths)), slack_tokens),
+        spread_excess=_excess(abs(spread - deviation), _most_spread_error(moments, len(lengths)), slack_tokens),
         shape_excess=_distance(lengths, support, np.cumsum(chances), slack_tokens) / _most_distance(len(lengths)),
     )
 
@@ -59,12 +59,15 @@ def _excess(off: float, bound: float, slack: float) -> float:
     return off / (bound + slack) if bound + slack else (0.0 if off == 0 else math.inf)
 
 
-def _spread_error(moments: list[float], count: int) -> float:
-    """The standard error of a standard deviation, by the second and fourth central moments."""
+def _most_spread_error(moments: list[float], count: int) -> float:
+    """How far chance takes a standard deviation, by the second and fourth central moments."""
     variance, fourth_moment = moments
+    deviation = math.sqrt(variance)
     if not variance:
         return 0.0
-    return math.sqrt(max(fourth_moment - variance**2, 0.0) / count) / (2 * math.sqrt(variance))
+    error = math.sqrt(max(fourth_moment - variance**2, 0.0) / count) / (2 * deviation)
+    # It is taken from the mean that was seen: of two lengths, each as likely, that is all that moves it.
+    return math.hypot(Z * error, Z**2 * deviation / (2 * count))
 
 
 def _distance(

@@ -66,6 +66,11 @@ def test_measure_says_whose_clock_it_read(measured: Finished) -> None:
     assert measured.json["timestamps"] in ("kernel", "user")
 
 
+def test_measure_names_the_percentiles_that_so_few_requests_do_not_carry(measured: Finished) -> None:
+    withheld = measured.json["withheld"]
+    assert ("ttft_s_p95" in withheld, "ttft_s_p75" in withheld) == (True, False)  # of 40 requests
+
+
 def test_measure_shows_people_a_table(offline: Shell, simulator: str) -> None:
     level = ("--concurrency", "1", "--requests", "2")
     shown = offline.run("measure", "--url", simulator, "--model", MODEL, *level)
@@ -75,7 +80,7 @@ def test_measure_shows_people_a_table(offline: Shell, simulator: str) -> None:
 def test_measure_keeps_raw_samples_where_told(offline: Shell, simulator: str, tmp_path: Path) -> None:
     level = ("--concurrency", "1", "--requests", "2")
     offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(tmp_path), "--json")
-    assert [file.name for file in tmp_path.rglob("*.parquet")] == ["level-0001.parquet"]
+    assert [file.name for file in tmp_path.rglob("level-*.parquet")] == ["level-0001.parquet"]
 
 
 def measure(offline: Shell, url: str, *arguments: str) -> Finished:
@@ -98,7 +103,7 @@ def test_a_trial_that_was_turned_off_is_not_in_the_result(offline: Shell, simula
 
 
 def test_without_a_number_of_requests_measure_sends_thirty_for_each_stream(offline: Shell, simulator: str) -> None:
-    assert measure(offline, simulator, "--concurrency", "2", *SHORT).json["completed"] == 60
+    assert measure(offline, simulator, "--concurrency", "4", *SHORT).json["completed"] == 120
 
 
 def test_measure_ends_when_its_duration_is_over(offline: Shell, simulator: str) -> None:

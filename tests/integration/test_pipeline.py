@@ -95,6 +95,26 @@ def test_the_report_names_model_and_shape(result: Any) -> None:
     assert f"{MODEL} on VM.TEST.1" in Path(result["report"]).read_text(encoding="utf-8")
 
 
+def test_great_expectations_pages_lie_beside_the_report_and_are_linked(result: Any) -> None:
+    report = Path(result["report"])
+    assert 'href="validation/index.html"' in report.read_text(encoding="utf-8")
+    assert "Concurrency 4" in (report.parent / "validation" / "index.html").read_text(encoding="utf-8")
+
+
+def test_great_expectations_pages_are_published(result: Any, data: Path) -> None:
+    assert (data / "published" / result["run_id"] / "validation" / "index.html").exists()
+
+
+def test_the_servers_account_is_stored_second_by_second(result: Any, database: duckdb.DuckDBPyConnection) -> None:
+    assert result["run_id"]
+    counted = database.sql(
+        """SELECT concurrency, max(value) - min(value) FROM server_metrics
+           WHERE metric = 'generation_tokens' GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    answered = database.sql("SELECT concurrency, sum(output_tokens) FROM requests GROUP BY ALL ORDER BY ALL").fetchall()
+    assert counted == answered
+
+
 def test_pictures_lie_beside_the_report(result: Any) -> None:
     suffixes = {path.suffix for path in Path(result["report"]).parent.iterdir()}
     assert {".html", ".png", ".svg"} <= suffixes
@@ -130,6 +150,7 @@ def test_the_report_can_be_drawn_again(shell: Shell, result: Any, data: Path) ->
     shutil.rmtree(page.parent)
     drawn = shell.run("report", result["run_id"], "--data", str(data))
     assert (drawn.code, page.exists()) == (0, True), drawn.stderr
+    assert (page.parent / "validation" / "index.html").exists()
 
 
 def test_runs_lists_the_run(shell: Shell, result: Any, data: Path) -> None:

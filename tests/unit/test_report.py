@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import struct
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -254,3 +255,29 @@ def test_an_option_that_only_sounds_like_a_secret_is_shown(tmp_path: Path) -> No
     asked = run()["spec"]
     launch = "vllm serve --max-num-batched-tokens 2048"
     assert launch in page(tmp_path, sample(spec={**asked, "endpoint": {**asked["endpoint"], "launch": launch}})).words
+
+
+def test_great_expectations_pages_are_linked_where_there_are_some(tmp_path: Path) -> None:
+    report = sample([level(0)], [finding(1)])
+    assert "validation/index.html" not in page(tmp_path, report).values("href")
+    with_pages = replace(report, data_docs="validation/index.html")
+    assert "validation/index.html" in page(tmp_path, with_pages).values("href")
+
+
+ACCOUNT = {"server_ttft_s": 0.0375, "ttft_outside_server_s": 0.0025, "kv_cache_usage_max": 0.5, "preemptions": 3.0}
+
+
+def test_the_servers_own_account_stands_beside_ours(tmp_path: Path) -> None:
+    report = sample([level(0)], [])
+    words = page(tmp_path, replace(report, levels=report.levels.assign(**ACCOUNT))).words
+    assert "By the server's own account" in words
+    assert all(shown in words for shown in ("37.5", "2.5", "50.0", "3"))
+
+
+def test_where_the_server_gave_no_account_nothing_is_said_of_it(ordinary: Page) -> None:
+    assert "By the server's own account" not in ordinary.words
+
+
+def test_a_percentile_that_is_withheld_is_a_dash(tmp_path: Path) -> None:
+    cell = next(column.cell for column in COLUMNS if column.name == "Time to first token (ms), p99")
+    assert cell(level(0) | {"ttft_s_p99": None}) == "–"  # noqa: RUF001 - as it is shown

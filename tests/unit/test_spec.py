@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from shapebench.spec import Spec, SpecError, parse, read
+from shapebench.spec import Load, Spec, SpecError, parse, read
 
 LEAST = {"endpoint": {"url": "http://127.0.0.1:8000", "model": "m"}}
 
@@ -312,3 +312,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_every_example_can_be_used(file: Path) -> None:
     assert parse(read(file)).endpoint.url
+
+
+@pytest.mark.parametrize(("streams", "requests"), [(1, 100), (3, 100), (4, 120), (32, 960)])
+def test_a_level_has_thirty_requests_a_stream_and_enough_for_a_95th_percentile(streams: int, requests: int) -> None:
+    assert Load().requests_at(streams) == requests
