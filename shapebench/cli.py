@@ -166,7 +166,9 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @cli.command()
 @endpoint_options
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
-@click.option("--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]")
+@click.option(
+    "--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]"
+)
 @load_options
 @workload_options
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")

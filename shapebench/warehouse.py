@@ -10,11 +10,13 @@ it: it sets it aside, with a copy of the file to which it belongs. Analysts do b
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -86,7 +88,7 @@ def _writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 shutil.copy(path, copy)
             with _connect(copy, "READ_WRITE", known_as=path) as connection:
                 connection.begin()
-                _prepare(connection)
+                _prepare(connection, path)
                 yield connection
                 connection.commit()
                 connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
@@ -129,11 +131,30 @@ def _set_wal_aside(path: Path) -> None:
         logger.warning("Somebody wrote to %s and did not close it; what they wrote is in %s", path, aside)
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection) -> None:
+def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring the file to this version's schema; raises WarehouseError where it is of a later one."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    for folder in ("tables", "views"):
-        for statement in sorted((SQL / folder).glob("*.sql")):
-            connection.execute(_sql(statement))
+    connection.execute(_sql(SQL / "schema_version.sql"))
+    done = {number for (number,) in connection.execute("SELECT number FROM raw.migrations").fetchall()}
+    known = {int(file.name[:3]): file for file in sorted((SQL / "migrations").glob("*.sql"))}
+    if later := done - set(known):
+        raise WarehouseError(
+            f"{path} is of a later version of shapebench: it has had {len(later)} changes that this one does not know.",
+            "Use that version, or another data folder (--data).",
+        )
+    for number in sorted(set(known) - done):
+        connection.execute(_sql(known[number]))
+        connection.execute("INSERT INTO raw.migrations VALUES (?, ?, now()::TIMESTAMP)", [number, known[number].stem])
+    for statement in (*_in_order(SQL / "views"), *_in_order(SQL / "macros")):
+        connection.execute(_sql(statement))
+
+
+def _in_order(folder: Path) -> Iterator[Path]:
+    """Files of one view or macro each, those that others are made of first."""
+    files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
+    words = {name: set(re.findall(r"\w+", file.read_text(encoding="utf-8"))) for name, file in files.items()}
+    needs = {name: (words[name] & set(files)) - {name} for name in files}
+    return (files[name] for name in TopologicalSorter(needs).static_order())
 
 
 def _sql(path: Path) -> str:

@@ -4,6 +4,7 @@ CREATE OR REPLACE VIEW level_summary AS
 WITH named AS (
     SELECT run_id, concurrency, if(stat = 'total', metric, metric || '_' || stat) AS name, value
     FROM raw.metrics
+    WHERE differs IS NULL
 ),
 wide AS (
     FROM (PIVOT named ON name IN ($metric_columns) USING first(value) GROUP BY run_id, concurrency)

@@ -11,6 +11,8 @@ SELECT
     (SELECT list(l.concurrency ORDER BY l.concurrency) FROM raw.levels AS l WHERE l.run_id = r.run_id) AS levels,
     r.verdict,
     r.headline,
+    r.source,
+    r.source_version,
     r.server,
     r.server_version,
     r.url,

@@ -145,7 +145,7 @@ def test_a_run_tells_its_levels_and_how_long_it_took(data: Path) -> None:
 
 def test_metrics_are_tidy_and_carry_the_levels_verdict(data: Path) -> None:
     rows = query(data, "FROM metrics WHERE metric = 'ttft_s' AND stat = 'mean' ORDER BY concurrency").to_pylist()
-    columns = ["run_id", "concurrency", "verdict", "metric", "stat", "value", "sample_count"]
+    columns = ["run_id", "concurrency", "verdict", "metric", "stat", "value", "sample_count", "differs"]
     assert [list(row) for row in rows] == [columns] * 2
     assert [row["value"] for row in rows] == pytest.approx([0.1, 0.1])
     assert [row["sample_count"] for row in rows] == [5, 10]
