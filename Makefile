@@ -49,8 +49,9 @@ format: setup  ## Put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: setup  ## Write docs/validation.md from the declarations
+docs: setup  ## Write docs/validation.md from the declarations, docs/data-dictionary.md from the schema
 	$(BIN)/python -m expectations.table
+	$(BIN)/python -m shapebench.dictionary
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm

@@ -1,4 +1,4 @@
-"""The results file: the only place that opens DuckDB and reads sql/.
+"""The results file: the only place that opens DuckDB; `schema` reads sql/ for it.
 
 Whoever has the file open neither blocks a load nor is blocked: a load works on a copy and puts it in place with an
 atomic rename, so that an open file stays what it was, and the next to open it sees the new one.
@@ -10,28 +10,25 @@ it: it sets it aside, with a copy of the file to which it belongs. Analysts do b
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from graphlib import TopologicalSorter
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from shapebench import metrics
+from shapebench import dictionary, schema
 from shapebench.errors import ShapebenchError
 from shapebench.lock import locked
 
-SQL = Path(__file__).parent.parent / "sql"
 FILE_NAME = "results.duckdb"
 LOCK_TIMEOUT_S = 60
+PRUNED = ("requests", "timeline", "server_metrics")
 
 logger = logging.getLogger("shapebench.warehouse")
 
@@ -48,9 +45,41 @@ def load(data: Path, run_id: str, tables: dict[str, pa.Table]) -> Path:
             connection.execute(f"DELETE FROM raw.{name} WHERE run_id = ?", [run_id])  # noqa: S608 - names are ours
             if rows.num_rows:
                 connection.register("incoming", rows)
-                connection.execute(_sql(SQL / "loads" / f"{name}.sql"))
+                connection.execute(schema.sql(schema.SQL / "loads" / f"{name}.sql"))
                 connection.unregister("incoming")
     return path
+
+
+def prune(data: Path, before: datetime) -> int:
+    """Drop what there is of single requests and seconds of runs that began before; their summaries stay.
+
+    Gives how many rows went. The runs' Parquet files are left as they are.
+    """
+    path = data / FILE_NAME
+    _refuse_missing(path)
+    old = "run_id IN (SELECT run_id FROM raw.runs WHERE started_at < ?)"
+    with _writing(path) as connection:
+        dropped = [
+            connection.execute(f"DELETE FROM raw.{name} WHERE {old}", [before]).fetchall()[0][0]  # noqa: S608 - ours
+            for name in PRUNED
+        ]
+    return sum(dropped)
+
+
+def set_aside(data: Path) -> Path:
+    """Rename a results file that cannot be used, so that the next load makes a new one; raises where it can be."""
+    path = data / FILE_NAME
+    _refuse_missing(path)
+    with _locked(path.with_suffix(".lock")):
+        try:
+            _connect(path, "READ_ONLY", known_as=path).close()
+        except WarehouseError:
+            aside = path.with_stem(f"{path.stem}.set-aside-{_now()}")
+            path.rename(aside)
+            if _wal(path).exists():
+                _wal(path).rename(_wal(aside))
+            return aside
+    raise WarehouseError(f"{path} can be read.", "There is nothing to set aside.")
 
 
 def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table:
@@ -60,9 +89,18 @@ def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table
             answer = connection.sql(sql, params=parameters or [])
             return pa.table({}) if answer is None else _told_apart(answer.to_arrow_table())
         except duckdb.Error as error:
-            views = ", ".join(sorted(view.stem for view in (SQL / "views").glob("*.sql")))
+            views = ", ".join(sorted(view.stem for view in (schema.SQL / "views").glob("*.sql")))
             remedy = f"The views are {views}; `shapebench query 'DESCRIBE level_summary'` lists the columns of one."
             raise WarehouseError(f"The query failed: {error}", remedy) from None
+
+
+def data_dictionary() -> str:
+    """The page docs/data-dictionary.md, of a file that is made for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE_NAME
+        with _connect(path, "READ_WRITE", known_as=path) as connection:
+            schema.prepare(connection, path)
+            return dictionary.page(connection, dict(schema.calls()))
 
 
 def levels_of(data: Path, view: str, run_id: str) -> pd.DataFrame:
@@ -88,7 +126,7 @@ def _writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 shutil.copy(path, copy)
             with _connect(copy, "READ_WRITE", known_as=path) as connection:
                 connection.begin()
-                _prepare(connection, path)
+                schema.prepare(connection, path)
                 yield connection
                 connection.commit()
                 connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
@@ -121,45 +159,18 @@ def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+
 def _set_wal_aside(path: Path) -> None:
     """Keep what somebody wrote into the file and did not close, as a file of its own that opens with all of it."""
     if _wal(path).exists():
-        aside = path.with_stem(f"{path.stem}.unclosed-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        aside = path.with_stem(f"{path.stem}.unclosed-{_now()}")
         shutil.copy(path, aside)
         shutil.copy(_wal(path), _wal(aside))  # not moved: whoever wrote it may still be at it
         _wal(path).unlink()
         logger.warning("Somebody wrote to %s and did not close it; what they wrote is in %s", path, aside)
-
-
-def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring the file to this version's schema; raises WarehouseError where it is of a later one."""
-    connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
-    connection.execute(_sql(SQL / "schema_version.sql"))
-    done = {number for (number,) in connection.execute("SELECT number FROM raw.migrations").fetchall()}
-    known = {int(file.name[:3]): file for file in sorted((SQL / "migrations").glob("*.sql"))}
-    if later := done - set(known):
-        raise WarehouseError(
-            f"{path} is of a later version of shapebench: it has had {len(later)} changes that this one does not know.",
-            "Use that version, or another data folder (--data).",
-        )
-    for number in sorted(set(known) - done):
-        connection.execute(_sql(known[number]))
-        connection.execute("INSERT INTO raw.migrations VALUES (?, ?, now()::TIMESTAMP)", [number, known[number].stem])
-    for statement in (*_in_order(SQL / "views"), *_in_order(SQL / "macros")):
-        connection.execute(_sql(statement))
-
-
-def _in_order(folder: Path) -> Iterator[Path]:
-    """Files of one view or macro each, those that others are made of first."""
-    files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
-    words = {name: set(re.findall(r"\w+", file.read_text(encoding="utf-8"))) for name, file in files.items()}
-    needs = {name: (words[name] & set(files)) - {name} for name in files}
-    return (files[name] for name in TopologicalSorter(needs).static_order())
-
-
-def _sql(path: Path) -> str:
-    columns = ", ".join(f"'{name}'" for name in metrics.COLUMNS)
-    return Template(path.read_text(encoding="utf-8")).substitute(metric_columns=columns)
 
 
 @contextmanager
@@ -179,10 +190,24 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    if not path.exists():
-        raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
+    _refuse_missing(path)
+    _bring_up_to_date(path)
     with tempfile.TemporaryDirectory() as folder, _connect_to_read(path, Path(folder)) as connection:
         yield connection
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
+
+
+def _bring_up_to_date(path: Path) -> None:
+    """A file of an earlier version lacks views that this one has; where it cannot be written to, so it stays."""
+    with tempfile.TemporaryDirectory() as folder, _connect_to_read(path, Path(folder)) as connection:
+        done = schema.migrations_of(connection)
+    if done < set(schema.migrations()):
+        with suppress(WarehouseError), _writing(path):
+            logger.info("%s is of an earlier version: it is brought up to date", path)
 
 
 def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -204,7 +229,7 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
         connection.close()
         raise WarehouseError(
             f"{known_as} is not a DuckDB file that this version can read: {error}",
-            "Move it aside; the runs' Parquet files under runs/ hold the raw samples still.",
+            "Move it aside (`shapebench doctor --set-aside`); runs/ holds the raw samples still.",
         ) from None
     return connection
 

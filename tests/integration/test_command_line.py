@@ -15,6 +15,7 @@ from shapebench import warehouse
 from shapebench.metrics import DISTRIBUTIONS, STATS
 from shapebench.metronome.process import running as metronome_running
 from shapebench.rows import measured as measured_level
+from shapebench.warehouse import load
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables
@@ -302,3 +303,46 @@ def test_doctor_notices_an_oci_profile_that_is_missing(offline: Shell, simulator
     (tmp_path / "spec.yaml").write_text(json.dumps(spec))  # JSON is YAML
     check = checks(offline.run("doctor", str(tmp_path / "spec.yaml"), "--json"))["OCI config"]
     assert (check["ok"], "BENCH" in check["found"]) == (False, True)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one run of two levels."""
+    data = tmp_path_factory.mktemp("results")
+    load(data, RUN_ID, run_tables(data))
+    return data
+
+
+QUERY = "SELECT concurrency, completed, error FROM level_summary"
+
+
+def test_an_answer_can_be_had_as_csv(offline: Shell, results: Path) -> None:
+    printed = offline.run("query", QUERY, "--data", str(results), "--format", "csv").stdout
+    assert printed == "concurrency,completed,error\n1,5,\n2,10,\n"
+
+
+def test_an_answer_can_be_had_as_markdown(offline: Shell, results: Path) -> None:
+    printed = offline.run("query", QUERY, "--data", str(results), "--format", "markdown").stdout
+    assert printed.splitlines()[:3] == ["| concurrency | completed | error |", "| --- | --- | --- |", "| 1 | 5 |  |"]
+
+
+def test_an_answer_can_be_had_as_json(offline: Shell, results: Path) -> None:
+    rows = offline.run("query", QUERY, "--data", str(results), "--format", "json").json
+    assert rows[0] == {"concurrency": 1, "completed": 5, "error": None}
+
+
+def test_a_format_that_there_is_not_is_refused_with_those_there_are(offline: Shell, results: Path) -> None:
+    refused = offline.run("query", QUERY, "--data", str(results), "--format", "xml")
+    assert (refused.code, "table, csv, markdown, json" in refused.stderr) == (2, True)
+
+
+def test_prune_says_how_many_rows_it_dropped(offline: Shell, tmp_path: Path) -> None:
+    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    pruned = offline.run("prune", "--older-than-days", "1", "--data", str(tmp_path), "--json")
+    assert pruned.json["dropped_rows"] > 18  # the requests, and more
+
+
+def test_doctor_sets_a_file_aside_that_is_of_no_use(offline: Shell, tmp_path: Path) -> None:
+    (tmp_path / "results.duckdb").write_text("These are not the results that you are looking for.")
+    offline.run("doctor", "--set-aside", "--data", str(tmp_path))
+    assert [path.name.startswith("results.set-aside-") for path in tmp_path.glob("*.duckdb")] == [True]

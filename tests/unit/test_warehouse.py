@@ -273,7 +273,7 @@ def test_a_file_that_is_not_ours_is_refused_and_not_overwritten(make: Callable[[
     for use in (lambda: load(tmp_path, "x", run_tables(tmp_path, "x")), lambda: query(tmp_path, "FROM runs")):
         with pytest.raises(WarehouseError, match="is not a DuckDB file that this version can read") as caught:
             use()
-        assert caught.value.remedy.startswith("Move it aside")
+        assert caught.value.remedy.startswith("Move it aside (`shapebench doctor --set-aside`)")
     assert file(tmp_path).read_bytes() == before
 
 
@@ -377,15 +377,15 @@ def test_a_load_that_waits_too_long_for_another_says_so(data: Path, monkeypatch:
 DIE = """
 import os, signal
 from shapebench import warehouse
-sql = warehouse._sql
+sql = warehouse.schema.sql
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def die_at_metrics(path): return die() if path.parts[-2:] == ("loads", "metrics.sql") else sql(path)
 """
 STAGES = {
     "before the copy": "warehouse.shutil.copy = die",
     "before the copy is opened": "warehouse._connect = die",
-    "before its tables are there": "warehouse._prepare = die",
-    "between two tables": "warehouse._sql = die_at_metrics",
+    "before its tables are there": "warehouse.schema.prepare = die",
+    "between two tables": "warehouse.schema.sql = die_at_metrics",
     "before it is on the disk": "warehouse._flush = die",
     "before it takes the old one's place": "warehouse._set_wal_aside = die",
 }

@@ -1,0 +1,86 @@
+"""What is in a results file: the changes that made its tables, its views and macros, and what they mean; reads sql/."""
+
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from string import Template
+
+import duckdb
+import yaml
+
+from shapebench import dictionary, metrics
+from shapebench.errors import ShapebenchError
+
+SQL = Path(__file__).parent.parent / "sql"
+
+
+class LaterVersionError(ShapebenchError):
+    """The results file was written by a later version."""
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring a file to this version's schema; raises LaterVersionError where it is past it."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
+    connection.execute(sql(SQL / "schema_version.sql"))
+    known, done = migrations(), migrations_of(connection)
+    if later := done - set(known):
+        raise LaterVersionError(
+            f"{path} is of a later version of shapebench: this one does not know {len(later)} changes that it has had.",
+            "Use that version, or another data folder (--data).",
+        )
+    for number in sorted(set(known) - done):
+        connection.execute(sql(known[number]))
+        connection.execute("INSERT INTO raw.migrations VALUES (?, ?, now()::TIMESTAMP)", [number, known[number].stem])
+    for statement in (*_in_order(SQL / "views"), *_in_order(SQL / "macros")):
+        connection.execute(sql(statement))
+    _describe(connection)
+
+
+def migrations() -> dict[int, Path]:
+    """All there are, by number; those of versions that did not write down which a file had can be applied twice."""
+    return {int(file.name[:3]): file for file in sorted((SQL / "migrations").glob("*.sql"))}
+
+
+def migrations_of(connection: duckdb.DuckDBPyConnection) -> set[int]:
+    """Those that a file has had, as far as it was written down."""
+    tables = "FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'migrations'"
+    if not connection.execute(tables).fetchall():
+        return set()
+    return {number for (number,) in connection.execute("SELECT number FROM raw.migrations").fetchall()}
+
+
+def sql(path: Path) -> str:
+    """The statement in a file."""
+    columns = ", ".join(f"'{name}'" for name in metrics.COLUMNS)
+    return Template(path.read_text(encoding="utf-8")).substitute(metric_columns=columns)
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """Each macro as it is called, and the question that it answers."""
+    for file in sorted((SQL / "macros").glob("*.sql")):
+        statement = sql(file)
+        parameters = re.search(rf"MACRO\s+{file.stem}\s*\(([^)]*)\)", statement)
+        named = " ".join(parameters.group(1).split()) if parameters else ""
+        yield f"{file.stem}({named})", dictionary.question(statement)
+
+
+def _in_order(folder: Path) -> Iterator[Path]:
+    """Files of one view or macro each, those that others are made of first."""
+    files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
+    words = {name: set(re.findall(r"\w+", file.read_text(encoding="utf-8"))) for name, file in files.items()}
+    needs = {name: (words[name] & set(files)) - {name} for name in files}
+    return (files[name] for name in TopologicalSorter(needs).static_order())
+
+
+def words() -> dict[str, dict[str, str]]:
+    """What tables and columns mean."""
+    content: dict[str, dict[str, str]] = yaml.safe_load((SQL / "dictionary.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def _describe(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say in the file itself what its tables, views and columns mean."""
+    questions = {file.stem: dictionary.question(sql(file)) for file in (SQL / "views").glob("*.sql")}
+    columns = [row[:3] for row in connection.execute(dictionary.COLUMNS).fetchall()]
+    connection.execute(";".join(dictionary.comments(words(), questions, columns)))
