@@ -259,29 +259,55 @@ def list_runs(data: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("sql", metavar="VIEW|SQL")
 @data_option
+@click.option("--format", "form", help="table, csv, markdown or json. [default: table]")
 @as_json
-def query(sql: str, data: Path | None, as_json: bool) -> None:
+def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
     """Print a view or the answer to a SQL query."""
-    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json)
+    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json, form or "table")
 
 
-def _answer(data: Path | None, sql: str, as_json: bool) -> None:
+def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
     from shapebench import warehouse
+    from shapebench.formats import FORMATS
 
+    if form not in (*FORMATS, "json"):
+        raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
     rows = warehouse.query(data or Path("data"), sql)
-    if as_json:
+    if as_json or form == "json":
         _print_json(rows.to_pylist())
     else:
-        click.echo(rows.to_pandas().to_string(index=False) if rows.num_rows else "No rows.")
+        click.echo(FORMATS[form](rows))
+
+
+@cli.command()
+@click.option("--older-than-days", type=int, required=True, help="Runs that began so many days ago, or earlier.")
+@data_option
+@as_json
+def prune(older_than_days: int, data: Path | None, as_json: bool) -> None:
+    """Drop single requests and seconds of old runs from the results file; summaries and Parquet files stay."""
+    from datetime import UTC, datetime, timedelta
+
+    from shapebench import warehouse
+
+    dropped = warehouse.prune(data or Path("data"), datetime.now(UTC) - timedelta(days=older_than_days))
+    if as_json:
+        _print_json({"dropped_rows": dropped})
+    else:
+        click.echo(f"{dropped:,} rows dropped.")
 
 
 @cli.command()
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
 @data_option
+@click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json
-def doctor(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
+def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
     """Tell what is wrong with a set-up, and what to do about it."""
+    from shapebench import warehouse
+
+    if set_aside:
+        click.echo(f"It is now {warehouse.set_aside(flags['data'] or Path('data'))}.", err=True)
     checks = _above("terminal.doctor")
     named = spec_file is not None or flags["url"] is not None
     spec = _spec(spec_file, flags) if named else None

@@ -149,8 +149,8 @@ class Client:
         response = self._request("GET", "/metrics")
         if response.status_code != 200:
             raise RouteMissing(
-                f"{response.url} is not there ({response.status_code}).",
-                "vLLM has it unless something in between keeps it away; other servers' accounts are not read.",
+                f"{response.url} answers {response.status_code}.",
+                "vLLM has it, unless something in between keeps it away; other servers' accounts are not read.",
             )
         return response.text
 

@@ -96,8 +96,12 @@ def _changes(before: dict[str, str], client: Client) -> tuple[str, ...]:
         now = client.identity()
     except EndpointError as error:
         return (f"it no longer says what it is ({error.problem})",)
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    return tuple(f"{name} was {before.get(name, 'not said')} and is {now.get(name, 'not said')}" for name in names)
+    changed = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+    gone = sorted(name for name in before.keys() - now.keys() if name.startswith("model "))
+    return (
+        *(f"{name} was {before[name]} and is {now[name]}" for name in changed),
+        *(f"{name} is gone" for name in gone),
+    )
 
 
 def _planned(level: LevelPlan, outcome: Outcome) -> int:

@@ -168,10 +168,10 @@ def _ratio(over: list[float], under: list[float], batches: int) -> Interval:
     strays = [sum(over[a:b]) - mean * sum(under[a:b]) for a, b in pairwise(borders)]
     squares = sum(stray**2 for stray in strays)
     variance = squares / (batches * (batches - 1)) * (batches / sum(under)) ** 2
-    return Interval(mean, math.sqrt(variance * _widening(strays, squares)), batches - 1)
+    return Interval(mean, math.sqrt(variance * widening(strays, squares)), batches - 1)
 
 
-def _widening(strays: list[float], squares: float) -> float:
+def widening(strays: list[float], squares: float) -> float:
     """How much more the mean of correlated batches varies than that of independent ones.
 
     The estimate from so few is too low by about one over their number (Marriott and Pope, Biometrika 41, 1954), and

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from shapebench.precision import MOST_BATCHES, ROUNDS_PER_BATCH
+from shapebench.precision import MOST_BATCHES, ROUNDS_PER_BATCH, widening
 
 FEWEST_BATCHES = 8  # a line through fewer can lie anywhere
 CHANCE = 1e-5
@@ -32,8 +32,13 @@ def ttft_drift(done: pd.DataFrame, streams: int) -> Drift | None:
         return None
     ttft_s = done.sort_values("sent_at_ns")["ttft_s"].to_numpy(dtype=float)
     means_s = np.array([batch.mean() for batch in np.array_split(ttft_s, batches)])
-    line = stats.linregress(np.linspace(0, 1, batches), means_s)
-    unsure = float(stats.t.isf(CHANCE / 2, batches - 2)) * line.stderr
+    if not np.ptp(means_s):
+        return Drift(0.0, 0.0)  # there is no telling how far chance takes what never varies
+    at = np.linspace(0, 1, batches)
+    line = stats.linregress(at, means_s)
+    strays_s = (means_s - line.intercept - line.slope * at).tolist()
+    alike = math.sqrt(widening(strays_s, sum(stray**2 for stray in strays_s)))  # batches that follow each other
+    unsure = float(stats.t.isf(CHANCE / 2, batches - 2)) * line.stderr * alike
     mean_s = float(ttft_s.mean())
     sure = math.copysign(max(abs(line.slope) - unsure, 0.0), line.slope)
     return Drift(float(line.slope / mean_s), float(sure / mean_s))

@@ -62,9 +62,9 @@ def _excess(off: float, bound: float, slack: float) -> float:
 def _most_spread_error(moments: list[float], count: int) -> float:
     """How far chance takes a standard deviation, by the second and fourth central moments."""
     variance, fourth_moment = moments
-    deviation = math.sqrt(variance)
     if not variance:
         return 0.0
+    deviation = math.sqrt(variance)
     error = math.sqrt(max(fourth_moment - variance**2, 0.0) / count) / (2 * deviation)
     # It is taken from the mean that was seen: of two lengths, each as likely, that is all that moves it.
     return math.hypot(Z * error, Z**2 * deviation / (2 * count))
@@ -74,7 +74,7 @@ def _distance(
     lengths: npt.NDArray[np.float64], support: npt.NDArray[np.float64], below: npt.NDArray[np.float64], slack: int
 ) -> float:
     """Kolmogorov's: the greatest difference between the shares of lengths up to any, seen and planned."""
-    at = np.unique(np.concatenate([lengths, support]))
+    at = np.unique(np.concatenate([lengths, support + slack]))  # where what is seen steps up, and what is planned
     seen = np.searchsorted(lengths, at, side="right") / len(lengths)
     padded = np.concatenate([[0.0], below])
     more, fewer = (padded[np.searchsorted(support, at + off, side="right")] for off in (slack, -slack))

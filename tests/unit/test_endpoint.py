@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 
 from shapebench import endpoint as endpoints
 from shapebench.endpoint import Client, EndpointError, Model
+from shapebench.evidence.exposition import known_values
+from shapebench.simulator.process import running
 from shapebench.spec import Endpoint
 from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage
 
@@ -307,3 +310,82 @@ def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> N
     assert (made.url, made.model, made.api) == ("http://127.0.0.1:1/api", MODEL, "completions")
     assert (made.temperature, made.enforce_output_tokens, made.verify_tls) == (0.5, True, False)
     assert made.ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.slow
+def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
+    with running("fast") as url, Client(at(url)) as client:
+        assert known_values(client.metrics())["finished_requests", "length"] == 0
+        client.complete("a b c", 2)
+        asked = [(metric, value) for (metric, _), value in known_values(client.metrics()).items()]
+    assert sum(value for metric, value in asked if metric == "finished_requests") == 1
+
+
+@pytest.mark.parametrize("status", [404, 401, 503])
+def test_a_server_without_metrics_has_no_such_route(status: int) -> None:
+    with serving(table(healthy(GET_metrics=(status, "")))) as served:
+        error = failure(endpoints.RouteMissing, served.url, Client.metrics)
+    assert f"{served.url}/metrics answers {status}." in error.problem
+
+
+def test_a_server_that_hangs_up_on_its_metrics_has_another_error() -> None:
+    with raw(b"") as url:
+        failure(endpoints.Dropped, url, Client.metrics)
+
+
+METRICS = 'process_start_time_seconds 1.5e9\nvllm:cache_config_info{block_size="16",engine="0"} 1.0\n'
+
+
+def test_the_identity_is_all_that_a_server_says_of_itself() -> None:
+    with asking(healthy(GET_version=(200, {"version": "0.32.0"}), GET_metrics=(200, METRICS))) as client:
+        assert client.identity() == {
+            f"model {MODEL}": "of 4096 tokens",
+            "version": "0.32.0",
+            "start": "1500000000.00",
+            "block_size": "16",
+        }
+
+
+@pytest.mark.parametrize(
+    "reply", [(404, ""), (500, ""), (200, "<html>"), (200, "process_start_time_seconds late\n"), (200, "")]
+)
+def test_a_server_that_says_little_has_an_identity_of_its_models(reply: Reply) -> None:
+    with asking(healthy(GET_metrics=reply)) as client:
+        assert client.identity() == {f"model {MODEL}": "of 4096 tokens"}
+
+
+def test_a_server_that_does_not_even_name_its_models_has_no_identity() -> None:
+    with serving(table(healthy(GET_v1__models=(500, "")))) as served:
+        failure(endpoints.BadAnswer, served.url, Client.identity)
+
+
+@pytest.mark.slow
+def test_an_honest_server_stays_the_same_whatever_it_is_asked() -> None:
+    with running("fast") as url, Client(at(url)) as client:
+        before = client.identity()
+        stream(url)
+        client.complete("a b c", 2)
+        assert client.identity() == before
+        assert before["version"] == client.version()
+        assert {"version", "gpu_memory_utilization", f"model {MODEL}"} < set(before)
+
+
+@pytest.mark.slow
+def test_a_server_of_another_version_is_another_server() -> None:
+    with running("fast", faults=["other_version_after=1"]) as url, Client(at(url)) as client:
+        before = client.identity()
+        stream(url)
+        now = client.identity()
+    assert {name for name in {*before, *now} if before.get(name) != now.get(name)} == {"version"}
+
+
+def test_a_server_that_was_started_anew_is_another_server() -> None:
+    with asking(healthy(GET_metrics=(200, METRICS))) as client:
+        before = client.identity()
+    with asking(healthy(GET_metrics=(200, METRICS.replace("1.5e9", "1500000060.25")))) as client:
+        assert client.identity() == before | {"start": "1500000060.25"}
+
+
+def stream(url: str) -> None:
+    request = {"model": MODEL, "messages": [{"role": "user", "content": "a b c"}], "max_tokens": 2, "stream": True}
+    assert httpx.post(f"{url}/v1/chat/completions", json=request).text.endswith("data: [DONE]\n\n")

@@ -1,21 +1,28 @@
 """From the spec to what the measuring processes are told, and back to a level's record."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shapebench.endpoint import Client
+from shapebench.evidence.account import Account
+from shapebench.load import process
 from shapebench.load.plan import LevelPlan
+from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
-from shapebench.measure import measure, plan
+from shapebench.measure import _asked, _changes, measure, plan
 from shapebench.metrics import read
-from shapebench.records import Calibration, Facts, LevelRun
+from shapebench.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs import begin
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
-from shapebench.spec import parse
-from shapebench.workload import Sizing, candidate_words
+from shapebench.spec import Endpoint, parse
+from shapebench.workload import Lengths, Sizing, candidate_words
+from tests.route_server import Reply, healthy, serving, table
 
 FACTS = Facts(
     server="vllm",
@@ -127,3 +134,122 @@ def test_a_level_that_broke_off_keeps_the_number_that_was_planned(url: str, tmp_
 @pytest.mark.slow
 def test_how_precise_it_was_to_become_is_on_record(url: str, tmp_path: Path) -> None:
     assert measured(url, tmp_path, until_precise="5%").until_precise == 0.05
+
+
+def facts_of(url: str) -> Facts:
+    """As the probe learns them."""
+    with Client(Endpoint(url=url, model=LLAMA)) as client:
+        return replace(FACTS, identity=client.identity())
+
+
+def measured_knowing(facts: Facts, url: str, data: Path) -> LevelRun:
+    load = {"levels": [4], "requests": 20}
+    run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "workload": SHORT, "load": load, "data": data}))
+    return measure(run, facts, CALIBRATION, ignore)
+
+
+@pytest.mark.slow
+def test_a_level_has_the_account_of_its_server_which_stayed_the_same(url: str, tmp_path: Path) -> None:
+    level = measured_knowing(facts_of(url), url, tmp_path)
+    assert (level.error, level.server_error, level.server_changes) == (None, None, ())
+    assert level.samples is not None
+    assert level.server_metrics == level.samples.with_name("server-0004.parquet")
+    requests, account = read(level.samples).requests, Account.read(level.server_metrics)
+    assert account.grown("finished_requests") == len(requests) == 28  # warm-up included
+    assert account.grown("prompt_tokens") == requests["input_tokens"].sum()
+    assert account.grown("generation_tokens") == requests["output_tokens"].sum()
+
+
+@pytest.mark.slow
+def test_a_server_of_another_version_after_the_level_has_changed(tmp_path: Path) -> None:
+    with running("fast", faults=["other_version_after=10"]) as address:
+        facts = facts_of(address)
+        (change,) = measured_knowing(facts, address, tmp_path).server_changes
+    assert change.startswith(f"version was {facts.identity['version']} and is ")
+
+
+@pytest.mark.slow
+def test_a_server_without_metrics_is_measured_and_it_is_said_why_there_is_no_account(tmp_path: Path) -> None:
+    with running("fast", faults=["hidden_metrics=1"]) as address:
+        level = measured_knowing(facts_of(address), address, tmp_path)
+    assert (level.error, level.server_metrics, level.server_changes) == (None, None, ())
+    assert level.server_error == f"{address}/metrics answers 404."
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_after_the_level_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as servers:
+        address = servers.enter_context(running("fast"))
+        facts, measures = facts_of(address), process.measure
+
+        def measured_before_it_stops(*told: Any) -> Outcome:
+            outcome = measures(*told)
+            servers.close()
+            return outcome
+
+        monkeypatch.setattr(process, "measure", measured_before_it_stops)
+        level = measured_knowing(facts, address, tmp_path)
+    (change,) = level.server_changes
+    assert change.startswith(f"it no longer says what it is (No connection to {address}")
+    assert level.error is None
+    assert level.server_error is not None
+    assert level.server_metrics is not None  # what it said before
+
+
+@pytest.mark.slow
+def test_of_a_level_that_broke_off_it_is_not_asked_what_the_server_has_become(url: str, tmp_path: Path) -> None:
+    load = {"levels": [4], "requests": 5000}
+    run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": load, "data": tmp_path}))
+    (run.folder / "level-0004.parquet.1.arrow").symlink_to(tmp_path / "none" / "there")
+    level = measure(run, replace(FACTS, identity={"version": "another"}), CALIBRATION, ignore)
+    assert level.error is not None
+    assert level.server_changes == ()
+    assert level.server_metrics is not None
+
+
+def changes(before: dict[str, str], **replies: Reply) -> tuple[str, ...]:
+    with serving(table(healthy(**replies))) as served, Client(Endpoint(url=served.url, model=LLAMA)) as client:
+        return _changes(before, client)
+
+
+def test_each_change_says_what_was_and_what_is() -> None:
+    before = {f"model {LLAMA}": "of 8192 tokens", "start": "1.00", "block_size": "16"}
+    page = 'process_start_time_seconds 1.0\nvllm:cache_config_info{block_size="32"} 1\n'
+    assert changes(before, GET_metrics=(200, page)) == (
+        "block_size was 16 and is 32",
+        f"model {LLAMA} was of 8192 tokens and is of 4096 tokens",
+    )
+
+
+def test_what_was_said_only_once_is_no_change() -> None:
+    """A route may have been out of order for a moment."""
+    before = {f"model {LLAMA}": "of 4096 tokens", "start": "1.00"}
+    assert changes(before, GET_version=(200, {"version": "0.32.0"})) == ()
+
+
+def test_a_model_that_is_no_longer_served_is_gone() -> None:
+    assert changes({"model other": "of 4096 tokens"}) == ("model other is gone",)
+
+
+def test_a_server_that_names_no_models_any_more_no_longer_says_what_it_is() -> None:
+    (change,) = changes({}, GET_v1__models=(503, "draining"))
+    assert change.startswith("it no longer says what it is (")
+    assert "HTTP 503: draining" in change
+
+
+def asked(**endpoint: Any) -> Asked:
+    spec = {"endpoint": {"url": "http://127.0.0.1:8000", "model": LLAMA, **endpoint}, "workload": SHORT}
+    return _asked(parse(spec), replace(FACTS, sizing=Sizing(candidate_words(), fixed_tokens=42)))
+
+
+def test_what_was_asked_is_the_workload_of_the_spec_and_what_the_template_adds() -> None:
+    assert asked() == Asked(Lengths(50, 0), Lengths(20, 2), shared_tokens=42, weights_read_s=None)
+
+
+def test_the_weights_are_read_at_the_pace_of_all_the_shape_s_memory() -> None:
+    assert asked(shape="VM.GPU.A10.2 (simulated)", weights_bytes=6e9).weights_read_s == 0.005
+
+
+@pytest.mark.parametrize("known", [{"shape": "VM.GPU.A10.1"}, {"shape": "my laptop", "weights_bytes": 6e9}])
+def test_how_long_the_weights_take_is_not_known_of_an_unknown_shape_or_size(known: dict[str, Any]) -> None:
+    assert asked(**known).weights_read_s is None

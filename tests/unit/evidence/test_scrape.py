@@ -79,11 +79,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seldom enough that the second look is always the last, and with little patience for a busy server."""
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look that stays is always the last."""
     monkeypatch.setattr(scrape, "EVERY_S", 600)
     monkeypatch.setattr(scrape, "IDLE_LOOK_S", 0.001)
-    monkeypatch.setattr(scrape, "IDLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(scrape, "IDLE_TIMEOUT_S", PATIENCE_S)
 
 
 def test_a_server_is_asked_before_the_block_again_and_again_within_and_at_its_end(often: None, tmp_path: Path) -> None:
@@ -110,9 +110,14 @@ def test_within_the_block_it_is_asked_each_second() -> None:
 @pytest.mark.parametrize("leave", [RuntimeError, KeyboardInterrupt])
 def test_after_the_block_nothing_is_asked_however_it_was_left(often: None, leave: type[BaseException]) -> None:
     pages = Pages([page()])
-    with pytest.raises(leave), Scraper(pages):
-        pages.wait_until_asked(3)
-        raise leave
+
+    def level() -> None:
+        with Scraper(pages):
+            pages.wait_until_asked(3)
+            raise leave
+
+    with pytest.raises(leave):
+        level()
     asked = pages.asked
     time.sleep(0.05)
     assert pages.asked == asked
@@ -128,17 +133,20 @@ def test_after_the_last_look_nothing_is_asked(often: None) -> None:
 
 
 @pytest.mark.parametrize("busy", [page(7, running=1), page(7, waiting=2)])
-def test_the_last_look_waits_until_nothing_runs_or_waits(_hasty: None, busy: str, tmp_path: Path) -> None:
+def test_the_last_look_waits_until_nothing_runs_or_waits(seldom: None, busy: str, tmp_path: Path) -> None:
     said = said_by(looked_at(Pages([page(), busy, busy, busy, page(9)])), tmp_path)
     assert list(said["prompt_tokens"]) == [0, 9]
 
 
-def test_the_first_look_waits_for_what_was_aborted_before(_hasty: None, tmp_path: Path) -> None:
+def test_the_first_look_waits_for_what_was_aborted_before(seldom: None, tmp_path: Path) -> None:
     said = said_by(looked_at(Pages([page(7, running=1), page(8, running=1), page(9), page(20)])), tmp_path)
     assert list(said["prompt_tokens"]) == [9, 20]
 
 
-def test_a_server_that_is_never_idle_is_not_waited_for_for_ever(_hasty: None, tmp_path: Path) -> None:
+def test_a_server_that_is_never_idle_is_not_waited_for_for_ever(
+    seldom: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrape, "IDLE_TIMEOUT_S", 0.05)
     pages = Pages(page(n, running=1) for n in range(1_000_000))
     begun_s = time.monotonic()
     scraper = looked_at(pages)
@@ -155,7 +163,7 @@ def client(url: str, timeout_s: float = PATIENCE_S) -> Client:
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        ((404, {"detail": "Not Found"}), "/metrics is not there (404)."),
+        ((404, {"detail": "Not Found"}), "/metrics answers 404."),
         ((200, "<html>"), "/metrics has none of the names that vLLM gives its metrics."),
         ((200, "vllm:prompt_tokens_total many\n"), "/metrics cannot be read: "),
         ((200, 'vllm:prompt_tokens_total{engine="0", ="1"} 1\n'), "/metrics cannot be read: "),
@@ -164,9 +172,12 @@ def client(url: str, timeout_s: float = PATIENCE_S) -> Client:
 def test_a_server_without_metrics_that_can_be_read_leaves_an_error_and_no_file(
     reply: Reply, why: str, tmp_path: Path
 ) -> None:
-    with serving(table(healthy(GET_metrics=reply))) as served, client(served.url) as asks:
-        with Scraper(asks.metrics) as scraper:
-            scraper.look_once_more()
+    with (
+        serving(table(healthy(GET_metrics=reply))) as served,
+        client(served.url) as asks,
+        Scraper(asks.metrics) as scraper,
+    ):
+        scraper.look_once_more()
     assert scraper.error is not None
     assert why in scraper.error
     assert scraper.write(tmp_path / "server.parquet") is None
@@ -193,7 +204,7 @@ def test_an_answer_that_fails_in_between_leaves_a_gap_and_no_error(often: None, 
     assert list(said_by(scraper, tmp_path)["prompt_tokens"]) == [1, 2, *range(5, pages.asked + 1)]
 
 
-def test_where_the_last_look_fails_there_is_an_error_and_what_was_said_before(_hasty: None, tmp_path: Path) -> None:
+def test_where_the_last_look_fails_there_is_an_error_and_what_was_said_before(seldom: None, tmp_path: Path) -> None:
     scraper = looked_at(Pages([page(1), GONE]))
     assert scraper.error == "It is gone."
     assert list(said_by(scraper, tmp_path)["prompt_tokens"]) == [1]
@@ -208,19 +219,25 @@ def test_leaving_the_block_on_an_exception_does_not_wait_for_an_answer_that_hang
             go_on.wait(PATIENCE_S)
         return 200, page()
 
-    with serving(answers) as served:
-        begun_s = time.monotonic()
-        with pytest.raises(KeyboardInterrupt), client(served.url) as asks, Scraper(asks.metrics) as scraper:
+    def level() -> None:
+        with client(served.url) as asks, Scraper(asks.metrics) as scraper:
+            scrapers.append(scraper)
             assert hangs.wait(PATIENCE_S)
             raise KeyboardInterrupt
+
+    scrapers: list[Scraper] = []
+    with serving(answers) as served:
+        begun_s = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            level()
         took_s = time.monotonic() - begun_s
         go_on.set()
-        scraper._thread.join(PATIENCE_S)
+        scrapers[0]._thread.join(PATIENCE_S)
     assert took_s < PATIENCE_S / 2
-    assert not scraper._thread.is_alive()
+    assert not scrapers[0]._thread.is_alive()
 
 
-def test_a_metric_that_the_server_names_only_later_has_its_own_rows(_hasty: None, tmp_path: Path) -> None:
+def test_a_metric_that_the_server_names_only_later_has_its_own_rows(seldom: None, tmp_path: Path) -> None:
     later = 'vllm:request_success_total{finished_reason="length"} 3\n'
     path = looked_at(Pages([page(1), page(2) + later])).write(tmp_path / "server.parquet")
     assert path is not None
@@ -244,7 +261,7 @@ def read_back(path: Path | None) -> list[dict[tuple[str, str], float]]:
 
 
 @pytest.mark.slow
-def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(_hasty: None, tmp_path: Path) -> None:
+def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(seldom: None, tmp_path: Path) -> None:
     with metronome.running(metrics=RECORDED) as url, client(url) as asks, Scraper(asks.metrics) as scraper:
         scraper.look_once_more()
     path = scraper.write(tmp_path / "runs" / "a" / "server-0001.parquet")
@@ -260,10 +277,9 @@ def test_the_metronome_counts_by_names_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_the_simulator_s_account_grows_by_what_it_was_asked(tmp_path: Path) -> None:
-    with simulator.running("fast") as url, client(url) as asks:
-        with Scraper(asks.metrics) as scraper:
-            answers = [asks.complete("the " * words, 5) for words in (10, 20, 30)]
-            scraper.look_once_more()
+    with simulator.running("fast") as url, client(url) as asks, Scraper(asks.metrics) as scraper:
+        answers = [asks.complete("the " * words, 5) for words in (10, 20, 30)]
+        scraper.look_once_more()
     first, *_, last = read_back(scraper.write(tmp_path / "server.parquet"))
     grown = {key: last[key] - first[key] for key in last}
     assert scraper.error is None

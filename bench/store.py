@@ -1,0 +1,128 @@
+"""How the results file grows: load time, file size and the time of each view, with 1, 100 and 1,000 runs in it.
+
+    python -m bench.store [RUNS …]
+
+Each run has six levels, 3,000 requests in all, a server's series of 300 s, and every metric and finding that a real run
+has. A file of many runs is made by loading one and multiplying it in SQL; then one more is loaded as the flow does it.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from expectations.validate import validate
+from shapebench import schema, warehouse
+from shapebench.conclusion import Conclusion
+from shapebench.rows import Measured, Tables, measured, tables
+from tests.level_sample import FACTS, closed_loop, counted, level, run, server_says
+
+LEVELS, REQUESTS, SECONDS = (1, 2, 4, 8, 16, 32), 500, 50
+REPETITIONS = 3
+FIRST = "20260101T000000-000000"
+CALLS = {  # macros are asked as an analyst would
+    "latency_distribution": "FROM latency_distribution('{run}', 32)",
+    "compare_runs": "FROM compare_runs('{run}', '{other}')",
+    "regressions": "FROM regressions('{run}')",
+    "slo_attainment": "FROM slo_attainment()",
+    "cost": "FROM cost(2.0)",
+}
+
+
+def main() -> None:
+    """Print two tables."""
+    counts = [int(count) for count in sys.argv[1:]] or [1, 100, 1000]
+    growth = Table("runs in the file", "file (MB)", "one more run (s)", "pruned (s)", "and then (MB)", box=None)
+    views: dict[str, float] = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as scratch:
+            row, views = of_a_file(Path(scratch), count)
+            growth.add_row(f"{count:,}", *row)
+    Console().print(growth)
+    shown = Table(f"with {counts[-1]:,} runs", "s", box=None)
+    for name, seconds in sorted(views.items(), key=lambda item: -item[1]):
+        shown.add_row(name, f"{seconds:.2f}")
+    Console().print(shown)
+
+
+def of_a_file(data: Path, count: int) -> tuple[list[str], dict[str, float]]:
+    """Size, load, prune and size again, and the time (s) of each view, of a file with so many runs."""
+    one = of_one_run(data)
+    fill(data, one, count)
+    file = data / warehouse.FILE_NAME
+    size_mb = file.stat().st_size / 1e6
+    load_s = median_s(lambda: warehouse.load(data, "next", renamed(one, "next")))
+    views = {name: median_s(partial(warehouse.query, data, sql)) for name, sql in asked(data).items()}
+    prune_s = took_s(lambda: warehouse.prune(data, datetime.now(UTC)))
+    return [f"{size_mb:,.0f}", f"{load_s:.2f}", f"{prune_s:.2f}", f"{file.stat().st_size / 1e6:,.0f}"], views
+
+
+def of_one_run(data: Path) -> Tables:
+    """All rows of a run, by the pipeline's own way."""
+    levels = [one_level(data, streams) for streams in LEVELS]
+    return tables(run(data, FIRST), FACTS, levels, validate(levels), Conclusion("Suits at least 32 users", ()))
+
+
+def one_level(data: Path, streams: int) -> Measured:
+    samples = closed_loop(streams, requests_each=-(-REQUESTS // streams))
+    end = counted(samples)
+    moments = [{key: value * second / SECONDS for key, value in end.items()} for second in range(SECONDS + 1)]
+    said = server_says(data / f"{streams}.parquet", *moments)
+    return measured(level(data, streams, samples, run_id=FIRST, server_metrics=said))
+
+
+def renamed(one: Tables, run_id: str) -> dict[str, pa.Table]:
+    """The same rows as another run."""
+    return {name: rows.drop("run_id").append_column("run_id", named(run_id, rows)) for name, rows in one.items()}
+
+
+def named(run_id: str, rows: pa.Table) -> pa.Array:
+    return pa.repeat(pa.scalar(run_id), len(rows))
+
+
+OF_COPY = {
+    "run_id": "printf('20260101T%06d-000000', n) AS run_id",
+    "started_at": "started_at + to_days(n) AS started_at",
+}
+
+
+def fill(data: Path, one: Tables, count: int) -> None:
+    """Put so many runs into the file, all but the first by SQL, a day apart."""
+    warehouse.load(data, FIRST, one)
+    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+        for name in one:
+            columns = [row[0] for row in connection.execute(f"DESCRIBE raw.{name}").fetchall()]
+            chosen = ", ".join(OF_COPY.get(column, column) for column in columns)
+            rows = f"SELECT {chosen} FROM raw.{name}, range(1, {count}) AS copies(n) WHERE run_id = '{FIRST}'"
+            connection.execute(f"INSERT INTO raw.{name} {rows}")
+
+
+def asked(data: Path) -> dict[str, str]:
+    """What is asked of each view and macro: all its rows and columns, which are counted."""
+    views = {file.stem: f"FROM {file.stem}" for file in sorted((schema.SQL / "views").glob("*.sql"))}
+    runs = warehouse.query(data, "SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 2")["run_id"].to_pylist()
+    macros = {name: sql.format(run=runs[0], other=runs[-1]) for name, sql in CALLS.items()}
+    return {name: f"SELECT count(t) FROM ({sql}) AS t" for name, sql in (views | macros).items()}
+
+
+def median_s(act: Callable[[], object]) -> float:
+    return statistics.median(took_s(act) for _ in range(REPETITIONS))
+
+
+def took_s(act: Callable[[], object]) -> float:
+    begun_s = time.perf_counter()
+    act()
+    return time.perf_counter() - begun_s
+
+
+if __name__ == "__main__":
+    main()
