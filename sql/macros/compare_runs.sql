@@ -2,7 +2,7 @@
 -- than before, and the 95 % interval of that.
 -- The interval is that of ttft_precision and throughput_precision: of the mean TTFT and of the steady throughput, where a level was
 -- long enough to tell. Half widths add as squares, which never promises too much (Banerjee, Sankhya 22, 1960). It knows the variance
--- within each run only: for what differs from one run to the next anyway, hold a run against several earlier ones.
+-- within each run only: how much runs differ from one another anyway, only regressions can tell.
 -- verdict: same, if the interval lies within matters (a share of before); better or worse, if it leaves out no difference at all; else
 -- inconclusive. NULL, not judged: no interval can be had, or the level is invalid in one of them; its numbers are shown all the same.
 -- Levels that only one run has are left out, and numbers that another tool defines otherwise count as missing.

@@ -1,7 +1,7 @@
 -- How are the latencies of one level distributed? For each of ttft_s, e2e_s and tpot_s the 1st to the 99th percentile and the greatest
 -- (quantile 1): drawn with quantile over value, the distribution function.
 -- Of the level's completed requests; those of the warm-up and those that failed are left out, and so are answers of one token from
--- tpot_s. A percentile that too few values stand behind is NULL: five have to lie beyond it, on either side of the median, 5/(1-p) or 5/p.
+-- tpot_s. A percentile that too few values stand behind is NULL: five have to lie beyond it, 5/(1-p), or before it, 5/p, below the median.
 -- A level whose requests are not kept (pruned, or of a tool that kept none) has NULL throughout, and a sample_count of 0.
 CREATE OR REPLACE MACRO latency_distribution(run, level) AS TABLE
 WITH done AS (
@@ -9,22 +9,20 @@ WITH done AS (
     FROM raw.requests
     WHERE run_id = run AND concurrency = level AND NOT warmup AND error_kind IS NULL
 ),
-latencies AS (
-    SELECT 1 AS place, 'ttft_s' AS metric, count(ttft_s) AS n, quantile_cont(ttft_s, list_transform(range(1, 101), lambda p: p / 100)) AS found
-    FROM done
-    UNION ALL
-    SELECT 2, 'e2e_s', count(e2e_s), quantile_cont(e2e_s, list_transform(range(1, 101), lambda p: p / 100))
-    FROM done
-    UNION ALL
-    SELECT 3, 'tpot_s', count(tpot_s), quantile_cont(tpot_s, list_transform(range(1, 101), lambda p: p / 100))
-    FROM done
+found AS (
+    SELECT metric, count(*) AS n, quantile_cont(latency, list_transform(range(1, 101), lambda percent: percent / 100)) AS percentiles
+    FROM done UNPIVOT (latency FOR metric IN (ttft_s, e2e_s, tpot_s))
+    GROUP BY metric
 )
 SELECT
     l.verdict,
-    latencies.metric,
+    metric,
     percent / 100 AS quantile,
-    if(percent = 100 OR n * least(percent, 100 - percent) >= 500, found[percent], NULL) AS value,
-    n AS sample_count
-FROM raw.levels AS l, latencies, range(1, 101) AS percents(percent)
+    if(percent = 100 OR n * least(percent, 100 - percent) >= 5 * 100, percentiles[percent], NULL) AS value,
+    coalesce(n, 0) AS sample_count
+FROM raw.levels AS l
+CROSS JOIN (VALUES (1, 'ttft_s'), (2, 'e2e_s'), (3, 'tpot_s')) AS latencies(place, metric)
+CROSS JOIN range(1, 101) AS percents(percent)
+LEFT JOIN found USING (metric)
 WHERE l.run_id = run AND l.concurrency = level
-ORDER BY latencies.place, percent
+ORDER BY place, percent

@@ -1,5 +1,5 @@
 -- Is a run worse than those before it? A row for each of its levels and each metric, held against the last_n earlier runs of the same
--- endpoint (url, model, shape) and workload, measured by the same tool, in which that level was not invalid and has the number.
+-- endpoint (url, model, shape) and workload (its name and its lengths), measured by the same tool, in which that level was not invalid and has the number.
 -- How much runs differ from one another is what counts: the interval is where one more run lies in 95 of 100 cases if nothing has changed
 -- (Student's t, n-1 degrees, baseline_stddev * sqrt(1 + 1/n)), laid around the change; least_detectable is its half width. change, its
 -- interval and least_detectable are shares of the baseline's mean, effect_stddevs is the change in standard deviations between runs.
@@ -23,7 +23,11 @@ alike AS (
     SELECT other.run_id, other.started_at, other.run_id = candidate_run AS candidate
     FROM raw.runs AS mine
     JOIN raw.runs AS other USING (source, url, model, shape, workload)
-    WHERE mine.run_id = candidate_run AND (other.run_id = candidate_run OR other.started_at < mine.started_at)
+    WHERE
+        mine.run_id = candidate_run
+        AND (other.run_id = candidate_run OR other.started_at < mine.started_at)
+        AND mine.spec->>'$$.workload.input_tokens' IS NOT DISTINCT FROM other.spec->>'$$.workload.input_tokens'
+        AND mine.spec->>'$$.workload.output_tokens' IS NOT DISTINCT FROM other.spec->>'$$.workload.output_tokens'
 ),
 numbers AS (
     SELECT alike.*, l.concurrency, judged.metric, judged.stat, m.value

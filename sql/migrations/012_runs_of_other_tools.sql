@@ -2,6 +2,7 @@
 ALTER TABLE raw.runs ADD COLUMN source VARCHAR DEFAULT 'shapebench';
 ALTER TABLE raw.runs ADD COLUMN source_version VARCHAR;
 ALTER TABLE raw.runs ALTER COLUMN seed DROP NOT NULL;
+ALTER TABLE raw.levels ALTER COLUMN planned_requests DROP NOT NULL;
 ALTER TABLE raw.levels ALTER COLUMN timestamps DROP NOT NULL;
 ALTER TABLE raw.levels ALTER COLUMN enforced_output_tokens DROP NOT NULL;
 ALTER TABLE raw.levels ALTER COLUMN exact_prompts DROP NOT NULL;

@@ -11,6 +11,7 @@ WITH usable AS (
         run_id,
         concurrency,
         bool_and(coalesce(steady_tokens_per_s > 0, false)) OVER (PARTITION BY run_id) AS steady,
+        if(steady, 'steady_tokens_per_s', 'system_tokens_per_s') AS throughput,
         if(steady, steady_tokens_per_s, system_tokens_per_s) AS tokens_per_s
     FROM level_summary
     WHERE verdict <> 'invalid' AND system_tokens_per_s > 0
@@ -25,10 +26,8 @@ steps AS (
     WINDOW curve AS (PARTITION BY run_id ORDER BY concurrency)
 ),
 bent AS (
-    SELECT run_id, min(concurrency) AS concurrency
+    SELECT *, coalesce(concurrency = min(concurrency) FILTER (gain_share < 0.1) OVER (PARTITION BY run_id), false) AS bends
     FROM steps
-    WHERE gain_share < 0.1
-    GROUP BY run_id
 )
 SELECT
     l.run_id,
@@ -38,14 +37,13 @@ SELECT
     l.workload,
     l.concurrency,
     l.verdict,
-    if(steps.steady, 'steady_tokens_per_s', if(steps.run_id IS NULL, NULL, 'system_tokens_per_s')) AS throughput,
-    steps.tokens_per_s,
-    steps.ideal_tokens_per_s,
-    steps.tokens_per_s / steps.ideal_tokens_per_s AS efficiency,
-    steps.step_from,
-    steps.gain_share,
-    if(steps.run_id IS NULL, NULL, bent.run_id IS NOT NULL) AS bends
+    bent.throughput,
+    bent.tokens_per_s,
+    bent.ideal_tokens_per_s,
+    bent.tokens_per_s / bent.ideal_tokens_per_s AS efficiency,
+    bent.step_from,
+    bent.gain_share,
+    bent.bends
 FROM level_summary AS l
-LEFT JOIN steps USING (run_id, concurrency)
 LEFT JOIN bent USING (run_id, concurrency)
 ORDER BY l.started_at, l.run_id, l.concurrency

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from shapebench.load.samples import join
+from shapebench.simulator.process import running
 from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
@@ -336,3 +338,14 @@ def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: s
     assert done.code == 0, done.stderr
     rows = shell.run("query", "SELECT client FROM raw.levels", "--data", str(tmp_path / "data"), "--json").json
     assert [json.loads(row["client"])["calibration"] for row in rows] == [None]
+
+
+def test_four_flows_that_finish_at_once_lose_nothing(shell: Shell, tmp_path: Path) -> None:
+    quick = ("--levels", "2", "--requests", "8", "--output-tokens", "20", "--no-calibrate", "--data", str(tmp_path))
+    with ExitStack() as stack:
+        urls = [stack.enter_context(running("fast")) for _ in range(4)]
+        started = [stack.enter_context(shell.start("run", "--url", url, "--model", MODEL, *quick)) for url in urls]
+        said = [process.communicate(timeout=240)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, said
+    rows = shell.run("query", "SELECT count(*) AS n FROM requests WHERE NOT warmup", "--data", str(tmp_path), "--json")
+    assert rows.json == [{"n": 4 * 8}]
