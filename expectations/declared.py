@@ -45,37 +45,44 @@ class Declared:
         return {name for name in names if name}
 
 
+OTHER_LENGTHS = "Lengths of another distribution are another workload than the one named."
+ASKED_FOR = "{{asked_{kind}_mean:g}} with a standard deviation of {{asked_{kind}_spread:g}} was asked for"
+OF_LENGTHS = (  # name, what holds, what was seen, sin
+    (
+        "mean",
+        "have the mean length asked for, as near as chance allows",
+        "it is {{{kind}_mean:.1f}}",
+        "They are longer by half a standard deviation or more, as was planned.",
+    ),
+    (
+        "spread",
+        "have the spread of lengths asked for, as near as chance allows",
+        "their standard deviation is {{{kind}_spread:.1f}}",
+        "They spread half as wide again, as was planned.",
+    ),
+    (
+        "shape",
+        "follow the distribution of lengths asked for, as near as chance allows (Kolmogorov-Smirnov)",
+        "they differ {{0:.1f}} times as much as chance alone would have it",
+        "They have one of two lengths, of the right mean and spread, as was planned.",
+    ),
+)
+
+
 def _lengths(kind: str, those: str, applies: Callable[[Measured], bool]) -> tuple[Declared, ...]:
     """What holds for lengths that are drawn from a distribution: each bound is crossed by chance once in a million."""
-    asked = f"{{asked_{kind}_mean:g}} with a standard deviation of {{asked_{kind}_spread:g}} was asked for"
-    reason = "Lengths of another distribution are another workload than the one named."
-
-    def one(name: str, says: str, otherwise: str, column: str, sin: str) -> Declared:
-        between = gxe.ExpectColumnValuesToBeBetween(column=f"{kind}_{column}", max_value=1)
-        return Declared(f"{kind}_lengths_have_the_{name}", "suspect", says, otherwise, reason, between, sin, applies)
-
-    return (
-        one(
-            "mean_asked",
-            f"{those} have the mean length asked for, as near as chance allows",
-            f"it is {{{kind}_mean:.1f}}, where {asked}",
-            "mean_excess",
-            "They are longer by half a standard deviation or more, as was planned.",
-        ),
-        one(
-            "spread_asked",
-            f"{those} have the spread of lengths asked for, as near as chance allows",
-            f"their standard deviation is {{{kind}_spread:.1f}}, where {asked}",
-            "spread_excess",
-            "They spread half as wide again, as was planned.",
-        ),
-        one(
-            "shape_asked",
-            f"{those} follow the distribution of lengths asked for, as near as chance allows (Kolmogorov-Smirnov)",
-            f"they are {{0:.1f}} times as far from it as chance takes them in a million levels, where {asked}",
-            "shape_excess",
-            "They have one of two lengths, of the right mean and spread, as was planned.",
-        ),
+    return tuple(
+        Declared(
+            f"{kind}_lengths_have_the_{name}_asked",
+            "suspect",
+            f"{those} {says}",
+            f"{otherwise}, where {ASKED_FOR}".format(kind=kind),
+            OTHER_LENGTHS,
+            gxe.ExpectColumnValuesToBeBetween(column=f"{kind}_{name}_excess", max_value=1),
+            sin,
+            applies,
+        )
+        for name, says, otherwise, sin in OF_LENGTHS
     )
 
 
@@ -112,7 +119,8 @@ ANSWERS = (
         "suspect",
         "The chunks of each answer carry as many tokens as the server counted",
         "{count} of {all} are otherwise, one with {0:.0f} in its chunks and {1:.0f} counted",
-        "Where one chunk carries several tokens, times between tokens are times between chunks.",
+        "Where one chunk carries several tokens, times between tokens are times between chunks; with "
+        "endpoint.continuous_usage the server says how many each carries.",
         gxe.ExpectColumnPairValuesToBeEqual(column_A="counted_tokens", column_B="output_tokens"),
         "The server puts two tokens into one chunk.",
     ),
@@ -290,9 +298,10 @@ LEVEL = (
     Declared(
         "enough_requests_for_the_percentiles",
         "suspect",
-        "As many requests completed as the percentiles take that so many were planned for, 5/(1-p) each",
-        "{completed:.0f} of {planned:.0f} did, too few for {lost}",
-        "Fewer than five values lie beyond it then: it would be the luck of a few requests. It is withheld.",
+        "Enough requests completed for every percentile that enough were planned for",
+        "{completed:.0f} of the {planned:.0f} planned did, too few for {lost}",
+        "A percentile p takes 5/(1-p) requests, or fewer than five lie beyond it: it would be the luck of a few. It is "
+        "withheld.",
         gxe.ExpectColumnValuesToBeBetween(column="lost_percentiles", max_value=0),
         "The server refuses one of 100 requests, where 100 are what a 95th percentile takes.",
     ),
@@ -349,7 +358,7 @@ LEVEL = (
         "no_foreign_traffic",
         "suspect",
         "The server counted no tokens but those of the requests that were sent",
-        "it counted {0:,.0f} more, of {foreign_requests:.0f} requests more than were sent",
+        "it counted {0:,.0f} more, and requests that were not sent: {foreign_requests:.0f}",
         "Somebody else used the endpoint meanwhile: the level is contaminated with load that is not in its name.",
         gxe.ExpectColumnValuesToBeBetween(column="foreign_tokens", max_value=0),
         "Somebody else sends one short request.",
@@ -375,7 +384,7 @@ LEVEL = (
     Declared(
         "ttft_is_not_below_the_servers",
         "invalid",
-        "The mean time to first token is not less by the client's clock than by the server's, give or take 1%",
+        "The server does not report a longer mean time to first token than the client saw, give or take 1%",
         "it is {our_ttft_s:.4g} s, and {their_ttft_s:.4g} s by the server's",
         "No token reaches the client before the server has made it; what it is more is network and client.",
         gxe.ExpectColumnValuesToBeBetween(column="ttft_under_theirs", max_value=0.01),
@@ -386,7 +395,8 @@ LEVEL = (
         "invalid",
         "The prefix cache had no more than 1% of the prompts' tokens, beside those that all prompts share",
         "it had {0:.1%}",
-        "Prompts never repeat, so that prefill is measured; a prompt that was met before measures the cache.",
+        "Prompts never repeat, so that prefill is measured; one that was met before measures the cache. Was the seed "
+        "of an earlier run given? Leave it out, or start the server afresh.",
         gxe.ExpectColumnValuesToBeBetween(column="uncached_hit_share", max_value=0.01),
         "The same prompts are sent a second time, by the seed.",
     ),

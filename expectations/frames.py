@@ -7,7 +7,7 @@ import pandas as pd
 
 from shapebench import metrics
 from shapebench.calibrate import processes_that_would_do
-from shapebench.evidence.account import Account, mean_ttft_s, reconcile
+from shapebench.evidence.account import Account, mean_ttft_s, reconcile, same_ttfts
 from shapebench.evidence.drift import ttft_drift
 from shapebench.evidence.fit import fit
 from shapebench.records import Asked, LevelRun
@@ -18,6 +18,7 @@ from shapebench.workload import LEAST_WORDS
 MOMENT_NS = (
     100_000_000  # answers that came together are read one after the other, and the last request goes to the first
 )
+FALLS = "its counters fell: it was restarted, or several servers take turns at this address"
 PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 
 
@@ -49,7 +50,7 @@ def level(m: Measured) -> pd.DataFrame:
         **({"impossible_metrics": sum(not metrics.possible(row) for row in m.metrics)} if m.metrics else {}),
         **(_of_answers(m) if m.completed else {}),
         **_calibrated(m.level),
-        **_server(m.level),
+        **_server(m),
     }
     return pd.DataFrame([content]).dropna(axis="columns")
 
@@ -86,14 +87,25 @@ def _calibrated(level: LevelRun) -> dict[str, float]:
     return {} if found is None else {"added_ttft_p50_s": found}
 
 
-def _server(level: LevelRun) -> dict[str, Any]:
+def _server(m: Measured) -> dict[str, Any]:
     """Did it say what it did, and is it still the same?"""
+    level, account = m.level, m.samples.account if m.samples else None
+    trouble = level.server_error or (FALLS if account and account.falls else None)
+    changes = [*level.server_changes, *_fingerprints(m)]
     return {
-        "account_missing": float(level.server_metrics is None or level.server_error is not None),
-        "server_error": (level.server_error or "nothing was asked").rstrip("."),
-        "server_changes": len(level.server_changes),
-        "what_changed": "; ".join(level.server_changes),
+        "account_missing": float(account is None or trouble is not None),
+        "server_error": (trouble or "nothing was asked").rstrip("."),
+        "server_changes": len(changes),
+        "what_changed": "; ".join(changes),
     }
+
+
+def _fingerprints(m: Measured) -> list[str]:
+    """That of vLLM changes with its configuration; each answer has it."""
+    if m.samples is None or "fingerprint" not in m.samples.requests or not m.level.fingerprint:
+        return []
+    others = set(m.samples.requests["fingerprint"].dropna()) - {m.level.fingerprint}
+    return [f"its fingerprint was {m.level.fingerprint} and is {other}" for other in sorted(others)]
 
 
 def _percentiles(m: Measured) -> dict[str, Any]:
@@ -108,7 +120,8 @@ def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
     streams, processes = samples.requests["stream"], round(level.client.get("processes", 1))
     ended_ns = metrics.ended_ns(samples).groupby(streams).max()
     last_sent_ns = samples.requests["sent_at_ns"].groupby(streams % processes).max()
-    moment_ns = MOMENT_NS + level.client.get("loop_lag_max_s", 0) * 1e9
+    late_s = max(level.client.get(name, 0.0) for name in ("loop_lag_max_s", "send_lag_max_s"))
+    moment_ns = MOMENT_NS + late_s * 1e9
     early = ended_ns.to_numpy() + moment_ns < last_sent_ns.loc[ended_ns.index % processes].to_numpy()
     return {"streams_that_ended_early": int(early.sum()) + level.concurrency - len(early), "streams": level.concurrency}
 
@@ -135,16 +148,14 @@ def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
 
 
 def _account(m: Measured) -> dict[str, float]:
-    """The server's counters against ours, where it gave a whole account."""
-    samples = m.samples
-    if samples is None or samples.account is None or m.level.server_error or not m.level.asked:
+    """The server's counters against ours, where it gave an account that can be used."""
+    samples, asked = m.samples, m.level.asked
+    if samples is None or asked is None or samples.account is None or not samples.account.is_usable:
         return {}
-    found = reconcile(samples.requests, samples.account, m.level.asked.shared_tokens)
-    comparable = m.failed == 0 and found.foreign_tokens == 0 and found.counted_share > 0.99  # of the same requests
     return {
-        **vars(found),
+        **vars(reconcile(samples.requests, samples.account, asked.shared_tokens)),
         "preemptions": samples.account.grown("preemptions"),
-        **(_ttft_by_both(samples, samples.account) if comparable else {}),
+        **(_ttft_by_both(samples, samples.account) if same_ttfts(samples.requests, samples.account) else {}),
     }
 
 

@@ -15,9 +15,9 @@ invalid: it stays in the results, is drawn hollow, and no conclusion uses it. Wh
 its numbers are used, and it is said what to doubt. A run is worth what its worst level is worth. `on_invalid: fail`
 makes the flow end as Failed on an invalid level.
 
-An expectation is left out where it cannot apply: what is said of vLLM's own counters where the server is not vLLM,
-lengths where they could not be enforced, what takes answers where there are none. Great Expectations' own pages of a
-run, with what was seen of each expectation, lie beside its report, under `validation/`.
+An expectation is left out where it cannot apply: what is said of the server's own counters where it gives none that
+are vLLM's, lengths where they could not be enforced, what takes answers where there are none. Great Expectations' own
+pages of a run, with what was seen of each expectation, lie beside its report, under `validation/`.
 
 A percentile p is stated only where at least 5/(1-p) requests completed (p95: 100, p99: 500; below the median 5/p), so
 that five lie beyond it. Otherwise it is withheld: NULL in `level_summary`, not drawn, and a limit is held against the

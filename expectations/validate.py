@@ -1,8 +1,10 @@
 """Holds the declared expectations against measured levels."""
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 import great_expectations as gx
@@ -40,8 +42,8 @@ def _write_docs(validations: Sequence[Validation], docs: Path) -> None:
     """A verdict is worth more than its pages."""
     try:
         write(validations, docs)
-    except OSError as error:
-        logger.warning("Great Expectations' pages could not be written: %s", error)
+    except Exception:  # whatever its templates make of what was seen
+        logger.warning("Great Expectations' pages could not be written", exc_info=True)
 
 
 def _validations(whole: BatchDefinition[Any], m: Measured) -> list[Validation]:
@@ -87,7 +89,14 @@ def _seen(declared: Declared, result: Any, others: dict[str, float]) -> str:
     first = found["partial_unexpected_list"][0]
     figures = first if isinstance(first, tuple | list) else [first]
     counts = {"count": found["unexpected_count"], "all": found["element_count"]}
-    return declared.otherwise.format(*figures, **{**others, **counts})
+    return Formatter().vformat(declared.otherwise, figures, _Known({**others, **counts}))
+
+
+class _Known(dict[str, Any]):
+    """What is not known is not a number."""
+
+    def __missing__(self, name: str) -> float:
+        return math.nan
 
 
 def _trouble(result: Any) -> str:

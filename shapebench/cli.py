@@ -84,6 +84,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "model": ("endpoint", "model"),
     "ready_timeout": ("endpoint", "ready_timeout_s"),
     "shape": ("endpoint", "shape"),
+    "weights_bytes": ("endpoint", "weights_bytes"),
     "api": ("endpoint", "api"),
     "input_tokens": ("workload", "input_tokens"),
     "output_tokens": ("workload", "output_tokens"),
@@ -139,6 +140,9 @@ def _above(name: str) -> Any:
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
 @click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@click.option(
+    "--weights-bytes", type=float, help="Size of the model's weights: no query is faster than the shape reads them."
+)
 @click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
 @click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
 @load_options
@@ -245,6 +249,45 @@ def publish(run_id: str, data: Path | None, as_json: bool) -> None:
     else:
         for artifact in artifacts:
             click.echo(artifact.url)
+
+
+@cli.command("import")
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--shape", help="The machine that served, such as VM.GPU.A10.1. [default: unknown shape]")
+@data_option
+@as_json
+def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:
+    """Import what LLMPerf, vllm bench serve, GuideLLM, AIPerf or genai-bench measured, from files and folders."""
+    from shapebench.imports.taken import take
+
+    imported = take(list(paths), data or Path("data"), shape)
+    if as_json:
+        _print_json(imported)
+        return
+    for run in imported:
+        version = f" {run.tool_version}" if run.tool_version else ""
+        levels = ", ".join(map(str, run.levels))
+        click.echo(f"{run.run_id}  {run.tool}{version}  {run.model} on {run.shape}  concurrency {levels}")
+
+
+@cli.command()
+@click.argument("run_id")
+@click.option("--format", "form", required=True, help="llmperf, parquet or csv.")
+@click.option("--to", type=Path, metavar="DIR", help="Where to write. [default: DATA/exports/RUN_ID/FORMAT]")
+@data_option
+@as_json
+def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: bool) -> None:
+    """Write a run as LLMPerf's files, or its tables as Parquet or CSV."""
+    from shapebench import exports
+
+    if form not in exports.FORMATS:
+        raise click.BadParameter(f"{form!r} is none of {', '.join(exports.FORMATS)}", param_hint="--format")
+    files = exports.export(data or Path("data"), run_id, form, to)
+    if as_json:
+        _print_json({"run_id": run_id, "format": form, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            click.echo(file)
 
 
 @cli.command("runs")

@@ -3,9 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import duckdb
+from typing import Any, Protocol
 
 from shapebench import metrics
 
@@ -29,6 +27,12 @@ Written by `make docs` from a results file itself: what is here is what `duckdb_
 seconds, moments are UTC. Views are for people; what is in the schema `raw` is what they are made of. Macros are called
 like tables: `FROM cost(2.0)`.
 """
+
+
+class Connection(Protocol):
+    """What is needed of one to a results file."""
+
+    def execute(self, query: str, parameters: Any = ..., /) -> Any: ...
 
 
 def comments(content: dict[str, Any], questions: dict[str, str], columns: list[tuple[str, ...]]) -> Iterator[str]:
@@ -68,7 +72,7 @@ def _quoted(words: str | None) -> str:
     return "NULL" if words is None else "'" + words.replace("'", "''") + "'"
 
 
-def page(connection: duckdb.DuckDBPyConnection, macros: dict[str, str]) -> str:
+def page(connection: Connection, macros: dict[str, str]) -> str:
     """The whole page, in Markdown, from the comments that the file holds; `macros` are their calls and questions."""
     columns = connection.execute(COLUMNS).fetchall()
     lines = [HEAD]

@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import blotted, error_text
 from shapebench.load.way import tls_context
 from shapebench.spec import Endpoint
+
+METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000
 
 
 class EndpointError(ShapebenchError):
@@ -84,6 +87,7 @@ def target(endpoint: Endpoint, *, temperature: float = 0, enforce_output_tokens:
         enforce_output_tokens=enforce_output_tokens,
         verify_tls=endpoint.verify_tls,
         ca_file=str(endpoint.ca_file) if endpoint.ca_file else None,
+        continuous_usage=endpoint.continuous_usage,
     )
 
 
@@ -145,21 +149,27 @@ class Client:
             raise self._bad_answer(response, "it is not a list of models") from None
 
     def metrics(self) -> str:
-        """The text of /metrics."""
-        response = self._request("GET", "/metrics")
-        if response.status_code != 200:
-            raise RouteMissing(
-                f"{response.url} answers {response.status_code}.",
-                "vLLM has it, unless something in between keeps it away; other servers' accounts are not read.",
-            )
-        return response.text
+        """The text of /metrics, which has to come whole and soon: a level waits for it."""
+        deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
+        with self._errors(), self._http.stream("GET", "/metrics", timeout=METRICS_TIMEOUT_S) as response:
+            if response.status_code != 200:
+                raise RouteMissing(
+                    f"{response.url} answers {response.status_code}.",
+                    "vLLM has it, unless something in between keeps it away; other servers' accounts are not read.",
+                )
+            for piece in response.iter_bytes():
+                content += piece
+                if time.monotonic() > deadline_s or len(content) > MOST_METRICS_BYTES:
+                    raise TooSlow(f"{response.url} did not come whole in time.", "Is the server overloaded?")
+        return content.decode("utf-8", "replace")
 
     def identity(self) -> dict[str, str]:
         """What tells whether it is still the same server, set up in the same way, as far as it says."""
-        said = {f"model {m.id}": f"of {m.max_model_len} tokens" for m in self.models()}
+        model = next((m for m in self.models() if m.id == self._endpoint.model), None)
+        said = {"model": f"{model.id} of {model.max_model_len} tokens" if model else "not there"}
         if version := self.version():
             said["version"] = version
-        with suppress(RouteMissing, ValueError):
+        with suppress(EndpointError, ValueError):  # what it says of its cache is not worth a level
             said |= exposition.identity(self.metrics())
         return said
 
@@ -190,11 +200,15 @@ class Client:
         return Completion(*counts, content.get("system_fingerprint"), response.elapsed.total_seconds())
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._errors():
+            return self._http.request(method, path, **options)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            response = self._http.request(method, path, **options)
+            yield
         except (httpx.RequestError, UnicodeError) as error:
             raise self._unreachable(error) from error
-        return response
 
     def _ok(self, response: httpx.Response) -> Any:
         if response.status_code in (401, 403):

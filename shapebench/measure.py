@@ -14,6 +14,8 @@ from shapebench.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec import Spec
 from shapebench.workload import Mix
 
+LOOKS = 3  # to tell a server that changed from several that take turns
+
 
 def plan(run: Run, facts: Facts, concurrency: int, processes: int) -> LevelPlan:
     """What the measuring processes are told to do."""
@@ -51,12 +53,12 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
             outcome = process.measure(level, api_key(run.spec.endpoint), on_progress)
             if not outcome.error:
                 scraper.look_once_more()
-        changes = () if outcome.error else _changes(facts.identity, client)
+        changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client)
     return replace(
         _measured(run, facts, level, outcome),
         calibration=calibration if run.spec.load.calibrate else None,
         server_metrics=scraper.write(run.folder / f"server-{level.concurrency:04}.parquet"),
-        server_error=scraper.error,
+        server_error=scraper.error or doubt,
         server_changes=changes,
     )
 
@@ -77,6 +79,7 @@ def _measured(run: Run, facts: Facts, level: LevelPlan, outcome: Outcome) -> Lev
         until_precise=level.until_precise,
         asked=_asked(run.spec, facts),
         is_vllm=facts.is_vllm,
+        fingerprint=facts.fingerprint,
     )
 
 
@@ -90,18 +93,16 @@ def _asked(spec: Spec, facts: Facts) -> Asked:
     )
 
 
-def _changes(before: dict[str, str], client: Client) -> tuple[str, ...]:
-    """What the server says otherwise of itself than it said to the probe."""
+def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], str | None]:
+    """What the server says otherwise of itself than it said to the probe; or else why that cannot be told."""
     try:
         now = client.identity()
+        changed = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+        if changed and any(client.identity() != now for _ in range(LOOKS)):
+            return (), "what it says of itself changes from one answer to the next: several servers are at this address"
     except EndpointError as error:
-        return (f"it no longer says what it is ({error.problem})",)
-    changed = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
-    gone = sorted(name for name in before.keys() - now.keys() if name.startswith("model "))
-    return (
-        *(f"{name} was {before[name]} and is {now[name]}" for name in changed),
-        *(f"{name} is gone" for name in gone),
-    )
+        return (), f"it no longer says what it is ({error.problem})"
+    return tuple(f"{name} was {before[name]} and is {now[name]}" for name in changed), None
 
 
 def _planned(level: LevelPlan, outcome: Outcome) -> int:

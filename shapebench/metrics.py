@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.evidence.account import Account, mean_ttft_s
+from shapebench.evidence.account import Account, mean_ttft_s, same_ttfts
 from shapebench.precision import of_samples
 from shapebench.records import MetricRow
 from shapebench.samples import Samples, read_requests
@@ -75,10 +75,10 @@ STATS: dict[str, Callable[[Values], float]] = {
 }
 
 
-def read(path: Path, server_metrics: Path | None = None) -> Samples:
+def read(path: Path, account: Account | None = None) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
-    A failed request has none of these. `server_metrics` is where the server's account of the level lies.
+    A failed request has none of these. `account` is the server's of the level.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
@@ -88,7 +88,7 @@ def read(path: Path, server_metrics: Path | None = None) -> Samples:
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
     requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
     requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path, Account.read(server_metrics) if server_metrics else None)
+    return Samples(requests, path, account)
 
 
 def column(name: str) -> Callable[[Samples], Values]:
@@ -200,13 +200,18 @@ def throughput_precision(samples: Samples) -> float:
 
 
 def by_server(value: Callable[[Account], float]) -> Callable[[Samples], float]:
-    """A metric that the server gives; NaN where it gives no account."""
-    return lambda samples: value(samples.account) if samples.account else np.nan
+    """A metric that the server gives; NaN where it gives no account that can be used."""
+    return lambda samples: value(samples.account) if samples.account and samples.account.is_usable else np.nan
 
 
 def outside_server_s(samples: Samples) -> float:
-    """Mean TTFT by our clock less that by the server's, of all requests, warm-up included: network and client."""
-    return mean_ttft_s(samples.requests) - samples.account.mean("ttft_s") if samples.account else np.nan
+    """Mean TTFT by our clock less that by the server's, of all requests, warm-up included: network and client.
+
+    NaN where the server took others into its mean.
+    """
+    if samples.account is None or not same_ttfts(samples.requests, samples.account):
+        return np.nan
+    return mean_ttft_s(samples.requests) - samples.account.mean("ttft_s")
 
 
 def prefix_cache_hit_rate(account: Account) -> float:
@@ -277,9 +282,13 @@ COLUMNS = (*(m.name for m in TOTALS), *(column_name(m.name, stat) for m in DISTR
 
 
 def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow]:
-    """Every metric and stat of one level; what the samples do not carry is left out."""
+    """Every metric and stat of one level; what the samples do not carry is left out.
+
+    The gaps of one answer are alike: however many there are, what counts are the requests behind a number.
+    """
+    requests = int(is_completed(samples).sum())
     rows = [
-        MetricRow(run_id, concurrency, m.name, stat, value, sample_count=len(values))
+        MetricRow(run_id, concurrency, m.name, stat, value, sample_count=min(len(values), requests))
         for m in DISTRIBUTIONS
         if len(values := m.values(samples))
         for stat, value in _stats(values).items()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.records import Facts
+from shapebench.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec import Endpoint, Spec
 from shapebench.workload import Sizing, candidate_words, single_token_words
 
@@ -35,6 +36,8 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
 
     `still_starting` is called before each try and raises where waiting has become pointless.
     """
+    if spec.endpoint.weights_bytes and memory_bandwidth_bytes_per_s(spec.endpoint.shape) is None:
+        logger.warning("No memory bandwidth is known of %s: nothing is held against it.", spec.endpoint.shape)
     with Client(spec.endpoint) as client:
         wait_until_healthy(client, spec.endpoint, still_starting)
         models = client.models()

@@ -96,6 +96,7 @@ class LevelRun:
     until_precise: float | None = None  # how precise it was to become
     asked: Asked | None = None  # None: measured by an earlier version
     is_vllm: bool = False
+    fingerprint: str | None = None  # that the server gave to the probe
     server_metrics: Path | None = None  # what the server said of itself meanwhile, a Parquet file
     server_error: str | None = None  # why that is not whole
     server_changes: tuple[str, ...] = ()  # of its version and configuration, since the probe
@@ -110,7 +111,7 @@ class MetricRow:
     metric: str
     stat: str
     value: float
-    sample_count: int | None = None  # of the values that it is made of; None for a total
+    sample_count: int | None = None  # of the requests that it is made of; None for a total
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from shapebench import metrics
 from shapebench.conclusion import Conclusion
+from shapebench.evidence.account import Account
 from shapebench.records import Artifact, Facts, LevelRun, MetricRow, Run, Verdict
 from shapebench.samples import Samples
 from shapebench.timeline import timeline
@@ -30,11 +32,11 @@ class Measured:
     metrics: tuple[MetricRow, ...]
     withheld: tuple[MetricRow, ...] = ()
 
-    @property
+    @cached_property
     def completed(self) -> int:
         return 0 if self.samples is None else int(metrics.is_completed(self.samples).sum())
 
-    @property
+    @cached_property
     def failed(self) -> int:
         return 0 if self.samples is None else int(metrics.is_measured(self.samples).sum()) - self.completed
 
@@ -43,7 +45,8 @@ def measured(level: LevelRun) -> Measured:
     """Read a level's samples back and summarise them."""
     if level.samples is None:
         return Measured(level, None, ())
-    samples = metrics.read(level.samples, level.server_metrics)
+    account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
+    samples = metrics.read(level.samples, account)
     rows = metrics.summarise(level.run_id, level.concurrency, samples)
     claimed, withheld = (
         tuple(row for row in rows if metrics.may_be_claimed(row) == wanted) for wanted in (True, False)
@@ -159,7 +162,8 @@ def _level(m: Measured, verdict: Verdict) -> dict[str, Any]:
 def _requests(m: Measured) -> pa.Table:
     """As it lies in memory: most columns are shared with the samples, not copied."""
     assert m.samples is not None
-    rows = pa.Table.from_pandas(m.samples.requests, preserve_index=False)
+    requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding says so
+    rows = pa.Table.from_pandas(requests, preserve_index=False)
     of_level = {"run_id": pa.scalar(m.level.run_id), "concurrency": pa.scalar(m.level.concurrency)}
     for name, value in of_level.items():
         rows = rows.append_column(name, pa.repeat(value, len(rows)))

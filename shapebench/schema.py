@@ -6,10 +6,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from string import Template
 
-import duckdb
 import yaml
 
 from shapebench import dictionary, metrics
+from shapebench.dictionary import Connection
 from shapebench.errors import ShapebenchError
 
 SQL = Path(__file__).parent.parent / "sql"
@@ -19,7 +19,7 @@ class LaterVersionError(ShapebenchError):
     """The results file was written by a later version."""
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def prepare(connection: Connection, path: Path) -> None:
     """Bring a file to this version's schema; raises LaterVersionError where it is past it."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     connection.execute(sql(SQL / "schema_version.sql"))
@@ -42,7 +42,7 @@ def migrations() -> dict[int, Path]:
     return {int(file.name[:3]): file for file in sorted((SQL / "migrations").glob("*.sql"))}
 
 
-def migrations_of(connection: duckdb.DuckDBPyConnection) -> set[int]:
+def migrations_of(connection: Connection) -> set[int]:
     """Those that a file has had, as far as it was written down."""
     tables = "FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'migrations'"
     if not connection.execute(tables).fetchall():
@@ -79,7 +79,7 @@ def words() -> dict[str, dict[str, str]]:
     return content
 
 
-def _describe(connection: duckdb.DuckDBPyConnection) -> None:
+def _describe(connection: Connection) -> None:
     """Say in the file itself what its tables, views and columns mean."""
     questions = {file.stem: dictionary.question(sql(file)) for file in (SQL / "views").glob("*.sql")}
     columns = [row[:3] for row in connection.execute(dictionary.COLUMNS).fetchall()]

@@ -12,12 +12,10 @@ def memory_bandwidth_bytes_per_s(shape: str) -> float | None:
 
     What follows a shape's name, as in "VM.GPU.A10.1 (simulated)", does not count.
     """
-    name = shape.partition(" ")[0]
     known = _catalogue()
-    if name not in known["shapes"]:
-        return None
-    has = known["shapes"][name]
-    return float(known["gpus"][has["gpu"]]["memory_bandwidth_gb_per_s"] * has["gpus"] * 1e9)
+    by_name = {name.lower(): has for name, has in known["shapes"].items()}
+    has = by_name.get(shape.partition(" ")[0].lower())
+    return None if has is None else float(known["gpus"][has["gpu"]]["memory_bandwidth_gb_per_s"] * has["gpus"] * 1e9)
 
 
 @cache

@@ -14,6 +14,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+COUNTERS = ("finished_requests", "prompt_tokens", "generation_tokens", "ttft_s_count")
+NOT_REACHED = ("connection", "dns", "tls")  # errors of requests that the server never had
 UNSURE_PROMPT_TOKENS = 64  # a request without usage may have had so many more than were planned, by its template
 
 
@@ -22,10 +24,22 @@ class Account:
     """What the server said at several moments: rows of at_ns, metric, label and value, the moments in order."""
 
     series: pd.DataFrame
+    is_whole: bool = True  # the last look is there
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        return cls(pd.read_parquet(path))
+    def read(cls, path: Path, *, is_whole: bool = True) -> Self:
+        return cls(pd.read_parquet(path), is_whole)
+
+    @property
+    def is_usable(self) -> bool:
+        return self.is_whole and not self.falls
+
+    @cached_property
+    def falls(self) -> bool:
+        """Did a counter fall? Then the server was restarted, or several take turns at the address."""
+        counters = self.series[self.series["metric"].isin(COUNTERS)]
+        steps = counters.sort_values("at_ns", kind="stable").groupby(["metric", "label"])["value"].diff()
+        return bool((steps < 0).any())
 
     @cached_property
     def _ends(self) -> tuple["pd.Series[float]", "pd.Series[float]"]:
@@ -82,7 +96,7 @@ def reconcile(requests: pd.DataFrame, account: Account, shared_tokens: int) -> R
         foreign_tokens=foreign_tokens,
         foreign_share=foreign_tokens / max(most["prompt"] + most["generation"], 1),
         counted_share=min(shares, default=math.nan),
-        uncached_hit_share=_hit_share(account, most["requests"] * shared_tokens),
+        uncached_hit_share=_hit_share(account, most["requests"] * shared_tokens / max(most["prompt"], 1)),
     )
 
 
@@ -97,7 +111,8 @@ def _known(requests: pd.DataFrame) -> dict[str, float]:
 
 
 def _most(requests: pd.DataFrame) -> dict[str, float]:
-    failed = requests[requests["error_kind"].notna()]
+    refused = requests["error_kind"].isin(NOT_REACHED) | (requests["http_status"].fillna(0) >= 400)
+    failed = requests[requests["error_kind"].notna() & ~refused]
     sent_twice = requests[requests["resent"]]
     unsure = pd.concat([failed, sent_twice])
     known = _known(requests)
@@ -108,10 +123,21 @@ def _most(requests: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _hit_share(account: Account, shared_tokens: float) -> float:
+def _hit_share(account: Account, shared: float) -> float:
+    """Above the share of a prompt that all have in common.
+
+    Of shares, since vLLM counted a request that waits for room in the cache anew at each try, queries and hits alike.
+    A preempted request finds its own blocks: where there were any, nothing can be told.
+    """
     queried = account.grown("prefix_cache_queried_tokens")
-    hits = max(account.grown("prefix_cache_hit_tokens") - shared_tokens, 0.0)
-    return hits / queried if queried > 0 else math.nan
+    if not queried > 0 or account.grown("preemptions") > 0:
+        return math.nan
+    return max(account.grown("prefix_cache_hit_tokens") / queried - shared, 0.0)
+
+
+def same_ttfts(requests: pd.DataFrame, account: Account) -> bool:
+    """Are the first tokens in the server's histogram those that came here, and no others?"""
+    return account.is_usable and account.grown("ttft_s_count") == int(requests["first_token_s"].notna().sum())
 
 
 def mean_ttft_s(requests: pd.DataFrame) -> float:

@@ -1,8 +1,10 @@
 """A server's /metrics under names of our own: vLLM's have changed from version to version."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,15 +31,22 @@ LABELS = ("le", "finished_reason")  # those that tell values apart; engines and 
 STARTED, CONFIG = "process_start_time_seconds", "vllm:cache_config_info"
 
 _KNOWN = sorted({name for names in NAMES.values() for name in names} | {STARTED, CONFIG})
-_KNOWN_LINE = re.compile(rf"(?:{'|'.join(map(re.escape, _KNOWN))})(?:_total|_bucket|_sum|_count)?[{{ ]")
 _PARTS = ("", "_total", "_bucket", "_sum", "_count")
+_KNOWN_LINE = re.compile(rf"(?:{'|'.join(map(re.escape, _KNOWN))})(?:{'|'.join(_PARTS)})[{{ ]")
+_IN_BLOCKS = re.compile(r"# HELP vllm:gpu_prefix_cache_\w+ .*blocks")  # of the first versions of V1: tokens are meant
 
 
 def known_values(text: str) -> Values:
-    """What is known of it, a histogram as `_bucket`, `_sum` and `_count`; raises ValueError where it is broken."""
-    found = _by_name(_samples(text))
+    """What is known of it, a histogram as `_bucket`, `_sum` and `_count`; raises ValueError where it is broken.
+
+    What is no number is left out.
+    """
+    found = _by_name(sample for sample in _samples(text) if math.isfinite(sample.value))
     values: Values = {}
+    in_blocks = bool(_IN_BLOCKS.search(text))
     for ours, theirs in NAMES.items():
+        if in_blocks and ours.startswith("prefix_cache"):
+            continue
         name = next((name for name in theirs if any(name + part in found for part in _PARTS)), theirs[0])
         for part in _PARTS:
             whole = ours + part.replace("_total", "")
@@ -51,7 +60,7 @@ def identity(text: str) -> dict[str, str]:
     said: dict[str, str] = {}
     for sample in _samples(text):
         if sample.name == STARTED:
-            said["start"] = f"{sample.value:.2f}"
+            said["its start"] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         elif sample.name == CONFIG:
             said |= {name: value for name, value in sample.labels.items() if name != "engine"}
     return said

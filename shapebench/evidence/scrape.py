@@ -14,6 +14,7 @@ from shapebench.load.stamps import clock_ns
 from shapebench.whole import written_whole
 
 EVERY_S = 1.0
+SCRAPES_AT_A_PACE = 3600  # an hour of them; then half as often, so that a week is a few times as many as a day
 IDLE_TIMEOUT_S, IDLE_LOOK_S = 2.0, 0.05  # counters follow the last answers, and an aborted request ends a moment later
 STOP_TIMEOUT_S = 0.5
 
@@ -52,7 +53,7 @@ class Scraper:
             self._take_when_idle()
 
     def _each_second(self) -> None:
-        while not self._over.wait(EVERY_S):
+        while not self._over.wait(EVERY_S * 2 ** (len(self._at_ns) // SCRAPES_AT_A_PACE)):
             self._take()
 
     def _take_when_idle(self) -> None:
@@ -83,24 +84,32 @@ class Scraper:
         return values
 
     def write(self, path: Path) -> Path | None:
-        """Rows of at_ns, metric, label and value, as a Parquet file; None where the server never said anything."""
+        """Rows of at_ns, metric, label and value, as a Parquet file; None where there is nothing, or no room for it."""
+        if not self._at_ns:
+            return None
+        try:
+            self._write(path)
+        except OSError as error:
+            self.error = f"what it said could not be written to {path}: {error}"
+            return None
+        return path
+
+    def _write(self, path: Path) -> None:
         import pyarrow as pa  # only now: the command line knows this module, too
         import pyarrow.parquet as pq
 
-        if not self._at_ns:
-            return None
-        each = list(chain.from_iterable(self._keys))
-        moments = chain.from_iterable(repeat(at, len(keys)) for at, keys in zip(self._at_ns, self._keys, strict=True))
+        at_ns = self._at_ns[:]  # one that was left waiting for an answer may still add to the others
+        each = list(chain.from_iterable(self._keys[: len(at_ns)]))
+        moments = chain.from_iterable(repeat(at, len(keys)) for at, keys in zip(at_ns, self._keys, strict=False))
         columns: dict[str, Any] = {
             "at_ns": pa.array(moments, pa.int64()),
             "metric": pa.array((metric for metric, _ in each), pa.string()),
             "label": pa.array((label for _, label in each), pa.string()),
-            "value": pa.array(chain.from_iterable(self._values), pa.float64()),
+            "value": pa.array(chain.from_iterable(self._values[: len(at_ns)]), pa.float64()),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as unfinished:
             pq.write_table(pa.table(columns), unfinished, compression="zstd")
-        return path
 
 
 def _somebody_inside(values: Values) -> bool:

@@ -37,6 +37,7 @@ class Sample:
     error_message: str | None
     unaccounted_tokens: int | None = None  # the server's usage less what its chunks carried
     resent: bool = False  # the server had closed the kept connection before the request came
+    fingerprint: str | None = None  # of the server's configuration, where it gives one
 
     @property
     def seen_tokens(self) -> int:
@@ -66,6 +67,7 @@ def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
         error_message=error_message,
         unaccounted_tokens=reading.unaccounted_tokens,
         resent=answer.resent,
+        fingerprint=reading.fingerprint,
     )
 
 

@@ -33,6 +33,7 @@ class Reading:
     output_tokens: int | None = None
     finish_reason: str | None = None
     response_id: str | None = None
+    fingerprint: str | None = None  # vLLM's system_fingerprint, of the chunk with the usage
     done: bool = False
     _counted: int = 0  # by running usage, the most so far
     _running: bool = True  # has every chunk with tokens had usage? Only then does it say how many a chunk carries
@@ -54,6 +55,7 @@ class Reading:
                 self.chunk_tokens.append(tokens)
                 self._running = self._running and bool(usage)
         if usage:
+            self.fingerprint = _text(chunk.get("system_fingerprint"))
             self.input_tokens = _count(usage, "prompt_tokens")
             self.output_tokens = _count(usage, "completion_tokens")
             self._counted = max(self._counted, self.output_tokens)

@@ -1,4 +1,4 @@
--- Every number of every level as a row of its own: for plotting, and for comparing metrics with one another. sample_count is how many values it is made of, differs in what another tool defines it otherwise.
+-- Every number of every level as a row of its own: for plotting, and for comparing metrics with one another. sample_count is how many requests it is made of, differs in what another tool defines it otherwise.
 CREATE OR REPLACE VIEW metrics AS
 SELECT run_id, concurrency, l.verdict, metric, stat, value, sample_count, differs
 FROM raw.metrics

@@ -308,8 +308,8 @@ SENTENCES = {
     "output_lengths_are_near": "The answers have 90 to 110% of the length asked for: not so, they have 83% of it.",
     "one_stream_agrees_with_itself": "With one stream, system throughput and the throughput of the queries agree "
     "within 5%: not so, the system's is 92.6% of theirs.",
-    "enough_requests_for_the_percentiles": "As many requests completed as the percentiles take that so many were "
-    "planned for, 5/(1-p) each: not so, 99 of 100 did, too few for p95.",
+    "enough_requests_for_the_percentiles": "Enough requests completed for every percentile that enough were "
+    "planned for: not so, 99 of the 100 planned did, too few for p95.",
     "every_stream_was_alive_to_the_end": "Every stream went on until there was no more to send: not so, "
     "1 of 10 ended before that.",
     "input_lengths_have_the_mean_asked": "Prompts have the mean length asked for, as near as chance allows: not so, "
@@ -317,7 +317,7 @@ SENTENCES = {
     "input_lengths_have_the_spread_asked": "Prompts have the spread of lengths asked for, as near as chance allows: "
     "not so, their standard deviation is 29.8, where 100 with a standard deviation of 20 was asked for.",
     "output_lengths_have_the_shape_asked": "Answers follow the distribution of lengths asked for, as near as chance "
-    "allows (Kolmogorov-Smirnov): not so, they are 1.2 times as far from it as chance takes them in a million levels, "
+    "allows (Kolmogorov-Smirnov): not so, they differ 1.2 times as much as chance alone would have it, "
     "where 100 with a standard deviation of 20 was asked for.",
     "ttft_did_not_drift": "From the first request to the last, the time to first token neither rose nor fell by more "
     "than 10%: not so, it changed by +57%, of which at least +57% is not chance.",
@@ -328,12 +328,12 @@ SENTENCES = {
     "the_server_stayed_the_same": "The server's version and configuration are the same after the level as before the "
     "run: not so, version was 0.11.0 and is 0.11.1.",
     "no_foreign_traffic": "The server counted no tokens but those of the requests that were sent: not so, "
-    "it counted 20 more, of 1 requests more than were sent.",
+    "it counted 20 more, and requests that were not sent: 1.",
     "foreign_traffic_is_little": "What others sent is no more than 1% of the tokens: not so, it is 100.0% of our own.",
     "the_server_counted_our_load": "The server counted at least 99% of the requests and tokens that were answered: "
     "not so, it counted 50.0% of them.",
-    "ttft_is_not_below_the_servers": "The mean time to first token is not less by the client's clock than by the "
-    "server's, give or take 1%: not so, it is 0.1 s, and 0.18 s by the server's.",
+    "ttft_is_not_below_the_servers": "The server does not report a longer mean time to first token than the client "
+    "saw, give or take 1%: not so, it is 0.1 s, and 0.18 s by the server's.",
     "prompts_were_not_cached": "The prefix cache had no more than 1% of the prompts' tokens, beside those that all "
     "prompts share: not so, it had 47.5%.",
     "no_preemptions": "The server preempted no request: not so, it did 3 times.",
@@ -403,6 +403,38 @@ def test_every_finding_has_its_run_level_severity_and_reason(tmp_path: Path) -> 
         assert (finding.run_id, finding.concurrency) == ("r", 1)
         assert finding.severity == declared[finding.expectation].severity
         assert finding.reason == declared[finding.expectation].reason
+
+
+def test_a_warm_up_that_was_too_short_is_a_drift(tmp_path: Path) -> None:
+    """The first tenth of the answers come after three times as long."""
+    samples = closed_loop(2, requests_each=40)
+    slow = [replace(s, chunk_offsets_s=[0.09, *ALL_TOKENS[1:]]) for s in samples[:10]]
+    fast = [replace(s, chunk_offsets_s=[0.03 + 0.001 * (n % 3), *ALL_TOKENS[1:]]) for n, s in enumerate(samples[10:])]
+    assert failed(validate([committed(tmp_path, [*slow, *fast])])) == {"ttft_did_not_drift"}
+
+
+def test_an_answer_of_another_configuration_is_of_another_server(tmp_path: Path) -> None:
+    samples = [replace(s, fingerprint="vllm-a" if n < 5 else "vllm-b") for n, s in enumerate(closed_loop(2))]
+    (finding,) = validate([committed(tmp_path, samples, fingerprint="vllm-a")]).failed
+    assert finding.expectation == "the_server_stayed_the_same"
+    assert "its fingerprint was vllm-a and is vllm-b" in finding.sentence
+
+
+def test_counters_that_fall_are_of_no_use_and_nothing_is_made_of_them(tmp_path: Path) -> None:
+    samples = closed_loop(2)
+    much = {key: 1000 + value for key, value in counted(samples).items()}
+    path = server_says(tmp_path / "account.parquet", much, counted(samples))
+    (finding,) = validate([committed(tmp_path, samples, server_metrics=path)]).failed
+    assert finding.expectation == "the_server_gave_its_account"
+    assert "its counters fell" in finding.sentence
+
+
+def test_what_the_server_does_not_count_is_not_a_number_in_a_sentence(tmp_path: Path) -> None:
+    said = {key: value for key, value in counted(closed_loop(2)).items() if key[0] != "finished_requests"}
+    said["generation_tokens", ""] += 5
+    path = server_says(tmp_path / "account.parquet", dict.fromkeys(said, 0.0), said)
+    (finding,) = validate([committed(tmp_path, closed_loop(2), server_metrics=path)]).failed
+    assert finding.sentence.endswith("it counted 5 more, and requests that were not sent: nan.")
 
 
 QUIET = """

@@ -197,7 +197,10 @@ def test_a_file_that_is_missing_is_named_with_the_command_that_makes_it(tmp_path
 def test_a_query_that_is_wrong_is_told_the_views(data: Path) -> None:
     with pytest.raises(WarehouseError, match=r"The query failed: .*nope") as caught:
         query(data, "FROM nope")
-    assert "artifacts, client_health, endpoint_history, findings, level_summary, metrics, requests, runs" in caught.value.remedy
+    assert (
+        "artifacts, client_health, endpoint_history, findings, level_summary, metrics, requests, runs"
+        in caught.value.remedy
+    )
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM raw.runs", "CREATE TABLE mine (i INTEGER)", "DROP VIEW runs"])

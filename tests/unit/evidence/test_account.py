@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -148,11 +149,10 @@ def test_where_no_request_was_answered_no_share_of_them_was_counted(tmp_path: Pa
 @pytest.mark.parametrize(
     "unsure",
     [
-        refused(12, 6.0, planned_output_tokens=10),
         request(12, 6.0, [0.1], planned_output_tokens=10, error_kind="reset", input_tokens=None, output_tokens=None),
         request(12, 6.0, [0.1] * 10, resent=True),
     ],
-    ids=["refused", "broken off", "sent again"],
+    ids=["broken off", "sent again"],
 )
 def test_a_request_that_failed_or_was_sent_again_may_have_been_answered_once_more(
     unsure: Sample, tmp_path: Path
@@ -168,6 +168,18 @@ def test_a_request_that_failed_or_was_sent_again_may_have_been_answered_once_mor
         more = {**said, (metric, label): said[metric, label] + 1}
         found = reconciled(tmp_path, samples, more)
         assert found.foreign_requests + found.foreign_tokens == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [{}, {"error_kind": "http_status", "http_status": 503}], ids=["nobody there", "turned away"]
+)
+def test_a_request_that_the_server_did_not_serve_makes_no_room_for_somebody_else_s(
+    refusal: dict[str, Any], tmp_path: Path
+) -> None:
+    samples = [*SAMPLES, refused(12, 6.0, planned_output_tokens=10, **refusal)]
+    said = counted(samples)
+    said["generation_tokens", ""] += 1
+    assert reconciled(tmp_path, samples, said).foreign_tokens == 1
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,7 @@ def test_whatever_failed_or_was_sent_again_is_never_taken_for_somebody_else_s(al
     requests = pd.DataFrame(
         {
             "error_kind": "reset" if one.failed else None,
+            "http_status": 200,
             "resent": one.resent,
             "planned_input_tokens": one.planned[0],
             "planned_output_tokens": one.planned[1],
@@ -231,12 +244,12 @@ def test_whatever_failed_or_was_sent_again_is_never_taken_for_somebody_else_s(al
 @pytest.mark.parametrize(("hits", "share"), [(0, 0), (59, 0), (60, 0), (84, 0.01), (2400, 0.975)])
 def test_hits_count_beyond_the_tokens_that_all_prompts_share(hits: int, share: float, tmp_path: Path) -> None:
     said = {**counted(SAMPLES), ("prefix_cache_hit_tokens", ""): hits}
-    assert reconciled(tmp_path, SAMPLES, said).uncached_hit_share == share
+    assert reconciled(tmp_path, SAMPLES, said).uncached_hit_share == pytest.approx(share)
 
 
 def test_where_prompts_share_nothing_each_hit_counts(tmp_path: Path) -> None:
     said = {**counted(SAMPLES), ("prefix_cache_hit_tokens", ""): 24}
-    assert reconciled(tmp_path, SAMPLES, said, shared_tokens=0).uncached_hit_share == 0.01
+    assert reconciled(tmp_path, SAMPLES, said, shared_tokens=0).uncached_hit_share == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("left_out", ["prefix_cache_hit_tokens", "prefix_cache_queried_tokens"])

@@ -140,7 +140,7 @@ def test_lines_of_unknown_names_break_nothing_however_they_look(unknown: list[st
     lines = [*known, *unknown]
     order.shuffle(lines)  # type: ignore[attr-defined]
     assert known_values("\n".join(lines)) == {("prompt_tokens", ""): 7}
-    assert identity("\n".join(lines)) == {"start": "12.50"}
+    assert identity("\n".join(lines)) == {"its start": "1970-01-01 00:00:12 UTC"}
 
 
 @pytest.mark.parametrize("text", ["", "\n", "<html>", "metronome_requests_total 3\n", 'vllm:other{engine="0"} 1\n'])
@@ -181,7 +181,7 @@ def test_whatever_follows_a_known_name_nothing_but_a_value_error_is_raised(openi
 
 def test_the_identity_of_real_vllm_is_its_start_and_the_settings_of_its_cache() -> None:
     said = identity(RECORDED)
-    assert said["start"] == "1795442322.58"
+    assert said["its start"] == "2026-11-23 13:58:42 UTC"
     assert (said["block_size"], said["gpu_memory_utilization"]) == ("128", "0.92")
     assert said["enable_prefix_caching"] == "True"
 
