@@ -13,54 +13,56 @@ from shapebench.precision import MOST_BATCHES, ROUNDS_PER_BATCH, widening
 Values = npt.NDArray[np.float64]
 
 FEWEST_BATCHES = 8  # a line through fewer can lie anywhere
+FEWEST_OF_A_PART = 3  # of which one may be a hiccup
 STEPS_AT = (0.2, 0.5, 0.8)  # of the level: where a warm-up may end, or something break off
 CHANCE = 1e-5 / (1 + len(STEPS_AT))  # of being surely wrong, for each of the ways to look
+ALIKE = 3.0  # how much more the mean of batches varies than they differ from their neighbours, at a correlation of 0.3
+OF_MEDIAN = 1.25  # how much more a median varies than a mean
 
 
 @dataclass(frozen=True)
 class Drift:
-    """As shares of the mean, from the beginning to the end; `sure` is what is left when chance is taken off."""
+    """As shares of the median, from the beginning to the end; `sure` is what is left when chance is taken off."""
 
     share: float
     sure: float
 
 
 def ttft_drift(done: pd.DataFrame, streams: int) -> Drift | None:
-    """The surest of a line and of steps through the means of batches; None where there are too few requests.
+    """The surest of a line and of steps through the medians of batches; None where there are too few requests.
 
     `done` has a row for each completed, measured request, with `sent_at_ns` and `ttft_s`. A batch is as long as in
-    `precision`, so that their means are nearly independent; what is left of their likeness widens the bound.
+    `precision`, so that batches are nearly independent. Medians, since a hiccup is no drift.
     """
     batches = min(MOST_BATCHES, len(done) // (ROUNDS_PER_BATCH * streams))
     if batches < FEWEST_BATCHES:
         return None
     ttft_s = done.sort_values("sent_at_ns")["ttft_s"].to_numpy(dtype=float)
-    means = np.array([batch.mean() for batch in np.array_split(ttft_s, batches)]) / ttft_s.mean()
-    if not np.ptp(means):
+    medians_s = np.array([np.median(batch) for batch in np.array_split(ttft_s, batches)])
+    medians = medians_s / np.median(medians_s)
+    if not np.ptp(medians):
         return Drift(0.0, 0.0)  # there is no telling how far chance takes what never varies
-    found = [_line(means), *(_step(means, round(at * batches)) for at in STEPS_AT)]
+    found = [_line(medians), *(_step(medians, round(at * batches)) for at in STEPS_AT)]
     return max(found, key=lambda drift: (abs(drift.sure), abs(drift.share)))
 
 
-def _line(means: Values) -> Drift:
-    """What rises or falls all the time."""
-    at = np.linspace(0, 1, len(means))
-    line = stats.linregress(at, means)
-    error = line.stderr * math.sqrt(_alike(means - line.intercept - line.slope * at))
-    return _drift(float(line.slope), error, len(means) - 2)
+def _line(medians: Values) -> Drift:
+    """What rises or falls all the time; chance is seen in how neighbours differ, which a smooth rise hardly changes."""
+    at = np.linspace(0, 1, len(medians))
+    variance = ALIKE * float(np.diff(medians).var(ddof=1)) / 2
+    error = math.sqrt(variance / float(np.square(at - at.mean()).sum()))
+    return _drift(float(stats.linregress(at, medians).slope), error, len(medians) - 1)
 
 
-def _step(means: Values, at: int) -> Drift:
+def _step(medians: Values, at: int) -> Drift:
     """What is otherwise before that batch than after it; chance is seen in the longer of the two parts."""
-    before, after = means[:at], means[at:]
+    at = min(max(at, FEWEST_OF_A_PART), len(medians) - FEWEST_OF_A_PART)
+    before, after = medians[:at], medians[at:]
     calm = max(after, before, key=len)
-    variance = float(calm.var(ddof=1)) * _alike(calm - calm.mean())
-    error = math.sqrt(variance * (1 / len(before) + 1 / len(after)))
-    return _drift(float(after.mean() - before.mean()), error, len(calm) - 1)
-
-
-def _alike(strays: Values) -> float:
-    return widening(strays.tolist(), float(strays @ strays))
+    strays = calm - calm.mean()
+    variance = float(calm.var(ddof=1)) * widening(strays.tolist(), float(strays @ strays))
+    error = OF_MEDIAN * math.sqrt(variance * (1 / len(before) + 1 / len(after)))
+    return _drift(float(np.median(after) - np.median(before)), error, len(calm) - 1)
 
 
 def _drift(change: float, error: float, freedom: int) -> Drift:

@@ -6,10 +6,6 @@ import time
 from shapebench.simulator.engine import Engine, Request
 from shapebench.simulator.metrics import Metrics
 
-# A process held up for less than this makes up for it, so that the pace stays true on a busy machine; after a longer
-# delay the clock starts anew, or a server that cannot keep up would owe ever more steps.
-_FORGIVEN_S = 0.05
-
 
 class Driver:
     """Runs the engine's steps at their times, while there is work.
@@ -35,11 +31,13 @@ class Driver:
             request.on_token()
 
     async def _run(self) -> None:
-        due_s = time.monotonic()
+        # A process that is held up makes up for it, so that the pace stays true on a busy machine; after a longer delay
+        # the clock starts anew, or a server that cannot keep up would owe ever more steps.
+        due_s, makes_up_s = time.monotonic(), self._engine.preset.makes_up_s
         while self._engine.busy:
             now_s = time.monotonic()
             step = self._engine.begin_step(now_s)
-            due_s = max(due_s, now_s - _FORGIVEN_S) + step.duration_s
+            due_s = max(due_s, now_s - makes_up_s) + step.duration_s
             await asyncio.sleep(max(due_s - time.monotonic(), 0))
             self._end_step(step.preemptions)
 

@@ -26,6 +26,7 @@ class Preset:
     max_num_seqs: PositiveInt = 256
     max_num_batched_tokens: PositiveInt = 2048
     adds_bos: bool = False  # one token before a prompt that is not a chat, unless add_special_tokens is false
+    makes_up_s: Amount = 0.05  # of a delay of its own process, by steps without a pause in between
     empty_text_share: Share = 0.0  # of output tokens: half a character, or a special token, shows as no text
 
     def __post_init__(self) -> None:

@@ -1,0 +1,228 @@
+"""A run in other forms: LLMPerf's files, or the tables of the results file as Parquet or CSV."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from shapebench import metrics, warehouse
+from shapebench.errors import ShapebenchError
+from shapebench.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
+from shapebench.runs import RunNotFoundError
+from shapebench.whole import written_whole
+
+# The views that hold a run's rows, each a file of its own.
+VIEWS = (
+    "runs",
+    "level_summary",
+    "metrics",
+    "requests",
+    "findings",
+    "timeline",
+    "client_health",
+    "server_timeline",
+    "artifacts",
+)
+LLMPERF_FORMAT = "2023-08-31"  # the version of the form that LLMPerf has written ever since
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the run lies that is exported."""
+
+    data: Path
+    run_id: str
+
+    def rows(self, view: str) -> pa.Table:
+        return warehouse.query(self.data, f"FROM {view} WHERE run_id = ?", [self.run_id])
+
+
+def export(data: Path, run_id: str, form: str, to: Path | None) -> list[Path]:
+    """Write a run's files in a form that FORMATS names, and give them; raises ShapebenchError."""
+    source = Source(data, run_id)
+    if not source.rows("runs").num_rows:
+        raise RunNotFoundError(f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists them.")
+    folder = to or data / "exports" / run_id / form
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FORMATS[form](source, folder)
+    except OSError as error:
+        raise ShapebenchError(f"Cannot write to {folder}: {error.strerror}.", "Name another folder (--to).") from None
+
+
+def _parquet(source: Source, folder: Path) -> list[Path]:
+    return [_written(folder / f"{view}.parquet", source.rows(view), pq.write_table) for view in VIEWS]
+
+
+def _csv(source: Source, folder: Path) -> list[Path]:
+    return [_written(folder / f"{view}.csv", _flat(source.rows(view)), pa_csv.write_csv) for view in VIEWS]
+
+
+def _written(file: Path, rows: pa.Table, write: Callable[[pa.Table, Path], None]) -> Path:
+    with written_whole(file) as unfinished:
+        write(rows, unfinished)
+    return file
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    """With lists as JSON: CSV has no form for them."""
+    for index, column in enumerate(rows.schema):
+        if pa.types.is_list(column.type):
+            texts = [None if value is None else json.dumps(value) for value in rows[column.name].to_pylist()]
+            rows = rows.set_column(index, column.name, pa.array(texts, pa.string()))
+    return rows
+
+
+def _llmperf(source: Source, folder: Path) -> list[Path]:
+    """A folder for each level, since its file names do not bear the concurrency."""
+    (run,) = source.rows("runs").to_pylist()
+    levels, requests, numbers = source.rows("raw.levels").to_pylist(), source.rows("requests"), _numbers(source, run)
+    asked = _asked(run, numbers.values())
+    each = [LevelRows(run, level, _of_level(requests, level), numbers[level["concurrency"]], asked) for level in levels]
+    return [file for of in each for file in _llmperf_level(folder / f"level-{of.level['concurrency']:04d}", of)]
+
+
+Numbers = Mapping[tuple[str, str], float]  # metric and stat -> value
+
+
+@dataclass(frozen=True)
+class LevelRows:
+    """What is known of a level that becomes LLMPerf's files."""
+
+    run: Mapping[str, Any]
+    level: Mapping[str, Any]
+    requests: list[dict[str, Any]]  # measured ones
+    numbers: Numbers
+    asked: Mapping[str, int | None]
+
+
+def _numbers(source: Source, run: Mapping[str, Any]) -> dict[int, Numbers]:
+    """Of each level, without those that LLMPerf's files would call by a name of another meaning."""
+    found: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    own = run["source"] == "llmperf"
+    for row in source.rows("metrics").to_pylist():
+        if own or (row["differs"] is None and row["metric"] != "inter_token_s"):
+            found[row["concurrency"]][row["metric"], row["stat"]] = row["value"]
+    return defaultdict(dict, found)
+
+
+def _of_level(requests: pa.Table, level: Mapping[str, Any]) -> list[dict[str, Any]]:
+    mine = pc.and_(pc.equal(requests["concurrency"], level["concurrency"]), pc.invert(requests["warmup"]))
+    rows: list[dict[str, Any]] = requests.filter(mine).sort_by("request_index").to_pylist()
+    return rows
+
+
+def _llmperf_level(folder: Path, of: LevelRows) -> list[Path]:
+    summary = _summary(of)
+    name = _name(summary)
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: dict[str, Any] = {f"{name}{SUMMARY}": {**summary, "name": f"{name}{SUMMARY}"}}
+    if of.requests:
+        contents[f"{name}{RESPONSES}"] = [_response(row) for row in of.requests]
+    for stem, content in contents.items():
+        with written_whole(folder / f"{stem}.json") as unfinished:
+            unfinished.write_text(json.dumps(content, indent=4), encoding="utf-8")
+    return [folder / f"{stem}.json" for stem in contents]
+
+
+def _name(summary: Mapping[str, Any]) -> str:
+    """As LLMPerf makes its file names."""
+    name = f"{summary['model']}_{summary['mean_input_tokens']}_{summary['mean_output_tokens']}"
+    return re.sub(r"-{2,}", "-", re.sub(r"[^\w\d-]+", "-", name))
+
+
+def _summary(of: LevelRows) -> dict[str, Any]:
+    level, run = of.level, of.run
+    ended_at: datetime = level["started_at"] + timedelta(seconds=level["wall_s"] or 0)
+    ours = {EXPORTED: run["run_id"]} if run["source"] == "shapebench" else {}
+    return {
+        "version": LLMPERF_FORMAT,
+        "name": "",
+        "model": run["model"],
+        **of.asked,
+        "num_concurrent_requests": level["concurrency"],
+        **_distributions(of),
+        **_totals(of),
+        **ours,
+        "timestamp": int(ended_at.replace(tzinfo=UTC).timestamp()),
+    }
+
+
+def _asked(run: Mapping[str, Any], of_levels: Collection[Numbers]) -> dict[str, int | None]:
+    """The lengths that were asked for; where nobody knows them, the mean of those that came."""
+    workload, found = orjson.loads(run["spec"]).get("workload", {}), {}
+    for way in ("input", "output"):
+        asked = workload.get(f"{way}_tokens", {})
+        came = [value for numbers in of_levels if (value := numbers.get((f"{way}_tokens", "mean"))) is not None]
+        found[f"mean_{way}_tokens"] = _rounded(asked.get("mean", float(np.mean(came)) if came else None))
+        found[f"stddev_{way}_tokens"] = _rounded(asked.get("stddev"))
+    return found
+
+
+def _rounded(value: float | None) -> int | None:
+    """LLMPerf takes whole numbers."""
+    return None if value is None else round(value)
+
+
+def _distributions(of: LevelRows) -> dict[str, Any]:
+    """All quantiles from the requests, as LLMPerf gives them however few there are, or those that are kept."""
+    found: dict[str, Any] = {}
+    whole = [_response(row) for row in of.requests if row["error_kind"] is None]
+    for theirs, ours in OF_SUMMARY.items():
+        values = [row[theirs] for row in whole if row[theirs] is not None]
+        for stat, name in STATS.items():
+            value = float(metrics.STATS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
+            if value is not None and np.isfinite(value):
+                found[f"results_{theirs}_{name}"] = value
+    return found
+
+
+def _totals(of: LevelRows) -> dict[str, Any]:
+    errors = Counter(_error_code(row) for row in of.requests if row["error_kind"] is not None)
+    given = {
+        "results_num_requests_started": of.level["completed"] + of.level["failed"],
+        "results_error_rate": of.numbers.get(("error_rate", metrics.TOTAL)),
+        "results_number_errors": of.level["failed"],
+        "results_error_code_frequency": str(dict(errors)),
+        "results_mean_output_throughput_token_per_s": of.numbers.get(("system_tokens_per_s", metrics.TOTAL)),
+        "results_num_completed_requests": of.level["completed"],
+        "results_num_completed_requests_per_min": of.numbers.get(("requests_per_min", metrics.TOTAL)),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _error_code(row: Mapping[str, Any]) -> int:
+    """LLMPerf's -1 stands for an error without a status."""
+    return row["http_status"] if row["http_status"] not in (None, 200) else -1
+
+
+def _response(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as LLMPerf has it: one that failed has an error, and times of 0."""
+    failed = row["error_kind"] is not None
+    e2e_s, tokens_in, tokens_out = row["e2e_s"], row["input_tokens"], row["output_tokens"]
+    return {
+        "error_code": _error_code(row) if failed else None,
+        "error_msg": (row["error_message"] or "") if failed else "",
+        # LLMPerf's: the TTFT is among the gaps, whose sum is the whole time
+        "inter_token_latency_s": 0 if failed else e2e_s / tokens_out if e2e_s and tokens_out else None,
+        "ttft_s": 0 if failed else row["ttft_s"],
+        "end_to_end_latency_s": 0 if failed else e2e_s,
+        "request_output_throughput_token_per_s": 0 if failed else row["query_tokens_per_s"],
+        "number_total_tokens": None if tokens_in is None or tokens_out is None else tokens_in + tokens_out,
+        "number_output_tokens": tokens_out,
+        "number_input_tokens": tokens_in,
+    }
+
+
+FORMATS: dict[str, Callable[[Source, Path], list[Path]]] = {"llmperf": _llmperf, "parquet": _parquet, "csv": _csv}

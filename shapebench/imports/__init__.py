@@ -1,0 +1,1 @@
+"""Results of other load generators, taken into the results file beside our own."""

@@ -1,0 +1,123 @@
+"""Single requests as another tool recorded them, and the numbers that follow from them by our own definitions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shapebench.imports.fields import Refused
+from shapebench.imports.numbers import Differs, Number, of_values, share, total
+
+NO_ONE_TOKEN = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request; what the tool does not say is None."""
+
+    ttft_s: float | None = None
+    e2e_s: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    begun_s: float | None = None  # on a clock that all requests of the level share
+    sent_at_ns: int | None = None  # the same as a moment, where that clock is known
+    gaps_s: tuple[float, ...] | None = None  # between tokens; None where a chunk may have had several, or none
+    warmup: bool = False
+    response_id: str | None = None
+    http_status: int | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+
+    @property
+    def tpot_s(self) -> float | None:
+        if self.e2e_s is None or self.ttft_s is None or self.output_tokens is None or self.output_tokens < 2:
+            return None
+        return max(self.e2e_s - self.ttft_s, 0) / (self.output_tokens - 1)
+
+    @property
+    def query_tokens_per_s(self) -> float | None:
+        return self.output_tokens / self.e2e_s if self.output_tokens is not None and self.e2e_s else None
+
+
+OF_EACH = ("ttft_s", "e2e_s", "tpot_s", "query_tokens_per_s", "input_tokens", "output_tokens")
+
+
+def measured(answers: Sequence[Answer]) -> list[Answer]:
+    return [answer for answer in answers if not answer.warmup]
+
+
+def completed(answers: Sequence[Answer]) -> list[Answer]:
+    return [answer for answer in measured(answers) if answer.error_kind is None]
+
+
+def failed(answers: Sequence[Answer]) -> int:
+    return len(measured(answers)) - len(completed(answers))
+
+
+def checked(answers: Sequence[Answer]) -> list[Answer]:
+    """The same; raises Refused where a request's times cannot be."""
+    for index, answer in enumerate(answers):
+        if min(answer.ttft_s or 0, answer.e2e_s or 0) < 0:
+            raise Refused(f"request {index} has a time below zero")
+        if answer.ttft_s is not None and answer.e2e_s is not None and answer.ttft_s > answer.e2e_s + NO_ONE_TOKEN:
+            raise Refused(f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)")
+    return list(answers)
+
+
+def summarise(answers: Sequence[Answer], differs: Differs) -> list[Number]:
+    """Every number that the requests carry, by our definitions but for what `differs` names."""
+    done = completed(answers)
+    found = [number for name in OF_EACH for number in of_values(name, _values(done, name), differs.get(name))]
+    found += of_values("inter_token_s", _gaps(done), differs.get("inter_token_s"))
+    found += total("error_rate", share(failed(answers), len(measured(answers))), differs.get("error_rate"))
+    return found + _over_time(answers, differs)
+
+
+def _values(answers: Sequence[Answer], name: str) -> list[float]:
+    return [value for answer in answers if (value := getattr(answer, name)) is not None]
+
+
+def _gaps(done: Sequence[Answer]) -> list[float]:
+    """All of them or none: those of some requests would be a choice among them."""
+    each = [answer.gaps_s for answer in done if answer.gaps_s is not None]
+    return [gap for gaps in each for gap in gaps] if len(each) == len(done) else []
+
+
+def span_s(answers: Sequence[Answer]) -> float | None:
+    """From the first sending of a measured request to the last arrival of a completed one, as metrics.wall_s has it."""
+    done, begun = completed(answers), [answer.begun_s for answer in measured(answers)]
+    ends = [answer.begun_s + answer.e2e_s for answer in done if answer.begun_s is not None and answer.e2e_s is not None]
+    known = [moment for moment in begun if moment is not None]
+    if not done or len(ends) < len(done) or len(known) < len(begun):
+        return None
+    return max(ends) - min(known) or None
+
+
+def _over_time(answers: Sequence[Answer], differs: Differs) -> list[Number]:
+    done, length_s = completed(answers), span_s(answers)
+    if length_s is None:
+        return []
+    tokens = [answer.output_tokens for answer in done if answer.output_tokens is not None]
+    per_s = sum(tokens) / length_s if len(tokens) == len(done) else None
+    return [
+        *total("system_tokens_per_s", per_s, differs.get("system_tokens_per_s")),
+        *total("requests_per_min", 60 * len(done) / length_s, differs.get("requests_per_min")),
+    ]
+
+
+def rows(answers: Sequence[Answer], differs: Differs) -> list[dict[str, Any]]:
+    """What raw.requests takes. Its columns bear no mark, so what is defined otherwise is left out of it."""
+    return [_row(index, answer, differs) for index, answer in enumerate(answers)]
+
+
+def _row(index: int, answer: Answer, differs: Differs) -> dict[str, Any]:
+    done = answer.error_kind is None
+    return {
+        "request_index": index,
+        "warmup": answer.warmup,
+        "sent_at_ns": answer.sent_at_ns,
+        **{name: getattr(answer, name) if done and name not in differs else None for name in OF_EACH},
+        "response_id": answer.response_id,
+        "http_status": answer.http_status,
+        "error_kind": answer.error_kind,
+        "error_message": answer.error_message,
+    }

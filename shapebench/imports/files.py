@@ -1,0 +1,87 @@
+"""The files that are to be imported: found, and read as JSON or JSON lines."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shapebench.imports.fields import Refused
+
+SUFFIXES = (".json", ".jsonl")
+SPACE = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A file and what it says; JSON lines, and objects appended to each other, are a list."""
+
+    path: Path
+    content: Any
+    digest: str
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def objects(self) -> list[Any]:
+        return self.content if isinstance(self.content, list) else [self.content]
+
+
+def find(paths: Iterable[Path], beside: Callable[[Path], bool], problems: list[str]) -> list[Path]:
+    """The files named, and those in folders named; a path that gives none is added to the problems."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        files = [path] if path.is_file() else sorted(_in_folder(path, beside))
+        if not files:
+            problems.append(f"{path}: {'holds no JSON file' if path.is_dir() else 'does not exist'}")
+        found |= {file.resolve(): file for file in files}
+    return list(found.values())
+
+
+def _in_folder(folder: Path, beside: Callable[[Path], bool]) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.suffix in SUFFIXES and file.is_file() and not hidden and not beside(file):
+            yield file
+
+
+def read(path: Path) -> Document:
+    """A file's content; raises Refused."""
+    try:
+        raw = path.read_bytes()
+        content = _parsed(raw.decode(), lines=path.suffix == ".jsonl")
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or deeper than anybody writes
+        raise Refused(f"is not JSON, or is cut off: {error}") from None
+    return Document(path, content, hashlib.sha256(raw).hexdigest())
+
+
+def _parsed(text: str, *, lines: bool) -> Any:
+    """One value, or a list of as many as follow each other."""
+    decoder, values, at = json.JSONDecoder(parse_constant=_nothing), [], _past_space(text, 0)
+    while at < len(text):
+        value, end = decoder.raw_decode(text, at)
+        values.append(value)
+        at = _past_space(text, end)
+    if not values:
+        raise ValueError("it is empty")
+    return values if lines or len(values) > 1 else values[0]
+
+
+def _nothing(_: str) -> None:
+    """NaN and Infinity, which Python writes and JSON does not have."""
+
+
+def _past_space(text: str, at: int) -> int:
+    space = SPACE.match(text, at)
+    assert space
+    return space.end()

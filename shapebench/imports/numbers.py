@@ -1,0 +1,72 @@
+"""Other tools' numbers under our metrics' names, in seconds and tokens, and marked where they are of another kind.
+
+What decides is the definition: what is counted, from which moment to which. How well a tool's clock or client kept up
+is another matter, for which every imported level is suspect.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from shapebench import metrics
+from shapebench.imports.fields import Refused
+from shapebench.records import MetricRow
+
+Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a level; `differs`: in what it is defined otherwise than ours, None where it is not."""
+
+    metric: str
+    stat: str
+    value: float
+    sample_count: int | None = None
+    differs: str | None = None
+
+
+def of_values(metric: str, values: Sequence[float], differs: str | None = None) -> list[Number]:
+    """Every stat of a metric that has a value for each request or token."""
+    if not values:
+        return []
+    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in metrics.STATS.items()}
+    return of_stats(metric, found, len(values), differs)
+
+
+def of_stats(
+    metric: str, stats: Mapping[str, float | None], sample_count: int | None, differs: str | None = None
+) -> list[Number]:
+    """Stats that a tool gives itself; percentiles of too few values, or of nobody knows how many, are withheld."""
+    given = {name: value for name, value in stats.items() if value is not None and math.isfinite(value)}
+    for name, value in given.items():
+        if value < 0:
+            raise Refused(f"{metric} has a {name} of {value}, which cannot be")
+    found = [MetricRow("", 0, metric, name, value, sample_count) for name, value in given.items()]
+    return [Number(metric, row.stat, row.value, sample_count, differs) for row in found if metrics.may_be_claimed(row)]
+
+
+def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:
+    """A metric with one value for the level."""
+    return of_stats(metric, {metrics.TOTAL: value}, None, differs)
+
+
+def sample_stddev(of_population: float | None, count: int | None) -> float | None:
+    """Ours divides by n-1; most tools divide by n, which can be undone where n is known."""
+    if of_population is None or count is None or count < 2:
+        return None
+    return of_population * math.sqrt(count / (count - 1))
+
+
+def seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

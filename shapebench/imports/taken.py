@@ -1,0 +1,159 @@
+"""A sweep of another tool as a run of the results file, and copies of its files beside it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shapebench import warehouse
+from shapebench.errors import ShapebenchError
+from shapebench.imports.answers import rows
+from shapebench.imports.recognise import Sweep, sweeps
+from shapebench.imports.tool import Level
+
+UNKNOWN_SHAPE = "unknown shape"
+ORIGINAL = "original"
+NOT_OURS = "measured_by_shapebench"
+
+# What its rows are made of; raw.requests has more columns, of which other tools say nothing.
+REQUESTS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("concurrency", pa.int32()),
+        ("request_index", pa.int32()),
+        ("warmup", pa.bool_()),
+        *((name, pa.float64()) for name in ("ttft_s", "e2e_s", "tpot_s", "query_tokens_per_s")),
+        *((name, pa.int32()) for name in ("input_tokens", "output_tokens")),
+        ("response_id", pa.string()),
+        ("http_status", pa.int16()),
+        ("error_kind", pa.string()),
+        ("error_message", pa.string()),
+        ("sent_at_ns", pa.int64()),
+        *((name, pa.null()) for name in ("counted_tokens", "first_token_s", "last_token_s")),  # the load passes over
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A run that another tool's files have become."""
+
+    run_id: str
+    tool: str
+    tool_version: str | None
+    model: str
+    shape: str
+    levels: list[int]
+    files: list[str]
+
+
+def take(paths: list[Path], data: Path, shape: str | None) -> list[Imported]:
+    """Import all results that the paths hold, or none; importing them again changes nothing but the shape."""
+    return [_store(sweep, data, shape or UNKNOWN_SHAPE) for sweep in sweeps(paths)]
+
+
+def _store(sweep: Sweep, data: Path, shape: str) -> Imported:
+    run_id = run_id_of(sweep)
+    kept = _keep(sweep, data / "runs" / run_id / ORIGINAL)
+    warehouse.load(data, run_id, tables(sweep, run_id, shape))
+    origin = sweep.origin
+    concurrencies = [level.concurrency for level in sweep.levels]
+    return Imported(run_id, sweep.tool.label, origin.version, origin.model, shape, concurrencies, kept)
+
+
+def run_id_of(sweep: Sweep) -> str:
+    """It follows from what the files say alone, not from their names or dates: so an import can be repeated."""
+    digests = sorted({document.digest for document in sweep.documents})
+    short = hashlib.sha256("".join(digests).encode()).hexdigest()[:6]
+    told = [level.started_at for level in sweep.levels if level.started_at]
+    return f"{min(told):%Y%m%dT%H%M%S}-{short}" if told else f"undated-{short}"
+
+
+def _keep(sweep: Sweep, folder: Path) -> list[str]:
+    """The files as they were, in the folders in which they lay to each other."""
+    paths = [document.path.resolve() for document in sweep.documents]
+    common = Path(os.path.commonpath([path.parent for path in paths]))
+    try:
+        for path in paths:
+            copy = folder / path.relative_to(common)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if path != copy.resolve():  # somebody may import the originals again
+                shutil.copy2(path, copy)
+    except OSError as error:
+        raise ShapebenchError(f"Cannot copy to {folder}: {error.strerror}.", "Name another folder (--data).") from None
+    return [str(path.relative_to(common)) for path in paths]
+
+
+def tables(sweep: Sweep, run_id: str, shape: str) -> dict[str, pa.Table]:
+    """The run's rows; a table in which it has none is there as well, to take the place of an earlier import's."""
+    of_run = {"run_id": run_id}
+    of_levels = [(level, {**of_run, "concurrency": level.concurrency}) for level in sweep.levels]
+    requests = [{**key, **row} for level, key in of_levels for row in rows(level.answers, level.differs)]
+    return {
+        "runs": pa.Table.from_pylist([{**of_run, **_run(sweep, shape)}]),
+        "levels": pa.Table.from_pylist([{**key, **_level(level)} for level, key in of_levels]),
+        "metrics": pa.Table.from_pylist([{**key, **asdict(n)} for level, key in of_levels for n in level.numbers]),
+        "findings": pa.Table.from_pylist([{**key, **_finding(sweep)} for _, key in of_levels]),
+        "requests": pa.Table.from_pylist(requests, schema=REQUESTS),
+    }
+
+
+def _run(sweep: Sweep, shape: str) -> dict[str, Any]:
+    origin = sweep.origin
+    return {
+        "started_at": min(map(_started_at, sweep.levels)),
+        "finished_at": max(_started_at(level) + timedelta(seconds=level.wall_s or 0) for level in sweep.levels),
+        "model": origin.model,
+        "shape": shape,
+        "url": origin.url,
+        "workload": origin.workload,
+        "server": origin.server,
+        "server_version": origin.server_version,
+        "source": sweep.tool.source,
+        "source_version": origin.version,
+        "verdict": "suspect",
+        "headline": f"Imported from {sweep.tool.label}: not validated",
+        "spec": "{}",
+        "facts": _json({"configuration": {str(level.concurrency): level.configuration for level in sweep.levels}}),
+        "versions": _json({sweep.tool.source: origin.version} if origin.version else {}),
+        "machine": "{}",
+    }
+
+
+def _started_at(level: Level) -> datetime:
+    """As the tool says, without its zone as the results file has it; else when its file was last written."""
+    told = level.started_at or datetime.fromtimestamp(level.documents[0].path.stat().st_mtime, UTC)
+    return told.astimezone(UTC).replace(tzinfo=None)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content)  # orjson takes no integer of more than 64 bits, and these are not ours
+
+
+def _level(level: Level) -> dict[str, Any]:
+    return {
+        "verdict": "suspect",
+        "planned_requests": level.planned,
+        "completed": level.completed,
+        "failed": level.failed,
+        "started_at": _started_at(level),
+        "wall_s": level.wall_s,
+    }
+
+
+def _finding(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "expectation": NOT_OURS,
+        "severity": "suspect",
+        "passed": False,
+        "sentence": f"The level was to be measured by shapebench, and was by {sweep.tool.label}.",
+        "reason": "How well its client kept up, what it sent and when tokens came cannot be looked into, so none of "
+        "the other expectations was held against it.",
+    }
