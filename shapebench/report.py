@@ -59,7 +59,7 @@ class Report:
 
     @property
     def limits(self) -> Limits:
-        return Limits.model_validate(self.run["spec"]["limits"])
+        return Limits.model_validate(self.run["spec"].get("limits", {}))
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ def _vega() -> str:
 
 def _settings(run: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Tables of what was run, by their headings."""
-    spec = {name: _rows(run["spec"][name], _titles(model)) for name, model in _SECTIONS.items()}
+    spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
     tables = {
         "Run": [("Run", run["run_id"]), ("Seed", str(run["seed"])), ("Git revision", _shown(run["git_revision"]))],
         "Server": _rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
@@ -324,7 +324,9 @@ def _without_secrets(text: str) -> str:
 
 
 def _recipe(run: dict[str, Any]) -> str:
-    """The spec that repeats the run, as YAML."""
+    """The spec that repeats the run, as YAML; nothing where another tool measured."""
+    if not run["spec"]:
+        return ""
     spec = {name: dict(run["spec"][name]) for name in _SECTIONS}
     spec["workload"]["seed"] = run["seed"]
     spec["endpoint"] = {key: _covered(value) for key, value in spec["endpoint"].items() if value is not None}

@@ -27,8 +27,8 @@ from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow
 
-# Slow enough for the client to be nothing beside it; and a server that is held up sends no burst of what it owes.
-PACE = ("base_s=0.004", "makes_up_s=0")
+# Slow enough for the client to be nothing beside it; and of what a delay owes, no burst is sent.
+PACE = ("base_s=0.004", "makes_up_s=0.002")
 NONE = frozenset[str]()
 
 
@@ -99,7 +99,7 @@ SINS = {
         ("refused=0.01",), frozenset({"no_errors"}), changes={"load": {"requests": 100}}
     ),
     "tokens_came_apart": Sin(("bunched=4",)),
-    "ttft_did_not_drift": Sin(("drift_s_per_s=0.05",), changes={"load": {"requests": 400}}),
+    "ttft_did_not_drift": Sin(("drift_s_per_s=0.02",), changes={"load": {"requests": 400}}),
     "is_as_precise_as_asked": Sin(changes={"load": {"until_precise": 0.001}}),
     "output_lengths_are_near": Sin(changes={"workload": {"enforce_output_tokens": False}}),
     "no_faster_than_the_memory": Sin(changes={"endpoint": {"shape": "VM.GPU.A10.1", "weights_bytes": 20e9}}),
@@ -132,6 +132,8 @@ def test_twenty_clean_runs_give_no_false_alarm(tmp_path: Path) -> None:
     alarms = []
     with running("fast", settings=PACE) as url:
         for number in range(20):
-            load = {"levels": [(1, 2, 4, 8, 16)[number % 5]]}
+            streams = (1, 2, 4, 8, 16)[number % 5]
+            # Enough that one token of each stream, which a busy machine sends late, is not one of a hundred.
+            load = {"levels": [streams], "requests": max(100, 25 * streams)}
             alarms += level_of(url, tmp_path / str(number), load=load).failed
     assert [alarm.sentence for alarm in alarms] == []

@@ -281,3 +281,9 @@ def test_where_the_server_gave_no_account_nothing_is_said_of_it(ordinary: Page) 
 def test_a_percentile_that_is_withheld_is_a_dash(tmp_path: Path) -> None:
     cell = next(column.cell for column in COLUMNS if column.name == "Time to first token (ms), p99")
     assert cell(level(0) | {"ttft_s_p99": None}) == "–"  # noqa: RUF001 - as it is shown
+
+
+def test_a_run_that_another_tool_measured_has_its_page_and_no_recipe(tmp_path: Path) -> None:
+    words = page(tmp_path, sample([level(0)], [], spec={}, facts={}, versions={}, machine={}, seed=None)).words
+    assert "How to repeat this run" not in words
+    assert "Suits" in words

@@ -88,13 +88,15 @@ def test_a_request_that_failed_half_way_attains_nothing(results: ResultsFile) ->
 
 def test_a_number_that_is_not_known_is_not_attained(results: ResultsFile) -> None:
     answer(results, 0, query_tokens_per_s=None)
-    assert row(results)["attained"] == 0
-    assert row(results, "query_tokens_per_s_limit := NULL")["attained"] == 1
+    answer(results, 1)
+    assert row(results)["attained"] == 1
+    assert row(results, "query_tokens_per_s_limit := NULL")["attained"] == 2
 
 
 def test_an_answer_of_one_token_cannot_miss_the_time_per_token(results: ResultsFile) -> None:
     answer(results, 0, tpot_s=None, output_tokens=1)
     answer(results, 1, tpot_s=None, output_tokens=2)
+    answer(results, 2, tpot_s=0.02)
     assert row(results, "tpot_s_limit := 0.01")["attained"] == 1
 
 
@@ -128,3 +130,9 @@ def test_where_all_attain_goodput_is_the_system_throughput(tmp_path: Path) -> No
     rows = query(tmp_path, f"SELECT attainment, goodput_tokens_per_s, system_tokens_per_s {sql}").to_pylist()
     assert [r["attainment"] for r in rows] == [1, 1]
     assert [r["goodput_tokens_per_s"] for r in rows] == pytest.approx([r["system_tokens_per_s"] for r in rows])
+
+
+def test_where_no_request_has_a_number_that_is_asked_for_nothing_is_known(results: ResultsFile) -> None:
+    answer(results, 1, query_tokens_per_s=None)
+    assert row(results)["attainment"] is None
+    assert row(results, "query_tokens_per_s_limit := NULL")["attainment"] == 1
