@@ -58,7 +58,7 @@ def prune(data: Path, before: datetime) -> int:
     path = data / FILE_NAME
     _refuse_missing(path)
     old = "run_id IN (SELECT run_id FROM raw.runs WHERE started_at < ?)"
-    with _writing(path) as connection:
+    with _writing(path, compact=True) as connection:
         dropped = [
             connection.execute(f"DELETE FROM raw.{name} WHERE {old}", [before]).fetchall()[0][0]  # noqa: S608 - ours
             for name in PRUNED
@@ -117,11 +117,15 @@ def _told_apart(rows: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to a copy, in one transaction; the copy takes the file's place if all went well."""
+def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a copy, in one transaction; the copy takes the file's place if all went well.
+
+    DuckDB uses the room of rows that are gone again, but gives none back unless the file is written anew: `compact`.
+    """
     copy = path.with_suffix(".next")
+    smaller = path.with_suffix(".smaller")
     try:
-        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy):
+        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy), _removed_at_the_end(smaller):
             if path.exists():
                 shutil.copy(path, copy)
             with _connect(copy, "READ_WRITE", known_as=path) as connection:
@@ -130,6 +134,12 @@ def _writing(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 yield connection
                 connection.commit()
                 connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
+                if compact:
+                    connection.execute(f"ATTACH '{_quoted(smaller)}' AS smaller")
+                    connection.execute("COPY FROM DATABASE results TO smaller")
+            if compact:
+                shutil.copymode(copy, smaller)
+                smaller.replace(copy)
             _flush(copy)
             _set_wal_aside(path)
             copy.replace(path)
@@ -222,8 +232,7 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
     """A DuckDB of its own with the file in it: one that this process has open already would show the file as it was."""
     connection = duckdb.connect()
     try:
-        quoted = str(file).replace("'", "''")
-        connection.execute(f"ATTACH '{quoted}' AS results (TYPE duckdb, {mode})")
+        connection.execute(f"ATTACH '{_quoted(file)}' AS results (TYPE duckdb, {mode})")
         connection.execute("USE results")
     except duckdb.Error as error:
         connection.close()
@@ -232,6 +241,10 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
             "Move it aside (`shapebench doctor --set-aside`); runs/ holds the raw samples still.",
         ) from None
     return connection
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
 
 
 def _flush(path: Path) -> None:

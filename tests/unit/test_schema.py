@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from shapebench import dictionary, schema, warehouse
+from shapebench.rows import Measured, measured
 from shapebench.schema import LaterVersionError
 from shapebench.warehouse import WarehouseError, load, prune, query, set_aside
-from tests.level_sample import RUN_ID, run_tables
+from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
 EARLIER = sorted((Path(__file__).parents[1] / "results_of_earlier_versions").glob("*.duckdb.xz"))
 
@@ -140,6 +141,28 @@ def test_pruning_leaves_runs_that_are_young_enough(data: Path) -> None:
     before = query(data, "FROM requests").to_pylist()
     assert prune(data, datetime(2020, 1, 1, tzinfo=UTC)) == 0
     assert query(data, "FROM requests").to_pylist() == before
+
+
+def test_pruning_gives_the_room_back(data: Path) -> None:
+    for number in range(5):
+        load(data, f"run-{number}", run_tables(data, f"run-{number}", levels=[many(data, f"run-{number}")]))
+    before = (data / warehouse.FILE_NAME).stat().st_size
+    prune(data, datetime(2030, 1, 1, tzinfo=UTC))
+    assert (data / warehouse.FILE_NAME).stat().st_size < 0.8 * before
+
+
+def many(data: Path, run_id: str) -> Measured:
+    return measured(level(data, 64, closed_loop(64, requests_each=100), run_id=run_id))
+
+
+def test_pruning_leaves_what_others_made_in_the_file_and_what_it_says_of_itself(data: Path) -> None:
+    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
+    prune(data, datetime(2030, 1, 1, tzinfo=UTC))
+    assert query(data, "FROM mine").to_pylist() == [{"answer": 42}]
+    assert query(data, "FROM cost(2.0)").num_rows == 2
+    sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'runs' AND column_name = 'shape'"
+    assert set(query(data, sql)["comment"].to_pylist()) == {"The machine that serves."}
 
 
 def test_a_file_that_cannot_be_read_is_set_aside_whole(tmp_path: Path) -> None:
