@@ -62,7 +62,7 @@ def of_a_file(data: Path, count: int) -> tuple[list[str], dict[str, float]]:
     size_mb = file.stat().st_size / 1e6
     load_s = median_s(lambda: warehouse.load(data, "next", renamed(one, "next")))
     views = {name: median_s(partial(warehouse.query, data, sql)) for name, sql in asked(data).items()}
-    prune_s = took_s(lambda: warehouse.prune(data, datetime.now(UTC)))
+    prune_s = took_s(lambda: warehouse.prune(data, datetime(2100, 1, 1, tzinfo=UTC)))
     return [f"{size_mb:,.0f}", f"{load_s:.2f}", f"{prune_s:.2f}", f"{file.stat().st_size / 1e6:,.0f}"], views
 
 
