@@ -15,9 +15,8 @@ from shapebench.rows import Measured
 from shapebench.samples import Samples
 from shapebench.workload import LEAST_WORDS
 
-MOMENT_NS = (
-    100_000_000  # answers that came together are read one after the other, and the last request goes to the first
-)
+# Answers that came together are read one after the other, and the last request goes to the first of them.
+MOMENT_NS = 100_000_000
 FALLS = "its counters fell: it was restarted, or several servers take turns at this address"
 PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 

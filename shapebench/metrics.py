@@ -312,8 +312,9 @@ def needed_for(percentile: int) -> int:
     return math.ceil(5 * 100 / min(percentile, 100 - percentile))
 
 
-def may_be_claimed(row: MetricRow) -> bool:
-    return row.stat not in PERCENTILES or (row.sample_count or 0) >= needed_for(PERCENTILES[row.stat])
+def may_be_claimed(stat: str, sample_count: int | None) -> bool:
+    """Do enough requests stand behind it? None: nobody knows how many do."""
+    return stat not in PERCENTILES or (sample_count or 0) >= needed_for(PERCENTILES[stat])
 
 
 def possible(row: MetricRow) -> bool:

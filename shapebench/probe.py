@@ -42,14 +42,14 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         wait_until_healthy(client, spec.endpoint, still_starting)
         models = client.models()
         model = served_model(spec.endpoint, models)
-        version, identity = client.version(), client.identity()
+        identity = client.identity()
         sizing = learn_sizing(client, candidate_words())
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
         still_starting()  # or another server has answered all this, whose port the launched one could not get
     return Facts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
-        version=version,
+        version=identity.get("version"),
         max_model_len=model.max_model_len,
         models=tuple(m.id for m in models),
         fingerprint=completion.fingerprint,

@@ -49,7 +49,8 @@ def measured(level: LevelRun) -> Measured:
     samples = metrics.read(level.samples, account)
     rows = metrics.summarise(level.run_id, level.concurrency, samples)
     claimed, withheld = (
-        tuple(row for row in rows if metrics.may_be_claimed(row) == wanted) for wanted in (True, False)
+        tuple(row for row in rows if metrics.may_be_claimed(row.stat, row.sample_count) == wanted)
+        for wanted in (True, False)
     )
     return Measured(level, samples, claimed, withheld)
 

@@ -120,12 +120,11 @@ def _told_apart(rows: pa.Table) -> pa.Table:
 def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to a copy, in one transaction; the copy takes the file's place if all went well.
 
-    DuckDB uses the room of rows that are gone again, but gives none back unless the file is written anew: `compact`.
+    `compact` gives back the room of rows that are gone.
     """
     copy = path.with_suffix(".next")
-    smaller = path.with_suffix(".smaller")
     try:
-        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy), _removed_at_the_end(smaller):
+        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy):
             if path.exists():
                 shutil.copy(path, copy)
             with _connect(copy, "READ_WRITE", known_as=path) as connection:
@@ -134,12 +133,8 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
                 yield connection
                 connection.commit()
                 connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
-                if compact:
-                    connection.execute(f"ATTACH '{_quoted(smaller)}' AS smaller")
-                    connection.execute("COPY FROM DATABASE results TO smaller")
             if compact:
-                shutil.copymode(copy, smaller)
-                smaller.replace(copy)
+                _write_anew(copy)
             _flush(copy)
             _set_wal_aside(path)
             copy.replace(path)
@@ -150,13 +145,27 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
         ) from error
 
 
+def _write_anew(file: Path) -> None:
+    """DuckDB puts new rows where others were, but makes no file smaller: all of it goes to another, in its place."""
+    with _connect(file, "READ_ONLY", known_as=file) as connection:
+        connection.execute(f"ATTACH '{_quoted(_smaller(file))}' AS smaller")
+        connection.execute("COPY FROM DATABASE results TO smaller")
+    shutil.copymode(file, _smaller(file))
+    _smaller(file).replace(file)
+
+
+def _smaller(file: Path) -> Path:
+    return file.with_suffix(".smaller")
+
+
 @contextmanager
 def _removed_at_the_end(copy: Path) -> Iterator[None]:
     """Also at the start: a writer that was killed leaves its copy behind."""
 
     def remove() -> None:
-        for file in (copy, _wal(copy)):
+        for file in (copy, _smaller(copy)):
             file.unlink(missing_ok=True)
+            _wal(file).unlink(missing_ok=True)
 
     remove()
     try:
@@ -201,8 +210,7 @@ def _locked(path: Path) -> Iterator[None]:
 @contextmanager
 def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     _refuse_missing(path)
-    _bring_up_to_date(path)
-    with tempfile.TemporaryDirectory() as folder, _connect_to_read(path, Path(folder)) as connection:
+    with tempfile.TemporaryDirectory() as folder, _up_to_date(path, Path(folder)) as connection:
         yield connection
 
 
@@ -211,13 +219,15 @@ def _refuse_missing(path: Path) -> None:
         raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
 
 
-def _bring_up_to_date(path: Path) -> None:
+def _up_to_date(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
     """A file of an earlier version lacks views that this one has; where it cannot be written to, so it stays."""
-    with tempfile.TemporaryDirectory() as folder, _connect_to_read(path, Path(folder)) as connection:
-        done = schema.migrations_of(connection)
-    if done < set(schema.migrations()):
-        with suppress(WarehouseError), _writing(path):
-            logger.info("%s is of an earlier version: it is brought up to date", path)
+    connection = _connect_to_read(path, scratch)
+    if not schema.migrations_of(connection) < set(schema.migrations()):
+        return connection
+    connection.close()
+    with suppress(WarehouseError), _writing(path):
+        logger.info("%s is of an earlier version: it is brought up to date", path)
+    return _connect_to_read(path, scratch)
 
 
 def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:

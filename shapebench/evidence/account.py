@@ -88,9 +88,9 @@ def reconcile(requests: pd.DataFrame, account: Account, shared_tokens: int) -> R
         "prompt": account.grown("prompt_tokens"),
         "generation": account.grown("generation_tokens"),
     }
-    over = {name: max(theirs[name] - most[name], 0.0) if theirs[name] == theirs[name] else math.nan for name in theirs}
+    over = {name: float(np.maximum(counted - most[name], 0.0)) for name, counted in theirs.items()}  # NaN stays NaN
     foreign_tokens = over["prompt"] + over["generation"]
-    shares = [theirs[name] / ours[name] for name in theirs if ours[name] and theirs[name] == theirs[name]]
+    shares = [counted / ours[name] for name, counted in theirs.items() if ours[name] and math.isfinite(counted)]
     return Reconciled(
         foreign_requests=over["requests"],
         foreign_tokens=foreign_tokens,

@@ -12,7 +12,6 @@ import numpy as np
 
 from shapebench import metrics
 from shapebench.imports.fields import Refused
-from shapebench.records import MetricRow
 
 Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours
 
@@ -44,8 +43,11 @@ def of_stats(
     for name, value in given.items():
         if value < 0:
             raise Refused(f"{metric} has a {name} of {value}, which cannot be")
-    found = [MetricRow("", 0, metric, name, value, sample_count) for name, value in given.items()]
-    return [Number(metric, row.stat, row.value, sample_count, differs) for row in found if metrics.may_be_claimed(row)]
+    return [
+        Number(metric, name, value, sample_count, differs)
+        for name, value in given.items()
+        if metrics.may_be_claimed(name, sample_count)
+    ]
 
 
 def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:
