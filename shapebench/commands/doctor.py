@@ -1,0 +1,33 @@
+"""What is wrong with a set-up."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shapebench.commands.options import as_json, data_option, endpoint_options, spec_from
+from shapebench.commands.output import above, print_json
+
+
+@click.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@data_option
+@click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
+@as_json
+def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
+    """Tell what is wrong with a set-up, and what to do about it."""
+    from shapebench import warehouse
+
+    if set_aside:
+        click.echo(f"It is now {warehouse.set_aside(flags['data'] or Path('data'))}.", err=True)
+    checks = above("terminal.doctor")
+    named = spec_file is not None or flags["url"] is not None
+    spec = spec_from(spec_file, flags) if named else None
+    found = checks.examine(spec, spec.data if spec else flags["data"] or Path("data"))
+    if as_json:
+        print_json(found)
+    else:
+        checks.show(found)
+    if any(check.ok is False for check in found):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,98 @@
+"""Commands that measure, or stand in for what is measured."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shapebench.commands.options import (
+    as_json,
+    data_option,
+    endpoint_options,
+    load_options,
+    spec_from,
+    workload_options,
+)
+from shapebench.commands.output import above, print_json
+from shapebench.errors import ShapebenchError
+
+
+@click.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@click.option(
+    "--weights-bytes", type=float, help="Size of the model's weights: no query is faster than the shape reads them."
+)
+@click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
+@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
+@load_options
+@workload_options
+@click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
+@data_option
+@as_json
+def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
+    """Run the whole pipeline: probe, measure each level, validate, store, draw, publish."""
+    from rich.console import Console
+
+    spec = spec_from(spec_file, flags)
+    terminal = above("terminal.run")
+    ended = terminal.run(spec, Console(stderr=True))
+    if ended.outcome is None:
+        raise click.ClickException(ended.message)
+    if as_json:
+        print_json(terminal.as_object(spec, ended.outcome))
+    else:
+        terminal.show(spec, ended.outcome, Console())
+    if ended.failed:
+        raise click.ClickException(ended.message)
+
+
+@click.command()
+@endpoint_options
+@click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
+@click.option(
+    "--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]"
+)
+@load_options
+@workload_options
+@click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
+@as_json
+def measure(concurrency: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
+    """Measure one level with the instrument alone: no Prefect, no database."""
+    from shapebench import alone
+
+    spec = spec_from(None, {**flags, "levels": [concurrency]})
+    result = alone.measure(spec, samples)
+    if as_json:
+        print_json(result)
+    else:
+        alone.show(result)
+    if not result["completed"]:
+        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps what each of them met.")
+
+
+@click.command()
+@click.option("--preset", default="a10-llama-3.2-3b", show_default=True, help="What to behave like.")
+@click.option("--port", type=int, default=8000, show_default=True, help="Port on 127.0.0.1; 0 takes any that is free.")
+@click.option("--log", type=Path, help="Write what really happened to this file, one JSON line for each request.")
+@click.option("--api-key", help="Want this API key, as vLLM's --api-key does.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a field of the preset. Repeatable."
+)
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=VALUE", help="Do something wrong, for tests. Repeatable."
+)
+def simulate(preset: str, settings: tuple[str, ...], faults: tuple[str, ...], **flags: Any) -> None:
+    """Serve as vLLM does, with known timing, until stopped."""
+    from shapebench.simulator.faults import faults_from
+    from shapebench.simulator.presets import PRESETS, with_settings
+    from shapebench.simulator.server import serve
+
+    if preset not in PRESETS:
+        raise click.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
+    try:
+        changed, wrong = with_settings(PRESETS[preset], settings), faults_from(faults)
+    except ShapebenchError as error:
+        raise click.UsageError(str(error)) from None
+    serve(changed, faults=wrong, **flags)

@@ -1,0 +1,96 @@
+"""Commands around the results file."""
+
+from pathlib import Path
+
+import click
+
+from shapebench.commands.options import as_json, data_option
+from shapebench.commands.output import print_json
+
+
+@click.command("runs")
+@data_option
+@as_json
+def list_runs(data: Path | None, as_json: bool) -> None:
+    """List the runs in the database, newest first."""
+    sql = "SELECT run_id, started_at, model, shape, levels, verdict, headline FROM runs ORDER BY started_at DESC"
+    _answer(data, sql, as_json)
+
+
+@click.command()
+@click.argument("sql", metavar="VIEW|SQL")
+@data_option
+@click.option("--format", "form", help="table, csv, markdown or json. [default: table]")
+@as_json
+def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
+    """Print a view or the answer to a SQL query."""
+    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json, form or "table")
+
+
+def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
+    from shapebench import warehouse
+    from shapebench.formats import FORMATS
+
+    if form not in (*FORMATS, "json"):
+        raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
+    rows = warehouse.query(data or Path("data"), sql)
+    if as_json or form == "json":
+        print_json(rows.to_pylist())
+    else:
+        click.echo(FORMATS[form](rows))
+
+
+@click.command("import")
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--shape", help="The machine that served, such as VM.GPU.A10.1. [default: unknown shape]")
+@data_option
+@as_json
+def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:
+    """Import what LLMPerf, vllm bench serve, GuideLLM, AIPerf or genai-bench measured, from files and folders."""
+    from shapebench.imports.taken import take
+
+    imported = take(list(paths), data or Path("data"), shape)
+    if as_json:
+        print_json(imported)
+        return
+    for run in imported:
+        version = f" {run.tool_version}" if run.tool_version else ""
+        levels = ", ".join(map(str, run.levels))
+        click.echo(f"{run.run_id}  {run.tool}{version}  {run.model} on {run.shape}  concurrency {levels}")
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--format", "form", required=True, help="llmperf, parquet or csv.")
+@click.option("--to", type=Path, metavar="DIR", help="Where to write. [default: DATA/exports/RUN_ID/FORMAT]")
+@data_option
+@as_json
+def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: bool) -> None:
+    """Write a run as LLMPerf's files, or its tables as Parquet or CSV."""
+    from shapebench import exports
+
+    if form not in exports.FORMATS:
+        raise click.BadParameter(f"{form!r} is none of {', '.join(exports.FORMATS)}", param_hint="--format")
+    files = exports.export(data or Path("data"), run_id, form, to)
+    if as_json:
+        print_json({"run_id": run_id, "format": form, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            click.echo(file)
+
+
+@click.command()
+@click.option("--older-than-days", type=int, required=True, help="Runs that began so many days ago, or earlier.")
+@data_option
+@as_json
+def prune(older_than_days: int, data: Path | None, as_json: bool) -> None:
+    """Drop single requests and seconds of old runs from the results file; summaries and Parquet files stay."""
+    from datetime import UTC, datetime, timedelta
+
+    from shapebench import warehouse
+
+    dropped = warehouse.prune(data or Path("data"), datetime.now(UTC) - timedelta(days=older_than_days))
+    if as_json:
+        print_json({"dropped_rows": dropped})
+    else:
+        click.echo(f"{dropped:,} rows dropped.")
