@@ -1,4 +1,4 @@
-"""The plots: pure functions from rows of the view `level_summary` to Altair charts, and the table that names them."""
+"""The article's Figure 2: what each query gets, and how long it waits, against what the system gives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,42 +7,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from shapebench.charts.theme import MARKS, Plot, finish, named
 from shapebench.spec import Limits
 
-# The charts name their colours, so that a page can change them while it is open. The hues are close to Okabe and Ito's,
-# which colour-blind people tell apart, with enough contrast for small marks; the points' shapes say the same.
-PALETTES: dict[str, dict[str, str]] = {
-    "light": {
-        "paper": "#ffffff",
-        "ink": "#1b1f24",
-        "faint": "#57606a",
-        "grid": "#e4e7eb",
-        "valid": "#0072b2",
-        "suspect": "#b85000",
-        "invalid": "#8a3a72",
-        "limit": "#946200",
-    },
-    "dark": {
-        "paper": "#15191e",
-        "ink": "#e8ebee",
-        "faint": "#a3adb8",
-        "grid": "#2c333b",
-        "valid": "#56b4e9",
-        "suspect": "#f09a3e",
-        "invalid": "#e08fc4",
-        "limit": "#e5b73b",
-    },
-}
-
-_CROSSED_BOX = "M-1,-1H1V1H-1ZM-1,-1L1,1M1,-1L-1,1"
-_MARKS = {  # verdict: shape, fill
-    "valid": ("circle", "valid"),
-    "suspect": ("circle", "paper"),
-    "invalid": (_CROSSED_BOX, "paper"),
-}
 _HEADROOM = 1.1  # room above the highest value for its label
 _NEAR_AXIS = 0.06  # of the axis: a label below a point nearer than this would lie on the axis
-_LONGEST_TITLE = 200  # characters; what is too wide is cut at the plot's edge, but only after it was measured, slowly
 
 Draw = Callable[[pd.DataFrame, Limits, str], alt.LayerChart]
 Describe = Callable[[pd.DataFrame, Limits], str]
@@ -57,6 +26,10 @@ class ChartEntry:
     reading: str  # how to read it, in a line
     draw: Draw
     describe: Describe
+
+    def plot(self, levels: pd.DataFrame, limits: Limits, title: str) -> Plot:
+        chart = self.draw(levels, limits, title)
+        return Plot(self.name, self.title, self.reading, chart, self.describe(levels, limits))
 
 
 @dataclass(frozen=True)
@@ -76,7 +49,7 @@ def throughput_query(levels: pd.DataFrame, limits: Limits, title: str) -> alt.La
     points, axis = _points(levels), _query_axis(limits)
     top = _top(points, axis, axis.column)
     layers = [*_limit(axis, top), _line(points, axis, top), _marks(points, axis), *_labels(points, axis, top)]
-    return _finish(layers, title, f"{QUERY.title}: {QUERY.reading}")
+    return finish(layers, title, f"{QUERY.title}: {QUERY.reading}")
 
 
 def throughput_ttft(levels: pd.DataFrame, limits: Limits, title: str) -> alt.LayerChart:
@@ -84,7 +57,7 @@ def throughput_ttft(levels: pd.DataFrame, limits: Limits, title: str) -> alt.Lay
     points, axis = _points(levels), _ttft_axis(limits)
     top = _top(points, axis, axis.column, "ttft_ms_p95")
     curve = [_line(points, axis, top), *_whiskers(points, axis), _marks(points, axis)]
-    return _finish([*_limit(axis, top), *curve, *_labels(points, axis, top)], title, f"{TTFT.title}: {TTFT.reading}")
+    return finish([*_limit(axis, top), *curve, *_labels(points, axis, top)], title, f"{TTFT.title}: {TTFT.reading}")
 
 
 def describe_query(levels: pd.DataFrame, limits: Limits) -> str:
@@ -144,10 +117,6 @@ def _top(points: pd.DataFrame, axis: _Axis, *columns: str) -> float:
     return float(max([axis.limit, *_drawable(points, axis.column)[[*columns]].max().dropna()])) * _HEADROOM
 
 
-def _named(colour: str) -> alt.ExprRef:
-    return alt.ExprRef(expr=colour)
-
-
 def _x(points: pd.DataFrame, axis: _Axis) -> alt.X:
     drawn = _drawable(points, axis.column)["system_tokens_per_s"]
     scale = alt.Scale(domain=[0, float(drawn.max()) * 1.05 if len(drawn) else 1], nice=True)
@@ -161,11 +130,11 @@ def _limit(axis: _Axis, top: float) -> list[alt.Chart]:
     base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(axis.limit))
     far_side = {"above": "height", "below": "0"}[axis.suits]
     lift = -4 if axis.limit > _NEAR_AXIS * top else -12  # over the labels of points near the axis
-    shade = base.mark_rect(color=_named("limit"), opacity=0.08, aria=False)
-    rule = base.mark_rule(color=_named("limit"), strokeDash=[5, 4], aria=False)
-    label = base.mark_text(color=_named("limit"), align="left", baseline="bottom", dx=5, dy=lift)
+    shade = base.mark_rect(color=named("limit"), opacity=0.08, aria=False)
+    rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
+    label = base.mark_text(color=named("limit"), align="left", baseline="bottom", dx=5, dy=lift)
     return [
-        shade.encode(y2=alt.value(_named(far_side))),
+        shade.encode(y2=alt.value(named(far_side))),
         rule,
         label.encode(x=alt.value(0), text=alt.value(axis.limit_label)),
     ]
@@ -174,7 +143,7 @@ def _limit(axis: _Axis, top: float) -> list[alt.Chart]:
 def _line(points: pd.DataFrame, axis: _Axis, top: float) -> alt.Chart:
     y = alt.Y(f"{axis.column}:Q", title=axis.title, scale=alt.Scale(domain=[0, top], nice=True))
     line = alt.Chart(_drawable(points, axis.column)).mark_line(
-        color=_named("valid"), strokeWidth=1.5, opacity=0.55, aria=False
+        color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False
     )
     drawn: alt.Chart = line.encode(x=_x(points, axis), y=y.axis(tickCount=6, grid=True), order="concurrency:O")
     return drawn
@@ -182,17 +151,17 @@ def _line(points: pd.DataFrame, axis: _Axis, top: float) -> alt.Chart:
 
 def _whiskers(points: pd.DataFrame, axis: _Axis) -> list[alt.Chart]:
     base = alt.Chart(_drawable(points, axis.column, "ttft_ms_p95")).encode(x="system_tokens_per_s:Q")
-    stem = base.mark_rule(color=_named("faint"), aria=False).encode(y=f"{axis.column}:Q", y2="ttft_ms_p95:Q")
-    cap = base.mark_tick(color=_named("faint"), orient="horizontal", size=9, thickness=1.5, aria=False)
+    stem = base.mark_rule(color=named("faint"), aria=False).encode(y=f"{axis.column}:Q", y2="ttft_ms_p95:Q")
+    cap = base.mark_tick(color=named("faint"), orient="horizontal", size=9, thickness=1.5, aria=False)
     return [stem, cap.encode(y="ttft_ms_p95:Q")]
 
 
 def _marks(points: pd.DataFrame, axis: _Axis) -> alt.Chart:
     """The points: filled where the level is valid, hollow where it is suspect, a crossed box where it is invalid."""
     drawn = _drawable(points, axis.column)
-    present = [verdict for verdict in _MARKS if verdict in set(drawn["verdict"])]
+    present = [verdict for verdict in MARKS if verdict in set(drawn["verdict"])]
     legend = alt.Legend(title=None, orient="bottom", symbolSize=90) if present not in ([], ["valid"]) else None
-    shapes, fills = [_MARKS[v][0] for v in present], [_named(_MARKS[v][1]) for v in present]
+    shapes, fills = [MARKS[v][0] for v in present], [named(MARKS[v][1]) for v in present]
     by_verdict: dict[str, Any] = {"field": "verdict", "type": "nominal", "legend": legend}
     marks: alt.Chart = (
         alt.Chart(drawn)
@@ -202,7 +171,7 @@ def _marks(points: pd.DataFrame, axis: _Axis) -> alt.Chart:
             y=f"{axis.column}:Q",
             shape=alt.Shape(**by_verdict, scale=alt.Scale(domain=present, range=shapes)),
             fill=alt.Fill(**by_verdict, scale=alt.Scale(domain=present, range=fills)),
-            stroke=alt.Stroke(**by_verdict, scale=alt.Scale(domain=present, range=[_named(v) for v in present])),
+            stroke=alt.Stroke(**by_verdict, scale=alt.Scale(domain=present, range=[named(v) for v in present])),
             tooltip=_tooltip(),
         )
     )
@@ -227,8 +196,8 @@ def _labels(points: pd.DataFrame, axis: _Axis, top: float) -> list[alt.Chart]:
     )
     place = {name: alt.ExprRef(expr=f"datum.{name}") for name in ("align", "dx", "dy")}
     style: dict[str, Any] = {**place, "baseline": "middle", "fontSize": 12, "aria": False}
-    halo = base.mark_text(**style, stroke=_named("paper"), strokeWidth=3, strokeJoin="round", color=_named("paper"))
-    return [halo, base.mark_text(**style, color=_named("ink"), fontWeight="bold")]
+    halo = base.mark_text(**style, stroke=named("paper"), strokeWidth=3, strokeJoin="round", color=named("paper"))
+    return [halo, base.mark_text(**style, color=named("ink"), fontWeight="bold")]
 
 
 def _placed(points: pd.DataFrame, axis: _Axis, top: float) -> pd.DataFrame:
@@ -240,33 +209,6 @@ def _placed(points: pd.DataFrame, axis: _Axis, top: float) -> pd.DataFrame:
         dx=falls_back.map({True: -7, False: 7}),
         dy=below.map({True: 9, False: -8}),
     )
-
-
-def _finish(layers: list[alt.Chart], title: str, subtitle: str) -> alt.LayerChart:
-    heading = alt.TitleParams(
-        text=title[:_LONGEST_TITLE], subtitle=subtitle, anchor="start", limit=_named("width"), offset=12
-    )
-    colours = [alt.param(name=name, value=value) for name, value in PALETTES["light"].items()]
-    chart = alt.layer(*layers, title=heading, width=460, height=300, padding=12, background=_named("paper"))
-    finished: alt.LayerChart = (
-        chart.add_params(*colours)
-        .configure(font="Helvetica, Arial, sans-serif")
-        .configure_view(stroke=None)
-        .configure_title(color=_named("ink"), subtitleColor=_named("faint"), fontSize=14, subtitleFontSize=12)
-        .configure_legend(labelColor=_named("ink"), labelFontSize=12)
-        .configure_axis(
-            labelColor=_named("faint"),
-            titleColor=_named("ink"),
-            gridColor=_named("grid"),
-            domainColor=_named("faint"),
-            tickColor=_named("faint"),
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            titlePadding=8,
-        )
-    )
-    return finished
 
 
 def _description(points: pd.DataFrame, axis: _Axis) -> str:
