@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from shapebench import report, warehouse
+from shapebench import warehouse
+from shapebench.pages import run as report
 from shapebench.records import DATA_DOCS
 from shapebench.runs import RunNotFoundError
 

@@ -70,8 +70,8 @@ def run(spec: Spec, console: Console) -> Ended:
 def _import_what_comes_last() -> None:
     """What validating and drawing need takes seconds to import: now there is only the server to wait for."""
     import_module("expectations.validate")
-    report = import_module("shapebench.report")
-    report.warm_up()
+    import_module("shapebench.pages.run")
+    import_module("shapebench.pages.kit").warm_up()
 
 
 def _log_to(console: Console) -> None:

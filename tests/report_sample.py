@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.report import Report
+from shapebench.pages.run import Report
 from shapebench.spec import Spec
 
 LEVELS = (1, 2, 4, 8, 16, 32)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
-from shapebench.charts import CHARTS, PALETTES, ChartEntry
-from shapebench.report import write
+from shapebench.charts.figure2 import CHARTS, ChartEntry
+from shapebench.charts.theme import PALETTES
+from shapebench.pages.run import write
 from tests.report_sample import LEVELS, level, sample, unmeasured
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from shapebench.charts import CHARTS, PALETTES, QUERY, TTFT, ChartEntry
+from shapebench.charts.figure2 import CHARTS, QUERY, TTFT, ChartEntry
+from shapebench.charts.theme import PALETTES
 from shapebench.spec import Limits
 from tests.report_sample import LEVELS, level, sample, unmeasured
 

@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from shapebench import spec
-from shapebench.charts import CHARTS, ChartEntry
-from shapebench.report import COLUMNS, Report, write
+from shapebench.charts.figure2 import CHARTS, ChartEntry
+from shapebench.pages.columns import COLUMNS
+from shapebench.pages.run import Report, write
 from tests.report_sample import LEVELS, finding, level, run, sample, unmeasured
 
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
@@ -57,7 +58,7 @@ class Page(HTMLParser):
 
 def page(folder: Path, report: Report, charts: tuple[ChartEntry, ...] = ()) -> Page:
     """Written without plots where a test is of the words, since plots take most of the time."""
-    with patch("shapebench.report.CHARTS", charts):
+    with patch("shapebench.charts.figure2.CHARTS", charts):
         return Page(write(report, folder))
 
 
