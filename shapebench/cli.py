@@ -7,15 +7,18 @@ import sys
 
 import click
 
-from shapebench.commands import doctor, measuring, reports, results
+from shapebench.commands import compare, doctor, measuring, reports, results
 from shapebench.errors import ShapebenchError
 
 COMMANDS = (
     measuring.run,
+    measuring.resume,
     measuring.measure,
     measuring.simulate,
     reports.report,
     reports.publish,
+    compare.compare,
+    compare.site,
     results.list_runs,
     results.query,
     results.import_results,

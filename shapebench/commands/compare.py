@@ -1,0 +1,68 @@
+"""Commands that put runs side by side."""
+
+from pathlib import Path
+
+import click
+
+from shapebench.commands.options import as_json, data_option
+from shapebench.commands.output import print_json
+
+
+@click.command()
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True)
+@click.option(
+    "--view",
+    help="changes (of two), shapes (which machine is best) or history (of an endpoint). [default: as the runs are]",
+)
+@click.option("--price", "prices", multiple=True, metavar="SHAPE=USD", help="Price of an hour of a shape. Repeatable.")
+@click.option("--users", type=int, metavar="N", help="For how many users at once: how many machines that takes.")
+@data_option
+@as_json
+def compare(  # noqa: PLR0913 - an argument for each option
+    runs: tuple[str, ...],
+    *,
+    view: str | None,
+    prices: tuple[str, ...],
+    users: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare runs: what changed between two, which machine is best, or how an endpoint fared over time."""
+    from shapebench.compare import VIEWS, Asked, chosen
+    from shapebench.compare import compare as compare_runs
+
+    if view is not None and view not in VIEWS:
+        raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
+    folder = data or Path("data")
+    asked = Asked(folder, chosen(folder, runs), dict(map(_price, prices)), users)
+    compared = compare_runs(asked, view)
+    if as_json:
+        print_json(compared.answer)
+        return
+    for line in (compared.answer.get("headline", ""), *compared.answer.get("sentences", ()), compared.page):
+        click.echo(line)
+
+
+def _price(text: str) -> tuple[str, float]:
+    shape, _, price = text.rpartition("=")
+    try:
+        return shape, float(price)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not SHAPE=PRICE, such as VM.GPU.A10.1=2", param_hint="--price") from None
+
+
+@click.command()
+@click.option("--to", type=Path, metavar="DIR", help="Where to build it. [default: DATA/site]")
+@data_option
+@as_json
+def site(to: Path | None, data: Path | None, as_json: bool) -> None:
+    """Build pages of all runs, as static files; what has not changed since is left as it is."""
+    from shapebench.site import build
+
+    folder = data or Path("data")
+    built = build(folder, to or folder / "site")
+    if as_json:
+        print_json({"index": str(built.index), "written": [str(file) for file in built.written]})
+    else:
+        click.echo(f"{len(built.written)} files written.", err=True)
+        click.echo(built.index)

@@ -1,0 +1,182 @@
+"""From the results file to a page on which runs stand side by side."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from shapebench import warehouse
+from shapebench.comparison.changes import changes
+from shapebench.comparison.ranking import Row, ranking
+from shapebench.draw import JSON_COLUMNS
+from shapebench.errors import ShapebenchError
+from shapebench.runs import RunNotFoundError
+from shapebench.spec import Limits
+
+if TYPE_CHECKING:
+    from shapebench.pages.history import History
+
+Run = dict[str, Any]  # a row of the view `runs`, with what it holds as JSON read
+ENDPOINT = ("source", "url", "model", "shape", "workload")
+
+
+class CompareError(ShapebenchError):
+    """These runs cannot be compared in this way."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which runs, and what of them; `prices` are of an hour of a shape, `users` for how many there is to be room."""
+
+    data: Path
+    runs: list[Run]
+    prices: Mapping[str, float] = field(default_factory=dict)
+    users: int | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [run["run_id"] for run in self.runs]
+
+    def folder(self, view: str) -> Path:
+        """The same for the same runs."""
+        mark = hashlib.sha256(" ".join(self.ids).encode()).hexdigest()[:8]
+        return self.data / "comparisons" / f"{view}-{self.ids[-1]}-{mark}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The page, and its answer as plain values."""
+
+    page: Path
+    answer: dict[str, Any]
+
+
+def compare(asked: Asked, view: str | None = None) -> Compared:
+    """Write the page for these runs: `changes`, `shapes` or `history`, by what they are unless one is named."""
+    name = view or _fitting(asked.runs)
+    return VIEWS[name](asked)
+
+
+def chosen(data: Path, names: Sequence[str]) -> list[Run]:
+    """The runs of these ids, or beginnings of ids, in that order; raises RunNotFoundError with all that are wrong."""
+    known = [row["run_id"] for row in warehouse.query(data, "SELECT run_id FROM runs").to_pylist()]
+    matching = {name: [run_id for run_id in known if run_id == name] or _beginning(known, name) for name in names}
+    if wrong := [_wrong(name, matches) for name, matches in matching.items() if len(matches) != 1]:
+        raise RunNotFoundError(
+            "\n".join(wrong), "`shapebench runs` lists the runs; enough of an id to tell it will do."
+        )
+    return [_run(data, matches[0]) for matches in matching.values()]
+
+
+def _beginning(known: list[str], name: str) -> list[str]:
+    return [run_id for run_id in known if name and run_id.startswith(name)]
+
+
+def _wrong(name: str, matches: list[str]) -> str:
+    return (
+        f"{len(matches)} runs begin with {name}: {', '.join(matches[-4:])}." if matches else f"There is no run {name}."
+    )
+
+
+def _run(data: Path, run_id: str) -> Run:
+    return read_run(warehouse.query(data, "FROM runs WHERE run_id = ?", [run_id]).to_pylist()[0])
+
+
+def read_run(row: Run) -> Run:
+    """A row of the view `runs`, with its JSON read."""
+    return {**row, **{name: json.loads(row[name]) for name in JSON_COLUMNS}}
+
+
+def _fitting(runs: list[Run]) -> str:
+    """What one asks of such runs: of one its endpoint's past, of two on one shape what changed, else which is best."""
+    if len(runs) == 1:
+        return "history"
+    return "changes" if len(runs) == 2 and len({(run["model"], run["shape"]) for run in runs}) == 1 else "shapes"
+
+
+def _changes(asked: Asked) -> Compared:
+    from shapebench.pages import changes as page
+
+    if len(asked.runs) != 2:
+        raise CompareError(f"What changed is asked of two runs, not {len(asked.runs)}.", "Name two, or another --view.")
+    differences = _frame(asked, "FROM compare_runs(?, ?)", asked.ids)
+    found = changes(differences)
+    written = page.write(page.TwoRuns(asked.runs, _levels(asked), differences, found), asked.folder("changes"))
+    answer = {"headline": found.headline, "sentences": found.sentences, "judged": _plain(found.judged)}
+    return _compared("changes", asked, written, {**answer, "differences": _plain(differences)})
+
+
+def _shapes(asked: Asked) -> Compared:
+    from shapebench.comparison.labels import labels
+    from shapebench.pages import shapes as page
+
+    limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
+    levels = _levels(asked)
+    found = ranking(levels, lambda row: _suits(row, limits), asked.prices, asked.users)
+    written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
+    named = labels(asked.runs)
+    ranks = [
+        {
+            **asdict(entry),
+            "per_million_output_tokens": entry.per_million_output_tokens,
+            "per_user_hour": entry.per_user_hour,
+        }
+        for entry in found.entries
+    ]
+    answer = {"headline": found.headline(named), "sentences": found.sentences(named), "ranking": ranks}
+    return _compared("shapes", asked, written, answer)
+
+
+def _suits(row: Row, limits: Limits) -> bool:
+    slow_ttft_s: float = row["ttft_s_max"] if pd.isna(row["ttft_s_p95"]) else row["ttft_s_p95"]
+    return bool(row["query_tokens_per_s_mean"] >= limits.query_tokens_per_s and slow_ttft_s <= limits.ttft_s)
+
+
+def _history(asked: Asked) -> Compared:
+    from shapebench.pages import history as page
+
+    past = history_of(asked.data, asked.runs[-1])
+    written = page.write(past, asked.folder("history"))
+    worse = past.regressions[past.regressions["verdict"] == "worse"]
+    return _compared("history", asked, written, {"headline": past.headline, "worse": _plain(worse)})
+
+
+def history_of(data: Path, run: Run) -> "History":
+    """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
+    from shapebench.pages.history import History
+
+    alike = " AND ".join(f"{name} IS NOT DISTINCT FROM ?" for name in ENDPOINT)
+    rows = warehouse.query(
+        data, f"FROM runs WHERE {alike} ORDER BY started_at, run_id", [run[name] for name in ENDPOINT]
+    )
+    past = Asked(data, [read_run(row) for row in rows.to_pylist()])
+    judged = [_frame(past, "SELECT ? AS run_id, * FROM regressions(?)", [run_id, run_id]) for run_id in past.ids]
+    return History(past.runs, _levels(past), pd.concat(judged))
+
+
+VIEWS: dict[str, Callable[[Asked], Compared]] = {"changes": _changes, "shapes": _shapes, "history": _history}
+
+
+def _levels(asked: Asked) -> pd.DataFrame:
+    return _frame(
+        asked, "FROM level_summary WHERE run_id IN (SELECT unnest(?)) ORDER BY started_at, concurrency", [asked.ids]
+    )
+
+
+def _frame(asked: Asked, sql: str, parameters: list[Any]) -> pd.DataFrame:
+    frame: pd.DataFrame = warehouse.query(asked.data, sql, parameters).to_pandas()
+    return frame
+
+
+def _compared(view: str, asked: Asked, page: Path, answer: dict[str, Any]) -> Compared:
+    return Compared(page, {"view": view, "runs": asked.ids, **answer, "page": str(page)})
+
+
+def _plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Without NaN, which JSON does not have."""
+    records: list[dict[str, Any]] = rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
+    return records

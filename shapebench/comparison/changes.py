@@ -1,0 +1,119 @@
+"""Two runs of one thing: what changed, by how much, and whether that is more than noise."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import pandas as pd
+
+from shapebench.cover import without_secrets
+
+MATTERS = 0.05  # a smaller change, as a share of what it was before, is none
+_ERROR = 0.05  # of finding a change where there is none, for all numbers of a comparison together
+_NAMES = {"ttft_s": "the mean time to first token", "steady_tokens_per_s": "throughput"}
+_PARTS = ("spec", "facts", "versions", "machine")
+# What differs between any two runs, and says nothing of either.
+_INCIDENTAL = {"spec.data", "spec.workload.seed", "facts.probe_e2e_s", "facts.fingerprint"}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The answer in one line and its grounds; `judged` are rows of compare_runs, as shares of what was before."""
+
+    headline: str
+    sentences: tuple[str, ...]
+    judged: pd.DataFrame
+
+
+def changes(differences: pd.DataFrame) -> Changes:
+    """What changed from one run to the other, by the rows of the macro compare_runs(before, after).
+
+    The macro's intervals are of single numbers. Here they are judged together, so each is widened (Bonferroni): where
+    nothing changed, all of them say so in 95 of 100 comparisons.
+    """
+    judged = _judged_together(differences)
+    verdicts = set(judged["verdict"])
+    sentences = tuple(_sentence(str(metric), rows) for metric, rows in judged.groupby("metric", sort=False))
+    return Changes(_headline(verdicts), sentences or (_NOTHING_JUDGED,), judged)
+
+
+_NOTHING_JUDGED = (
+    "No level has an interval in both runs: it takes a level of some ten seconds that is not invalid to be judged."
+)
+
+
+def _judged_together(differences: pd.DataFrame) -> pd.DataFrame:
+    rows = differences.dropna(subset=["difference_low", "difference_high"])
+    rows = rows[(rows["before_verdict"] != "invalid") & (rows["after_verdict"] != "invalid") & (rows["before"] > 0)]
+    widened = NormalDist().inv_cdf(1 - _ERROR / 2 / max(len(rows), 1)) / NormalDist().inv_cdf(1 - _ERROR / 2)
+    change = rows["difference"] / rows["before"]
+    half = (rows["difference_high"] - rows["difference_low"]) / 2 / rows["before"] * widened
+    shares = rows.assign(change=change, change_low=change - half, change_high=change + half)
+    return shares.assign(verdict=[_verdict(row) for row in shares.to_dict("records")])
+
+
+def _verdict(row: Any) -> str:
+    if max(-row["change_low"], row["change_high"]) <= MATTERS:
+        return "same"
+    if row["change_low"] <= 0 <= row["change_high"]:
+        return "inconclusive"
+    return "better" if (row["change"] > 0) == (row["metric"] == "steady_tokens_per_s") else "worse"
+
+
+def _headline(verdicts: set[str]) -> str:
+    found = verdicts & {"better", "worse"}
+    if found == {"better", "worse"}:
+        return "Some numbers are better, others worse"
+    if found:
+        return f"It is {found.pop()}"
+    if verdicts == {"same"}:
+        return f"Nothing changed by more than {MATTERS:.0%}"
+    return "No change is to be seen" if verdicts else "It cannot be told whether anything changed"
+
+
+def _sentence(metric: str, rows: pd.DataFrame) -> str:
+    """The surest change of one metric where there is one, else how far there may be one."""
+    name = _NAMES.get(metric, metric)
+    changed = rows[rows["verdict"].isin(["better", "worse"])]
+    if changed.empty:
+        most = max(rows.to_dict("records"), key=_farthest)
+        users = _users(most["concurrency"])
+        return f"{name.capitalize()} changed by no more than {_farthest(most):.0%}, which is with {users}."
+    row = max(changed.to_dict("records"), key=lambda row: abs(row["change"]))
+    direction = "rose" if row["change"] > 0 else "fell"
+    size = f"{abs(row['change']):.0%} ({_span(row)})"
+    return (
+        f"{name.capitalize()} {direction} by {size} with {_users(row['concurrency'])}; "
+        f"at {len(changed)} of {len(rows)} levels the change is more than noise."
+    )
+
+
+def _farthest(row: Any) -> float:
+    return float(max(-row["change_low"], row["change_high"]))
+
+
+def _span(row: Any) -> str:
+    low, high = sorted((abs(row["change_low"]), abs(row["change_high"])))
+    return f"{low:.0%} to {high:.0%}"
+
+
+def _users(concurrency: int) -> str:
+    return f"{concurrency} concurrent {'user' if concurrency == 1 else 'users'}"
+
+
+def settings_that_differ(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What is not the same in what was asked, found and used: a name with dots, and how it was in each run."""
+    earlier, later = (dict(_flat("", {part: run[part] for part in _PARTS})) for run in (before, after))
+    names = [name for name in {**earlier, **later} if name not in _INCIDENTAL]
+    pairs = [(name, earlier.get(name, ""), later.get(name, "")) for name in names]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}".lstrip("."), item)
+    elif value is not None:
+        yield name, without_secrets(value if isinstance(value, str) else json.dumps(value))

@@ -1,0 +1,96 @@
+"""All runs of a results file as static files, for any web server or bucket; only what changed is written again."""
+
+import filecmp
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shapebench import warehouse
+from shapebench.compare import ENDPOINT, history_of, read_run
+from shapebench.pages import history, site
+from shapebench.whole import written_whole
+
+_MADE_OF = ".made-of"  # what a page of plots was drawn from: they take seconds, and are drawn again only if it changed
+
+
+@dataclass(frozen=True)
+class Built:
+    """The site's index, and which of its files were written this time."""
+
+    index: Path
+    written: tuple[Path, ...]
+
+
+def build(data: Path, to: Path) -> Built:
+    """Bring the site in this folder up to date with the results file."""
+    rows = warehouse.query(data, "FROM runs ORDER BY started_at DESC, run_id DESC").to_pylist()
+    runs = [read_run(row) for row in rows]
+    levels = warehouse.query(data, "FROM level_summary").to_pandas()
+    written = [*_reports(data, to, runs), *_histories(data, to, runs)]
+    index = to / "index.html"
+    text = site.page(runs, levels, site.Ways(dict(_reports_in(to, runs)), {r["run_id"]: _history_of(r) for r in runs}))
+    return Built(index, (*written, *_write_if_new(index, text)))
+
+
+def _reports(data: Path, to: Path, runs: list[site.Run]) -> Iterator[Path]:
+    for run in runs:
+        report = data / "reports" / run["run_id"]
+        for file in sorted(report.rglob("*")):
+            if file.is_file():
+                yield from _copy_if_new(file, to / "runs" / run["run_id"] / file.relative_to(report))
+
+
+def _copy_if_new(file: Path, copy: Path) -> Iterator[Path]:
+    if copy.exists() and filecmp.cmp(file, copy):
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(copy) as unfinished:
+        shutil.copy2(file, unfinished)
+    yield copy
+
+
+def _reports_in(to: Path, runs: Iterable[site.Run]) -> Iterator[tuple[str, str]]:
+    for run in runs:
+        page = f"runs/{run['run_id']}/index.html"
+        if (to / page).exists():
+            yield run["run_id"], page
+
+
+def _history_of(run: site.Run) -> str:
+    """The same for all runs of one endpoint."""
+    mark = hashlib.sha256(json.dumps([run[name] for name in ENDPOINT]).encode()).hexdigest()[:12]
+    return f"endpoints/{mark}/index.html"
+
+
+def _histories(data: Path, to: Path, runs: list[site.Run]) -> Iterator[Path]:
+    newest = {_history_of(run): run for run in reversed(runs)}
+    for way, run in newest.items():
+        yield from _history(data, to / way, run)
+
+
+def _history(data: Path, page: Path, run: site.Run) -> Iterator[Path]:
+    content = history_of(data, run)
+    mark, made_of = _mark(content), page.with_name(_MADE_OF)
+    if page.exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == mark:
+        return
+    history.write(content, page.parent)
+    made_of.write_text(mark, encoding="utf-8")
+    yield from sorted(file for file in page.parent.iterdir() if file.name != _MADE_OF)
+
+
+def _mark(content: history.History) -> str:
+    drawn: Any = (content.runs, content.levels.to_csv(), content.regressions.to_csv())
+    return hashlib.sha256(json.dumps(drawn, default=str).encode()).hexdigest()
+
+
+def _write_if_new(page: Path, text: str) -> Iterator[Path]:
+    if page.exists() and page.read_text(encoding="utf-8") == text:
+        return
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(page) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    yield page
