@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from shapebench import warehouse
+from shapebench.baseline import Rule, watched
 from shapebench.comparison.changes import changes
 from shapebench.comparison.ranking import Row, ranking
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunNotFoundError
+from shapebench.shapes import list_price_per_hour
 from shapebench.spec import Limits
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class CompareError(ShapebenchError):
 
 @dataclass(frozen=True)
 class Asked:
-    """Which runs, and what of them; `prices` are of an hour of a shape, `users` for how many there is to be room."""
+    """Which runs, and what of them; `prices` are of an hour of a shape, else by list; `users` are to have room."""
 
     data: Path
     runs: list[Run]
@@ -116,7 +118,7 @@ def _shapes(asked: Asked) -> Compared:
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
-    found = ranking(levels, lambda row: _suits(row, limits), asked.prices, asked.users)
+    found = ranking(levels, lambda row: _suits(row, limits), _prices(asked), asked.users)
     written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
     named = labels(asked.runs)
     ranks = [
@@ -131,6 +133,12 @@ def _shapes(asked: Asked) -> Compared:
     return _compared("shapes", asked, written, answer)
 
 
+def _prices(asked: Asked) -> dict[str, float]:
+    """Those that were given, else by list."""
+    listed = {run["shape"]: list_price_per_hour(run["shape"]) for run in asked.runs}
+    return {**{shape: price for shape, price in listed.items() if price is not None}, **asked.prices}
+
+
 def _suits(row: Row, limits: Limits) -> bool:
     slow_ttft_s: float = row["ttft_s_max"] if pd.isna(row["ttft_s_p95"]) else row["ttft_s_p95"]
     return bool(row["query_tokens_per_s_mean"] >= limits.query_tokens_per_s and slow_ttft_s <= limits.ttft_s)
@@ -141,8 +149,7 @@ def _history(asked: Asked) -> Compared:
 
     past = history_of(asked.data, asked.runs[-1])
     written = page.write(past, asked.folder("history"))
-    worse = past.regressions[past.regressions["verdict"] == "worse"]
-    return _compared("history", asked, written, {"headline": past.headline, "worse": _plain(worse)})
+    return _compared("history", asked, written, asdict(past.of_newest))
 
 
 def history_of(data: Path, run: Run) -> "History":
@@ -154,8 +161,8 @@ def history_of(data: Path, run: Run) -> "History":
         data, f"FROM runs WHERE {alike} ORDER BY started_at, run_id", [run[name] for name in ENDPOINT]
     )
     past = Asked(data, [read_run(row) for row in rows.to_pylist()])
-    judged = [_frame(past, "SELECT ? AS run_id, * FROM regressions(?)", [run_id, run_id]) for run_id in past.ids]
-    return History(past.runs, _levels(past), pd.concat(judged))
+    judgements = {run_id: watched(data, run_id, Rule()).judgement for run_id in past.ids}
+    return History(past.runs, _levels(past), judgements)
 
 
 VIEWS: dict[str, Callable[[Asked], Compared]] = {"changes": _changes, "shapes": _shapes, "history": _history}

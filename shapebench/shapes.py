@@ -1,25 +1,216 @@
-"""What is known of compute shapes, from the files in catalogue/."""
+"""What is known of compute shapes, from the files in catalogue/ and the user's own."""
 
-from functools import cache
-from importlib.resources import files
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from shapebench.catalogue.reading import VARIABLE, catalogue
+from shapebench.catalogue.schema import SURE, Catalogue, Cpu, Fact, Gpu, PricedPart, ShapeEntry
+from shapebench.errors import ShapebenchError
+
+# What a part is billed by the number of.
+UNITS: dict[str, Callable[[ShapeEntry], float]] = {
+    "GPU hour": lambda shape: shape.gpus or 0,
+    "OCPU hour": lambda shape: shape.ocpus.value if shape.ocpus else 0,
+    "GB hour": lambda shape: shape.memory_gb.value if shape.memory_gb else 0,
+    "shape hour": lambda _: 1,
+}
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an hour of a shape costs by list: the sum over its parts of their number times the price of one."""
+
+    per_hour: float
+    currency: str
+    sure: str  # as sure as the least sure part of it
+    as_of: str | None
+    how: str  # such as "2 x 2 USD (B95909, GPU A10, GPU hour)"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A machine; memory, bandwidth and FLOP/s are of one GPU, and of the whole machine where it computes on its CPU."""
+
+    name: str
+    cloud: str
+    processor: str  # which GPU, or which CPU
+    count: int  # of GPUs, or of CPUs
+    on_cpu: bool
+    memory_bytes: float
+    memory_bandwidth_bytes_per_s: float | None
+    flops: dict[str, float]
+    compute_capability: float | None
+    price: Price | None
+    facts: dict[str, Fact]
+
+    @property
+    def devices(self) -> int:
+        """Over how many a model can be divided."""
+        return 1 if self.on_cpu else self.count
+
+    @property
+    def has(self) -> str:
+        return f"{self.facts['ocpus'].value:g} OCPUs" if self.on_cpu else f"{self.count} x {self.processor}"
+
+
+def shape_named(name: str, known: Catalogue | None = None) -> Shape | None:
+    """A shape by its name, however it is written; None where there is none, or none of that size.
+
+    What follows a name after a space, as in "VM.GPU.A10.1 (simulated)", does not count. A flexible shape has as much
+    as it can have, or what is said after its name: NAME:OCPUS:GB.
+    """
+    known = known or catalogue()
+    base, *size = name.partition(" ")[0].split(":")
+    full = {listed.lower(): listed for listed in known.shapes}.get(base.lower())
+    if full is None:
+        return None
+    entry = _sized(known.shapes[full], size) if size else known.shapes[full]
+    return _shape(":".join((full, *size)), entry, known) if entry else None
+
+
+def known_shape(name: str) -> Shape:
+    """A shape by its name; raises ShapebenchError with those that are alike, where there is none."""
+    if shape := shape_named(name):
+        return shape
+    alike = difflib.get_close_matches(name.partition(":")[0], catalogue().shapes, n=3, cutoff=0.5)
+    hint = f" Is it one of {', '.join(alike)}?" if alike else ""
+    raise ShapebenchError(
+        f"There is no shape {name!r} in the catalogue.{hint}",
+        "`shapebench shapes` lists those there are, and what is the most that a flexible one, NAME:OCPUS:GB, can have; "
+        f"{VARIABLE} names a file that adds others.",
+    )
+
+
+def single_gpu(gpu: str, known: Catalogue) -> Shape:
+    """A machine of one GPU, such as a part of one that is sold in eights; it has no price."""
+    return _gpu_shape(f"one {gpu}", ShapeEntry(gpu=gpu, gpus=1), known.gpus[gpu], known)
+
+
+def all_shapes() -> list[Shape]:
+    """Every shape that is known, in the order of the files."""
+    known = catalogue()
+    return [_shape(name, entry, known) for name, entry in known.shapes.items()]
 
 
 def memory_bandwidth_bytes_per_s(shape: str) -> float | None:
-    """How fast all GPUs of a shape together read their memory at best; None where the shape is not known.
+    """How fast all GPUs of a shape together read their memory at best; None where that is not known.
 
-    What follows a shape's name, as in "VM.GPU.A10.1 (simulated)", does not count.
+    It is not said of a CPU, whose caches may hold much of a small model.
     """
-    known = _catalogue()
-    by_name = {name.lower(): has for name, has in known["shapes"].items()}
-    has = by_name.get(shape.partition(" ")[0].lower())
-    return None if has is None else float(known["gpus"][has["gpu"]]["memory_bandwidth_gb_per_s"] * has["gpus"] * 1e9)
+    known = shape_named(shape)
+    if known is None or known.on_cpu or known.memory_bandwidth_bytes_per_s is None:
+        return None
+    return known.memory_bandwidth_bytes_per_s * known.count
 
 
-@cache
-def _catalogue() -> dict[str, Any]:
-    text = files("shapebench").joinpath("catalogue", "oci.yaml").read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
+def list_price_per_hour(shape: str, currency: str = "USD") -> float | None:
+    """What an hour costs by list; None where no price in that currency is known."""
+    known = shape_named(shape)
+    price = known.price if known else None
+    return price.per_hour if price and price.currency == currency else None
+
+
+def amount(per_hour: float, currency: str) -> str:
+    """As people write it."""
+    digits = 2 if round(per_hour, 2) == per_hour else 3
+    return f"{per_hour:,.{digits}f} {currency}"
+
+
+def _sized(entry: ShapeEntry, size: list[str]) -> ShapeEntry | None:
+    """The shape with as many OCPUs and as much memory as asked; None where it cannot have that."""
+    try:
+        asked = dict(zip(("ocpus", "memory_gb"), map(float, size), strict=True))
+    except ValueError:
+        return None
+    most = {name: getattr(entry, name) for name in asked}
+    if not entry.flexible or not all(most[name] and 0 < has <= most[name].value for name, has in asked.items()):
+        return None
+    facts = {name: Fact(value=has, source="the size that was asked for") for name, has in asked.items()}
+    return entry.model_copy(update=facts)
+
+
+def _shape(name: str, entry: ShapeEntry, known: Catalogue) -> Shape:
+    if entry.gpu:
+        return _gpu_shape(name, entry, known.gpus[entry.gpu], known)
+    assert entry.cpu
+    return _cpu_shape(name, entry, known.cpus[entry.cpu], known)
+
+
+def _gpu_shape(name: str, entry: ShapeEntry, gpu: Gpu, known: Catalogue) -> Shape:
+    assert entry.gpu
+    assert entry.gpus
+    assert gpu.memory_gb
+    visible = gpu.visible_memory_gib
+    return Shape(
+        name=name,
+        cloud=entry.cloud or "",
+        processor=entry.gpu,
+        count=entry.gpus,
+        on_cpu=False,
+        memory_bytes=visible.value * 2**30 if visible else gpu.memory_gb.value * 1e9,
+        memory_bandwidth_bytes_per_s=_bytes_per_s(gpu.memory_bandwidth_gb_per_s),
+        flops={dtype: fact.value * 1e12 for dtype, fact in gpu.dense_tflops.items()},
+        compute_capability=gpu.compute_capability,
+        price=_price(entry, known.parts),
+        facts={**_facts(entry), **_facts(gpu, "gpu_"), **_table("gpu_dense_tflops", gpu.dense_tflops)},
+    )
+
+
+def _cpu_shape(name: str, entry: ShapeEntry, cpu: Cpu, known: Catalogue) -> Shape:
+    assert entry.cpu
+    assert entry.ocpus
+    assert entry.memory_gb
+    cores = entry.ocpus.value * cpu.cores_per_ocpu
+    sockets = -int(-cores // cpu.cores)  # a machine of no more cores than a CPU has is taken to lie in one
+    bandwidth = _bytes_per_s(cpu.memory_bandwidth_gb_per_s)
+    return Shape(
+        name=name,
+        cloud=entry.cloud or "",
+        processor=entry.cpu,
+        count=sockets,
+        on_cpu=True,
+        memory_bytes=entry.memory_gb.value * 1e9,
+        memory_bandwidth_bytes_per_s=bandwidth * sockets if bandwidth else None,
+        flops={dtype: fact.value * 1e9 * cores for dtype, fact in cpu.gflops_per_core.items()},
+        compute_capability=None,
+        price=_price(entry, known.parts),
+        facts={**_facts(entry), **_facts(cpu, "cpu_"), **_table("cpu_gflops_per_core", cpu.gflops_per_core)},
+    )
+
+
+def _bytes_per_s(fact: Fact | None) -> float | None:
+    return fact.value * 1e9 if fact else None
+
+
+def _facts(entry: ShapeEntry | Gpu | Cpu, prefix: str = "") -> dict[str, Fact]:
+    named = {f"{prefix}{name}": getattr(entry, name) for name in entry.FACTS}
+    return {name: fact for name, fact in named.items() if isinstance(fact, Fact)}
+
+
+def _table(name: str, facts: Mapping[Any, Fact]) -> dict[str, Fact]:
+    return {f"{name}.{key}": fact for key, fact in facts.items()}
+
+
+def _price(entry: ShapeEntry, parts: dict[str, PricedPart]) -> Price | None:
+    """Nothing where no part is named: a price that is not known is not guessed."""
+    billed = [(number, parts[number]) for number in entry.parts]
+    facts = [part.price for _, part in billed if part.price]
+    currencies = {part.currency for _, part in billed}
+    if not facts or len(currencies) > 1:
+        return None
+    counts = [UNITS[part.unit or "shape hour"](entry) for _, part in billed]
+    return Price(
+        per_hour=sum(count * fact.value for count, fact in zip(counts, facts, strict=True)),
+        currency=currencies.pop(),
+        sure=max((fact.sure for fact in facts), key=[*SURE].index),
+        as_of=min((fact.as_of for fact in facts if fact.as_of), default=None),
+        how=" + ".join(_how(count, *part) for count, part in zip(counts, billed, strict=True)),
+    )
+
+
+def _how(count: float, number: str, part: PricedPart) -> str:
+    assert part.price
+    what = ", ".join(filter(None, (number, part.what, part.unit)))
+    return f"{count:g} x {part.price.value:g} {part.currency} ({what})"

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from shapebench import warehouse
 from shapebench.compare import ENDPOINT, history_of, read_run
@@ -30,7 +31,7 @@ def build(data: Path, to: Path) -> Built:
     rows = warehouse.query(data, "FROM runs ORDER BY started_at DESC, run_id DESC").to_pylist()
     runs = [read_run(row) for row in rows]
     levels = warehouse.query(data, "FROM level_summary").to_pandas()
-    written = [*_reports(data, to, runs), *_histories(data, to, runs)]
+    written = [*_reports(data, to, runs), *_histories(data, to, runs, levels)]
     index = to / "index.html"
     text = site.page(runs, levels, site.Ways(dict(_reports_in(to, runs)), {r["run_id"]: _history_of(r) for r in runs}))
     return Built(index, (*written, *_write_if_new(index, text)))
@@ -66,25 +67,21 @@ def _history_of(run: site.Run) -> str:
     return f"endpoints/{mark}/index.html"
 
 
-def _histories(data: Path, to: Path, runs: list[site.Run]) -> Iterator[Path]:
-    newest = {_history_of(run): run for run in reversed(runs)}
-    for way, run in newest.items():
-        yield from _history(data, to / way, run)
+def _histories(data: Path, to: Path, runs: list[site.Run], levels: pd.DataFrame) -> Iterator[Path]:
+    for way in dict.fromkeys(map(_history_of, runs)):
+        alike = [run for run in runs if _history_of(run) == way]
+        of_alike = levels[levels["run_id"].isin([run["run_id"] for run in alike])]
+        yield from _history(data, to / way, alike, of_alike)
 
 
-def _history(data: Path, page: Path, run: site.Run) -> Iterator[Path]:
-    content = history_of(data, run)
-    mark, made_of = _mark(content), page.with_name(_MADE_OF)
+def _history(data: Path, page: Path, runs: list[site.Run], levels: pd.DataFrame) -> Iterator[Path]:
+    made_of = page.with_name(_MADE_OF)
+    mark = hashlib.sha256((json.dumps(runs, default=str) + levels.to_csv()).encode()).hexdigest()
     if page.exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == mark:
         return
-    history.write(content, page.parent)
+    history.write(history_of(data, runs[0]), page.parent)
     made_of.write_text(mark, encoding="utf-8")
     yield from sorted(file for file in page.parent.iterdir() if file.name != _MADE_OF)
-
-
-def _mark(content: history.History) -> str:
-    drawn: Any = (content.runs, content.levels.to_csv(), content.regressions.to_csv())
-    return hashlib.sha256(json.dumps(drawn, default=str).encode()).hexdigest()
 
 
 def _write_if_new(page: Path, text: str) -> Iterator[Path]:

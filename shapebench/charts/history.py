@@ -9,7 +9,7 @@ _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 
 
 def history(rows: pd.DataFrame, column: str, name: str, title: str) -> Plot:
-    """`rows` has `started_at`, `concurrency`, `verdict`, the column, and in `judged` what regressions says of it."""
+    """`rows` has `started_at`, `concurrency`, `verdict`, the column, and whether it is `worse` than before."""
     drawn = rows.dropna(subset=[column]).assign(level=rows["concurrency"].astype(int).astype(str))
     levels = [str(level) for level in sorted(rows["concurrency"].astype(int).unique())]
     legend = Legend(
@@ -32,12 +32,12 @@ def _layers(drawn: pd.DataFrame, column: str, title: str, legend: Legend) -> lis
         alt.Tooltip("run_id:N", title="run"),
         alt.Tooltip("concurrency:Q", title="concurrent users"),
         alt.Tooltip(f"{column}:Q", title=title, format=",.1f"),
-        alt.Tooltip("judged:N", title="against the runs before"),
+        alt.Tooltip("worse:N", title="worse than before"),
         alt.Tooltip("verdict:N", title="measurement"),
     ]
     line = base.mark_line(strokeWidth=1.5, opacity=0.6, aria=False).encode(color=legend.colour())
     dots = base.mark_point(filled=True, size=55, opacity=1).encode(color=legend.colour(), tooltip=tooltip)
-    worse = drawn[drawn["judged"] == "worse"]
+    worse = drawn[drawn["worse"]]
     crosses = alt.Chart(worse).mark_point(shape=_CROSS, size=260, strokeWidth=2.5, stroke=named("suspect"), opacity=1)
     return [line, dots, *([] if worse.empty else [crosses.encode(x=x, y=y, tooltip=tooltip)])]
 
@@ -49,7 +49,7 @@ def _moments(began: "pd.Series[pd.Timestamp]") -> str:
 def _said(title: str, column: str, drawn: pd.DataFrame) -> str:
     if drawn.empty:
         return f"{title} over time: no run has numbers to draw."
-    worse = drawn[drawn["judged"] == "worse"]
+    worse = drawn[drawn["worse"]]
     marked = f"{len(worse)} points are worse than the runs before" if len(worse) else "none is worse than those before"
     span = f"from {drawn[column].min():,.1f} to {drawn[column].max():,.1f}"
     return f"{title} over {drawn['run_id'].nunique()} runs, {span}; {marked}."

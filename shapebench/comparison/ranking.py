@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from shapebench.estimate.cost import cost_per_million_output_tokens
+
 Row = Mapping[Hashable, Any]
 Suits = Callable[[Row], bool]  # does a row of level_summary keep to what is asked?
 
@@ -32,7 +34,7 @@ class Entry:
     def per_million_output_tokens(self) -> float | None:
         if self.price_per_hour is None or not self.system_tokens_per_s:
             return None
-        return self.price_per_hour / (self.system_tokens_per_s * 3600) * 1e6
+        return cost_per_million_output_tokens(self.price_per_hour, self.system_tokens_per_s)
 
     @property
     def per_user_hour(self) -> float | None:

@@ -55,9 +55,8 @@ def write(content: Shapes, folder: Path) -> Path:
 def _asked(content: Shapes) -> str:
     limits, users = content.limits, content.ranking.users
     speed, wait = f"{limits.query_tokens_per_s:g} tokens/s for each query", f"{limits.ttft_s * 1000:g} ms"
-    return f"Asked for: at least {speed}, first tokens within {wait}" + (
-        f", for {users:,} users at once." if users else "."
-    )
+    for_whom = f", for {users:,} users at once" if users else ""
+    return f"Asked for: at least {speed}, first tokens within {wait}{for_whom}."
 
 
 def _about(run: dict[str, Any], named: Mapping[str, str]) -> list[str]:

@@ -1,11 +1,17 @@
 """What sets a server's pace: a model on a machine, in few numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import PositiveInt
 
+from shapebench.catalogue.reading import built_in_catalogue
 from shapebench.errors import ShapebenchError
+from shapebench.estimate.bounds import numbers_on
+from shapebench.estimate.families import Served, model_from
+from shapebench.estimate.fit import Serving, fit
+from shapebench.estimate.model import Model
+from shapebench.shapes import Shape, single_gpu
 from shapebench.simulator.settings import Amount, Share, changed
 
 LLAMA = "meta-llama/Llama-3.2-3B-Instruct"
@@ -38,23 +44,42 @@ class Preset:
             )
 
 
-# Llama 3.2 3B in bfloat16 on an NVIDIA A10 (24 GB, 600 GB/s, 125 TFLOP/s dense):
-# - base: a step reads all the weights, 6.4 GB at 80 % of 600 GB/s: 13.4 ms.
-# - sequence: reads its own KV cache and is sampled: 0.11 ms.
-# - prefill token: 2 x 3.2e9 FLOP at about half of the peak: 0.1 ms.
-# - KV cache: 24 GB x 0.9, less the weights and 1.8 GB for activations and CUDA graphs, is 13.4 GB; a token takes
-#   28 layers x 8 heads x 128 x 2 (key, value) x 2 bytes = 114,688 bytes: 117,000 tokens.
-# The article's 32 streams (200 tokens in, 100 out) then have steps of 13.4 + 32 x 0.11 + 0.32 new prompts x 20 ms
-# = 23.3 ms, 43 tokens/s for each query.
-_A10 = Preset(
-    name="a10-llama-3.2-3b",
-    model=LLAMA,
-    max_model_len=8192,
-    base_s=0.0134,
-    per_sequence_s=0.00011,
-    per_prefill_token_s=0.0001,
-    kv_capacity_tokens=117_000,
-)
+# What share of the peak a good engine reaches, and what it takes for itself. With these, one A10 behaves as the article
+# found it: 32 streams of 200 + 100 tokens have steps of 13.4 (weights) + 32 x 0.11 + 0.32 new prompts x 20 ms
+# = 23.4 ms, which is 43 tokens/s for each query.
+BANDWIDTH_SHARE = 0.8
+FLOPS_SHARE = 0.45
+SAMPLING_S = 50e-6  # for each sequence, in each step
+CONTEXT_TOKENS = 250  # of a sequence, on average, in the article's workload
+MAX_MODEL_LEN = 8192
+LEAST_CAPABILITY = 7.0  # vLLM's
+
+
+def on_gpu(name: str, model: Model, gpu: Shape) -> Preset:
+    """How vLLM would serve a model on one GPU, by the formulas of estimate/ and the shares above."""
+    numbers = numbers_on(gpu, model.scheme.numbers)
+    assert numbers
+    assert gpu.memory_bandwidth_bytes_per_s
+    bytes_per_s, flops_per_s = gpu.memory_bandwidth_bytes_per_s * BANDWIDTH_SHARE, gpu.flops[numbers] * FLOPS_SHARE
+    return Preset(
+        name=name,
+        model=model.name,
+        max_model_len=MAX_MODEL_LEN,
+        base_s=model.bytes_read(1) / bytes_per_s,
+        per_sequence_s=SAMPLING_S + model.cache_bytes(CONTEXT_TOKENS) / bytes_per_s,
+        per_prefill_token_s=model.prefill_flops(CONTEXT_TOKENS) / CONTEXT_TOKENS / flops_per_s,
+        kv_capacity_tokens=fit(model, gpu, Serving(), MAX_MODEL_LEN).cache_tokens,
+    )
+
+
+def _on_each_gpu() -> Iterator[Preset]:
+    """Llama 3.2 3B on one of each GPU of the catalogue that vLLM runs on; a user's own catalogue changes nothing."""
+    known = built_in_catalogue()
+    for name, gpu in known.gpus.items():
+        if gpu.compute_capability is None or gpu.compute_capability >= LEAST_CAPABILITY:
+            model = model_from(LLAMA, Served("auto" if "bf16" in gpu.dense_tflops else "half"))
+            yield on_gpu(f"{name.lower()}-llama-3.2-3b", model, single_gpu(name, known))
+
 
 # No real machine: steps far under a millisecond, so that a test takes a second, and room for 1,024 streams.
 _FAST = Preset(
@@ -69,7 +94,7 @@ _FAST = Preset(
     max_num_batched_tokens=16_384,
 )
 
-PRESETS = {preset.name: preset for preset in (_A10, _FAST)}
+PRESETS = {preset.name: preset for preset in (*_on_each_gpu(), _FAST)}
 
 
 def preset_named(name: str) -> Preset:

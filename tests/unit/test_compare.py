@@ -100,8 +100,10 @@ def test_a_run_that_is_worse_than_those_before_is_marked(results: ResultsFile) -
         results.level(f"later-{day}", 1, **{**LEVEL, "ttft_s_mean": 0.1 + change, "system_tokens_per_s": 40.0})
     results.ask("SELECT 1")
     answer = compared(results, "later-14").answer
-    assert [(row["run_id"], row["metric"], row["stat"]) for row in answer["worse"]] == [("later-14", "ttft_s", "mean")]
-    assert answer["headline"].startswith("1 of ")
+    assert [(found["concurrency"], found["metric"], found["stat"]) for found in answer["worse"]] == [
+        (1, "ttft_s", "mean")
+    ]
+    assert answer["headline"].startswith("Worse than the runs before: ")
 
 
 def test_each_plot_is_there_as_a_picture(results: ResultsFile) -> None:

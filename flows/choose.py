@@ -1,0 +1,43 @@
+"""Which of several machines? Their endpoints are measured at the same time, each level by level, and ranked."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from shapebench.choice import Choice
+from shapebench.compare import Compared
+from tasks.compare import compare
+from tasks.measure_endpoint import measure_endpoint
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The ranking (None where no endpoint could be measured), and what went wrong with the others."""
+
+    compared: Compared | None
+    failures: tuple[str, ...]
+
+
+@flow(name="choose", task_runner=ThreadPoolTaskRunner(max_workers=64))  # type: ignore[arg-type]
+def choose(choice: Choice) -> State[Chosen]:
+    """Measure several endpoints, each on a machine of its own, and say which machine is the cheapest that suits.
+
+    The endpoints are measured at the same time, each of them level by level; one that fails is left out of the ranking.
+    """
+    measured = measure_endpoint.map(choice.specs)
+    wait(measured)
+    runs, failures = _told_apart(measured)
+    if not runs:
+        return Failed(message="\n".join(failures), data=Chosen(None, failures))
+    compared = compare(runs, choice.data, "shapes", choice.users, choice.prices)
+    message = "\n".join((f"{compared.answer['headline']}. Page: {compared.page}", *failures))
+    return (Failed if failures else Completed)(message=message, data=Chosen(compared, failures))
+
+
+def _told_apart(measured: list[PrefectFuture[str]]) -> tuple[list[str], tuple[str, ...]]:
+    results = [future.result(raise_on_failure=False) for future in measured]
+    return [r for r in results if isinstance(r, str)], tuple(str(r) for r in results if not isinstance(r, str))

@@ -1,0 +1,117 @@
+"""The catalogue's files: those that come with shapebench, and what users put over them."""
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from platformdirs import user_config_path
+from pydantic import ValidationError
+
+from shapebench.catalogue.schema import Catalogue, Entry
+from shapebench.errors import ShapebenchError
+
+VARIABLE = "SHAPEBENCH_CATALOGUE"
+BUILT_IN = ("processors.yaml", "oci.yaml")
+REMEDY = "docs/shapes.md says what a catalogue file holds."
+
+
+class CatalogueError(ShapebenchError):
+    """A catalogue file cannot be used."""
+
+
+def catalogue() -> Catalogue:
+    """What is known, the user's own files over those that come with shapebench; raises CatalogueError."""
+    return _read((*_built_in(), *own_files()))
+
+
+def built_in_catalogue() -> Catalogue:
+    """What comes with shapebench, whatever users put over it."""
+    return _read(_built_in())
+
+
+def own_folder() -> Path:
+    """Where a user's catalogue files lie."""
+    return user_config_path("shapebench") / "shapes"
+
+
+def own_files() -> tuple[Path, ...]:
+    """The user's files, the later over the earlier: first his folder's, then what the variable names."""
+    named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    return tuple(file for path in (own_folder(), *named) for file in _files_in(path))
+
+
+def _built_in() -> tuple[Path, ...]:
+    return tuple(Path(str(files("shapebench"))) / "catalogue" / name for name in BUILT_IN)
+
+
+def _files_in(path: Path) -> list[Path]:
+    return sorted(path.glob("*.yaml")) if path.is_dir() or path == own_folder() else [path]
+
+
+@cache
+def _read(paths: tuple[Path, ...]) -> Catalogue:
+    merged = Catalogue()
+    for path in paths:
+        merged = _over(merged, _file(path))
+    if wrong := [*_missing(merged)]:
+        raise CatalogueError("The catalogue does not add up:\n" + "\n".join(f"  {line}" for line in wrong), REMEDY)
+    return merged
+
+
+def _file(path: Path) -> Catalogue:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return Catalogue.model_validate(content, context={"file": path})
+    except OSError as error:
+        raise CatalogueError(f"Cannot read {path}: {error.strerror}", f"Correct {VARIABLE}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{path} is not YAML: {error}", "Correct the line that the message names.") from None
+    except ValidationError as error:
+        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_plain(e)}" for e in error.errors()]
+        raise CatalogueError(f"{path} cannot be used:\n" + "\n".join(wrong), REMEDY) from None
+
+
+def _plain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _over(below: Catalogue, above: Catalogue) -> Catalogue:
+    """Field by field, and in tables entry by entry; what is not said above stays."""
+    return Catalogue(**{name: _merged(getattr(below, name), getattr(above, name)) for name in Catalogue.model_fields})
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    return {**below, **{name: _one(below.get(name), entry) for name, entry in above.items()}}
+
+
+def _one(below: Any, above: Any) -> Any:
+    if below is None or not isinstance(above, Entry):
+        return above
+    changes = {name: getattr(above, name) for name in above.model_fields_set}
+    tables = {name: {**getattr(below, name), **value} for name, value in changes.items() if isinstance(value, dict)}
+    return below.model_copy(update={**changes, **tables})
+
+
+def _missing(content: Catalogue) -> Iterator[str]:
+    """What shapes need and nobody says."""
+    for name, gpu in content.gpus.items():
+        for field in ("memory_gb", "memory_bandwidth_gb_per_s"):
+            if getattr(gpu, field) is None:
+                yield f"gpus.{name}: {field} is needed"
+    for number, part in content.parts.items():
+        if part.unit is None or part.price is None:
+            yield f"parts.{number}: unit and price are needed"
+    for name, shape in content.shapes.items():
+        yield from (f"shapes.{name}: there is no part {part!r}" for part in shape.parts if part not in content.parts)
+        if shape.gpu is None and shape.cpu is None:
+            yield f"shapes.{name}: gpu or cpu is needed"
+        elif shape.gpu and (shape.gpu not in content.gpus or not shape.gpus):
+            yield f"shapes.{name}: there is no GPU {shape.gpu!r}, or not said how many (gpus)"
+        elif shape.cpu and (shape.cpu not in content.cpus or not (shape.ocpus and shape.memory_gb)):
+            yield f"shapes.{name}: there is no CPU {shape.cpu!r}, or ocpus and memory_gb are not said"

@@ -1,0 +1,94 @@
+"""What is known of machines, and what follows for a model."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from shapebench.commands.options import as_json, with_options
+from shapebench.commands.output import print_json
+
+model_options = with_options(
+    click.option("--dtype", default="auto", help="auto, half, bfloat16 or float32. [default: auto]"),
+    click.option("--quantization", help="awq, gptq, fp8, … in place of what config.json says."),
+    click.option("--kv-cache-dtype", default="auto", help="auto or fp8. [default: auto]"),
+)
+serving_options = with_options(
+    click.option(
+        "--tensor-parallel", type=click.IntRange(1), help="GPUs of each copy. [default: as many as divide it]"
+    ),
+    click.option("--gpu-memory-utilization", type=click.FloatRange(0, 1, min_open=True), help="[default: 0.9]"),
+)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--shape", "shapes", multiple=True, help="Such as VM.GPU.A10.1. Repeatable. [default: all there are]")
+@click.option(
+    "--input-tokens", default="200,40", metavar="MEAN,STDDEV", help="Of which the mean counts. [default: 200,40]"
+)
+@click.option(
+    "--output-tokens", default="100,10", metavar="MEAN,STDDEV", help="Of which the mean counts. [default: 100,10]"
+)
+@click.option("--concurrency", type=click.IntRange(1), default=32, help="Requests in flight. [default: 32]")
+@model_options
+@serving_options
+@as_json
+def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: bool, **flags: Any) -> None:
+    """Say whether MODEL fits a shape, and how fast and cheap it is at the very best.
+
+    MODEL is the path of its config.json, of the folder that it lies in, or the name of a well-known model.
+    """
+    from shapebench.estimate import showing
+    from shapebench.estimate.bounds import Workload
+    from shapebench.estimate.estimating import estimate as estimate_on
+    from shapebench.estimate.families import Served, model_from
+    from shapebench.estimate.fit import Serving
+    from shapebench.shapes import all_shapes, known_shape
+
+    lengths = {name: _mean(name, flags.pop(name)) for name in ("input_tokens", "output_tokens")}
+    workload = Workload(**lengths, concurrency=concurrency)
+    served = Served(*(flags.pop(name) for name in ("dtype", "quantization", "kv_cache_dtype")))
+    serving = Serving(**{name: value for name, value in flags.items() if value is not None})
+    asked, chosen = model_from(model, served), [known_shape(name) for name in shapes] or all_shapes()
+    estimates = [estimate_on(asked, shape, workload, serving) for shape in chosen]
+    if as_json:
+        print_json(showing.as_object(asked, estimates, workload, serving))
+    else:
+        showing.show(asked, estimates, workload, _console())
+
+
+def _mean(name: str, text: str) -> int:
+    from pydantic import TypeAdapter, ValidationError
+
+    from shapebench.spec import Tokens
+
+    try:
+        return max(1, round(TypeAdapter(Tokens).validate_python(text).mean))
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(problem, param_hint=f"--{name.replace('_', '-')}") from None
+
+
+@click.command()
+@click.argument("shape", required=False)
+@as_json
+def shapes(shape: str | None, as_json: bool) -> None:
+    """List the compute shapes that are known, or all that is known of SHAPE, with its sources."""
+    from shapebench.catalogue import showing
+    from shapebench.shapes import all_shapes, known_shape
+
+    listed = [known_shape(shape)] if shape else all_shapes()
+    if as_json:
+        print_json([asdict(one) for one in listed])
+    elif shape:
+        showing.show_one(listed[0], _console())
+    else:
+        showing.show_all(listed, _console())
+
+
+def _console() -> Any:
+    """Names are shown as they are: what looks like markup in them is none."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False)

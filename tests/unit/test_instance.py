@@ -1,0 +1,142 @@
+"""What a machine says of itself."""
+
+import os
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shapebench.instance import Gpu, Instance, NoDriver, NoMetadata, gpus, instance
+from tests.route_server import serving, table
+
+FLEX = {
+    "availabilityDomain": "EMIr:PHX-AD-1",
+    "canonicalRegionName": "us-phoenix-1",
+    "compartmentId": "ocid1.tenancy.oc1..a-secret",
+    "displayName": "my-instance",
+    "image": "ocid1.image.oc1.phx.x",
+    "metadata": {"ssh_authorized_keys": "ssh-rsa A"},
+    "region": "phx",
+    "shape": "VM.Standard.E5.Flex",
+    "shapeConfig": {"memoryInGBs": 128.0, "ocpus": 16.0, "processorDescription": "AMD EPYC 9J14"},
+}
+ROUTE = "GET /opc/v2/instance/"
+
+
+def asked(reply: Any, status: int = 200) -> Instance:
+    with serving(table({ROUTE: (status, reply)})) as served:
+        return instance(f"{served.url}/opc/v2/instance/")
+
+
+def test_shape_region_and_image_are_read() -> None:
+    found = asked(FLEX)
+    assert (found.shape, found.region, found.image) == ("VM.Standard.E5.Flex", "us-phoenix-1", "ocid1.image.oc1.phx.x")
+
+
+def test_a_flexible_shape_is_named_with_its_size() -> None:
+    assert asked(FLEX).sized_shape == "VM.Standard.E5.Flex:16:128"
+
+
+def test_a_fixed_shape_is_named_as_it_is() -> None:
+    found = asked(
+        {"shape": "VM.GPU.A10.1", "region": "fra", "shapeConfig": {"ocpus": 15, "memoryInGBs": 240, "gpus": 1}}
+    )
+    assert (found.sized_shape, found.region, found.gpus) == ("VM.GPU.A10.1", "fra", 1)
+
+
+def test_nothing_that_names_the_owner_is_kept() -> None:
+    assert "secret" not in repr(asked(FLEX))
+    assert "my-instance" not in repr(asked(FLEX))
+
+
+def test_it_is_asked_with_oracles_header() -> None:
+    with serving(table({ROUTE: (200, FLEX)})) as served:
+        instance(f"{served.url}/opc/v2/instance/")
+    assert {name.lower(): value for name, value in served.headers[0].items()}["authorization"] == "Bearer Oracle"
+
+
+def test_it_is_never_asked_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert asked(FLEX).shape == "VM.Standard.E5.Flex"
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [({}, 404), ("<html>", 200), ([], 200), ({"region": "phx"}, 200), ({"shape": 7}, 200), ({"shape": ""}, 200)],
+)
+def test_what_answers_otherwise_is_no_oci_instance(reply: Any, status: int) -> None:
+    with pytest.raises(NoMetadata, match=r"(?s)--shape"):
+        asked(reply, status)
+
+
+@pytest.mark.parametrize("size", [None, "large", {"ocpus": "many", "gpus": True}])
+def test_a_size_that_makes_no_sense_is_not_known(size: Any) -> None:
+    found = asked({"shape": "VM.Standard.E5.Flex", "shapeConfig": size})
+    assert (found.ocpus, found.gpus, found.sized_shape) == (None, None, "VM.Standard.E5.Flex")
+
+
+def test_where_nobody_answers_the_wait_is_short() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, pytest.raises(NoMetadata, match="ReadTimeout"):
+        instance(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout_s=0.05)
+
+
+A10 = "NVIDIA A10, 580.126.20, 23028, 210, 1695, 6251, 150.00, Enabled, [N/A]"
+H100 = "NVIDIA H100 80GB HBM3, 580.126.20, 81559, 1980, 1980, 2619, 700.00, Enabled, Disabled"
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A command of that name on PATH; tests write what it does."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "nvidia-smi"
+
+
+def acts(command: Path, script: str) -> None:
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+
+
+def test_each_gpu_is_a_row(nvidia_smi: Path) -> None:
+    acts(nvidia_smi, f"cat <<'END'\n{A10}\n{H100}\nEND")
+    first, second = gpus()
+    assert first == Gpu("NVIDIA A10", "580.126.20", 23028, 210, 1695, 6251, 150.0, "Enabled", None)
+    assert (second.name, second.memory_mib, second.mig) == ("NVIDIA H100 80GB HBM3", 81559, "Disabled")
+
+
+def test_it_is_asked_for_its_fields_without_units(nvidia_smi: Path) -> None:
+    acts(nvidia_smi, f"echo \"$@\" > {nvidia_smi.parent}/asked\necho '{A10}'")
+    gpus()
+    query, form = (nvidia_smi.parent / "asked").read_text().split()
+    assert query.startswith("--query-gpu=name,driver_version,memory.total,clocks.current.sm,clocks.max.sm,")
+    assert form == "--format=csv,noheader,nounits"
+
+
+def test_what_the_driver_does_not_know_is_none(nvidia_smi: Path) -> None:
+    acts(nvidia_smi, "echo 'NVIDIA GB10, 580.95.05, [N/A], [Unknown Error], huh, 1, [Not Supported], [N/A], [N/A]'")
+    (found,) = gpus()
+    assert found == Gpu("NVIDIA GB10", "580.95.05", None, None, None, 1, None, None, None)
+
+
+def test_where_there_is_no_command_there_are_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus() == ()
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        (
+            'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; exit 9',
+            "code 9: NVIDIA-SMI",
+        ),
+        ("exit 1", "code 1: without a word"),
+        ("echo 'NVIDIA A10, 580'", "gave 2 fields where 9"),
+        ("exec sleep 5", "does not answer"),
+    ],
+)
+def test_a_command_that_fails_says_so(nvidia_smi: Path, script: str, problem: str) -> None:
+    acts(nvidia_smi, script)
+    with pytest.raises(NoDriver, match=problem):
+        gpus(timeout_s=0.5)
