@@ -1,25 +1,58 @@
-"""Who wants to know how a level is coming on: the terminal's bars, say, or nobody."""
+"""How a level is coming on, and who wants to know: the terminal's bars, a Prefect artifact, or nobody."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from shapebench.load.tally import Progress
+from shapebench.spec import Load
 
 Listener = Callable[[int, Progress], None]
 
-_listeners: list[Listener] = []
+# Of this run, and not of another in the same process: threads that are started for a run take over its context.
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener` with the concurrency and the progress of each level that this process measures."""
-    _listeners.append(listener)
+    """Call `listener` with the concurrency and the progress of each level that is measured in the block."""
+    before = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.reset(before)
 
 
 def tell(concurrency: int, progress: Progress) -> None:
-    for listener in _listeners:
+    for listener in _listeners.get():
         listener(concurrency, progress)
+
+
+def share(progress: Progress, duration_s: float | None) -> float:
+    """How much of a level is done, by its requests or by its time, whichever ends it first."""
+    by_requests = _ended(progress) / progress.planned if progress.planned else 0.0
+    by_time = progress.measured_s / duration_s if duration_s else 0.0
+    return min(max(by_requests, by_time), 1.0)
+
+
+def done(progress: Progress) -> str:
+    """The requests that have ended, of those that are planned."""
+    return f"{_ended(progress)}/{progress.planned}" if progress.planned else f"{_ended(progress)}"
+
+
+def in_words(progress: Progress) -> str:
+    """What a level came to."""
+    ttft = "" if progress.ttft_s is None else f", {1000 * progress.ttft_s:,.0f} ms to the first token on average"
+    return f"{progress.completed} completed, {progress.failed} failed, {progress.tokens_per_s:,.0f} tokens/s{ttft}"
+
+
+def so_far(load: Load, concurrency: int, progress: Progress) -> tuple[float, str]:
+    """How much of all levels is done, each taken for as long as the others, and in words where that is."""
+    before, of = load.levels.index(concurrency), len(load.levels)
+    whole = (before + share(progress, load.duration_at(concurrency))) / of
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    return whole, f"Concurrency {concurrency}, level {before + 1} of {of}: {done(progress)} requests{failed}"
+
+
+def _ended(progress: Progress) -> int:
+    return progress.completed + progress.failed

@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from shapebench.milestones import milestone
 from shapebench.records import Run
 
 
@@ -12,4 +13,6 @@ from shapebench.records import Run
 def draw(run: Run) -> Path:
     from shapebench.draw import draw as draw_report  # Altair's import, never while measuring
 
-    return draw_report(run.spec.data, run.run_id)
+    report = draw_report(run.spec.data, run.run_id)
+    milestone("draw", "the report is {report}", report=str(report))
+    return report

@@ -7,9 +7,12 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench import rows, warehouse
 from shapebench.conclusion import Conclusion
+from shapebench.milestones import milestone
 from shapebench.records import Facts, Run, Verdict
 
 
 @task(name="store", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 def store(run: Run, facts: Facts, levels: list[rows.Measured], verdict: Verdict, conclusion: Conclusion) -> Path:
-    return warehouse.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
+    database = warehouse.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
+    milestone("store", "run {run_id} is in {database}", run_id=run.run_id, database=str(database))
+    return database

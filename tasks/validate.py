@@ -5,10 +5,9 @@ import logging
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from shapebench.milestones import milestone
 from shapebench.records import Run, Verdict
 from shapebench.rows import Measured
-
-logger = logging.getLogger("shapebench.validate")
 
 
 @task(name="validate", cache_policy=NO_CACHE)
@@ -16,6 +15,12 @@ def validate(run: Run, levels: list[Measured]) -> Verdict:
     from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
 
     verdict = hold_expectations(levels, docs=run.data_docs)
+    words = "concurrency {concurrency} is {severity}: {sentence}"
     for finding in verdict.failed:
-        logger.warning("Concurrency %d is %s: %s", finding.concurrency, finding.severity, finding.sentence)
+        facts = {name: getattr(finding, name) for name in ("concurrency", "severity", "sentence", "expectation")}
+        milestone("validate", words, logging.WARNING, **facts)
+    counts = {"failed": len(verdict.failed), "expectations": len(verdict.findings)}
+    milestone(
+        "validate", "{verdict}: {failed} of {expectations} expectations failed", verdict=verdict.standing, **counts
+    )
     return verdict

@@ -1,0 +1,23 @@
+"""Is a run worse than those before it? An event says so, and how grave it is; automations pass it on to people."""
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from shapebench.baseline import Rule, Watched
+from tasks.judge import judge
+
+
+@flow(name="watch")
+def watch(run_id: str | None = None, data: Path = Path("data"), rule: Rule = Rule()) -> State[Watched]:  # noqa: B008
+    """Hold a run against earlier ones of the same endpoint and workload, and tell whoever waits for it.
+
+    Args:
+        run_id: The run to judge. Empty: the newest.
+        data: The data folder that holds results.duckdb.
+        rule: When a run counts as worse.
+    """
+    found = judge(data, run_id, rule)
+    return Completed(message=f"{found.judgement.severity}: {found.judgement.headline}", data=found)

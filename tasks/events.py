@@ -1,0 +1,30 @@
+"""Prefect events of an endpoint, for automations to wait for."""
+
+import logging
+from typing import Any
+
+from prefect.events import emit_event
+
+from shapebench.cover import one_line
+from shapebench.milestones import milestone
+from shapebench.slug import slug
+
+LONGEST_LABEL = 300
+
+
+def announce(event: str, endpoint: tuple[str, str, str], labels: dict[str, str], payload: dict[str, Any]) -> None:
+    """Emit an event of an endpoint (url, model, shape); whatever keeps it from being sent is logged, not raised.
+
+    Labels can be matched by automations, as shapebench.NAME; the payload is for what they do.
+    """
+    url, model, shape = endpoint
+    about = {"url": url, "model": model, "shape": shape, **labels}
+    resource = {
+        "prefect.resource.id": f"shapebench.endpoint.{slug(*endpoint)}",
+        "prefect.resource.name": one_line(f"{model} on {shape}", LONGEST_LABEL),
+        **{f"shapebench.{name}": one_line(value, LONGEST_LABEL) for name, value in about.items()},
+    }
+    try:
+        emit_event(event, resource, payload={**about, **payload})
+    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+        milestone("tell", "the event {event} was not sent: {error}", logging.WARNING, event=event, error=str(error))

@@ -1,0 +1,28 @@
+"""Is a run worse than those before it?"""
+
+import logging
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench.baseline import Rule, Watched, watched
+from shapebench.milestones import milestone
+from tasks.events import announce
+
+LEVELS = {"none": logging.INFO, "notice": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+
+
+@task(name="judge", cache_policy=NO_CACHE)
+def judge(data: Path, run_id: str | None, rule: Rule) -> Watched:
+    """Judge it, and say so in an event: shapebench.regression, shapebench.no-regression or shapebench.cannot-tell."""
+    found = watched(data, run_id, rule)
+    judged = found.judgement
+    milestone("watch", "{run}: {headline}", LEVELS[judged.severity], run=found.run_id, headline=judged.headline)
+    announce(
+        f"shapebench.{judged.known}",
+        (found.url, found.model, found.shape),
+        {"run_id": found.run_id, "severity": judged.severity},
+        {**found.as_object, "data": str(data.resolve())},
+    )
+    return found

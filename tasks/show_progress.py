@@ -1,0 +1,86 @@
+"""A Prefect artifact that says how much of a run has been measured."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from threading import Event, Thread
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.runtime import flow_run
+
+from shapebench.load.tally import Progress
+from shapebench.milestones import milestone
+from shapebench.progress import listening, so_far
+from shapebench.records import Run
+from shapebench.slug import slug
+
+POST_S = 5
+STOP_TIMEOUT_S = 5
+
+
+@contextmanager
+def progress_shown(run: Run) -> Iterator[None]:
+    """Keep the artifact up to date while the block measures.
+
+    A thread of its own sends it: the one that measures must go on reading what the measuring processes say, also when
+    the Prefect server is slow or away.
+    """
+    board, done = _Board(run), Event()
+    thread = Thread(target=copy_context().run, args=(board.keep_posting, done), daemon=True)
+    thread.start()
+    try:
+        with listening(board.hear):
+            yield
+        board.finish()
+    finally:
+        done.set()
+        thread.join(STOP_TIMEOUT_S)
+
+
+class _Board:
+    def __init__(self, run: Run) -> None:
+        endpoint = run.spec.endpoint
+        self._load = run.spec.load
+        self._key = f"progress-{slug(endpoint.url, endpoint.model, endpoint.shape)}"
+        self._now = (0.0, "Begins")
+        self._shown = -1  # percent
+        self._artifact: UUID | None = None
+        self._failed = False
+
+    def hear(self, concurrency: int, progress: Progress) -> None:
+        self._now = so_far(self._load, concurrency, progress)
+
+    def finish(self) -> None:
+        self._now = (1.0, "All levels measured")
+
+    def keep_posting(self, done: Event) -> None:
+        """Send each whole percent, once in five seconds at most, and what it is at the end."""
+        with get_client(sync_client=True) as client:
+            last = False
+            while not last:
+                last = done.wait(POST_S)
+                self._post(client)
+
+    def _post(self, client: SyncPrefectClient) -> None:
+        share, words = self._now
+        percent = int(100 * share)
+        if percent == self._shown:
+            return
+        try:
+            self._send(client, percent, words)
+            self._shown = percent
+        except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+            if not self._failed:
+                milestone("measure", "progress is not shown in Prefect: {error}", logging.WARNING, error=str(error))
+            self._failed = True
+
+    def _send(self, client: SyncPrefectClient, percent: int, words: str) -> None:
+        if self._artifact:
+            client.update_artifact(self._artifact, ArtifactUpdate(data=percent, description=words))
+        else:
+            of_run = UUID(flow_run.id) if flow_run.id else None
+            new = ArtifactCreate(type="progress", key=self._key, description=words, data=percent, flow_run_id=of_run)
+            self._artifact = client.create_artifact(new).id

@@ -1,0 +1,69 @@
+"""Tell people how a run ended: artifacts in the Prefect UI, an event that others may wait for, a line in the log."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prefect import artifacts, task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench import warehouse
+from shapebench.conclusion import Conclusion
+from shapebench.markdown import Picture, report_page, verdict_page
+from shapebench.milestones import milestone
+from shapebench.records import Artifact, Run, Verdict
+from shapebench.slug import slug
+from tasks.events import announce
+
+FINISHED = "shapebench.run.finished"
+
+
+@task(name="tell", cache_policy=NO_CACHE)
+def tell(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]) -> None:
+    """What cannot be told is left out: the run has what it was for."""
+    try:
+        for artifact in _artifacts(run, verdict, conclusion, report, published):
+            artifact.create()
+    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+        milestone("tell", "not all artifacts could be made: {error}", logging.WARNING, error=str(error))
+    endpoint = run.spec.endpoint
+    announce(
+        FINISHED,
+        (endpoint.url, endpoint.model, endpoint.shape),
+        {"run_id": run.run_id, "verdict": verdict.standing},
+        {"headline": conclusion.headline, "data": str(run.spec.data.resolve())},
+    )
+    milestone("done", "{verdict}: {headline}", verdict=verdict.standing, headline=conclusion.headline)
+
+
+def _artifacts(
+    run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]
+) -> Iterator[artifacts.Artifact]:
+    """Their keys are of the endpoint: the UI shows the runs of one endpoint one after another."""
+    endpoint = run.spec.endpoint
+    name, of = slug(endpoint.url, endpoint.model, endpoint.shape), f"of run {run.run_id}"
+    pictures = _pictures(report.parent)
+    answer, page = f"{verdict.standing}: {conclusion.headline}", verdict_page(run, verdict, conclusion, pictures)
+    places = report_page(report, published)
+    yield artifacts.MarkdownArtifact(key=f"verdict-{name}", description=answer, markdown=page)
+    yield artifacts.TableArtifact(key=f"levels-{name}", description=f"Levels {of}", table=_levels(run))
+    for picture in pictures:
+        what = f"{picture.words}, {of}"
+        yield artifacts.ImageArtifact(key=f"{picture.name}-{name}", description=what, image_url=picture.url)
+    yield artifacts.MarkdownArtifact(key=f"report-{name}", description=f"Report {of}", markdown=places)
+
+
+def _pictures(report: Path) -> list[Picture]:
+    """The plots of the article's Figure 2, as they lie beside the report."""
+    from shapebench.charts import figure2  # Altair's import, never while measuring
+
+    return [Picture.read(c.name, c.title, report / f"{c.name}.svg") for c in (figure2.QUERY, figure2.TTFT)]
+
+
+def _levels(run: Run) -> list[dict[str, str]]:
+    """The report's table, whose cells are ours: no text of a server, which the UI might take for Markdown."""
+    from shapebench.pages.columns import COLUMNS
+
+    rows: Any = warehouse.levels_of(run.spec.data, "level_summary", run.run_id).to_dict("records")
+    return [{**{c.name: c.cell(row) for c in COLUMNS}, "Verdict": row["verdict"]} for row in rows]
