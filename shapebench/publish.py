@@ -1,10 +1,21 @@
-"""From the report's folder to where people find it, with a record of what arrived."""
+"""From the run's folders to where people find them, with a record of what arrived."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from shapebench import rows, stores, warehouse
 from shapebench.errors import ShapebenchError
-from shapebench.records import Artifact
+from shapebench.records import Artifact, Link
 from shapebench.spec import Spec
-from shapebench.stores.files import StoreError, report_files
+from shapebench.stores.files import OutgoingFile, Shipment, StoreError, outgoing, report_files, sample_files
+
+OF_ALL_RUNS = ""  # the folder in the store of what belongs to no single run
 
 
 class PublishError(ShapebenchError):
@@ -12,22 +23,121 @@ class PublishError(ShapebenchError):
 
 
 def publish(spec: Spec, run_id: str) -> list[Artifact]:
-    """Send a run's report to the store that the spec names and record each file; raises PublishError or StoreError."""
-    report = spec.data / "reports" / run_id
+    """Send a run's report, and what else the spec includes, and record each file; raises PublishError or StoreError.
+
+    What is there already is not sent again, so that this goes on where an earlier try has stopped.
+    """
+    files = report_files(spec.data / "reports" / run_id)
+    if "samples" in spec.publish.include:
+        files += sample_files(spec.data / "runs" / run_id)
+    sent = _sent(spec, Shipment(run_id, run_id, tuple(files), _labels(spec, run_id)))
+    if "database" in spec.publish.include:
+        sent += _database(spec, run_id, sent)
+    return sent
+
+
+def including(spec: Spec, also: Iterable[str]) -> Spec:
+    """The spec, with more to be sent beside the report, by the names that publish.include has for it."""
+    include = tuple(dict.fromkeys((*spec.publish.include, *also)))
+    return spec.model_copy(update={"publish": spec.publish.model_copy(update={"include": include})})
+
+
+def share(spec: Spec, run_id: str, days: int) -> Link:
+    """A link with which anybody can read a published report for some days, on record but for its URL."""
+    link = stores.share(spec, run_id, days)
+    known = warehouse.query(spec.data, "FROM shared_links WHERE run_id = ?", [run_id]).to_pylist()
+    warehouse.load(spec.data, run_id, rows.link_table([*known, rows.link_row(link)]))
+    return link
+
+
+def days_to_share(spec: Spec, run_id: str, asked: int | None) -> int | None:
+    """For how long a link is to be made: as asked, or as the spec says where none is left; raises StoreError."""
+    if asked:
+        stores.bucket_of(spec)  # refused before anything is sent
+        return asked
+    wanted = spec.publish.oci.share_for_days if spec.publish.oci else None
+    return wanted if wanted and not shared_until(spec, run_id) else None
+
+
+def shared_until(spec: Spec, run_id: str) -> datetime | None:
+    """When the last link to a run's report expires, as far as is on record; None where there is none left."""
+    [row] = _stored(spec, "SELECT max(expires_at) AS last FROM shared_links WHERE run_id = ?", run_id) or [{}]
+    last: datetime | None = row["last"].replace(tzinfo=UTC) if row.get("last") else None
+    return last if last and last > datetime.now(UTC) else None
+
+
+def _labels(spec: Spec, run_id: str) -> dict[str, str]:
+    """What is noted beside each object, for those who look through a bucket."""
+    labels = {"run-id": run_id, "model": spec.endpoint.model, "shape": spec.endpoint.shape}
+    for run in _stored(spec, "SELECT verdict FROM runs WHERE run_id = ?", run_id):
+        labels["verdict"] = run["verdict"] or "unknown"
+    return labels
+
+
+def _stored(spec: Spec, sql: str, run_id: str) -> list[dict[str, Any]]:
+    there = (spec.data / warehouse.FILE_NAME).exists()
+    return warehouse.query(spec.data, sql, [run_id]).to_pylist() if there else []
+
+
+def _database(spec: Spec, run_id: str, earlier: list[Artifact]) -> list[Artifact]:
+    """Send a copy of the results file, in which the run's other files are on record by now."""
+    on_record = [replace(artifact, sent=False) for artifact in earlier]  # there already, as far as this goes
+    with _snapshot(spec.data) as copy:
+        return _sent(spec, Shipment(run_id, OF_ALL_RUNS, (copy,)), on_record)
+
+
+@contextmanager
+def _snapshot(data: Path) -> Iterator[OutgoingFile]:
+    """A copy: loads replace the file, and what has been opened stays what it was."""
+    with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=data) as folder:
+        copy = Path(folder) / warehouse.FILE_NAME
+        try:
+            with (data / warehouse.FILE_NAME).open("rb") as file, copy.open("wb") as written:
+                shutil.copyfileobj(file, written)
+        except OSError as error:
+            raise StoreError(
+                f"{data / warehouse.FILE_NAME} cannot be copied: {error.strerror}",
+                "See that it is there and the disk has room, or leave `database` out of publish.include.",
+            ) from None
+        yield outgoing(copy, warehouse.FILE_NAME)
+
+
+def _sent(spec: Spec, shipment: Shipment, earlier: list[Artifact] | None = None) -> list[Artifact]:
+    """Send, and record what became of each file, however it ends; `earlier` files are on record with these."""
+    sent: list[Artifact] = []
     try:
-        sent = stores.send(spec, run_id, report)
-    except StoreError as error:  # some files may have arrived; sending them again does no harm
-        _record(spec, run_id, [file.artifact(run_id, "", error.problem) for file in report_files(report)])
+        sent.extend(stores.send(spec, shipment))
+    except StoreError as error:
+        left = [shipment.artifact(file, "", error.problem) for file in shipment.files[len(sent) :]]
+        _record(spec, shipment.run_id, [*(earlier or []), *sent, *left])
         raise
-    _record(spec, run_id, sent)
+    _record(spec, shipment.run_id, [*(earlier or []), *sent])
     if failed := [artifact for artifact in sent if artifact.error]:
         reasons = "\n".join(f"  {artifact.name}: {artifact.error}" for artifact in failed)
         raise PublishError(
             f"{len(failed)} of {len(sent)} files did not arrive:\n{reasons}",
-            f"`shapebench publish {run_id}` sends them again; the report in {report} is whole.",
+            f"`shapebench publish {shipment.run_id}` sends them again; what is in {spec.data} is whole.",
         )
     return sent
 
 
 def _record(spec: Spec, run_id: str, artifacts: list[Artifact]) -> None:
-    warehouse.load(spec.data, run_id, rows.artifact_tables(artifacts))
+    """Of what was there already, the time at which it was sent stays; where nothing is new, so does the file.
+
+    The results file itself is on record only where it failed: it cannot hold its own checksum, and a row for it would
+    make it another file each time.
+    """
+    known = {row["name"]: row for row in _stored(spec, "FROM artifacts WHERE run_id = ?", run_id)}
+    told = [artifact for artifact in artifacts if artifact.error or artifact.name != warehouse.FILE_NAME]
+    settled = [artifact for artifact in told if _is_known(artifact, known.get(artifact.name))]
+    if len(settled) == len(told) == len(known):
+        return
+    sent_at = {artifact.name: known[artifact.name]["published_at"].replace(tzinfo=UTC) for artifact in settled}
+    told = [replace(artifact, published_at=sent_at.get(artifact.name, artifact.published_at)) for artifact in told]
+    warehouse.load(spec.data, run_id, rows.artifact_tables(told))
+
+
+def _is_known(artifact: Artifact, row: dict[str, Any] | None) -> bool:
+    if row is None or artifact.sent:
+        return False
+    return (artifact.url, artifact.md5, artifact.error) == (row["url"], row["md5"], row["error"])

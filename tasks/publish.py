@@ -6,9 +6,12 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
+from shapebench import vault
+from shapebench.milestones import milestone
 from shapebench.publish import PublishError
 from shapebench.publish import publish as publish_report
 from shapebench.records import Artifact, Run
+from tasks.blocks import unlocked
 
 
 def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -24,4 +27,18 @@ def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
     cache_policy=NO_CACHE,
 )
 def publish(run: Run) -> list[Artifact]:
-    return publish_report(run.spec, run.run_id)
+    with unlocked(run.spec, (vault.OCI_CREDENTIALS,)):
+        published = publish_report(run.spec, run.run_id)
+    there = sum(not artifact.sent for artifact in published)
+    words = "{files} files to {place}" + (", of which {there} were there already" if there else "")
+    milestone("publish", words, files=len(published), place=published[0].url.rpartition("/")[0], there=there)
+    _tell_how_to_share(run)
+    return published
+
+
+def _tell_how_to_share(run: Run) -> None:
+    """A link is for a terminal: whatever a flow says is kept, and can be read by all who reach the Prefect server."""
+    oci = run.spec.publish.oci
+    if oci and oci.share_for_days:
+        words = "`shapebench publish {run_id}` shows a link to share, good for {days} days"
+        milestone("publish", words, run_id=run.run_id, days=oci.share_for_days)

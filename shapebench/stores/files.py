@@ -1,9 +1,10 @@
-"""What every store needs to know of a report: its files, their types and their checksums."""
+"""What every store needs to know of the files that go up: names, sizes, types and checksums."""
 
 import hashlib
 import mimetypes
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,15 +20,15 @@ TYPES.add_type("text/markdown", ".md")
 
 
 class StoreError(ShapebenchError):
-    """A report could not be sent at all."""
+    """The files could not be sent at all."""
 
 
 @dataclass(frozen=True)
-class ReportFile:
-    """One file of a report as it lies on disk; `md5` is in hexadecimal, as md5sum prints it."""
+class OutgoingFile:
+    """A file as it lies on disk, and its name in the store; `md5` is in hexadecimal, as md5sum prints it."""
 
     path: Path
-    name: str  # relative to the report, with slashes
+    name: str  # relative to the shipment's folder, with slashes
     size_bytes: int
     md5: str
     content_type: str
@@ -37,17 +38,55 @@ class ReportFile:
         """The checksum as HTTP's Content-MD5 has it: in base64."""
         return b64encode(bytes.fromhex(self.md5)).decode()
 
-    def artifact(self, run_id: str, url: str, error: str | None = None) -> Artifact:
+
+@dataclass(frozen=True)
+class Shipment:
+    """Files that go up together, and what a store may note beside each of them."""
+
+    run_id: str
+    folder: str  # in the store: the run's id, or nothing for what belongs to all runs
+    files: tuple[OutgoingFile, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, file: OutgoingFile) -> str:
+        """Where in the store a file goes, with slashes."""
+        return f"{self.folder}/{file.name}".lstrip("/")
+
+    def artifact(self, file: OutgoingFile, url: str, error: str | None = None, *, sent: bool = True) -> Artifact:
         return Artifact(
-            run_id=run_id,
-            name=self.name,
+            run_id=self.run_id,
+            name=file.name,
             url=url,
-            size_bytes=self.size_bytes,
-            md5=self.md5,
-            content_type=self.content_type,
+            size_bytes=file.size_bytes,
+            md5=file.md5,
+            content_type=file.content_type,
             published_at=datetime.now(UTC),
             error=error,
+            sent=sent,
         )
+
+
+def outgoing(path: Path, name: str) -> OutgoingFile:
+    """A file, looked at; raises StoreError where it cannot be read."""
+    try:
+        return OutgoingFile(path, name, path.stat().st_size, md5_of(path), content_type_of(name))
+    except OSError as error:
+        raise StoreError(f"Cannot read {error.filename}: {error.strerror}", "Make it readable.") from None
+
+
+def report_files(report: Path) -> list[OutgoingFile]:
+    """All files of a report, in order of their names; raises StoreError where there are none."""
+    paths = [path for path in sorted(report.rglob("*")) if path.is_file()]
+    if not paths:
+        raise StoreError(
+            f"There is no report in {report}", "Draw it with `shapebench report RUN_ID`, then send it again."
+        )
+    return [outgoing(path, path.relative_to(report).as_posix()) for path in paths]
+
+
+def sample_files(run: Path) -> list[OutgoingFile]:
+    """The raw samples in a run's folder, and what its server said of itself: its Parquet files."""
+    return [outgoing(path, f"samples/{path.name}") for path in sorted(run.glob("*.parquet"))]
 
 
 def md5_of(path: Path) -> str:
@@ -58,21 +97,3 @@ def md5_of(path: Path) -> str:
 def content_type_of(name: str) -> str:
     kind, encoding = TYPES.guess_type(name)
     return OCTETS if kind is None or encoding else kind  # the type guessed for x.csv.gz is that of x.csv
-
-
-def report_files(report: Path) -> list[ReportFile]:
-    """All files of a report, in order of their names; raises StoreError where there are none."""
-    try:
-        files = [_read(report, path) for path in sorted(report.rglob("*")) if path.is_file()]
-    except OSError as error:
-        raise StoreError(f"Cannot read {error.filename}: {error.strerror}", "Make the report readable.") from None
-    if not files:
-        raise StoreError(
-            f"There is no report in {report}", "Draw it with `shapebench report RUN_ID`, then send it again."
-        )
-    return files
-
-
-def _read(report: Path, path: Path) -> ReportFile:
-    name = path.relative_to(report).as_posix()
-    return ReportFile(path, name, path.stat().st_size, md5_of(path), content_type_of(name))

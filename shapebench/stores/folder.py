@@ -2,37 +2,47 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkstemp
 
 from shapebench.records import Artifact
 from shapebench.spec import Spec
-from shapebench.stores.files import ReportFile, StoreError, md5_of, report_files
+from shapebench.stores.files import OutgoingFile, Shipment, StoreError, md5_of
 
 
-def send(spec: Spec, run_id: str, report: Path) -> list[Artifact]:
-    """Copy a report to FOLDER/RUN_ID; a reader sees each file as it was or as it is now, never a part of it."""
-    files = report_files(report)
-    target = (spec.publish.folder or spec.data / "published").expanduser().resolve() / run_id
+def send(spec: Spec, shipment: Shipment) -> Iterator[Artifact]:
+    """Copy files to FOLDER/RUN_ID; a reader sees each file as it was or as it is now, never a part of it."""
+    root = (spec.publish.folder or spec.data / "published").expanduser().resolve()
+    target = root / shipment.folder
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"Cannot make the folder {target}: {error.strerror}", "Set publish.folder to one that can be written to."
         ) from None
-    return [_store(file, target / file.name, run_id) for file in files]
+    for file in shipment.files:
+        yield _store(shipment, file, root / shipment.place(file))
 
 
-def _store(file: ReportFile, destination: Path, run_id: str) -> Artifact:
+def _store(shipment: Shipment, file: OutgoingFile, destination: Path) -> Artifact:
+    sent, error = False, None
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        error = _copy(file, destination)
+        if not _is_there(file, destination):
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            sent, error = True, _copy(file, destination)
     except OSError as failure:
-        error = failure.strerror or str(failure)
-    return file.artifact(run_id, destination.as_uri(), error)
+        sent, error = True, failure.strerror or str(failure)
+    return shipment.artifact(file, destination.as_uri(), error, sent=sent)
 
 
-def _copy(file: ReportFile, destination: Path) -> str | None:
+def _is_there(file: OutgoingFile, destination: Path) -> bool:
+    if not destination.is_file() or destination.stat().st_size != file.size_bytes:
+        return False
+    return md5_of(destination) == file.md5
+
+
+def _copy(file: OutgoingFile, destination: Path) -> str | None:
     """Copy by way of a neighbour, which takes the place only if it holds the same; returns what went wrong."""
     handle, name = mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
     os.close(handle)

@@ -4,13 +4,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import oci
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from shapebench.spec import Spec, parse
+from shapebench.stores.oci import connection
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
 
 MakeSpec = Callable[..., Spec]
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own strategy, with waits of hundredths of a second between its attempts."""
+    waits = {"retry_base_sleep_time_seconds": 0.01, "retry_max_wait_between_calls_seconds": 0.02}
+    quick = oci.retry.RetryStrategyBuilder(**waits, decorrelated_jitter=0.01, max_attempts=3)
+    monkeypatch.setattr(connection, "RETRY", quick.get_retry_strategy())
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import pytest
 
 from shapebench import stores
 from shapebench.spec import Spec
-from shapebench.stores.files import StoreError, content_type_of, report_files
+from shapebench.stores.files import Shipment, StoreError, content_type_of, report_files, sample_files
+from tests.conftest import ROOT
+from tests.shipments import sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -47,16 +49,37 @@ def test_every_store_that_a_spec_can_choose_is_there(make_spec: MakeSpec) -> Non
 
 
 def test_send_takes_the_report_to_the_store_of_the_spec(make_spec: MakeSpec, report: Path, tmp_path: Path) -> None:
-    artifacts = stores.send(make_spec(), "r1", report)
+    artifacts = sent(make_spec(), report)
     assert len(artifacts) == 3
     assert (tmp_path / "data" / "published" / "r1" / "index.html").exists()
 
 
 def test_the_oci_sdk_is_not_imported_to_publish_to_a_folder(report: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from shapebench import spec, stores\n"
+        "import sys; from pathlib import Path; from shapebench import spec; from tests.shipments import sent\n"
         "s = spec.parse({'endpoint': {'url': 'http://h', 'model': 'm'}, 'data': sys.argv[1]})\n"
-        "stores.send(s, 'r1', Path(sys.argv[2])); print('oci' in sys.modules)"
+        "print(len(sent(s, Path(sys.argv[2]))), 'oci' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "data"), str(report)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "3 False"
+
+
+def test_samples_are_the_parquet_files_of_a_run(tmp_path: Path) -> None:
+    for name in ("level-0001.parquet", "server-0001.parquet", "level-0002.123.arrow", "run.json", "server.log"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [file.name for file in sample_files(tmp_path)] == [
+        "samples/level-0001.parquet",
+        "samples/server-0001.parquet",
+    ]
+
+
+@pytest.mark.parametrize(("folder", "place"), [("r1", "r1/index.html"), ("", "index.html")])
+def test_what_belongs_to_no_run_lies_beside_the_runs(folder: str, place: str, report: Path) -> None:
+    page = report_files(report)[0]
+    assert Shipment("r1", folder, (page,)).place(page) == place
+
+
+def test_only_a_bucket_can_be_shared_by_a_link(make_spec: MakeSpec) -> None:
+    with pytest.raises(StoreError, match="only one in OCI Object Storage can be shared"):
+        stores.share(make_spec(), "r1", 7)

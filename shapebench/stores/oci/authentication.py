@@ -1,0 +1,185 @@
+"""Who speaks to OCI Object Storage: a way to sign requests for each value of publish.oci.auth."""
+
+import configparser
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jwt
+import oci
+from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
+from oci.exceptions import ServiceError
+
+from shapebench import vault
+from shapebench.spec import OciTarget
+from shapebench.stores.files import StoreError
+from shapebench.stores.oci.trouble import SESSION, refusal, root
+
+Signing = dict[str, Any]  # what a client of the SDK is made with: config and signer
+
+_CONFIG_FILE = "Make one with `oci setup config`, or name another in publish.oci.config_file and profile."
+_PROFILE = "Correct those fields in the config file; `oci setup config` writes a complete one."
+_KEY = "Correct key_file in the profile: the private key's PEM file; one that is encrypted needs pass_phrase too."
+_TOKEN = "The profile is one of `oci session authenticate`: set publish.oci.auth to session_token."  # noqa: S105
+_VALUES = "Correct what is named; `oci setup keys` makes a key, and the console shows the rest beside it."
+_INSTANCE = "Only an OCI instance can authenticate as itself; elsewhere set publish.oci.auth to config_file."
+_RESOURCE = (
+    "OCI sets OCI_RESOURCE_PRINCIPAL_VERSION and what goes with it where a resource may act by itself, such as a "
+    "function or a container instance; elsewhere set publish.oci.auth to config_file."
+)
+
+# What may be wrong with a config file. The SDK's own messages are not passed on: they can quote a line with a secret.
+CONFIG_TROUBLE: dict[type[Exception], tuple[str, str]] = {
+    oci.exceptions.ConfigFileNotFound: ("There is no OCI config file {file}", _CONFIG_FILE),
+    oci.exceptions.ProfileNotFound: ("The OCI config file {file} has no profile {profile}", _CONFIG_FILE),
+    oci.exceptions.InvalidKeyFilePath: ("The key_file of profile {profile} in {file} does not exist", _KEY),
+    oci.exceptions.MissingPrivateKeyPassphrase: ("The key of profile {profile} in {file} is encrypted", _KEY),
+    oci.exceptions.InvalidPrivateKey: (
+        "The key of profile {profile} in {file} is none, or its pass_phrase wrong",
+        _KEY,
+    ),
+    configparser.Error: ("{file} is not an OCI config file", _CONFIG_FILE),
+    OSError: ("The OCI config file {file}, or the key that profile {profile} names, cannot be read", _CONFIG_FILE),
+    ValueError: ("The OCI config file {file} cannot be used with profile {profile}", _CONFIG_FILE),
+}
+
+KEY_TROUBLE = (oci.exceptions.InvalidPrivateKey, oci.exceptions.MissingPrivateKeyPassphrase)
+SESSION_FIELDS = ("key_file", "region", "security_token_file")
+
+# The names that OCI's own command line reads.
+ENVIRONMENT = {
+    "user": "OCI_CLI_USER",
+    "tenancy": "OCI_CLI_TENANCY",
+    "fingerprint": "OCI_CLI_FINGERPRINT",
+    "region": "OCI_CLI_REGION",
+    "key_file": "OCI_CLI_KEY_FILE",
+    "key_content": "OCI_CLI_KEY_CONTENT",
+    "pass_phrase": "OCI_CLI_PASSPHRASE",
+}
+
+
+def _profile(target: OciTarget) -> Signing:
+    with _profile_of(target) as config:
+        oci.config.validate_config(config)
+        return {"config": config, "signer": oci.signer.Signer.from_config(config)}
+
+
+def _session(target: OciTarget) -> Signing:
+    with _profile_of(target) as config:
+        if missing := {field: "missing" for field in SESSION_FIELDS if not config.get(field)}:
+            raise oci.exceptions.InvalidConfig(missing)
+        token = _fresh_token(Path(config["security_token_file"]).expanduser(), target)
+        key = oci.signer.load_private_key_from_file(config["key_file"], config.get("pass_phrase"))
+        return {"config": config, "signer": oci.auth.signers.SecurityTokenSigner(token, key)}
+
+
+def _fresh_token(file: Path, target: OciTarget) -> str:
+    remedy = SESSION.format(profile=target.profile)
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+        expires_at = datetime.fromtimestamp(jwt.decode(token, options={"verify_signature": False})["exp"], UTC)
+    except OSError as error:
+        raise StoreError(f"The session token in {file} cannot be read: {error.strerror}", remedy) from None
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        raise StoreError(f"{file} holds no session token", remedy) from None
+    if expires_at <= datetime.now(UTC):
+        raise StoreError(f"The session token in {file} expired at {expires_at:%Y-%m-%d %H:%M} UTC", remedy)
+    return token
+
+
+@contextmanager
+def _profile_of(target: OciTarget) -> Iterator[dict[str, Any]]:
+    """The fields of the profile; whatever is wrong with them, also while they are used, becomes a StoreError."""
+    config: dict[str, Any] = {}
+    try:
+        config |= oci.config.from_file(str(target.config_file), target.profile)
+        config |= {"region": target.region} if target.region else {}
+        config["log_requests"] = False  # a log of requests and answers would hold the URLs of links
+        yield config
+    except oci.exceptions.InvalidConfig as error:
+        wrong = ", ".join(f"{key} is {what}" for key, what in sorted(error.errors.items()))
+        problem = f"Profile {target.profile} in {target.config_file} cannot be used: {wrong}"
+        of_session = "security_token_file" in config and target.auth == "config_file"
+        raise StoreError(problem, _TOKEN if of_session else _PROFILE) from None
+    except tuple(CONFIG_TROUBLE) as error:
+        problem, remedy = next(text for kind, text in CONFIG_TROUBLE.items() if isinstance(error, kind))
+        raise StoreError(problem.format(file=target.config_file, profile=target.profile), remedy) from None
+
+
+@dataclass(frozen=True)
+class Principal:
+    """What can act by itself in OCI: how it comes to a token, by a name in the SDK."""
+
+    signer: str
+    trouble: str
+    remedy: str
+
+
+INSTANCE = Principal(
+    "InstancePrincipalsSecurityTokenSigner", "OCI gives this machine no token as an instance", _INSTANCE
+)
+RESOURCE = Principal("get_resource_principals_signer", "This process has no token as an OCI resource", _RESOURCE)
+SPOKEN = (OSError, ServiceError)  # a lost connection is an OSError; the messages of others can quote a key
+PRINCIPAL_TROUBLE = (
+    *SPOKEN,
+    *KEY_TROUBLE,
+    InvalidCertificateFromInstanceMetadataError,
+    jwt.PyJWTError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def _principal(principal: Principal, target: OciTarget) -> Signing:
+    try:
+        signer = getattr(oci.auth.signers, principal.signer)()
+    except PRINCIPAL_TROUBLE as error:
+        raise StoreError(f"{principal.trouble}: {_spoken(error)}", principal.remedy) from None
+    return {"config": {"region": target.region} if target.region else {}, "signer": signer}
+
+
+def _spoken(error: Exception) -> str:
+    if isinstance(error, ServiceError):
+        return refusal(error)
+    return str(root(error)) if isinstance(error, SPOKEN) else type(error).__name__
+
+
+def _block(target: OciTarget) -> Signing:
+    name = target.credentials_block or ""
+    return _by_values(target, vault.secret(vault.OCI_CREDENTIALS, name), {}, f"the Prefect block {name}")
+
+
+def _environment(target: OciTarget) -> Signing:
+    values = {field: os.environ.get(variable, "") for field, variable in ENVIRONMENT.items()}
+    return _by_values(target, values, ENVIRONMENT, "the environment")
+
+
+def _by_values(target: OciTarget, values: Mapping[str, str], names: Mapping[str, str], place: str) -> Signing:
+    """Credentials that stand in no config file; `names` are what the place has for the fields."""
+    config = {field: value for field, value in values.items() if value}
+    config |= {"region": target.region} if target.region else {}
+    try:
+        oci.config.validate_config(config)
+        owner = (config["tenancy"], config["user"], config["fingerprint"])
+        key = (config.get("key_file"), config.get("pass_phrase"), config.get("key_content"))
+        return {"config": config, "signer": oci.signer.Signer(*owner, *key)}
+    except oci.exceptions.InvalidConfig as error:
+        wrong = ", ".join(f"{names.get(field, field)} is {what}" for field, what in sorted(error.errors.items()))
+        raise StoreError(f"The OCI credentials in {place} cannot be used: {wrong}", _VALUES) from None
+    except (*KEY_TROUBLE, OSError, ValueError):  # whose own messages could quote the key
+        raise StoreError(f"The private key in {place} is none, or its pass phrase wrong", _VALUES) from None
+
+
+AUTHENTICATION: dict[str, Callable[[OciTarget], Signing]] = {
+    "config_file": _profile,
+    "session_token": _session,
+    "instance_principal": partial(_principal, INSTANCE),
+    "resource_principal": partial(_principal, RESOURCE),
+    "block": _block,
+    "environment": _environment,
+}

@@ -1,0 +1,191 @@
+"""What OCI Object Storage refuses, and what keeps it out of reach: each with its remedy."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from oci.exceptions import BaseRequestException as ConnectionTrouble
+from oci.exceptions import ServiceError
+
+from shapebench.spec import OciTarget
+from shapebench.stores.files import StoreError
+
+CLOCK_TOLERANCE = timedelta(minutes=4)  # OCI takes signatures that are up to 5 min off
+
+_AGAIN = "then `shapebench publish RUN_ID` goes on where it stopped"
+_POLICY = (
+    "Ask for the policies `allow group GROUP to manage objects in compartment COMPARTMENT where "
+    "target.bucket.name='{bucket}'` and `allow group GROUP to read buckets in compartment COMPARTMENT where "
+    "target.bucket.name='{bucket}'`; for an instance or a resource, `allow dynamic-group …`."
+)
+_BUCKET = (
+    "Correct publish.oci.bucket, or publish.oci.region: a bucket is in one region, and {endpoint} was asked; or create "
+    f"the bucket. It may also be that access is missing, for OCI does not tell the two apart: {_POLICY}"
+)
+_NAMESPACE = "Correct publish.oci.namespace, or leave it empty to have it looked up."
+_QUOTA = f"Have the quota or limit of the compartment raised, or remove old objects; {_AGAIN}."
+_SERVICE = (
+    "Object Storage itself lacks a permission that the bucket needs, such as for its key in Vault or its replication: "
+    "`allow service objectstorage-REGION to use keys in compartment COMPARTMENT`, and the like."
+)
+_NAME = "Correct publish.oci.prefix: at most 1024 bytes in all, no line breaks, no NUL."
+_DAMAGED = f"It was damaged on its way, or changed while it was read; {_AGAIN}."
+_GONE = f"Somebody else removed the object or its unfinished upload meanwhile; {_AGAIN}."
+_HELD = (
+    "The object cannot be replaced as things stand: see whether the bucket has a retention rule "
+    "(`oci os retention-rule list --bucket-name {bucket}`) or is the read-only copy of a replication; "
+    "set another publish.oci.prefix or bucket."
+)
+_MEANWHILE = f"Somebody else writes the same object at the same time; {_AGAIN}."
+_BUSY = f"Wait, or ask Oracle's support with the opc-request-id; {_AGAIN}. Nothing is lost meanwhile."
+_LATER = "Send the report again later with `shapebench publish RUN_ID`."
+_CLOCK = f"Set this machine's clock (`timedatectl set-ntp true`, or chrony); {_AGAIN}."
+_ENDPOINT = "Correct publish.oci.service_endpoint: https:// and a host, no path; or leave it empty and set region."
+_UNKNOWN = f"Correct publish.oci.region (or service_endpoint), or see to this machine's name service; {_AGAIN}."
+_TLS = (
+    "See whether a proxy in between has a certificate authority of its own: name that one's PEM file in the variable "
+    f"REQUESTS_CA_BUNDLE. Or correct publish.oci.service_endpoint; {_AGAIN}."
+)
+_SLOW = (
+    f"Check the network, the proxy (HTTPS_PROXY) and the firewall; in a private subnet, the service gateway; {_AGAIN}."
+)
+_NETWORK = f"Check the network, the proxy and publish.oci.region (or service_endpoint); {_AGAIN}."
+
+SESSION = (
+    "`oci session authenticate --profile-name {profile}` makes a new one; `oci session refresh --profile {profile}` "
+    "renews it, but only before it expires."
+)
+PAR_POLICY = (
+    "Ask for the policy `allow group GROUP to manage buckets in compartment COMPARTMENT where all "
+    "{{target.bucket.name='{bucket}', request.permission='PAR_MANAGE'}}` beside the right to read the objects."
+)
+
+# What a signature that is refused (401) calls for, by publish.oci.auth.
+_USER = (
+    "Check that user, tenancy, fingerprint and key {place} belong together, that the public key is among "
+    "the user's API keys, that the tenancy is subscribed to the region, and that this machine's clock is right."
+)
+_DYNAMIC = (
+    "Check that the tenancy is subscribed to the region, that a dynamic group's rule takes in this {what}, and that "
+    "the clock is right; a rule that is new takes some minutes."
+)
+SIGNATURES: dict[str, str] = {
+    "config_file": _USER.replace("key {place}", "key_file of the profile"),
+    "block": _USER.replace("{place}", "in the block"),
+    "environment": _USER.replace("{place}", "in the environment"),
+    "session_token": SESSION,
+    "instance_principal": _DYNAMIC.replace("{what}", "instance"),
+    "resource_principal": _DYNAMIC.replace("{what}", "resource"),
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a refusal calls for, and whether it will befall all other objects, too."""
+
+    remedy: str
+    all_alike: bool = True
+
+
+BUSY = Refused(_BUSY)
+OTHER = Refused(_LATER, all_alike=False)
+
+# By OCI's code, else by the HTTP status.
+REFUSALS: dict[str | int, Refused] = {
+    "BucketNotFound": Refused(_BUCKET),
+    "NotAuthorizedOrNotFound": Refused(_BUCKET),
+    "InvalidBucketName": Refused(_BUCKET),
+    "NamespaceNotFound": Refused(_NAMESPACE),
+    "QuotaExceeded": Refused(_QUOTA),
+    "LimitExceeded": Refused(_QUOTA),
+    "InsufficientServicePermissions": Refused(_SERVICE),
+    "InvalidObjectName": Refused(_NAME, all_alike=False),
+    "UnmatchedContentMD5": Refused(_DAMAGED, all_alike=False),
+    "ConcurrentObjectUpdate": Refused(_MEANWHILE, all_alike=False),
+    "IfNoneMatchFailed": Refused(_MEANWHILE, all_alike=False),
+    403: Refused(_POLICY),
+    404: Refused(_GONE, all_alike=False),
+    409: Refused(_HELD, all_alike=False),
+    412: Refused(_MEANWHILE, all_alike=False),
+    429: BUSY,
+}
+
+# What keeps a server out of reach, by what is at the root of it.
+UNREACHABLE: dict[type[BaseException], tuple[str, str]] = {
+    socket.gaierror: ("No address is known for {endpoint}: {root}", _UNKNOWN),
+    ssl.SSLError: ("There is no TLS connection to {endpoint}: {root}", _TLS),
+    TimeoutError: ("{endpoint} does not answer in time: {root}", _SLOW),
+    BaseException: ("Cannot reach {endpoint}: {root}", _NETWORK),
+}
+
+
+@contextmanager
+def explained(target: OciTarget, storage: Any, denied: str | None = None) -> Iterator[None]:
+    """Turn what goes wrong into a StoreError; `denied`: the remedy where access to the bucket is all that can lack."""
+    endpoint = storage.base_client.get_endpoint()
+    try:
+        yield
+    except ServiceError as error:
+        raise _refused(target, error, endpoint, denied) from None
+    except ConnectionTrouble as error:
+        problem, remedy = next(text for kind, text in UNREACHABLE.items() if isinstance(root(error), kind))
+        raise StoreError(problem.format(endpoint=endpoint, root=root(error)) + _noted(error), remedy) from None
+    except ValueError as error:  # the SDK's check of the address
+        raise StoreError(f"{endpoint} is not an address: {error}", _ENDPOINT) from None
+
+
+def looked_up(error: ServiceError) -> Refused:
+    """What a refusal calls for, signatures aside."""
+    known = REFUSALS.get(error.code) or REFUSALS.get(error.status)
+    return known or (BUSY if error.status >= 500 else OTHER)
+
+
+def concerns_all(error: ServiceError) -> bool:
+    return error.status == 401 or looked_up(error).all_alike
+
+
+def remedy_for(error: ServiceError, bucket: str, endpoint: str) -> str:
+    return looked_up(error).remedy.format(bucket=bucket, endpoint=endpoint)
+
+
+def refusal(error: ServiceError) -> str:
+    """What OCI said, with the request's id, by which Oracle's support finds it."""
+    said = f"{error.status} {error.code or ''}".strip() + (f": {error.message}" if error.message else "")
+    return f"{said} (opc-request-id {error.request_id})"
+
+
+def root(error: BaseException) -> BaseException:
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
+
+
+def _refused(target: OciTarget, error: ServiceError, endpoint: str, denied: str | None) -> StoreError:
+    problem = f"OCI Object Storage refuses: {refusal(error)}"
+    if error.status == 401:
+        off = _clock_is_off(error)
+        remedy = _CLOCK if off else SIGNATURES[target.auth].format(profile=target.profile)
+        return StoreError(problem + off + _noted(error), remedy)
+    if denied and error.status in (403, 404):
+        return StoreError(problem, denied.format(bucket=target.bucket))
+    return StoreError(problem + _noted(error), remedy_for(error, target.bucket, endpoint))
+
+
+def _clock_is_off(error: ServiceError) -> str:
+    """By how much, and which way, as an end of a sentence; nothing where it is right, as far as one can tell."""
+    try:
+        off = datetime.now(UTC) - parsedate_to_datetime(error.headers.get("date", ""))
+    except (TypeError, ValueError):  # no date, or one without a time zone
+        return ""
+    minutes = round(abs(off).total_seconds() / 60)
+    way = "ahead of" if off > timedelta() else "behind"
+    return f"; this machine's clock is {minutes} min {way} OCI's" if abs(off) > CLOCK_TOLERANCE else ""
+
+
+def _noted(error: BaseException) -> str:
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))

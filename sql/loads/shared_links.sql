@@ -1,0 +1,2 @@
+INSERT INTO raw.shared_links BY NAME
+SELECT * FROM incoming

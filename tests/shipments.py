@@ -1,0 +1,19 @@
+"""Reports as they are handed to a store."""
+
+from pathlib import Path
+
+from shapebench.records import Artifact
+from shapebench.spec import Spec
+from shapebench.stores import send
+from shapebench.stores.files import Shipment, report_files
+
+RUN_ID = "r1"
+
+
+def shipment(report: Path, run_id: str = RUN_ID, **labels: str) -> Shipment:
+    return Shipment(run_id, run_id, tuple(report_files(report)), labels)
+
+
+def sent(spec: Spec, report: Path, run_id: str = RUN_ID, **labels: str) -> list[Artifact]:
+    """What became of each file of a report, sent to the store of the spec."""
+    return list(send(spec, shipment(report, run_id, **labels)))
