@@ -1,28 +1,79 @@
 """From the results file to a report: everything that it shows has been stored."""
 
 import json
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shapebench import warehouse
+import pandas as pd
+
+from shapebench import intervals, warehouse
 from shapebench.pages import run as report
 from shapebench.records import DATA_DOCS
 from shapebench.runs import RunNotFoundError
 
 JSON_COLUMNS = ("spec", "facts", "versions", "machine")
+COMPLETED = """
+    SELECT concurrency, ttft_s, e2e_s, tpot_s FROM requests
+    WHERE run_id = ? AND NOT warmup AND error_kind IS NULL ORDER BY concurrency, sent_at, request_index
+"""
+ERRORS = """
+    SELECT concurrency, error_kind AS kind, count(*) AS requests, coalesce(mode(error_message), '') AS message
+    FROM requests WHERE run_id = ? AND NOT warmup AND error_kind IS NOT NULL
+    GROUP BY ALL ORDER BY concurrency, requests DESC, kind
+"""
+
+logger = logging.getLogger("shapebench.draw")
 
 
 def draw(data: Path, run_id: str) -> Path:
-    """Write a run's page and pictures to DATA/reports/RUN_ID; gives the page."""
+    """Write a run's pages and pictures to DATA/reports/RUN_ID; gives the page."""
     folder = data / "reports" / run_id
     content = report.Report(
         run=_run(data, run_id),
         levels=warehouse.levels_of(data, "level_summary", run_id),
         findings=warehouse.levels_of(data, "findings", run_id),
         data_docs=_data_docs(data / "runs" / run_id / DATA_DOCS, folder / DATA_DOCS),
+        detail=_detail(data, run_id),
     )
     return report.write(content, folder)
+
+
+def _detail(data: Path, run_id: str) -> report.Detail:
+    requests = warehouse.query(data, COMPLETED, [run_id]).to_pandas()
+    views = ("scaling", "timeline", "server_timeline")
+    return report.Detail(
+        **{view: warehouse.levels_of(data, view, run_id) for view in views},
+        requests=requests,
+        intervals=_intervals(requests, data / "runs" / run_id),
+        errors=warehouse.query(data, ERRORS, [run_id]).to_pandas(),
+        client=warehouse.levels_of(data, "client_health", run_id),
+        searches=warehouse.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
+    )
+
+
+def _intervals(requests: pd.DataFrame, samples: Path) -> pd.DataFrame:
+    """Of the percentiles of TTFT; of those of the gaps between tokens where the run's Parquet files are still there."""
+    columns = ["concurrency", "metric", "stat", "low_s", "high_s"]
+    rows = [
+        (level, metric, stat, *ends)
+        for level in requests["concurrency"].unique().tolist()
+        for metric, values in _sliced(requests[requests["concurrency"] == level], level, samples)
+        for stat, ends in intervals.of_level(values).items()
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _sliced(requests: pd.DataFrame, level: int, samples: Path) -> Iterator[tuple[str, intervals.Sliced]]:
+    yield "ttft_s", intervals.of_requests(requests["ttft_s"], level)
+    file = samples / f"level-{level:04d}.parquet"
+    try:
+        if file.exists():
+            yield "inter_token_s", intervals.of_gaps(file, level)
+    except (OSError, KeyError, ValueError) as error:  # cut short, or of an earlier version: the page does without
+        logger.warning("%s cannot be read, so that the page has no intervals of it: %s", file, error)
 
 
 def _data_docs(written: Path, beside_report: Path) -> str | None:

@@ -1,11 +1,14 @@
 """A run as the results file would give it: the article's machine, six levels, one of them suspect."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from shapebench.pages.run import Report
+from shapebench import intervals
+from shapebench.pages.run import Detail, Report
 from shapebench.spec import Spec
 
 LEVELS = (1, 2, 4, 8, 16, 32)
@@ -98,3 +101,65 @@ def sample(
         pd.DataFrame(rows, columns=[*level(0)]),
         pd.DataFrame(checked, columns=[*finding(1)]),
     )
+
+
+def whole(report: Report) -> Report:
+    """With all that is kept of a run beyond its levels' summaries; no request failed."""
+    levels = report.levels.dropna(subset=["completed"])
+    parts = [_of_level(int(row["concurrency"]), row) for row in levels.to_dict("records")]
+    names = ("requests", "intervals", "timeline", "server_timeline")
+    frames = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in names}
+    return replace(report, detail=Detail(scaling=scaling(levels), client=client(levels), **frames))
+
+
+def _of_level(concurrency: int, row: dict[Any, Any]) -> dict[str, pd.DataFrame]:
+    requests = _requests(concurrency, row)
+    found = intervals.of_level(intervals.of_requests(requests["ttft_s"], concurrency))
+    shares = {metric: row[f"{metric}_mean"] / row["ttft_s_mean"] for metric in ("ttft_s", "inter_token_s")}
+    metrics = [
+        (metric, stat, low * of, high * of) for metric, of in shares.items() for stat, (low, high) in found.items()
+    ]
+    at_s = np.arange(0.05, 10, 0.1)
+    server_s = np.arange(0.0, 10, 1.0)
+    full = row["system_tokens_per_s"] * (1 + 0.1 * np.sin(at_s))
+    frames = {
+        "intervals": pd.DataFrame(metrics, columns=["metric", "stat", "low_s", "high_s"]),
+        "timeline": pd.DataFrame({"at_s": at_s, "busy_streams": float(concurrency), "tokens_per_s": full}),
+        "server_timeline": pd.DataFrame(
+            {"at_s": server_s, "running_requests": float(concurrency), "waiting_requests": 0.0, "kv_cache_usage": 0.07}
+        ),
+    }
+    return {"requests": requests, **{name: frame.assign(concurrency=concurrency) for name, frame in frames.items()}}
+
+
+def _requests(concurrency: int, row: dict[Any, Any]) -> pd.DataFrame:
+    chance = np.random.default_rng(concurrency).lognormal(0, 0.2, (int(row["completed"]), 3))
+    latencies = chance * [row[f"{metric}_mean"] for metric in ("ttft_s", "e2e_s", "tpot_s")]
+    return pd.DataFrame(latencies, columns=["ttft_s", "e2e_s", "tpot_s"]).assign(concurrency=concurrency)
+
+
+def scaling(levels: pd.DataFrame) -> pd.DataFrame:
+    """As the view of that name has it."""
+    tokens, users = levels["steady_tokens_per_s"].astype(float), levels["concurrency"].astype(float)
+    ideal = tokens.iloc[0] * users / users.iloc[0]
+    gains = tokens.pct_change() / users.pct_change()
+    bends = (gains < 0.1) & ~(gains.shift() < 0.1)
+    return levels[["concurrency", "verdict"]].assign(
+        throughput="steady_tokens_per_s",
+        tokens_per_s=tokens,
+        ideal_tokens_per_s=ideal,
+        efficiency=tokens / ideal,
+        gain_share=gains,
+        bends=bends,
+    )
+
+
+def client(levels: pd.DataFrame) -> pd.DataFrame:
+    noticed = {"timestamps": "kernel", "processes": 1, "cpu_share": 0.03, "loop_lag_p99_s": 0.0004, "late_sends": 0}
+    return levels[["concurrency"]].assign(**noticed, added_ttft_p99_s=0.00002, capacity_tokens_per_s=45_000.0)
+
+
+def failures(*rows: tuple[int, str, int]) -> pd.DataFrame:
+    """Requests that failed, as `(concurrency, kind, how many)`."""
+    frame = pd.DataFrame(rows, columns=["concurrency", "kind", "requests"])
+    return frame.assign(message=[f"the server said: {kind}" for kind in frame["kind"]])

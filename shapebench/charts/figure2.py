@@ -2,16 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import MARKS, Plot, finish, named
+from shapebench.charts.labels import ABOVE, BELOW, Frame, Place, labels
+from shapebench.charts.theme import (
+    Plot,
+    Scale,
+    by_verdict,
+    finish,
+    named,
+    reach,
+    scaled,
+    ticks,
+    verdicts,
+)
 from shapebench.spec import Limits
 
-_HEADROOM = 1.1  # room above the highest value for its label
-_NEAR_AXIS = 0.06  # of the axis: a label below a point nearer than this would lie on the axis
+READING_TOKENS_PER_S = 15  # people read at 10 to 15 tokens/s, says the article: this much suits all of them
 
 Draw = Callable[[pd.DataFrame, Limits, str], alt.LayerChart]
 Describe = Callable[[pd.DataFrame, Limits], str]
@@ -29,7 +40,8 @@ class ChartEntry:
 
     def plot(self, levels: pd.DataFrame, limits: Limits, title: str) -> Plot:
         chart = self.draw(levels, limits, title)
-        return Plot(self.name, self.title, self.reading, chart, self.describe(levels, limits))
+        legend = verdicts(_drawable(_points(levels))["verdict"])
+        return Plot(self.name, self.title, self.reading, chart, self.describe(levels, limits), legend)
 
 
 @dataclass(frozen=True)
@@ -42,22 +54,18 @@ class _Axis:
     limit: float
     limit_label: str
     suits: str  # the side of the limit that suits: "above" or "below"
+    prefer: list[Place]  # for labels: off the curve
+    scale: Scale = "linear"
 
 
 def throughput_query(levels: pd.DataFrame, limits: Limits, title: str) -> alt.LayerChart:
     """Figure 2, left: what each query gets, against what the system gives."""
-    points, axis = _points(levels), _query_axis(limits)
-    top = _top(points, axis, axis.column)
-    layers = [*_limit(axis, top), _line(points, axis, top), _marks(points, axis), *_labels(points, axis, top)]
-    return finish(layers, title, f"{QUERY.title}: {QUERY.reading}")
+    return _chart(levels, _query_axis(limits), title, QUERY)
 
 
-def throughput_ttft(levels: pd.DataFrame, limits: Limits, title: str) -> alt.LayerChart:
+def throughput_ttft(levels: pd.DataFrame, limits: Limits, title: str, scale: Scale = "linear") -> alt.LayerChart:
     """Figure 2, right: the wait for the first token, against what the system gives."""
-    points, axis = _points(levels), _ttft_axis(limits)
-    top = _top(points, axis, axis.column, "ttft_ms_p95")
-    curve = [_line(points, axis, top), *_whiskers(points, axis), _marks(points, axis)]
-    return finish([*_limit(axis, top), *curve, *_labels(points, axis, top)], title, f"{TTFT.title}: {TTFT.reading}")
+    return _chart(levels, _ttft_axis(limits, scale), title, TTFT)
 
 
 def describe_query(levels: pd.DataFrame, limits: Limits) -> str:
@@ -82,18 +90,28 @@ TTFT = ChartEntry(
     throughput_ttft,
     describe_ttft,
 )
-CHARTS = (QUERY, TTFT)
+TTFT_LOG = ChartEntry(
+    "throughput-ttft-log",
+    TTFT.title,
+    TTFT.reading,
+    partial(throughput_ttft, scale="log"),
+    describe_ttft,
+)
+CHARTS = (QUERY, TTFT, TTFT_LOG)
 
 
 def _query_axis(limits: Limits) -> _Axis:
     label = f"at least {limits.query_tokens_per_s:g} tokens/s"
+    if limits.query_tokens_per_s < READING_TOKENS_PER_S:
+        label += f"; up to {READING_TOKENS_PER_S} suit fast readers"
     title = "Throughput of each query (tokens/s)"
-    return _Axis("query_tokens_per_s_mean", title, "tokens/s", limits.query_tokens_per_s, label, "above")
+    return _Axis("query_tokens_per_s_mean", title, "tokens/s", limits.query_tokens_per_s, label, "above", ABOVE)
 
 
-def _ttft_axis(limits: Limits) -> _Axis:
+def _ttft_axis(limits: Limits, scale: Scale = "linear") -> _Axis:
     limit_ms = limits.ttft_s * 1000
-    return _Axis("ttft_ms_mean", "Time to first token (ms)", "ms", limit_ms, f"at most {limit_ms:g} ms", "below")
+    label = f"at most {limit_ms:g} ms"
+    return _Axis("ttft_ms_mean", "Time to first token (ms)", "ms", limit_ms, label, "below", BELOW, scale)
 
 
 def _points(levels: pd.DataFrame) -> pd.DataFrame:
@@ -113,69 +131,62 @@ def _drawable(points: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return points.dropna(subset=["system_tokens_per_s", *columns])
 
 
-def _top(points: pd.DataFrame, axis: _Axis, *columns: str) -> float:
-    return float(max([axis.limit, *_drawable(points, axis.column)[[*columns]].max().dropna()])) * _HEADROOM
+def _chart(levels: pd.DataFrame, axis: _Axis, title: str, entry: ChartEntry) -> alt.LayerChart:
+    points = _points(levels)
+    drawn = _drawable(points, axis.column)
+    frame = _frame(drawn, axis)
+    curve = [_line(drawn, axis, frame), *_whiskers(drawn, axis)]
+    curve += [by_verdict(drawn, "system_tokens_per_s:Q", f"{axis.column}:Q", _tooltip())]
+    limit_label = frame.text_above(axis.limit, axis.limit_label)
+    curve += labels(drawn, ("system_tokens_per_s", axis.column), frame, axis.prefer, [limit_label])
+    if legend := verdicts(drawn["verdict"]):
+        curve = [layer.transform_filter(legend.is_chosen) for layer in curve]
+    return finish([*_limit(axis), *curve], title, f"{entry.title}: {entry.reading}")
 
 
-def _x(points: pd.DataFrame, axis: _Axis) -> alt.X:
-    drawn = _drawable(points, axis.column)["system_tokens_per_s"]
-    scale = alt.Scale(domain=[0, float(drawn.max()) * 1.05 if len(drawn) else 1], nice=True)
-    return alt.X("system_tokens_per_s:Q", title="System throughput (tokens/s)", scale=scale).axis(
-        tickCount=6, grid=False
+def _frame(drawn: pd.DataFrame, axis: _Axis) -> Frame:
+    highest = [drawn["ttft_ms_p95"]] if axis.unit == "ms" else []
+    return Frame(
+        x=reach("linear", drawn["system_tokens_per_s"]),
+        y=reach(axis.scale, drawn[axis.column], pd.Series([axis.limit]), *highest),
+        y_scale=axis.scale,
     )
 
 
-def _limit(axis: _Axis, top: float) -> list[alt.Chart]:
+def _limit(axis: _Axis) -> list[alt.Chart]:
     """A rule at the limit, its label, and a shade over the side that does not suit."""
     base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(axis.limit))
     far_side = {"above": "height", "below": "0"}[axis.suits]
-    lift = -4 if axis.limit > _NEAR_AXIS * top else -12  # over the labels of points near the axis
-    shade = base.mark_rect(color=named("limit"), opacity=0.08, aria=False)
+    shade = base.mark_rect(color=named("limit"), opacity=0.1, aria=False).encode(y2=alt.value(named(far_side)))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
-    label = base.mark_text(color=named("limit"), align="left", baseline="bottom", dx=5, dy=lift)
-    return [
-        shade.encode(y2=alt.value(named(far_side))),
-        rule,
-        label.encode(x=alt.value(0), text=alt.value(axis.limit_label)),
-    ]
+    label = base.mark_text(color=named("limit"), fontSize=12, align="left", baseline="bottom", dx=5, dy=-4, aria=False)
+    drawn = label.encode(x=alt.value(0), text=alt.value(axis.limit_label))
+    return [shade, *_comfort(axis), rule, drawn]
 
 
-def _line(points: pd.DataFrame, axis: _Axis, top: float) -> alt.Chart:
-    y = alt.Y(f"{axis.column}:Q", title=axis.title, scale=alt.Scale(domain=[0, top], nice=True))
-    line = alt.Chart(_drawable(points, axis.column)).mark_line(
-        color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False
-    )
-    drawn: alt.Chart = line.encode(x=_x(points, axis), y=y.axis(tickCount=6, grid=True), order="concurrency:O")
-    return drawn
+def _comfort(axis: _Axis) -> list[alt.Chart]:
+    """From the limit to what the fastest readers take: it may suit some and not others."""
+    if axis.suits != "above" or axis.limit >= READING_TOKENS_PER_S:
+        return []
+    band = alt.Chart(alt.InlineData(values=[{}])).mark_rect(color=named("limit"), opacity=0.05, aria=False)
+    return [band.encode(y=alt.datum(axis.limit), y2=alt.datum(READING_TOKENS_PER_S))]
 
 
-def _whiskers(points: pd.DataFrame, axis: _Axis) -> list[alt.Chart]:
-    base = alt.Chart(_drawable(points, axis.column, "ttft_ms_p95")).encode(x="system_tokens_per_s:Q")
+def _line(drawn: pd.DataFrame, axis: _Axis, frame: Frame) -> alt.Chart:
+    x = alt.X("system_tokens_per_s:Q", title="System throughput (tokens/s)", scale=scaled("linear", frame.x))
+    y = alt.Y(f"{axis.column}:Q", title=axis.title, scale=scaled(axis.scale, frame.y), axis=ticks(axis.scale, frame.y))
+    line = alt.Chart(drawn).mark_line(color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False)
+    encoded: alt.Chart = line.encode(x=x.axis(tickCount=6, grid=False), y=y, order="concurrency:O")
+    return encoded
+
+
+def _whiskers(drawn: pd.DataFrame, axis: _Axis) -> list[alt.Chart]:
+    if axis.unit != "ms":
+        return []
+    base = alt.Chart(_drawable(drawn, "ttft_ms_p95")).encode(x="system_tokens_per_s:Q")
     stem = base.mark_rule(color=named("faint"), aria=False).encode(y=f"{axis.column}:Q", y2="ttft_ms_p95:Q")
     cap = base.mark_tick(color=named("faint"), orient="horizontal", size=9, thickness=1.5, aria=False)
     return [stem, cap.encode(y="ttft_ms_p95:Q")]
-
-
-def _marks(points: pd.DataFrame, axis: _Axis) -> alt.Chart:
-    """The points: filled where the level is valid, hollow where it is suspect, a crossed box where it is invalid."""
-    drawn = _drawable(points, axis.column)
-    present = [verdict for verdict in MARKS if verdict in set(drawn["verdict"])]
-    legend = alt.Legend(title=None, orient="bottom", symbolSize=90) if present not in ([], ["valid"]) else None
-    shapes, fills = [MARKS[v][0] for v in present], [named(MARKS[v][1]) for v in present]
-    by_verdict: dict[str, Any] = {"field": "verdict", "type": "nominal", "legend": legend}
-    marks: alt.Chart = (
-        alt.Chart(drawn)
-        .mark_point(size=80, strokeWidth=1.75, opacity=1)
-        .encode(
-            x="system_tokens_per_s:Q",
-            y=f"{axis.column}:Q",
-            shape=alt.Shape(**by_verdict, scale=alt.Scale(domain=present, range=shapes)),
-            fill=alt.Fill(**by_verdict, scale=alt.Scale(domain=present, range=fills)),
-            stroke=alt.Stroke(**by_verdict, scale=alt.Scale(domain=present, range=[named(v) for v in present])),
-            tooltip=_tooltip(),
-        )
-    )
-    return marks
 
 
 def _tooltip() -> list[alt.Tooltip]:
@@ -187,28 +198,6 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("ttft_ms_p95:Q", title="TTFT p95, ms", format=",.1f"),
         alt.Tooltip("verdict:N", title="verdict"),
     ]
-
-
-def _labels(points: pd.DataFrame, axis: _Axis, top: float) -> list[alt.Chart]:
-    """Each point's concurrency beside it, on a halo that keeps it readable where the line passes."""
-    base = alt.Chart(_placed(_drawable(points, axis.column), axis, top)).encode(
-        x="system_tokens_per_s:Q", y=f"{axis.column}:Q", text="concurrency:Q"
-    )
-    place = {name: alt.ExprRef(expr=f"datum.{name}") for name in ("align", "dx", "dy")}
-    style: dict[str, Any] = {**place, "baseline": "middle", "fontSize": 12, "aria": False}
-    halo = base.mark_text(**style, stroke=named("paper"), strokeWidth=3, strokeJoin="round", color=named("paper"))
-    return [halo, base.mark_text(**style, color=named("ink"), fontWeight="bold")]
-
-
-def _placed(points: pd.DataFrame, axis: _Axis, top: float) -> pd.DataFrame:
-    """Where each label stands: off the curve, left of the point where throughput fell back, and above the axis."""
-    falls_back = points["system_tokens_per_s"].diff() < 0
-    below = (axis.suits == "below") & (points[axis.column] > _NEAR_AXIS * top)
-    return points.assign(
-        align=falls_back.map({True: "right", False: "left"}),
-        dx=falls_back.map({True: -7, False: 7}),
-        dy=below.map({True: 9, False: -8}),
-    )
 
 
 def _description(points: pd.DataFrame, axis: _Axis) -> str:

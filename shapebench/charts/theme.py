@@ -1,11 +1,17 @@
-"""What all plots share: colours that a page can change while it is open, fonts, axes, and the marks of verdicts."""
+"""What all plots share: colours that a page can change while it is open, fonts, axes, legends, marks of verdicts."""
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import altair as alt
+import numpy as np
+import pandas as pd
 
 # The charts name their colours, so that a page can change them while it is open. The hues are close to Okabe and Ito's,
 # which colour-blind people tell apart, with enough contrast for small marks; the points' shapes say the same.
+# What has an order, as levels and percentiles have, takes the steps: hues of a lightness that only goes one way.
 PALETTES: dict[str, dict[str, str]] = {
     "light": {
         "paper": "#ffffff",
@@ -16,6 +22,24 @@ PALETTES: dict[str, dict[str, str]] = {
         "suspect": "#b85000",
         "invalid": "#8a3a72",
         "limit": "#946200",
+        "series_0": "#0072b2",
+        "series_1": "#b85000",
+        "series_2": "#007a5a",
+        "series_3": "#a8407f",
+        "series_4": "#8a6a00",
+        "series_5": "#57606a",
+        "step_0": "#0aa4ab",
+        "step_1": "#0096b0",
+        "step_2": "#1186b3",
+        "step_3": "#0475c0",
+        "step_4": "#3861bb",
+        "step_5": "#4e4dae",
+        "step_6": "#5b3a9a",
+        "step_7": "#622782",
+        "step_8": "#651367",
+        "step_9": "#610248",
+        "step_10": "#57002b",
+        "step_11": "#4a0013",
     },
     "dark": {
         "paper": "#15191e",
@@ -26,8 +50,27 @@ PALETTES: dict[str, dict[str, str]] = {
         "suspect": "#f09a3e",
         "invalid": "#e08fc4",
         "limit": "#e5b73b",
+        "series_0": "#56b4e9",
+        "series_1": "#f09a3e",
+        "series_2": "#3fc79a",
+        "series_3": "#e08fc4",
+        "series_4": "#d9c74a",
+        "series_5": "#a3adb8",
+        "step_0": "#118186",
+        "step_1": "#138aa1",
+        "step_2": "#0692c4",
+        "step_3": "#3396e6",
+        "step_4": "#6a97f7",
+        "step_5": "#949afe",
+        "step_6": "#b89dff",
+        "step_7": "#d99fff",
+        "step_8": "#f9a2f8",
+        "step_9": "#feb9e2",
+        "step_10": "#fdcedb",
+        "step_11": "#ffdfe0",
     },
 }
+STEPS, SERIES = 12, 6
 
 CROSSED_BOX = "M-1,-1H1V1H-1ZM-1,-1L1,1M1,-1L-1,1"
 MARKS = {  # verdict: shape, fill
@@ -36,6 +79,51 @@ MARKS = {  # verdict: shape, fill
     "invalid": (CROSSED_BOX, "paper"),
 }
 LONGEST_TITLE = 200  # characters; what is too wide is cut at the plot's edge, but only after it was measured, slowly
+MOST_LEVELS = 16  # that are drawn each for itself
+WIDTH, HEIGHT = 460, 300
+ABOVE_PLOT = -7  # px, where a label of a rule across the plot meets nothing
+HEADROOM = 1.1  # room above the highest value, for its label
+
+Scale = Literal["linear", "log"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a legend: what the data call it, and how it is drawn; it is hollow where its verdict is not valid."""
+
+    key: str
+    colour: str
+    verdict: str = "valid"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Which colour stands for what: drawn in a picture, and made of buttons on a page, where each filters the plot."""
+
+    title: str
+    field: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def keys(self) -> list[str]:
+        return [entry.key for entry in self.entries]
+
+    @property
+    def is_chosen(self) -> str:
+        """Whether a row is to be drawn; nothing chosen is all of it. For `transform_filter`."""
+        return f"!length({CHOSEN}) || indexof({CHOSEN}, datum.{self.field}) >= 0"
+
+    def colour(self) -> alt.Color:
+        scale = alt.Scale(domain=self.keys, range=[named(entry.colour) for entry in self.entries])
+        columns = max(1, int(WIDTH / (40 + 7 * max(map(len, self.keys), default=0))))
+        drawn = alt.Legend(
+            title=self.title, orient="bottom", columns=columns, symbolSize=90, symbolOpacity=1, labelLimit=300
+        )
+        return alt.Color(f"{self.field}:N", scale=scale, legend=drawn)
+
+
+CHOSEN = "chosen"  # the signal that holds the keys that a person has chosen in a legend
+ON_PAGE = "on_page"  # the signal that is true where a person can point at the plot, which nobody can at a picture
 
 
 @dataclass(frozen=True)
@@ -45,36 +133,133 @@ class Plot:
     name: str  # of its files, less the ending
     title: str
     reading: str  # how to read it, in a line
-    chart: alt.LayerChart
+    chart: alt.LayerChart | alt.VConcatChart
     description: str  # for those who cannot see it
+    legend: Legend | None = None  # that filters it
 
 
 def named(colour: str) -> alt.ExprRef:
     return alt.ExprRef(expr=colour)
 
 
-def finish(layers: list[alt.Chart], title: str, subtitle: str) -> alt.LayerChart:
-    heading = alt.TitleParams(
-        text=title[:LONGEST_TITLE], subtitle=subtitle, anchor="start", limit=named("width"), offset=12
-    )
-    colours = [alt.param(name=name, value=value) for name, value in PALETTES["light"].items()]
-    chart = alt.layer(*layers, title=heading, width=460, height=300, padding=12, background=named("paper"))
-    finished: alt.LayerChart = (
-        chart.add_params(*colours)
-        .configure(font="Helvetica, Arial, sans-serif")
-        .configure_view(stroke=None)
-        .configure_title(color=named("ink"), subtitleColor=named("faint"), fontSize=14, subtitleFontSize=12)
-        .configure_legend(labelColor=named("ink"), labelFontSize=12)
-        .configure_axis(
-            labelColor=named("faint"),
-            titleColor=named("ink"),
-            gridColor=named("grid"),
-            domainColor=named("faint"),
-            tickColor=named("faint"),
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            titlePadding=8,
+def step(place: int, of: int) -> str:
+    """The colour of one of several things that have an order."""
+    return f"step_{round(place * (STEPS - 1) / max(of - 1, 1))}"
+
+
+def verdicts(present: Iterable[str]) -> Legend | None:
+    """What the points' marks mean, where some are not valid."""
+    some = [verdict for verdict in MARKS if verdict in {*present}]
+    return Legend("Measurement", "verdict", tuple(Entry(v, v, v) for v in some)) if {*some} - {"valid"} else None
+
+
+def by_verdict(drawn: pd.DataFrame, x: str, y: str, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """Points: filled where the level is valid, hollow where it is suspect, a crossed box where it is invalid."""
+    present = [verdict for verdict in MARKS if verdict in set(drawn["verdict"])]
+    legend = alt.Legend(title=None, orient="bottom", symbolSize=90) if present not in ([], ["valid"]) else None
+    shapes, fills = [MARKS[v][0] for v in present], [named(MARKS[v][1]) for v in present]
+    of_verdict: dict[str, Any] = {"field": "verdict", "type": "nominal", "legend": legend}
+    points: alt.Chart = (
+        alt.Chart(drawn)
+        .mark_point(size=80, strokeWidth=1.75, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            shape=alt.Shape(**of_verdict, scale=alt.Scale(domain=present, range=shapes)),
+            fill=alt.Fill(**of_verdict, scale=alt.Scale(domain=present, range=fills)),
+            stroke=alt.Stroke(**of_verdict, scale=alt.Scale(domain=present, range=[named(v) for v in present])),
+            tooltip=tooltip,
         )
     )
-    return finished
+    return points
+
+
+def spread(levels: pd.DataFrame) -> pd.DataFrame:
+    """As many levels as can be told apart, and as a page has room for: the least and the greatest, and some between."""
+    ordered = levels.sort_values("concurrency")
+    places = np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_LEVELS)).round().astype(int)
+    return ordered.iloc[places]
+
+
+def hollow(levels: pd.DataFrame) -> str:
+    """How points of levels that are not valid are drawn, as a sentence; nothing where there are none."""
+    is_drawn = {"suspect": "hollow points are suspect", "invalid": "crossed boxes invalid"}
+    said = [words for verdict, words in is_drawn.items() if verdict in set(levels["verdict"])]
+    return f"; {', '.join(said)}" if said else ""
+
+
+def reach(scale: Scale, *values: "pd.Series[float]") -> tuple[float, float]:
+    """The axis's two ends, with room for labels: from 0 on, or from below the least on a logarithmic one."""
+    some = pd.concat([value.dropna().astype(float) for value in values])
+    some = some[some > 0]
+    if some.empty:
+        return (0.0, 1.0) if scale == "linear" else (1.0, 10.0)
+    return (0.0, some.max() * HEADROOM) if scale == "linear" else (some.min() / 1.3, some.max() * 1.3)
+
+
+def scaled(scale: Scale, ends: tuple[float, float]) -> alt.Scale:
+    return alt.Scale(type=scale, domain=list(ends), nice=False, clamp=scale == "log")
+
+
+def ticks(scale: Scale, ends: tuple[float, float]) -> alt.Axis:
+    """A few; on a logarithmic axis 1, 2, 5, 10, ..."""
+    if scale == "linear":
+        return alt.Axis(tickCount=6, grid=True)
+    powers = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
+    values = [first * 10.0**power for power in powers for first in (1, 2, 5)]
+    inside = [value for value in values if ends[0] <= value <= ends[1]]
+    placed = {"values": inside} if len(inside) >= 3 else {"tickCount": 6}  # short of it, Vega's are near to each other
+    return alt.Axis(**placed, format=",~r", grid=True, labelOverlap="greedy", labelSeparation=6)
+
+
+def finish(layers: Sequence[alt.Chart | alt.LayerChart], title: str, subtitle: str) -> alt.LayerChart:
+    return _dressed(alt.LayerChart(layer=[*layers], width=WIDTH, height=HEIGHT), title, subtitle)
+
+
+def finish_strips(strips: Sequence[alt.LayerChart], title: str, subtitle: str) -> alt.VConcatChart:
+    """Plots one above the other that share their x axis; the lowest has its numbers."""
+    chart = alt.vconcat(*strips, spacing=14, resolve=alt.Resolve(scale={"x": "shared", "color": "shared"}))
+    return _dressed(chart, title, subtitle, axisY={"minExtent": 46, "maxExtent": 46})
+
+
+Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
+
+
+def _dressed(chart: Finished, title: str, subtitle: str, **config: Any) -> Finished:
+    """All at once and in place: each of altair's own methods would copy the chart with its data."""
+    chart.title = alt.TitleParams(
+        text=printable(title)[:LONGEST_TITLE], subtitle=subtitle, anchor="start", limit=WIDTH, offset=12
+    )
+    chart.padding = 12
+    chart.background = named("paper")
+    chart.params = [*_SIGNALS]
+    chart.config = {**_CONFIG, **config}
+    return chart
+
+
+def printable(text: str) -> str:
+    """Without what XML cannot hold and nobody can read."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+_SIGNALS: list[Any] = [
+    alt.param(name=name, value=value).param for name, value in {**PALETTES["light"], CHOSEN: [], ON_PAGE: False}.items()
+]
+_INK, _FAINT, _GRID = ({"expr": colour} for colour in ("ink", "faint", "grid"))
+_CONFIG = {
+    "font": "Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "title": {"color": _INK, "subtitleColor": _FAINT, "fontSize": 14, "subtitleFontSize": 12},
+    "legend": {"labelColor": _INK, "titleColor": _FAINT, "labelFontSize": 12, "titleFontWeight": "normal"},
+    "axis": {
+        "labelColor": _FAINT,
+        "titleColor": _INK,
+        "gridColor": _GRID,
+        "domainColor": _FAINT,
+        "tickColor": _FAINT,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+    },
+}

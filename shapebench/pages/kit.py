@@ -2,22 +2,26 @@
 
 import base64
 import hashlib
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import altair as alt
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from platformdirs import user_cache_path
 
-from shapebench.charts.theme import PALETTES, Plot
+from shapebench.charts.theme import MARKS, PALETTES, Plot
 from shapebench.whole import written_whole
 
+_KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute
 _TEMPLATES = Path(__file__).parent / "templates"
+_SCHEMA = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # of Vega-Lite, that altair writes for
 
 
 def warm_up() -> None:
@@ -31,44 +35,83 @@ class Figure:
     """A plot on the page: a still picture, which prints and needs no script, and the chart that takes its place."""
 
     plot: Plot
-    still: str
+    svg: str
     vega_lite: dict[str, Any]
+
+    @property
+    def still(self) -> str:
+        """The picture as an address, in few bytes: to a tenth of a pixel, and without words that its alt text has."""
+        fewer_digits = re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}", self.svg)
+        bare = re.sub(r' (?:role|aria-[a-z]+|pointer-events)="[^"<]*"', "", fewer_digits)
+        return f"data:image/svg+xml,{quote(bare, safe=_KEPT)}"
 
 
 def figure(plot: Plot, folder: Path) -> Figure:
     """Write a plot's pictures, NAME.svg and NAME.png, to the folder."""
-    chart = plot.chart.properties(description=plot.description)
-    svg = folder / f"{plot.name}.svg"
-    chart.save(str(svg))
-    chart.save(str(folder / f"{plot.name}.png"), scale_factor=2)
-    still = base64.b64encode(svg.read_bytes()).decode("ascii")
-    return Figure(plot, f"data:image/svg+xml;base64,{still}", _for_page(chart))
+    spec = {**plot.chart.to_dict(validate=False), "description": plot.description}
+    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=_SCHEMA)
+    (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
+    (folder / f"{plot.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
+    return Figure(plot, svg, _for_page(plot, spec))
 
 
-def _for_page(chart: alt.LayerChart) -> dict[str, Any]:
-    """The chart as wide as its place on the page, whose headings take the part of the chart's title."""
-    spec = {key: value for key, value in chart.to_dict().items() if key != "title"}
-    return {**spec, "width": "container", "padding": 4, "autosize": {"type": "fit-x", "contains": "padding"}}
+def _for_page(plot: Plot, spec: dict[str, Any]) -> dict[str, Any]:
+    """The chart as wide as its place on the page, whose headings are its title, and whose buttons are its legend."""
+    bare = {key: value for key, value in spec.items() if key != "title"} | {"padding": 4}
+    if plot.legend:
+        bare |= {name: _without_legends(bare[name]) for name in ("layer", "vconcat") if name in bare}
+    if "vconcat" in bare:  # it cannot ask for the width of its place: the page's script tells it
+        return bare
+    return {**bare, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def _without_legends(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_legends(one) for one in part]
+    if isinstance(part, dict):
+        return {name: None if name == "legend" else _without_legends(value) for name, value in part.items()}
+    return part
+
+
+def write_page(template: str, plots: list[Plot], folder: Path, **content: Any) -> Path:
+    """Write the plots, then the page that shows them; returns the page's path, `folder/index.html`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = [figure(plot, folder) for plot in plots]
+    page = folder / "index.html"
+    page.write_text(render(template, figures, **content), encoding="utf-8")
+    return page
 
 
 def render(template: str, figures: list[Figure], **content: Any) -> str:
     """A whole page, with all that it needs inside it; the template gets the figures and the content."""
-    templates = _environment()
+    charts = {"palettes": PALETTES, "specs": {figure.plot.name: figure.vega_lite for figure in figures}}
+    return _rendered(template, [_vega(), _script("page.js")], figures=figures, charts=charts, **content)
+
+
+def render_without_plots(template: str, script: str, **content: Any) -> str:
+    """A whole page that has no figures, with a script of its own."""
+    return _rendered(template, [_script(script)], **content)
+
+
+def _script(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _rendered(template: str, scripts: list[str], **content: Any) -> str:
+    templates = environment()
     style = templates.get_template("page.css").render(palettes=PALETTES)
-    scripts = [_vega(), (_TEMPLATES / "page.js").read_text(encoding="utf-8")]
-    return templates.get_template(template).render(
-        figures=figures,
-        charts={"palettes": PALETTES, "specs": {figure.plot.name: figure.vega_lite for figure in figures}},
-        style=style,
-        scripts=scripts,
-        policy=_policy(style, scripts),
-        **content,
-    )
+    policy = _policy(style, scripts)
+    return templates.get_template(template).render(style=style, scripts=scripts, policy=policy, **content)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates; whatever goes into one is escaped."""
     loader = FileSystemLoader(_TEMPLATES)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.globals["marks"] = MARKS
+    return templates
 
 
 def _policy(style: str, scripts: list[str]) -> str:
@@ -90,11 +133,10 @@ def _vega() -> str:
 
     Bundling takes a second or two, and gives the same for the same versions: it is kept in the user's cache.
     """
-    schema = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    cached = user_cache_path("shapebench") / f"vega-lite-{schema}-vl-convert-{version('vl-convert-python')}.js"
+    cached = user_cache_path("shapebench") / f"vega-lite-{_SCHEMA}-vl-convert-{version('vl-convert-python')}.js"
     if cached.exists():
         return cached.read_text(encoding="utf-8")
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=schema)
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_SCHEMA)
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         cached.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(cached) as unfinished:

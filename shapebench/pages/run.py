@@ -1,41 +1,68 @@
-"""The report of one run: a page that works offline, and each plot as PNG and SVG beside it."""
+"""The report of one run: a page that works offline, each plot as PNG and SVG beside it, and all on one sheet."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
-from pydantic import BaseModel
 
-from shapebench.charts import figure2
+from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
 from shapebench.charts.theme import Plot
-from shapebench.conclusion import conclude
-from shapebench.cover import without_secrets
-from shapebench.pages.columns import ABSENT, ACCOUNT_COLUMNS, COLUMNS
+from shapebench.capacity.words import answer
+from shapebench.conclusion import Conclusion, conclude
+from shapebench.pages import summary
+from shapebench.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
 from shapebench.pages.kit import Figure, figure, render
-from shapebench.spec import Endpoint, Limits, Load, Workload
+from shapebench.pages.origin import origin
+from shapebench.pages.queries import queries
+from shapebench.spec import Limits, Load
 
-_SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
-_FACTS = {
-    "server": "Server",
-    "version": "Server version",
-    "models": "Models served",
-    "max_model_len": "Longest context (tokens)",
-    "fingerprint": "Fingerprint",
+PARTS = {
+    "curves": "Curves",
+    "scales": "Scaling",
+    "percentiles": "Percentiles",
+    "distributions": "Distributions",
+    "time": "Over time",
+    "failed": "Errors",
+    "levels": "All levels",
+    "settings": "How it was measured",
+    "checks": "Evidence",
 }
+
+
+def _without(*columns: str) -> Callable[[], pd.DataFrame]:
+    """Makes a frame that has these columns, and no rows."""
+    return partial(pd.DataFrame, columns=[*columns])
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What there is of a run beyond its levels' summaries; where something is not kept, it is without rows."""
+
+    scaling: pd.DataFrame = field(default_factory=_without("concurrency", "tokens_per_s"))
+    requests: pd.DataFrame = field(
+        default_factory=_without("concurrency", "ttft_s", "e2e_s", "tpot_s")
+    )  # that completed
+    intervals: pd.DataFrame = field(default_factory=_without("concurrency", "metric", "stat", "low_s", "high_s"))
+    timeline: pd.DataFrame = field(default_factory=_without("concurrency", "at_s"))
+    server_timeline: pd.DataFrame = field(default_factory=_without("concurrency", "at_s"))
+    errors: pd.DataFrame = field(default_factory=_without("concurrency", "kind", "requests", "message"))
+    client: pd.DataFrame = field(default_factory=_without("concurrency", "timestamps"))
+    searches: Sequence[dict[str, Any]] = ()  # what a search for the greatest concurrency found: one row, or none
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows: a row of the view `runs`, with its rows of `level_summary` and its findings."""
+    """What the page shows: a row of the view `runs`, with its rows of `level_summary`, its findings and all else."""
 
     run: dict[str, Any]
     levels: pd.DataFrame
     findings: pd.DataFrame
     data_docs: str | None = None  # where Great Expectations' own pages are, from this one
+    detail: Detail = Detail()
 
     @property
     def title(self) -> str:
@@ -45,116 +72,80 @@ class Report:
     def limits(self) -> Limits:
         return Limits.model_validate(self.run["spec"].get("limits", {}))
 
+    @property
+    def conclusion(self) -> Conclusion:
+        load = Load.model_validate(self.run["spec"].get("load", {}))
+        found = conclude(self.levels, self.limits, self.run["verdict"], load)
+        searched = (sentence for row in self.detail.searches for sentence in answer(row))
+        return replace(found, sentences=(*searched, *found.sentences))
+
 
 def write(report: Report, folder: Path) -> Path:
-    """Write the plots, then the page that shows them; returns the page's path, `folder/index.html`."""
+    """Write the plots, then the pages that show them; returns the page's path, `folder/index.html`."""
     folder.mkdir(parents=True, exist_ok=True)
-    figures = [figure(plot, folder) for plot in plots(report)]
+    groups = {name: [figure(plot, folder) for plot in group] for name, group in plots(report).items()}
     page = folder / "index.html"
-    page.write_text(_page(report, figures), encoding="utf-8")
+    page.write_text(_page(report, groups), encoding="utf-8")
+    summary.write(report, [*groups["curves"][:2], *groups["scaling"][:1], *groups["percentiles"][:1]], folder)
     return page
 
 
-def plots(report: Report) -> list[Plot]:
-    """The page's plots, in order."""
-    return [entry.plot(report.levels, report.limits, report.title) for entry in figure2.CHARTS]
+def plots(report: Report) -> dict[str, list[Plot]]:
+    """The page's plots by its parts, in order; a part may be without any."""
+    levels, detail, title = report.levels, report.detail, report.title
+    ttft_s = report.limits.ttft_s
+    latencies = quantiles.ttft(ttft_s), quantiles.GAPS
+    return {
+        "curves": [entry.plot(levels, report.limits, title) for entry in figure2.CHARTS],
+        "scaling": scaling.plots(detail.scaling, title),
+        "percentiles": [p for of in latencies for p in quantiles.plots(levels, detail.intervals, of, title)],
+        "distributions": distributions.plots(detail.requests, levels, ttft_s, title),
+        "timelines": timelines.plots(detail.timeline, detail.server_timeline, levels, title),
+        "errors": errors.plots(detail.errors, levels, title),
+    }
 
 
-def _page(report: Report, figures: list[Figure]) -> str:
+def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
     return render(
         "run.html.j2",
-        figures,
+        [drawn for group in groups.values() for drawn in group],
+        groups=groups,
         report=report,
-        conclusion=conclude(report.levels, report.limits, report.run["verdict"]),
-        **_tables(report),
-        **_origin(report.run),
+        conclusion=report.conclusion,
+        parts=PARTS,
+        queries=queries(report.run["run_id"], int(max(report.levels["concurrency"], default=1))),
+        **_levels(report),
+        **_detail(report.detail),
+        **origin(report.run),
     )
 
 
-def _tables(report: Report) -> dict[str, Any]:
+def _levels(report: Report) -> dict[str, Any]:
     levels = report.levels.sort_values("concurrency")
     return {
         "columns": COLUMNS,
         "heads": [(group, list(members)) for group, members in groupby(COLUMNS, key=lambda column: column.group)],
         "levels": levels.to_dict("records"),
-        "errors": list(levels.dropna(subset=["error"])[["error", "concurrency"]].itertuples(index=False)),
+        "ended_early": list(levels.dropna(subset=["error"])[["error", "concurrency"]].itertuples(index=False)),
+        "failed_requests": int(levels["failed"].astype(float).sum()),
         "account_columns": ACCOUNT_COLUMNS,
-        "account": [] if _without_account(levels) else levels.to_dict("records"),
+        "account": _some(levels, "server_ttft_s"),
         "findings": report.findings.sort_values(["concurrency", "expectation"]).to_dict("records"),
     }
 
 
-def _without_account(levels: pd.DataFrame) -> bool:
-    return "server_ttft_s" not in levels or bool(levels["server_ttft_s"].isna().all())
-
-
-def _origin(run: dict[str, Any]) -> dict[str, Any]:
+def _detail(detail: Detail) -> dict[str, Any]:
     return {
-        "url": without_secrets(run["url"]),
-        "started": _utc(run["started_at"]),
-        "took": _duration(run),
-        "settings": _settings(run),
-        "recipe": _recipe(run),
+        "scaling_columns": SCALING_COLUMNS,
+        "scaling": _some(detail.scaling, "tokens_per_s"),
+        "scaling_says": scaling.says(detail.scaling),
+        "failures": detail.errors.to_dict("records"),
+        "client_columns": CLIENT_COLUMNS,
+        "client": _some(detail.client, "timestamps"),
     }
 
 
-def _settings(run: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Tables of what was run, by their headings."""
-    spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
-    tables = {
-        "Run": [("Run", run["run_id"]), ("Seed", str(run["seed"])), ("Git revision", _shown(run["git_revision"]))],
-        "Server": _rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
-        **{name.capitalize(): rows for name, rows in spec.items()},
-        "Client machine": _rows(run["machine"], {}),
-        "Versions": sorted(_rows(run["versions"], {name: name for name in run["versions"]})),
-    }
-    return {heading: rows for heading, rows in tables.items() if rows}
-
-
-def _titles(model: type[BaseModel]) -> dict[str, str]:
-    return {name: field.title or name for name, field in model.model_fields.items()}
-
-
-def _rows(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
-    return [(titles.get(key, key.replace("_", " ")), _shown(value)) for key, value in values.items()]
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ("", [], {}):
-        return ABSENT
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case int() | float():
-            return f"{value:,.15g}"
-        case dict():
-            return ", ".join(f"{key.replace('_', ' ')} {_shown(item)}" for key, item in value.items())
-        case list():
-            return ", ".join(map(_shown, value))
-    return without_secrets(str(value))
-
-
-def _recipe(run: dict[str, Any]) -> str:
-    """The spec that repeats the run, as YAML; nothing where another tool measured."""
-    if not run["spec"]:
-        return ""
-    spec = {name: dict(run["spec"][name]) for name in _SECTIONS}
-    spec["workload"]["seed"] = run["seed"]
-    spec["endpoint"] = {key: _covered(value) for key, value in spec["endpoint"].items() if value is not None}
-    return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _covered(value: Any) -> Any:
-    return without_secrets(value) if isinstance(value, str) else value
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _duration(run: dict[str, Any]) -> str:
-    if pd.isna(run["finished_at"]):
-        return ABSENT
-    took: timedelta = _utc(run["finished_at"]) - _utc(run["started_at"])
-    minutes, seconds = divmod(round(took.total_seconds()), 60)
-    return f"{minutes} min {seconds} s"
+def _some(rows: pd.DataFrame, column: str) -> list[dict[Any, Any]]:
+    """The rows of a table, unless there is nothing in it: a column that it always has is empty."""
+    there = column in rows and rows[column].notna().any()
+    return rows.sort_values("concurrency").to_dict("records") if there else []

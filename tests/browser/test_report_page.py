@@ -4,42 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect
 
-from shapebench.charts.figure2 import CHARTS, ChartEntry
+from shapebench.charts.figure2 import QUERY, TTFT, ChartEntry
 from shapebench.charts.theme import PALETTES
 from shapebench.pages.run import write
-from tests.report_sample import LEVELS, level, sample, unmeasured
+from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
+from tests.report_sample import LEVELS, level, sample, unmeasured, whole
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 POINT = '[aria-roledescription="point"]'
+__all__ = ["ARGUMENTS", "CHROMIUM"]  # others know them from here
+
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write(sample(), tmp_path_factory.mktemp("report")).as_uri()
+    return write(whole(sample()), tmp_path_factory.mktemp("report")).as_uri()
 
 
 @pytest.fixture
@@ -48,10 +31,14 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
+AT_THE_TOP = [QUERY, TTFT]  # the logarithmic one is drawn when it is asked for
+
+
 def show(page: Page, address: str) -> Page:
+    """With all plots drawn that have a place."""
     page.goto(address)
-    for entry in CHARTS:
-        expect(page.locator(f"#{entry.name} .live svg")).to_be_visible()
+    shown = page.locator(".plot:visible")
+    expect(page.locator(".plot:visible .live svg")).to_have_count(shown.count())
     return page
 
 
@@ -63,10 +50,15 @@ def test_the_page_is_silent_and_asks_nothing_of_anyone(page: Page, report: str) 
     page.on("request", lambda request: asked.append(request.url))
     show(page, report)
     assert said == []
+    for summary in page.locator("details:not([open]) > summary").all():
+        summary.click()
+    page.get_by_label("logarithmic").first.check()
+    expect(page.locator("#throughput-ttft-log .live svg")).to_be_visible()
+    assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [report]
 
 
-@pytest.mark.parametrize("entry", CHARTS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", AT_THE_TOP, ids=lambda entry: entry.name)
 def test_each_plot_has_a_point_for_each_level(page: Page, report: str, entry: ChartEntry) -> None:
     expect(show(page, report).locator(f"#{entry.name} {POINT}")).to_have_count(len(LEVELS))
 
@@ -136,8 +128,9 @@ def test_the_page_prints_to_pdf(page: Page, report: str) -> None:
 def test_without_scripts_the_still_pictures_stand(browser: Browser, report: str) -> None:
     with browser.new_page(java_script_enabled=False) as page:
         page.goto(report)
-        for entry in CHARTS:
+        for entry in AT_THE_TOP:
             expect(page.locator(f"#{entry.name} .still")).to_be_visible()
+        expect(page.locator(".legend").first).to_be_hidden()
 
 
 def test_a_run_without_numbers_is_shown_without_an_error(page: Page, tmp_path: Path) -> None:
@@ -151,4 +144,6 @@ def test_a_run_without_numbers_is_shown_without_an_error(page: Page, tmp_path: P
 def test_levels_that_are_not_valid_are_named_in_a_legend(page: Page, tmp_path: Path) -> None:
     rows = [level(0), {**level(1), "verdict": "suspect"}, {**level(2), "verdict": "invalid"}]
     show(page, write(sample(rows), tmp_path).as_uri())
-    expect(page.locator("#throughput-query .role-legend-label text")).to_have_text(["valid", "suspect", "invalid"])
+    legend = page.get_by_role("group", name="Show only some: Measurement")
+    expect(legend.get_by_role("button")).to_have_text(["valid", "suspect", "invalid"])
+    expect(page.locator("#throughput-query .role-legend")).to_have_count(0)

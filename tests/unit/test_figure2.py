@@ -1,16 +1,16 @@
 """The plots, read back from what Vega draws."""
 
-from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 import pytest
-import vl_convert
 
-from shapebench.charts.figure2 import CHARTS, QUERY, TTFT, ChartEntry
-from shapebench.charts.theme import PALETTES
+from shapebench.charts.figure2 import CHARTS, QUERY, TTFT, TTFT_LOG, ChartEntry
+from shapebench.charts.theme import PALETTES, SERIES, STEPS
 from shapebench.spec import Limits
-from tests.report_sample import LEVELS, level, sample, unmeasured
+from tests.drawn_chart import items
+from tests.report_sample import LEVELS, SYSTEM, level, sample, unmeasured
 
 LIMITS = Limits()
 TITLE = "a model on a shape"
@@ -24,21 +24,7 @@ def frame(**verdicts: str) -> pd.DataFrame:
 
 
 def drawn(entry: ChartEntry, levels: pd.DataFrame, kind: str, role: str = "mark") -> list[dict[str, Any]]:
-    """The items of one kind of mark, as Vega would paint them."""
-    scene = vl_convert.vegalite_to_scenegraph(entry.draw(levels, LIMITS, TITLE).to_dict())
-    return [
-        item
-        for mark in _marks(scene["scenegraph"])
-        if (mark["marktype"], mark.get("role")) == (kind, role)
-        for item in mark["items"]
-    ]
-
-
-def _marks(mark: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield mark
-    for item in mark["items"]:
-        for child in item.get("items", []):
-            yield from _marks(child)
+    return items(entry.draw(levels, LIMITS, TITLE), kind, role)
 
 
 def labels(entry: ChartEntry, levels: pd.DataFrame) -> list[str]:
@@ -82,7 +68,7 @@ def test_points_are_joined_in_order_of_concurrency_even_where_throughput_falls(e
     assert x[-1] < x[-2]
 
 
-@every_chart
+@pytest.mark.parametrize("entry", [QUERY, TTFT], ids=lambda entry: entry.name)
 def test_both_axes_begin_at_zero(entry: ChartEntry) -> None:
     texts = [item["text"] for item in drawn(entry, frame(), "text", "axis-label")]
     assert texts.count("0") == 2
@@ -161,10 +147,55 @@ def test_no_label_lies_below_the_axis(entry: ChartEntry) -> None:
 
 
 @every_chart
-def test_a_label_stands_left_of_a_point_where_throughput_fell_back(entry: ChartEntry) -> None:
-    levels = frame().assign(system_tokens_per_s=[70.0, 140.0, 250.0, 400.0, 900.0, 600.0])
-    texts = [item for item in drawn(entry, levels, "text") if item["fill"] == INK]
-    assert [item["align"] for item in texts] == [*["left"] * 5, "right"]
+@pytest.mark.parametrize(
+    "system",
+    [
+        SYSTEM,
+        (70.0, 140.0, 250.0, 400.0, 900.0, 600.0),  # falls back
+        (70.0, 140.0, 250.0, 252.0, 254.0, 253.0),  # saturated
+    ],
+)
+def test_no_label_lies_on_another_or_on_a_point(entry: ChartEntry, system: tuple[float, ...]) -> None:
+    levels = frame().assign(system_tokens_per_s=system)
+    boxes = [box(item) for item in drawn(entry, levels, "text") if item["fill"] == INK]
+    points = [(p["x"] - 5, p["y"] - 5, p["x"] + 5, p["y"] + 5) for p in drawn(entry, levels, "symbol")]
+    assert len(boxes) == len(LEVELS)
+    assert not [pair for pair in combinations([*boxes, *points], 2) if overlap(*pair) and {*pair} - {*points}]
+
+
+def box(text: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Of a label, as letters are wide at least."""
+    width = 6.0 * len(text["text"])
+    left = text["x"] + text["dx"] - {"left": 0, "center": width / 2, "right": width}[text["align"]]
+    return left, text["y"] + text["dy"] - 5, left + width, text["y"] + text["dy"] + 5
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def test_a_logarithmic_axis_of_ttft_shows_a_tenfold_as_far_as_the_next() -> None:
+    levels = frame().assign(ttft_s_mean=[0.01, 0.1, 1.0, 10.0, 10.0, 10.0])
+    y = [point["y"] for point in drawn(TTFT_LOG, levels, "symbol")]
+    assert y[0] - y[1] == pytest.approx(y[1] - y[2])
+    assert y[1] - y[2] == pytest.approx(y[2] - y[3])
+
+
+def test_from_the_limit_to_what_fast_readers_take_there_is_a_band() -> None:
+    shade, band = (item for item in drawn(QUERY, frame(), "rect"))
+    assert band["height"] / shade["height"] == pytest.approx((15 - 10) / 10)
+
+
+def test_a_limit_above_what_people_read_has_no_band() -> None:
+    chart = QUERY.draw(frame(), Limits(query_tokens_per_s=30), TITLE)
+    assert len(items(chart, "rect")) == 1
+
+
+@every_chart
+def test_what_is_chosen_in_the_legend_is_drawn_alone(entry: ChartEntry) -> None:
+    chart = entry.draw(frame(level_4="suspect"), LIMITS, TITLE)
+    assert len(items(chart, "symbol", chosen=["suspect"])) == 1
+    assert [item["text"] for item in items(chart, "text", chosen=["suspect"]) if item["fill"] == INK] == ["4"]
 
 
 def test_drawing_leaves_the_rows_as_they_were() -> None:
@@ -190,10 +221,25 @@ def test_both_palettes_have_the_same_colours() -> None:
 
 
 @pytest.mark.parametrize("palette", PALETTES)
-@pytest.mark.parametrize("colour", ["ink", "faint", "valid", "suspect", "invalid", "limit"])
+@pytest.mark.parametrize(
+    "colour", ["ink", "faint", "valid", "suspect", "invalid", "limit", *(f"series_{at}" for at in range(SERIES))]
+)
 def test_text_in_every_colour_has_the_contrast_that_wcag_asks(palette: str, colour: str) -> None:
     light, dark = sorted((_luminance(PALETTES[palette][name]) for name in (colour, "paper")), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("step", range(STEPS))
+def test_lines_of_every_step_have_the_contrast_that_wcag_asks_of_graphics(palette: str, step: int) -> None:
+    light, dark = sorted((_luminance(PALETTES[palette][name]) for name in (f"step_{step}", "paper")), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_steps_get_ever_darker_or_lighter_for_those_who_see_no_hues(palette: str) -> None:
+    steps = [_luminance(PALETTES[palette][f"step_{at}"]) for at in range(STEPS)]
+    assert steps in (sorted(steps), sorted(steps, reverse=True))
 
 
 def _luminance(colour: str) -> float:

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from shapebench import spec
-from shapebench.charts.figure2 import CHARTS, ChartEntry
-from shapebench.pages.columns import COLUMNS
-from shapebench.pages.run import Report, write
-from tests.report_sample import LEVELS, finding, level, run, sample, unmeasured
+from shapebench.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
+from shapebench.pages.run import PARTS, Report, plots, write
+from tests.report_sample import LEVELS, failures, finding, level, run, sample, unmeasured, whole
 
+PLOTTED = ("curves", "scaling", "percentiles", "distributions", "timelines", "errors")
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
 
 
@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "input"):
             self._open.append(tag)
             self.texts.setdefault(tag, []).append("")
 
@@ -56,15 +56,26 @@ class Page(HTMLParser):
         return " ".join((self.texts["header"][0] + self.texts["main"][0]).split())
 
 
-def page(folder: Path, report: Report, charts: tuple[ChartEntry, ...] = ()) -> Page:
-    """Written without plots where a test is of the words, since plots take most of the time."""
-    with patch("shapebench.charts.figure2.CHARTS", charts):
+def page(folder: Path, report: Report, *drawn: str) -> Page:
+    """Written without plots but those of the parts named, since these take most of the time."""
+    some = {part: group if part in drawn else [] for part, group in plots(report if drawn else sample([], [])).items()}
+    with patch("shapebench.pages.run.plots", lambda _: some):
         return Page(write(report, folder))
+
+
+def two_levels(**changes: Any) -> Report:
+    """With a plot of each sort."""
+    report = whole(sample([level(0), {**level(1), "failed": 3}], [finding(1)], **changes))
+    return replace(report, detail=replace(report.detail, errors=failures((2, "timeout", 3))))
+
+
+def names(report: Report) -> list[str]:
+    return [plot.name for group in plots(report).values() for plot in group]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(sample(), tmp_path_factory.mktemp("report") / "not" / "there" / "yet").parent
+    return write(whole(sample()), tmp_path_factory.mktemp("report") / "not" / "there" / "yet").parent
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +83,23 @@ def ordinary(folder: Path) -> Page:
     return Page(folder / "index.html")
 
 
-def test_the_page_and_two_pictures_of_each_plot_are_written(folder: Path) -> None:
-    pictures = {f"{entry.name}.{ending}" for entry in CHARTS for ending in ("png", "svg")}
-    assert {path.name for path in folder.iterdir()} == {"index.html", *pictures}
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return Page(write(two_levels(), tmp_path_factory.mktemp("small")))
+
+
+def test_the_page_the_sheet_and_two_pictures_of_each_plot_are_written(folder: Path) -> None:
+    pictures = {f"{name}.{ending}" for name in names(whole(sample())) for ending in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == {"index.html", "summary.pdf", *pictures}
+
+
+def test_there_is_a_plot_for_each_question(folder: Path) -> None:
+    assert {path.stem for path in folder.glob("*.svg")} == {
+        *("throughput-query", "throughput-ttft", "throughput-ttft-log", "scaling", "scaling-log"),
+        *("ttft-percentiles", "ttft-percentiles-log", "inter-token-percentiles", "inter-token-percentiles-log"),
+        *("ttft-distribution", "e2e-distribution", "tpot-distribution"),
+        *(f"timeline-{level:04d}" for level in LEVELS),
+    }
 
 
 def test_a_png_has_twice_the_size_of_its_svg(folder: Path) -> None:
@@ -95,7 +120,19 @@ def test_the_page_is_titled_model_on_shape(ordinary: Page) -> None:
 
 def test_the_page_names_no_address_but_its_own_pictures(ordinary: Page) -> None:
     outside = [value for value in ordinary.values("src", "href") if not value.startswith("data:")]
-    assert outside == [f"{entry.name}.{ending}" for entry in CHARTS for ending in ("png", "svg")]
+    beside = {"summary.pdf", *(f"{name}.{ending}" for name in names(whole(sample())) for ending in ("png", "svg"))}
+    assert {address for address in outside if not address.startswith("#")} == beside
+
+
+def test_every_way_within_the_page_leads_somewhere(ordinary: Page) -> None:
+    ways = [value[1:] for value in ordinary.values("href") if value.startswith("#")]
+    assert {*PARTS} <= {*ways}
+    assert {*ways} <= {*ordinary.values("id")}
+
+
+def test_no_two_things_have_one_name(ordinary: Page) -> None:
+    ids = ordinary.values("id")
+    assert len(ids) == len({*ids})
 
 
 def test_the_policy_admits_exactly_the_scripts_and_the_style_of_the_page(ordinary: Page) -> None:
@@ -111,32 +148,35 @@ def test_the_policy_admits_exactly_the_scripts_and_the_style_of_the_page(ordinar
     assert "unsafe" not in policy
 
 
-def test_a_hostile_model_name_changes_only_the_text(ordinary: Page, tmp_path: Path) -> None:
-    hostile = page(tmp_path, sample(model=HOSTILE), CHARTS)
-    assert [(tag, [*attrs]) for tag, attrs in hostile.tags] == [(tag, [*attrs]) for tag, attrs in ordinary.tags]
+def test_a_hostile_model_name_changes_only_the_text(small: Page, tmp_path: Path) -> None:
+    hostile = Page(write(two_levels(model=HOSTILE), tmp_path))
+    assert [(tag, [*attrs]) for tag, attrs in hostile.tags] == [(tag, [*attrs]) for tag, attrs in small.tags]
     assert hostile.texts["h1"] == [f"{HOSTILE} on VM.GPU.A10.1"]
 
 
-def test_a_model_name_of_ten_kilobytes_is_shown_in_full(tmp_path: Path) -> None:
-    assert page(tmp_path, sample(model="m" * 10_000), CHARTS).texts["title"] == [f"{'m' * 10_000} on VM.GPU.A10.1"]
+@pytest.mark.parametrize("name", ["m" * 10_000, "a\x00b\x1b[31m"], ids=["long", "unprintable"])
+def test_a_model_name_that_cannot_be_drawn_is_shown_in_full(tmp_path: Path, name: str) -> None:
+    assert page(tmp_path, sample(model=name), "curves").texts["title"] == [f"{name} on VM.GPU.A10.1"]
+    assert (tmp_path / "throughput-query.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "summary.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_every_string_of_a_server_or_a_person_is_escaped(tmp_path: Path) -> None:
     bad = {**finding(1, passed=False), "sentence": HOSTILE, "reason": HOSTILE, "expectation": HOSTILE}
     facts = {"server": HOSTILE, "version": HOSTILE, "models": [HOSTILE], "max_model_len": 1, "fingerprint": HOSTILE}
-    levels = [{**unmeasured(0), "error": HOSTILE}]
+    levels = [level(1), {**unmeasured(0), "error": HOSTILE}]
     strange = {HOSTILE: HOSTILE}
-    said = page(
-        tmp_path,
-        sample(levels, [bad], facts=facts, machine=strange, versions=strange, url=HOSTILE, git_revision=HOSTILE),
-    )
+    changes = {"facts": facts, "machine": strange, "versions": strange, "url": HOSTILE, "git_revision": HOSTILE}
+    report = sample(levels, [bad], run_id=HOSTILE, **changes)
+    failed = replace(report.detail, errors=failures((2, HOSTILE, 1)))
+    said = page(tmp_path, replace(report, detail=failed), "errors")
     assert len(said.texts["script"]) == 3
     assert {tag for tag, attrs in said.tags if "onerror" in attrs} == set()
 
 
 def test_the_charts_data_reads_back(ordinary: Page) -> None:
     charts = json.loads(ordinary.texts["script"][0])
-    assert [*charts["specs"]] == [entry.name for entry in CHARTS]
+    assert {*charts["specs"]} == {*names(whole(sample()))}
 
 
 def test_the_answer_comes_first(ordinary: Page) -> None:
@@ -153,7 +193,8 @@ def test_every_picture_says_what_it_shows(ordinary: Page) -> None:
     pictures = [attrs for tag, attrs in ordinary.tags if tag == "img"]
     live = [attrs for _, attrs in ordinary.tags if attrs.get("role") == "img"]
     assert [attrs["alt"] for attrs in pictures] == [attrs["aria-label"] for attrs in live]
-    assert all("from 73 tokens/s" in (attrs["alt"] or "") or "from 40 ms" in (attrs["alt"] or "") for attrs in pictures)
+    assert len(pictures) == len(names(whole(sample())))
+    assert "from 73 tokens/s" in (pictures[0]["alt"] or "")
 
 
 def test_every_table_has_a_caption_and_every_heading_a_scope(ordinary: Page) -> None:
@@ -168,7 +209,7 @@ def test_a_level_is_a_row_of_numbers_in_milliseconds_and_tokens(ordinary: Page) 
 
 
 def test_every_column_is_defined(ordinary: Page) -> None:
-    assert ordinary.texts["dt"] == [column.name for column in COLUMNS]
+    assert {column.name for column in (*COLUMNS, *SCALING_COLUMNS, *CLIENT_COLUMNS)} <= {*ordinary.texts["dt"]}
     assert all(ordinary.texts["dd"])
 
 
@@ -185,7 +226,7 @@ def test_a_failed_expectation_is_a_sentence_near_the_top(tmp_path: Path) -> None
     said = page(tmp_path, sample(findings=[finding(1), finding(16, passed=False)], verdict="suspect"))
     assert said.texts["h2"][1] == "What to doubt"
     assert "suspect with 16: The client's event loop lags by at most 5 ms; it lagged by 31 ms." in " ".join(
-        said.texts["ul"][0].split()
+        said.texts["ul"][1].split()
     )
     assert "1 of 2 expectations hold." in said.words
 
@@ -198,7 +239,7 @@ def test_a_level_that_ended_early_stands_in_the_table_with_its_error(tmp_path: P
 
 @pytest.mark.parametrize("rows", [[], [unmeasured(at) for at in range(6)]], ids=["no level", "no numbers"])
 def test_a_run_without_numbers_still_has_its_page(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    said = page(tmp_path, sample(rows, [], verdict="invalid"), CHARTS)
+    said = page(tmp_path, sample(rows, [], verdict="invalid"), *PLOTTED)
     assert said.texts["h2"][0] == "No answer: no level gave numbers that can be used"
     assert "No expectation was checked." in said.words
 
@@ -230,7 +271,7 @@ def test_a_run_that_never_finished_has_no_duration(tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_a_spec_with_the_seed_of_the_run(ordinary: Page) -> None:
-    repeated = spec.parse(yaml.safe_load(ordinary.texts["pre"][0]))
+    repeated = spec.parse(yaml.safe_load(ordinary.texts["pre"][-1]))
     assert repeated.workload.seed == 4711
     assert repeated.load.levels == LEVELS
 
@@ -249,7 +290,8 @@ def test_secrets_in_the_spec_are_not_shown(tmp_path: Path, endpoint: dict[str, s
     report = sample(
         spec={**asked, "endpoint": {**asked["endpoint"], **endpoint}}, url=endpoint.get("url", "http://host")
     )
-    assert "hunter2" not in write(report, tmp_path).read_text(encoding="utf-8")
+    page(tmp_path, report)
+    assert "hunter2" not in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_an_option_that_only_sounds_like_a_secret_is_shown(tmp_path: Path) -> None:
@@ -288,3 +330,65 @@ def test_a_run_that_another_tool_measured_has_its_page_and_no_recipe(tmp_path: P
     words = page(tmp_path, sample([level(0)], [], spec={}, facts={}, versions={}, machine={}, seed=None)).words
     assert "How to repeat this run" not in words
     assert "Suits" in words
+
+
+def test_the_legend_of_a_plot_is_made_of_buttons(small: Page) -> None:
+    pressed = [attrs for tag, attrs in small.tags if tag == "button"]
+    assert all(attrs["aria-pressed"] == "false" for attrs in pressed)
+    assert [attrs["value"] for attrs in pressed][:6] == ["p50", "p90", "p95", "p99", "1", "2"]
+
+
+def test_a_plot_whose_legend_is_made_of_buttons_has_none_of_its_own(small: Page) -> None:
+    specs = json.loads(small.texts["script"][0])["specs"]
+    assert '"legend": {' not in json.dumps(specs["ttft-distribution"]["layer"])
+
+
+def test_failed_requests_stand_with_kind_number_and_message(small: Page) -> None:
+    assert "2 timeout 3 the server said: timeout" in small.words
+
+
+def test_where_no_request_failed_it_says_so(ordinary: Page) -> None:
+    assert "No request failed." in ordinary.words
+
+
+def test_requests_that_failed_in_a_way_that_is_not_kept_are_counted(tmp_path: Path) -> None:
+    said = page(tmp_path, sample([{**level(0), "failed": 7}], []))
+    assert "7 requests failed; in which way is not kept of this run." in said.words
+
+
+def test_where_single_requests_are_not_kept_the_page_says_so(tmp_path: Path) -> None:
+    said = page(tmp_path, sample())
+    assert "Single requests of this run are not kept: there is no distribution to draw." in said.words
+    assert "What happened second by second is not kept of this run." in said.words
+
+
+@pytest.mark.parametrize("view", ["level_summary", "scaling", "requests", "timeline", "server_timeline", "findings"])
+def test_the_sql_behind_the_numbers_is_there_to_copy(ordinary: Page, view: str) -> None:
+    commands = [text for text in ordinary.texts["pre"] if text.startswith("shapebench query ")]
+    assert any(f"FROM {view} WHERE run_id = '20260714-093000-a1b2'" in command for command in commands)
+
+
+def test_the_client_says_how_it_fared(ordinary: Page) -> None:
+    assert "32 kernel 1 3.0 0.40 0 0.02 45,000" in ordinary.words
+
+
+def test_how_far_throughput_is_from_the_ideal_is_a_table_and_a_sentence(ordinary: Page) -> None:
+    assert "With 32 concurrent users, 60% of the ideal is reached." in ordinary.words
+    assert "32 1,442.0 2,406.1 60 61" in ordinary.words
+
+
+def test_a_run_that_was_broken_off_and_went_on_says_so(tmp_path: Path) -> None:
+    again = [datetime(2026, 7, 14, 9, 31, tzinfo=UTC), datetime(2026, 7, 14, 9, 40, tzinfo=UTC)]
+    words = page(tmp_path, sample(resumed_at=again, left_out=[64, 128])).words
+    assert "Broken off and taken up again, 2 times; levels given up: 64, 128." in words
+    assert "2026-07-14 09:31 UTC, 2026-07-14 09:40 UTC" in words
+
+
+def test_a_run_in_one_go_says_nothing_of_it(ordinary: Page) -> None:
+    assert "taken up again" not in ordinary.words.lower()
+
+
+@pytest.mark.slow
+def test_twenty_levels_stay_below_three_megabytes(tmp_path: Path) -> None:
+    rows = [{**level(5), "concurrency": 16 * at, "completed": 500} for at in range(1, 21)]
+    assert write(whole(sample(rows, [])), tmp_path).stat().st_size < 3_000_000

@@ -1,0 +1,157 @@
+"""How a latency is distributed over the requests of each level: the share of them that took no longer."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import altair as alt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from shapebench.charts.theme import (
+    ABOVE_PLOT,
+    MARKS,
+    ON_PAGE,
+    Entry,
+    Legend,
+    Plot,
+    finish,
+    hollow,
+    named,
+    reach,
+    scaled,
+    spread,
+    step,
+    ticks,
+)
+
+POINTS = 100  # of a curve; more is not to be seen
+Values = npt.NDArray[np.floating[Any]]
+Levels = dict[tuple[int, str], Values]  # a level's latencies (ms) in order, by its concurrency and verdict
+
+_TOLD = (10, 25, 50, 75, 90, 95, 99)  # percentiles that say what they are when pointed at
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A column of `requests`, what its plot is called, and the limit that a person sets (ms)."""
+
+    column: str
+    name: str
+    title: str
+    limit_ms: float | None = None
+
+
+def latencies(ttft_limit_s: float) -> tuple[Latency, ...]:
+    return (
+        Latency("ttft_s", "ttft-distribution", "Time to first token", ttft_limit_s * 1000),
+        Latency("e2e_s", "e2e-distribution", "End-to-end latency"),
+        Latency("tpot_s", "tpot-distribution", "Time per output token"),
+    )
+
+
+def plots(requests: pd.DataFrame, levels: pd.DataFrame, ttft_limit_s: float, title: str) -> list[Plot]:
+    """Of completed requests, warm-up left out: their `concurrency` and latencies (s)."""
+    some = requests.merge(spread(levels)[["concurrency", "verdict"]], on="concurrency")
+    drawn = (_plot(some, latency, title) for latency in latencies(ttft_limit_s))
+    return [plot for plot in drawn if plot]
+
+
+def _plot(requests: pd.DataFrame, latency: Latency, title: str) -> Plot | None:
+    measured = requests[requests[latency.column].astype(float) > 0]
+    if measured.empty:
+        return None
+    groups = measured.groupby(["concurrency", "verdict"])[latency.column]
+    levels: Levels = {key: np.sort(values.to_numpy(float)) * 1000 for key, values in groups}  # type: ignore[misc]
+    legend = _legend([*levels])
+    curves = pd.concat([_curve(key, values) for key, values in levels.items()], ignore_index=True)
+    told = pd.concat([_percentiles(key, values) for key, values in levels.items()], ignore_index=True)
+    reading = f"the share of requests that took no longer, a point at the median{hollow(told)}"
+    chart = _chart(curves, told, latency, legend, title)
+    return Plot(latency.name, latency.title, reading, chart, _description(told, latency), legend)
+
+
+def _legend(keys: list[tuple[int, str]]) -> Legend:
+    entries = (Entry(str(level), step(at, len(keys)), verdict) for at, (level, verdict) in enumerate(keys))
+    return Legend("Concurrent users", "level", tuple(entries))
+
+
+def _curve(key: tuple[int, str], ms: Values) -> pd.DataFrame:
+    """The distribution function, thinned to so many points, the least and the greatest value among them."""
+    places = np.unique(np.linspace(0, len(ms) - 1, POINTS).round().astype(int))
+    shares = np.append(0, (places + 1) / len(ms))
+    return pd.DataFrame({"level": str(key[0]), "ms": _short(ms[[0, *places]]), "share": _short(shares)})
+
+
+def _percentiles(key: tuple[int, str], ms: Values) -> pd.DataFrame:
+    told = {"ms": np.percentile(ms, _TOLD), "share": np.array(_TOLD) / 100}
+    return pd.DataFrame({"level": str(key[0]), "verdict": key[1], **told, "requests": len(ms)})
+
+
+def _short(values: Values) -> list[float]:
+    """To so many digits as can be seen: the page carries them all."""
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _chart(curves: pd.DataFrame, told: pd.DataFrame, latency: Latency, legend: Legend, title: str) -> alt.LayerChart:
+    limit = pd.Series([latency.limit_ms] if latency.limit_ms else [])
+    ends = reach("log", curves["ms"], limit)
+    x = alt.X("ms:Q", title=f"{latency.title} (ms)", scale=scaled("log", ends))
+    y = alt.Y("share:Q", title="Share of requests", scale=alt.Scale(domain=[0, 1]))
+    lines = alt.Chart(curves).mark_line(interpolate="step-after", strokeWidth=1.75, aria=False)
+    drawn = lines.encode(
+        x=x.axis(ticks("log", ends)),
+        y=y.axis(values=[0, 0.25, 0.5, 0.75, 0.95, 1], format=".0%", grid=True),
+        color=legend.colour(),
+    )
+    layers = [drawn, *map(partial(_median, told, legend), MARKS), _pointed_at(told)]
+    return finish(
+        [*_limit(latency), *(layer.transform_filter(legend.is_chosen) for layer in layers)],
+        title,
+        f"{latency.title}: the share of requests that took no longer",
+    )
+
+
+def _median(told: pd.DataFrame, legend: Legend, verdict: str) -> alt.Chart:
+    shape, fill = MARKS[verdict]
+    filled = {"fill": named(fill)} if fill == "paper" else {"filled": True}
+    medians = told[(told["share"] == 0.5) & (told["verdict"] == verdict)]
+    points = alt.Chart(medians).mark_point(shape=shape, size=56, strokeWidth=1.5, opacity=1, aria=False, **filled)
+    drawn: alt.Chart = points.encode(x="ms:Q", y="share:Q", color=legend.colour())
+    return drawn
+
+
+def _pointed_at(told: pd.DataFrame) -> alt.Chart:
+    """Unseen points along the curves that say what they are."""
+    points: alt.Chart = (
+        alt.Chart(told)
+        .transform_filter(ON_PAGE)
+        .mark_point(size=150, opacity=0, filled=True, aria=False)
+        .encode(
+            x="ms:Q",
+            y="share:Q",
+            tooltip=[
+                alt.Tooltip("level:N", title="concurrent users"),
+                alt.Tooltip("share:Q", title="share of requests", format=".0%"),
+                alt.Tooltip("ms:Q", title="took at most, ms", format=",.1f"),
+                alt.Tooltip("requests:Q", title="requests"),
+                alt.Tooltip("verdict:N", title="verdict"),
+            ],
+        )
+    )
+    return points
+
+
+def _limit(latency: Latency) -> list[alt.Chart]:
+    if latency.limit_ms is None:
+        return []
+    base = alt.Chart(alt.InlineData(values=[{}])).encode(x=alt.datum(latency.limit_ms))
+    rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
+    label = base.mark_text(color=named("limit"), fontSize=12, aria=False)
+    return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=alt.value(f"at most {latency.limit_ms:g} ms"))]
+
+
+def _description(told: pd.DataFrame, latency: Latency) -> str:
+    medians = [f"{row['ms']:,.0f} ms with {row['level']}" for row in told[told["share"] == 0.5].to_dict("records")]
+    return f"{latency.title} at each level; half of the requests took no longer than {', '.join(medians)}."

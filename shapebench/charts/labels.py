@@ -1,0 +1,111 @@
+"""Where the labels of points stand, so that none lies on another, on a point or outside the plot."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from shapebench.charts.theme import HEIGHT, Scale, named
+
+# A plot is at least this wide on a phone. Where it is wider, points and labels only move apart.
+NARROWEST = 240
+FONT_SIZE = 12
+_POINT, _LETTER, _LINE = 6, 7.0, 13  # half a point's size, a digit's width, a line's height
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Place:
+    """Of a label, seen from its point (px)."""
+
+    align: str
+    dx: float
+    dy: float
+
+    def box(self, x: float, y: float, text: str) -> Box:
+        width = _LETTER * len(text) + 2
+        left = x + self.dx - {"left": 0, "center": width / 2, "right": width}[self.align]
+        return left, y + self.dy - _LINE / 2, left + width, y + self.dy + _LINE / 2
+
+
+def _places(rows: Iterable[float]) -> list[Place]:
+    return [Place(align, dx, dy) for dy in rows for align, dx in (("left", 7), ("right", -7), ("center", 0))]
+
+
+_BESIDE = [Place("left", 9, 0), Place("right", -9, 0)]
+_FAR = [-21, 22, -33, 34, -45, 46]
+NEAR = [*_places([10]), *_places([-9]), *_BESIDE]
+ABOVE = [*_places([-9]), *_places([10]), *_BESIDE, *_places(_FAR)]
+BELOW = [*NEAR, *_places([22, -21, 34, -33, 46, -45])]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The plot's axes: what they begin and end with."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """In px from the left and from the top."""
+        return NARROWEST * _share(x, self.x, self.x_scale), HEIGHT * (1 - _share(y, self.y, self.y_scale))
+
+    def text_above(self, y: float, text: str) -> Box:
+        """Where a text lies that stands at the left end of a line across the plot."""
+        line = HEIGHT * (1 - _share(y, self.y, self.y_scale))
+        return 0, line - 4 - _LINE, 6.2 * len(text), line
+
+
+def _share(value: float, ends: tuple[float, float], scale: Scale) -> float:
+    low, high, value = (math.log(v) for v in (*ends, value)) if scale == "log" else (*ends, value)
+    return (value - low) / (high - low)
+
+
+def placed(
+    points: Sequence[tuple[float, float]], texts: Sequence[str], prefer: Sequence[Place], taken: Iterable[Box] = ()
+) -> list[Place | None]:
+    """A place for each label, the first of the preferred ones that is free; None where none is."""
+    taken = [*taken, *((x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points)]
+    found: list[Place | None] = []
+    for (x, y), text in zip(points, texts, strict=True):
+        place = next((one for one in prefer if _fits(one.box(x, y, text), taken)), None)
+        found.append(place)
+        taken += [place.box(x, y, text)] if place else []
+    return found
+
+
+def _fits(box: Box, taken: list[Box]) -> bool:
+    inside = box[0] >= 2 and box[1] >= 0 and box[3] <= HEIGHT - 2
+    return inside and not any(_overlap(box, other) for other in taken)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def labels(
+    drawn: pd.DataFrame, columns: tuple[str, str], frame: Frame, prefer: Sequence[Place], taken: Iterable[Box] = ()
+) -> list[alt.Chart]:
+    """Each point's concurrency beside it, if there is room, on a halo that keeps it readable where a line passes.
+
+    The points' columns are those of x and y; `taken` is where other texts stand.
+    """
+    x, y = columns
+    points = [frame.at(row[x], row[y]) for row in drawn.to_dict("records")]
+    where = placed(points, [str(concurrency) for concurrency in drawn["concurrency"]], prefer, taken)
+    rows = [
+        {x: row[x], y: row[y], "concurrency": row["concurrency"], "verdict": row["verdict"], **asdict(place)}
+        for row, place in zip(drawn.to_dict("records"), where, strict=True)
+        if place
+    ]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(x=f"{x}:Q", y=f"{y}:Q", text="concurrency:Q")
+    from_data = {name: alt.ExprRef(expr=f"datum.{name}") for name in ("align", "dx", "dy")}
+    style: dict[str, Any] = {**from_data, "baseline": "middle", "fontSize": FONT_SIZE, "aria": False}
+    halo = base.mark_text(**style, stroke=named("paper"), strokeWidth=3, strokeJoin="round", color=named("paper"))
+    return [halo, base.mark_text(**style, color=named("ink"), fontWeight="bold")]

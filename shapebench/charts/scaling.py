@@ -1,0 +1,125 @@
+"""How throughput grows with concurrency, against the line on which twice the users get twice the tokens."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import altair as alt
+import pandas as pd
+
+from shapebench.charts.labels import NEAR, Frame, labels
+from shapebench.charts.theme import ABOVE_PLOT, Plot, Scale, by_verdict, finish, named, reach, scaled, ticks, verdicts
+
+NAMES: dict[Scale, str] = {"linear": "scaling", "log": "scaling-log"}
+TITLE = "Throughput against the ideal line"
+_BY = {
+    "steady_tokens_per_s": "while all streams were busy",
+    "system_tokens_per_s": "from the first request to the last",
+}
+_X, _Y = "concurrency", "tokens_per_s"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A curve through the points: `tokens_per_s` over `concurrency`, between `low` and `high`, and where it bends."""
+
+    curve: pd.DataFrame
+    knee: float | None
+    says: str  # what it is, in a line
+
+
+def plots(scaling: pd.DataFrame, title: str, fit: Fit | None = None) -> list[Plot]:
+    """Of rows of the view `scaling`, over linear axes and over logarithmic ones; none where nothing can be compared."""
+    points = scaling.dropna(subset=[_Y]).sort_values(_X)
+    if len(points) < 2:
+        return []
+    counted = f"tokens/s {_BY[points['throughput'].iloc[0]]}"
+    reading = f"{counted}; dotted, what they would be if each user took nothing from the others"
+    reading += f"; {fit.says}" if fit else ""
+    drawn = partial(_chart, points, fit, title, f"{TITLE}: {counted}")
+    legend, said = verdicts(points["verdict"]), _description(points)
+    return [Plot(name, TITLE, reading, drawn(scale), said, legend) for scale, name in NAMES.items()]
+
+
+def _chart(points: pd.DataFrame, fit: Fit | None, title: str, subtitle: str, scale: Scale) -> alt.LayerChart:
+    ideal = points[[_X, "ideal_tokens_per_s"]].rename(columns={"ideal_tokens_per_s": _Y})
+    frame = Frame(reach(scale, points[_X]), reach(scale, points[_Y], ideal[_Y]), scale, scale)
+    curve = [*([] if fit else [_line(points)]), by_verdict(points, f"{_X}:Q", f"{_Y}:Q", _tooltip())]
+    curve += labels(points, (_X, _Y), frame, NEAR)
+    if legend := verdicts(points["verdict"]):
+        curve = [layer.transform_filter(legend.is_chosen) for layer in curve]
+    return finish([*_ideal(ideal, frame), *_fitted(fit), *_bend(points, fit), *curve], title, subtitle)
+
+
+def _ideal(ideal: pd.DataFrame, frame: Frame) -> list[alt.Chart]:
+    x = alt.X(f"{_X}:Q", title="Concurrent users", scale=scaled(frame.x_scale, frame.x), axis=_levels(ideal, frame))
+    y = alt.Y(f"{_Y}:Q", title="Throughput (tokens/s)", scale=scaled(frame.y_scale, frame.y))
+    line = alt.Chart(ideal).mark_line(color=named("faint"), strokeDash=[2, 3], strokeWidth=1.5, aria=False)
+    end = alt.Chart(ideal.tail(1)).mark_text(
+        color=named("faint"), text="ideal", align="right", dx=-12, fontSize=12, aria=False
+    )
+    axis = ticks(frame.y_scale, frame.y)
+    return [line.encode(x=x, y=y.axis(axis)), end.encode(x=f"{_X}:Q", y=f"{_Y}:Q")]
+
+
+def _levels(points: pd.DataFrame, frame: Frame) -> alt.Axis:
+    """Ticks at the levels themselves, where they are far enough apart."""
+    if frame.x_scale == "linear":
+        return alt.Axis(tickCount=6, grid=False, format=",d")
+    return alt.Axis(values=points[_X].tolist(), grid=False, format=",d", labelOverlap=True)
+
+
+def _line(points: pd.DataFrame) -> alt.Chart:
+    line = alt.Chart(points).mark_line(color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False)
+    encoded: alt.Chart = line.encode(x=f"{_X}:Q", y=f"{_Y}:Q", order=f"{_X}:Q")
+    return encoded
+
+
+def _fitted(fit: Fit | None) -> list[alt.Chart]:
+    if fit is None:
+        return []
+    base = alt.Chart(fit.curve).encode(x=f"{_X}:Q")
+    band = base.mark_area(color=named("series_2"), opacity=0.15, aria=False).encode(y="low:Q", y2="high:Q")
+    line = base.mark_line(color=named("series_2"), strokeWidth=1.5, aria=False).encode(y=f"{_Y}:Q")
+    return [band, line]
+
+
+def _bend(points: pd.DataFrame, fit: Fit | None) -> list[alt.Chart]:
+    """A rule where it pays less and less to add users: the fitted curve's knee, else the first level that says so."""
+    at = fit.knee if fit else next(iter(points.loc[points["bends"].astype(bool), _X]), None)
+    if at is None:
+        return []
+    base = alt.Chart(alt.InlineData(values=[{}])).encode(x=alt.datum(at))
+    rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
+    label = base.mark_text(color=named("limit"), fontSize=12, aria=False)
+    text = f"knee at {at:,.0f}" if fit else f"bends before {at:,.0f}"
+    return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=alt.value(text))]
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("concurrency:Q", title="concurrent users"),
+        alt.Tooltip("tokens_per_s:Q", title="tokens/s", format=",.1f"),
+        alt.Tooltip("ideal_tokens_per_s:Q", title="ideal, tokens/s", format=",.1f"),
+        alt.Tooltip("efficiency:Q", title="share of the ideal", format=".0%"),
+        alt.Tooltip("verdict:N", title="verdict"),
+    ]
+
+
+def says(scaling: pd.DataFrame, fit: Fit | None = None) -> list[str]:
+    """What there is to say of it, a sentence each."""
+    points = scaling.dropna(subset=[_Y]).sort_values(_X)
+    if len(points) < 2:
+        return []
+    last, bends = points.iloc[-1], points.loc[points["bends"].astype(bool), _X]
+    reached = f"With {last[_X]} concurrent users, {last['efficiency']:.0%} of the ideal is reached."
+    bent = "More users still bring more tokens at every level that was measured."
+    if len(bends):
+        bent = f"From {bends.iloc[0]} concurrent users on, throughput gains less than a tenth of what they do."
+    return [reached, fit.says if fit else bent]
+
+
+def _description(points: pd.DataFrame) -> str:
+    shares = [f"{row['efficiency']:.0%} with {row['concurrency']}" for row in points.to_dict("records")]
+    bends = points.loc[points["bends"].astype(bool), _X]
+    bend = f" It bends before {bends.iloc[0]} concurrent users." if len(bends) else ""
+    return f"{TITLE}; the share of it that was reached: {', '.join(shares)}.{bend}"

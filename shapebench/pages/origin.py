@@ -1,0 +1,143 @@
+"""Where a run's numbers come from: what was asked, of whom, with what, and how to do it again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel
+
+from shapebench.cover import without_secrets
+from shapebench.pages.columns import ABSENT
+from shapebench.spec import Endpoint, Limits, Load, Workload
+
+Run = dict[str, Any]  # a row of the view `runs`
+
+_SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
+_FACTS = {
+    "server": "Server",
+    "version": "Server version",
+    "models": "Models served",
+    "max_model_len": "Longest context (tokens)",
+    "fingerprint": "Fingerprint",
+}
+
+
+def origin(run: Run) -> dict[str, Any]:
+    return {
+        "url": without_secrets(run["url"]),
+        "started": utc(run["started_at"]),
+        "took": duration(run),
+        "interrupted": interrupted(run),
+        "settings": _settings(run),
+        "recipe": _recipe(run),
+    }
+
+
+def measured_how(run: Run) -> list[str]:
+    """The same in sentences; the first says when and where."""
+    began, server = utc(run["started_at"]), run["facts"].get("server")
+    version = run["facts"].get("version") or ""
+    where = f"at {without_secrets(run['url'])}, in {duration(run)}, as run {run['run_id']}."
+    told = [f"Measured {began:%Y-%m-%d %H:%M} UTC {where} {interrupted(run)}"]
+    told += [f"Server: {without_secrets(f'{server} {version}').strip()}."] if server else []
+    told += [f"{name.capitalize()}: {_brief(run['spec'], name)}." for name in ("workload", "load") if run["spec"]]
+    told += [f"Measured by {_brief_versions(run)}; seed {run['seed']}."] if run["versions"] else []
+    return told
+
+
+def _brief(spec: dict[str, Any], name: str) -> str:
+    """What was asked for, without what was left open."""
+    titles = _titles(_SECTIONS[name])
+    given = {key: value for key, value in spec.get(name, {}).items() if value not in (None, "", [], {})}
+    told = (f"{titles.get(key, key)} {_shown(value)}" for key, value in given.items() if key != "seed")
+    return "; ".join(f"{words[0].lower()}{words[1:]}" for words in told)
+
+
+def _brief_versions(run: Run) -> str:
+    versions = {name: run["versions"].get(name) for name in ("shapebench", "python")}
+    revision = [f"git {run['git_revision'][:12]}"] if run["git_revision"] else []
+    return ", ".join([*(f"{name} {version}" for name, version in versions.items() if version), *revision])
+
+
+def _settings(run: Run) -> dict[str, list[tuple[str, str]]]:
+    """Tables of what was run, by their headings."""
+    spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
+    tables = {
+        "Run": _rows(_run(run), {}),
+        "Server": _rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
+        **{name.capitalize(): rows for name, rows in spec.items()},
+        "Client machine": _rows(run["machine"], {}),
+        "Versions": sorted(_rows(run["versions"], {name: name for name in run["versions"]})),
+    }
+    return {heading: rows for heading, rows in tables.items() if rows}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    resumed = [f"{utc(at):%Y-%m-%d %H:%M} UTC" for at in run.get("resumed_at") or ()]
+    broken_off = {"taken up again": resumed, "levels given up": run.get("left_out") or []} if interrupted(run) else {}
+    seed = None if run["seed"] is None else str(run["seed"])  # a name, not a quantity
+    return {"run": run["run_id"], "seed": seed, "git revision": run["git_revision"], **broken_off}
+
+
+def interrupted(run: Run) -> str:
+    """That a run was broken off and went on, and what was given up; nothing where it was not."""
+    times, given_up = len(run.get("resumed_at") or ()), run.get("left_out") or []
+    resumed = f"Broken off and taken up again, {times} time{'' if times == 1 else 's'}" if times else ""
+    levels = f"levels given up: {', '.join(map(str, given_up))}" if given_up else ""
+    said = "; ".join(filter(None, [resumed, levels]))
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+def _titles(model: type[BaseModel]) -> dict[str, str]:
+    return {name: field.title or name for name, field in model.model_fields.items()}
+
+
+def _rows(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
+    return [(titles.get(key, _as_words(key)), _shown(value)) for key, value in values.items()]
+
+
+def _as_words(key: str) -> str:
+    words = key.replace("_", " ")
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ("", [], {}):
+        return ABSENT
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,.15g}"
+        case dict():
+            return ", ".join(f"{key.replace('_', ' ')} {_shown(item)}" for key, item in value.items())
+        case list():
+            return ", ".join(map(_shown, value))
+    return without_secrets(str(value))
+
+
+def _recipe(run: Run) -> str:
+    """The spec that repeats the run, as YAML; nothing where another tool measured."""
+    if not run["spec"]:
+        return ""
+    spec = {name: dict(run["spec"][name]) for name in _SECTIONS}
+    spec["workload"]["seed"] = run["seed"]
+    spec["endpoint"] = {key: _covered(value) for key, value in spec["endpoint"].items() if value is not None}
+    return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _covered(value: Any) -> Any:
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def duration(run: Run) -> str:
+    if pd.isna(run["finished_at"]):
+        return ABSENT
+    took: timedelta = utc(run["finished_at"]) - utc(run["started_at"])
+    minutes, seconds = divmod(round(took.total_seconds()), 60)
+    return f"{minutes} min {seconds} s"

@@ -1,0 +1,187 @@
+"""The ad-hoc deployment in the Prefect UI, as people use it: a real Chromium, a real server and a worker.
+
+SCREENSHOTS=docs keeps the pictures that docs/operating.md shows.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from shapebench import warehouse
+from tests.conftest import MODEL, BroughtUp, ended
+
+CHROMIUM = Path("/usr/bin/chromium")
+FINISHES_WITHIN_MS = 120_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light") as page:
+        page.set_default_timeout(30_000)
+        yield page
+
+
+def keep(page: Page, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.wait_for_timeout(1500)  # until nothing moves any more
+        page.screenshot(path=Path(folder) / f"prefect-{name}.png")
+
+
+@pytest.fixture
+def form(page: Page, brought_up: BroughtUp) -> Page:
+    """The form of a custom run, by the way that people go."""
+    page.goto(brought_up.url)
+    page.get_by_role("link", name="Deployments").first.click()
+    expect(page.get_by_role("link", name="ad-hoc")).to_be_visible()
+    keep(page, "deployments")
+    page.get_by_role("link", name="ad-hoc").first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Custom run").click()
+    expect(page.get_by_label("URL", exact=True)).to_be_visible()
+    keep(page, "form")
+    return page
+
+
+def levels(form: Page) -> Locator:
+    """The rows of the only list in the form."""
+    return form.get_by_label("Drag to reorder").locator("xpath=..")
+
+
+def set_levels(form: Page, *wanted: int) -> None:
+    rows = levels(form)
+    expect(rows).to_have_count(6)
+    for left in range(5, len(wanted) - 1, -1):
+        rows.last.get_by_role("button", name="Open menu").click()
+        form.get_by_role("menuitem", name="Delete").click()
+        expect(rows).to_have_count(left)
+    for row, level in zip(rows.all(), wanted, strict=True):
+        row.get_by_role("spinbutton").fill(str(level))
+
+
+def fill(form: Page, **values: str) -> None:
+    for name, value in values.items():
+        form.get_by_label(re.compile(rf"^{name.replace('_', ' ')}( \(Optional\))?$")).first.fill(value)
+
+
+def submit(form: Page) -> None:
+    form.get_by_role("button", name="Submit").click()
+
+
+def runs(brought_up: BroughtUp) -> int:
+    return int(httpx.post(f"{brought_up.api}/flow_runs/count", json={}).json())
+
+
+GROUPS = {
+    "Endpoint": "The server that is measured.",
+    "Workload": "What each request asks for",
+    "Load": "How hard to press, and for how long.",
+    "Limits": "What suits a person",
+    "Publish": "Where the report goes",
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_fields_are_grouped_with_a_title_and_help(form: Page, group: str) -> None:
+    expect(form.get_by_text(re.compile(rf"^{group}( \(Optional\))?$")).first).to_be_visible()
+    expect(form.get_by_text(GROUPS[group]).first).to_be_visible()
+
+
+def test_what_may_be_left_empty_is_one_empty_input(form: Page) -> None:
+    expect(form.get_by_label("Duration of each level (s)")).to_have_value("")
+
+
+def test_the_form_shows_the_defaults(form: Page) -> None:
+    expect(form.get_by_label("Warm-up requests for each stream")).to_have_value("2")
+    shown = levels(form).get_by_role("spinbutton").evaluate_all("inputs => inputs.map(input => input.value)")
+    assert shown == ["1", "2", "4", "8", "16", "32"]
+
+
+def test_a_level_out_of_bounds_is_refused_in_the_form(form: Page, brought_up: BroughtUp) -> None:
+    before = runs(brought_up)
+    set_levels(form, 1, 0)
+    submit(form)
+    wrong = levels(form).nth(1).get_by_role("spinbutton")
+    assert wrong.evaluate("input => input.validationMessage") == "Value must be greater than or equal to 1."
+    assert runs(brought_up) == before
+
+
+def test_a_wrong_address_is_refused_by_the_name_of_its_field(form: Page, brought_up: BroughtUp) -> None:
+    before = runs(brought_up)
+    fill(form, URL="127.0.0.1:8000")
+    submit(form)
+    expect(form.get_by_text("Validation failed for field 'spec.endpoint.url'")).to_be_visible()
+    beside = form.locator("p.text-destructive")
+    expect(beside).to_have_text("'127.0.0.1:8000' does not match '^https?://'")
+    beside.scroll_into_view_if_needed()
+    keep(form, "refused")
+    assert runs(brought_up) == before
+
+
+def test_after_a_refusal_the_right_value_is_taken(
+    form: Page, brought_up: BroughtUp, simulator: str, tmp_path: Path
+) -> None:
+    set_levels(form, 1)
+    fill(form, URL="127.0.0.1:8000", Data_folder=str(tmp_path), Requests_for_each_stream="8")
+    submit(form)
+    expect(form.locator("p.text-destructive")).to_be_visible()
+    fill(form, URL=simulator)
+    submit(form)
+    expect(form.locator("p.text-destructive")).to_have_count(0)
+    submit(form)  # Prefect's form looks at it once more before it sends it
+    form.get_by_text("View run").first.click()
+    form.wait_for_url("**/runs/flow-run/**")
+    run = form.url.partition("/flow-run/")[2].partition("?")[0]
+    assert ended(f"{brought_up.api}/flow_runs/{run}")["type"] == "COMPLETED"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def test_a_run_is_started_in_the_form_and_seen_to_finish(form: Page, simulator: str, data: Path) -> None:
+    set_levels(form, 1, 3)
+    fill(form, URL=simulator, Model=MODEL, Shape="a simulated shape", Data_folder=str(data))
+    form.get_by_label("Weights (bytes)").fill("")
+    levels(form).first.scroll_into_view_if_needed()
+    keep(form, "levels")
+    submit(form)
+    form.get_by_text("View run").first.click()
+    expect(form.get_by_role("tab", name="Logs")).to_be_visible()
+    expect(form.get_by_text("Completed", exact=True).first).to_be_visible(timeout=FINISHES_WITHIN_MS)
+    keep(form, "finished")
+
+
+def test_the_levels_of_the_form_are_measured(data: Path) -> None:
+    found = warehouse.query(data, "SELECT concurrency FROM level_summary ORDER BY concurrency").to_pylist()
+    assert [row["concurrency"] for row in found] == [1, 3]
+
+
+def test_the_report_is_reached_from_the_page_of_the_run(page: Page, data: Path) -> None:
+    """By the artifact that says where it is: a file, to which no page of a server may lead a browser by itself."""
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_role("link", name=re.compile("report-")).first.click()
+    page.get_by_role("link", name=re.compile(r"^[0-9a-f]{8}$")).first.click()
+    [report] = data.glob("published/*/index.html")
+    expect(page.get_by_text(report.as_uri()).first).to_be_visible()
+    page.goto(report.as_uri())
+    expect(page.get_by_text("concurrent users").first).to_be_visible()
