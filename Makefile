@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-vllm test test-fast check lint format types docs vllm bench bench-peers lock clean
+.PHONY: help setup demo demo-shapes demo-vllm up down test test-fast check lint format types docs vllm bench bench-peers lock clean
 
 help:  ## Show what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,8 +27,19 @@ setup: .venv/ready  ## Set up .venv (done by the others as needed)
 demo: setup  ## Run the main job against the embedded simulator
 	@$(BIN)/python -m terminal.demo
 
+demo-shapes: setup  ## Choose among four simulated machines, measured at the same time
+	@$(BIN)/python -m terminal.demo_shapes
+
 demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's CPU
 	@$(BIN)/shapebench run examples/vllm-cpu.yaml
+
+PORT ?= 4200
+
+up: setup  ## Start Prefect here (server, worker, deployments); SPEC=my.yaml sets their defaults, PORT=4201 the port
+	@$(BIN)/python -m terminal.up up --port $(PORT) $(if $(SPEC),--spec $(SPEC))
+
+down:  ## Stop what `make up` has started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m terminal.up down; fi
 
 FAST := not slow and not browser and not live
 

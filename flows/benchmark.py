@@ -5,24 +5,31 @@ from pathlib import Path
 
 from prefect import flow, unmapped
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.capacity import searched
 from shapebench.conclusion import Conclusion, conclude
 from shapebench.launch import serving
 from shapebench.load.process import stopped_on_error
 from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
+from shapebench.resume import in_hand
 from shapebench.rows import level_summary
-from shapebench.runs import begin
+from shapebench.runs import RunFile
 from shapebench.spec import Spec
+from tasks.blocks import unlocked
 from tasks.calibrate import calibrate
 from tasks.draw import draw
 from tasks.measure import measure
 from tasks.probe import probe
 from tasks.publish import publish
+from tasks.show_progress import progress_shown
 from tasks.sole_use import sole_use
 from tasks.store import store
 from tasks.summarise import summarise
+from tasks.take_up import earlier_run
+from tasks.tell import tell
 from tasks.validate import validate
 
 
@@ -41,29 +48,43 @@ class Outcome:
 
 # One worker: levels never overlap on an endpoint.
 @flow(name="benchmark", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
-def benchmark(spec: Spec) -> State[Outcome]:
+def benchmark(spec: Spec, resume: str | None = None) -> State[Outcome]:
     """Measure an LLM endpoint at each concurrency level and say whether it suits that many users.
 
     Results go into results.duckdb in the data folder, the report beside it, and a copy to where the spec publishes.
+
+    Args:
+        spec: What to measure, and how.
+        resume: A run in the data folder that was broken off, such as 20261125T065930-231414, to go on with as its own
+            spec says; of the one above only the data folder counts. Empty: a new run. A flow run that is retried goes
+            on with its own.
     """
-    run, facts, levels = measured_alone(spec)
+    run, facts, levels = measured_alone(spec, earlier_run(spec, resume))
     summaries = summarise(run, facts, levels)
     verdict = validate(run, summaries)
-    conclusion = conclude(level_summary(summaries, verdict), spec.limits, verdict.standing)
+    conclusion = conclude(level_summary(summaries, verdict), run.spec.limits, verdict.standing, run.spec.load)
     database = store(run, facts, summaries, verdict, conclusion)
     report = draw(run)
-    published = publish(run, return_state=True)
-    return final_state(spec, Outcome(run.run_id, verdict, conclusion, database, report, *_result(published)))
+    published, publish_error = _result(publish(run, return_state=True))
+    tell(run, verdict, conclusion, report, published)
+    return final_state(run.spec, Outcome(run.run_id, verdict, conclusion, database, report, published, publish_error))
 
 
-def measured_alone(spec: Spec) -> tuple[Run, Facts, list[LevelRun]]:
+def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, list[LevelRun]]:
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
-    with sole_use(spec.endpoint):
-        run = begin(spec)
-        with serving(spec.endpoint, run.folder / "server.log") as still_starting, stopped_on_error():
+    if earlier and earlier.facts and not earlier.to_measure:
+        return earlier.run, earlier.facts, [*earlier.measured]
+    spec = earlier.run.spec if earlier else spec
+    with unlocked(spec), sole_use(spec.endpoint, spec.when_busy), in_hand(spec, earlier, flow_run.id) as begun:
+        run = begun.run
+        with serving(spec.endpoint, run.server_log) as still_starting, stopped_on_error():
             facts = probe(run, still_starting)
-            calibrations = calibrate.map(unmapped(run), spec.load.levels).result()
-            return run, facts, measure.map(unmapped(run), unmapped(facts), calibrations).result()
+            if run.spec.search:
+                return searched(begun, facts)
+            calibrations = calibrate.map(unmapped(run), begun.to_measure).result()
+            with progress_shown(run):
+                measured = measure.map(unmapped(run), unmapped(facts), calibrations).result()
+            return run, facts, [*begun.measured, *filter(None, measured)]
 
 
 def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | None]:

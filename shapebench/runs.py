@@ -24,7 +24,7 @@ class RunNotFoundError(ShapebenchError):
     """There is no such run in the data folder."""
 
 
-def begin(spec: Spec) -> Run:
+def begin(spec: Spec, flow_run_id: str | None = None) -> Run:
     """A new run with its folder; prompts come from its seed, fresh unless the spec gives one."""
     started_at = datetime.now(UTC)
     run = Run(
@@ -35,6 +35,7 @@ def begin(spec: Spec) -> Run:
         versions={"python": platform.python_version(), **{name: version(name) for name in REPORTED_PACKAGES}},
         machine=machine(),
         git_revision=git_revision(),
+        flow_run_id=flow_run_id,
     )
     _make_folder(run.folder)
     return run
@@ -79,8 +80,18 @@ class RunFile:
     """Everything that a run's Parquet files do not hold: enough to redo all that follows the measurement."""
 
     run: Run
-    facts: Facts
+    facts: Facts | None = None  # not probed yet
     levels: tuple[LevelRun, ...] = ()
+
+    @property
+    def measured(self) -> tuple[LevelRun, ...]:
+        """Levels that came to their end, well or not: a failure is a result, too."""
+        return tuple(level for level in self.levels if not level.stopped)
+
+    @property
+    def to_measure(self) -> tuple[int, ...]:
+        settled = {*(level.concurrency for level in self.measured), *self.run.left_out}
+        return tuple(n for n in self.run.spec.load.levels if n not in settled)
 
 
 RUN_FILE = TypeAdapter(RunFile)
@@ -90,6 +101,12 @@ def save(content: RunFile) -> None:
     """Write run.json to the run's folder, complete or not at all; other files are named as they lie beside it."""
     with written_whole(content.run.folder / "run.json") as unfinished:
         unfinished.write_bytes(RUN_FILE.dump_json(_with_files_in(Path(), content), indent=2))
+
+
+def keep(run: Run, level: LevelRun) -> None:
+    """Add a level to run.json at once: whatever happens to the run, it is measured."""
+    content = load(run.spec.data, run.run_id)
+    save(replace(content, levels=(*content.levels, level)))
 
 
 def load(data: Path, run_id: str) -> RunFile:

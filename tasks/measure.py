@@ -1,25 +1,47 @@
 """One concurrency level, in a process of its own."""
 
 import logging
-from functools import partial
+from collections import deque
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from shapebench.climb import stopped_by
+from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
-from shapebench.progress import tell
+from shapebench.milestones import milestone
+from shapebench.progress import in_words, tell
 from shapebench.records import Calibration, Facts, LevelRun, Run
+from shapebench.runs import keep
 
-logger = logging.getLogger("shapebench.measure")
 
-
-# No retries: a measurement that is silently repeated is another measurement.
-@task(name="measure", task_run_name="measure-{calibration.concurrency}", cache_policy=NO_CACHE)
-def measure(run: Run, facts: Facts, calibration: Calibration) -> LevelRun:
+# No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.
+@task(name="measure", task_run_name="measure-{calibration.concurrency}", retries=0, cache_policy=NO_CACHE)
+def measure(run: Run, facts: Facts, calibration: Calibration) -> LevelRun | None:
+    """None where queries were too slow at fewer streams already, and the spec says to stop then."""
     concurrency = calibration.concurrency
-    level = measure_level(run, facts, calibration, partial(tell, concurrency))
+    if slow := stopped_by(run, concurrency):
+        milestone("measure", "concurrency {n}: left out, {slow} was too slow", n=concurrency, slow=slow.concurrency)
+        return None
+    milestone("measure", "concurrency {n}: begins", n=concurrency)
+    heard: deque[Progress] = deque(maxlen=1)
+
+    def hear(progress: Progress) -> None:
+        heard.append(progress)
+        tell(concurrency, progress)
+
+    level = measure_level(run, facts, calibration, hear)
+    if not level.stopped:
+        keep(run, level)
     if level.error:
-        logger.error("Concurrency %d: %s", concurrency, level.error)
-    else:
-        logger.info("Concurrency %d: measured %d requests in %.1f s", concurrency, level.planned_requests, level.wall_s)
+        milestone("measure", "concurrency {n}: {error}", logging.ERROR, n=concurrency, error=level.error)
+    elif heard:
+        came_to = in_words(heard[-1])
+        milestone(
+            "measure",
+            "concurrency {n}: {found}; took {wall_s:.1f} s",
+            n=concurrency,
+            found=came_to,
+            wall_s=level.wall_s,
+        )
     return level

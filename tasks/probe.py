@@ -1,18 +1,31 @@
 """Is the endpoint healthy, and what is it?"""
 
 from collections.abc import Callable
+from typing import Any
 
-from prefect import task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 
+from shapebench.milestones import milestone
+from shapebench.probe import may_pass
 from shapebench.probe import probe as probe_endpoint
 from shapebench.records import Facts, Run
-from shapebench.runs import RunFile, save
+from shapebench.resume import know
 
 
-# No retries: the probe itself waits for as long as the spec allows, and what it then reports will not pass by itself.
-@task(name="probe", cache_policy=NO_CACHE)
+def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """The probe itself waits for a server that starts; a wrong model will not be right in ten seconds."""
+    return may_pass(state.result(raise_on_failure=False))
+
+
+@task(name="probe", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=fell_silent, cache_policy=NO_CACHE)
 def probe(run: Run, still_starting: Callable[[], None]) -> Facts:
-    facts = probe_endpoint(run.spec, still_starting)
-    save(RunFile(run, facts))
+    spec = run.spec
+    levels = ", ".join(map(str, spec.load.levels))
+    about = {"run_id": run.run_id, "model": spec.endpoint.model, "url": spec.endpoint.url, "levels": levels}
+    milestone("begin", "run {run_id} of {model} at {url}, concurrency {levels}", **about)
+    facts = know(run, probe_endpoint(spec, still_starting))
+    server = f"{facts.server} {facts.version or 'of unknown version'}"
+    milestone("probe", "{server} is healthy and serves {model}", server=server, model=spec.endpoint.model)
     return facts

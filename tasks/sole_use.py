@@ -1,54 +1,110 @@
-"""One measurement at a time on an endpoint: two flow runs must not measure each other."""
+"""One measurement at a time on an endpoint: two flow runs must not measure each other.
+
+On one machine a lock file sees to it, which the kernel frees when its holder dies; between machines a concurrency limit
+at their Prefect server (tasks/lease.py).
+"""
 
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
 
+import orjson
 from platformdirs import user_cache_path
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
+from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
+from shapebench.errors import ShapebenchError
 from shapebench.lock import locked
 from shapebench.spec import Endpoint
+from tasks import lease
 
 logger = logging.getLogger("shapebench.probe")
-LEASE_S = 60  # a run that died frees the endpoint after this long
+
+
+class Busy(ShapebenchError):
+    """Another run measures the endpoint, and this one is not to wait for it."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who measures, as the lock file says."""
+
+    run: str
+    process: int
+    lease: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.run}, process {self.process} on this machine"
 
 
 @contextmanager
-def sole_use(endpoint: Endpoint) -> Iterator[None]:
-    """Wait until no other flow run measures this endpoint, and keep others waiting for as long as the block runs."""
+def sole_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") -> Iterator[None]:
+    """Keep other flow runs off this endpoint while the block runs; first wait for them, or raise Busy."""
     name = "shapebench-" + re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.url.partition("://")[2])
-    with _on_this_machine(name, endpoint.url), _at_the_server(name):
+    wait_for = _Waiting(endpoint.url, give_up=when_busy == "fail")
+    with _on_this_machine(name, wait_for) as (dead, note), _at_the_server(name, wait_for, dead) as taken:
+        note(taken)
         yield
 
 
+class _Waiting:
+    """Says for whom, once for each; or does not wait at all."""
+
+    def __init__(self, url: str, *, give_up: bool) -> None:
+        self._url, self._give_up = url, give_up
+        self._said: set[str] = set()
+
+    def __call__(self, holder: str) -> None:
+        if self._give_up:
+            raise Busy(
+                f"{self._url} is being measured by {holder}.",
+                "Start it again when that run is done, or let it wait for its turn: when_busy: wait.",
+            )
+        if holder not in self._said:
+            logger.info("Waiting for %s, which measures %s", holder, self._url)
+        self._said.add(holder)
+
+
 @contextmanager
-def _on_this_machine(name: str, url: str) -> Iterator[None]:
-    said = False
+def _on_this_machine(
+    name: str, wait_for: Callable[[str], None]
+) -> Iterator[tuple[Holder | None, Callable[[str | None], None]]]:
+    """Gives who died while it measured, where somebody did, and a function that notes our lease."""
+    file = user_cache_path("shapebench", ensure_exists=True) / f"{name}.lock"
+    with locked(file, lambda _waited_s: wait_for(str(_noted(file) or "another run on this machine"))):
+        dead = _noted(file)
+        note = Holder(f"flow run {flow_run.name}", os.getpid())
+        _write(file, note)
+        try:
+            yield dead, lambda taken: _write(file, Holder(note.run, note.process, taken))
+        finally:
+            file.write_bytes(b"")
 
-    def say_so(_waited_s: float) -> None:
-        nonlocal said
-        if not said:
-            logger.info("Waiting for another run on this machine that measures %s", url)
-        said = True
 
-    folder = user_cache_path("shapebench", ensure_exists=True)
-    with locked(folder / f"{name}.lock", say_so):
-        yield
+def _noted(file: Path) -> Holder | None:
+    try:
+        return Holder(**orjson.loads(file.read_bytes()))
+    except (ValueError, TypeError):  # empty, or being written
+        return None
+
+
+def _write(file: Path, holder: Holder) -> None:
+    file.write_bytes(orjson.dumps(asdict(holder)))
 
 
 @contextmanager
-def _at_the_server(name: str) -> Iterator[None]:
-    """A limit that lasts as long as a lease: only a server that outlives its runs can end those of dead ones."""
+def _at_the_server(name: str, wait_for: Callable[[str], None], dead: Holder | None) -> Iterator[str | None]:
+    """Gives the lease; None where no server outlives this run, for it could not keep others waiting."""
     if os.environ.get("PREFECT__SERVER_EPHEMERAL") or not get_current_settings().api.url:
-        yield
+        yield None
         return
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(name, 1)
-    logger.info("Taking turns by the Prefect concurrency limit %s", name)
-    with concurrency(name, occupy=1, strict=True, lease_duration=LEASE_S):
-        yield
+    if dead and dead.lease:
+        logger.info("Its turn is over, for it died while it measured: %s", dead)
+        lease.take_away(dead.lease)
+    with lease.held(name, wait_for) as taken:
+        yield taken

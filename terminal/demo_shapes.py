@@ -1,4 +1,4 @@
-"""`make demo-shapes`: four simulated machines, measured at the same time, and which of them is the cheapest that suits."""
+"""`make demo-shapes`: four simulated machines, measured at the same time, and the cheapest of them that suits."""
 
 import sys
 from contextlib import ExitStack

@@ -109,23 +109,46 @@ def database_readable(_spec: Spec | None, data: Path) -> str:
 
 def oci_config(spec: Spec | None, _data: Path) -> str:
     target = (spec.publish.oci if spec else None) or OciTarget(bucket="any")
-    if target.auth != "config_file":
+    if target.auth not in PLACES:
         raise NothingToCheck(f"The spec uses {target.auth}: no config file is needed.")
     file = target.config_file.expanduser()
     if not file.exists() and not (spec and spec.publish.oci):
         raise NothingToCheck(f"{target.config_file} is not there; needed only for publishing to OCI Object Storage.")
     from shapebench.stores.oci import client  # the SDK takes a second to import
 
-    return f"{target.config_file} has what is needed; objects go to {client(target).base_client.endpoint}."
+    place = PLACES[target.auth].format(target=target)
+    return f"{place} has what is needed; objects go to {client(target).base_client.endpoint}."
+
+
+PLACES = {
+    "config_file": "{target.config_file}",
+    "session_token": "{target.config_file}",
+    "block": "The Prefect block {target.credentials_block}",
+    "environment": "The environment",
+}
+
+
+def with_secrets(examination: Examination) -> Examination:
+    """The same, with what is in the blocks that the spec names at hand."""
+
+    def examine_with_secrets(spec: Spec | None, data: Path) -> str:
+        if spec is None or not spec.blocks:
+            return examination(spec, data)
+        from tasks.blocks import unlocked  # and Prefect, which takes seconds
+
+        with unlocked(spec):
+            return examination(spec, data)
+
+    return examine_with_secrets
 
 
 EXAMINATIONS: dict[str, Examination] = {
     "Prefect API": prefect_api,
-    "Endpoint": endpoint_healthy,
-    "Model": model_served,
+    "Endpoint": with_secrets(endpoint_healthy),
+    "Model": with_secrets(model_served),
     "Data folder": data_writable,
     "Database": database_readable,
-    "OCI config": oci_config,
+    "OCI config": with_secrets(oci_config),
 }
 
 SIGNS = {True: "[green]ok[/green]     ", False: "[red]wrong[/red]  ", None: "[dim]-[/dim]      "}

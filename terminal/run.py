@@ -5,22 +5,25 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 from shapebench import warehouse
+from shapebench.capacity.words import answer
 from shapebench.errors import ShapebenchError
 from shapebench.load.tally import Progress
-from shapebench.progress import listening
+from shapebench.progress import done, listening, share
+from shapebench.runs import RunFile
 from shapebench.spec import Spec
 from terminal import own_server
 
@@ -31,6 +34,7 @@ SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
     "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # a line before or after the run is for the terminal only
     "DO_NOT_TRACK": "1",
 }
 
@@ -44,10 +48,15 @@ class Ended:
     message: str
 
 
-def run(spec: Spec, console: Console) -> Ended:
-    """Run the benchmark flow here, with bars on `console`."""
+def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose: bool = False) -> Ended:
+    """Run the benchmark flow here, with bars on `console`; or, where it is to be verbose, with all log lines.
+
+    `earlier`: a run with this spec, to go on with.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    if verbose:
+        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server that was started for the run would stay
     with console.status("Starting Prefect"):
         wait_for_server = own_server.start()
@@ -55,10 +64,10 @@ def run(spec: Spec, console: Console) -> Ended:
 
         _import_what_comes_last()
         wait_for_server()
-    console.print(f"Measuring [bold]{spec.endpoint.model}[/bold] at {spec.endpoint.url}", highlight=False)
-    _log_to(console)
-    with _bars(spec, console):
-        state = benchmark(spec, return_state=True)
+    if not verbose:
+        _log_to(console)
+    with nullcontext() if verbose else _bars(spec, earlier, console):
+        state = benchmark(spec, earlier and earlier.run.run_id, return_state=True)
     result = getattr(state.data, "result", state.data)
     if isinstance(result, Outcome):
         return Ended(result, state.is_failed(), state.message or "")
@@ -75,15 +84,15 @@ def _import_what_comes_last() -> None:
 
 
 def _log_to(console: Console) -> None:
-    """Say what the probe waits for; the bars say the rest, or lines where there are no bars."""
+    """Say which run it is and what the probe waits for; the bars say the rest, or lines where there are no bars."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
     handler = RichHandler(console=console, show_path=False, show_level=False)
-    for name in ("probe",) if console.is_terminal else ("probe", "calibrate", "measure"):
+    for name in ("begin", "resume", "probe", "search", *(() if console.is_terminal else ("calibrate", "measure"))):
         logging.getLogger(f"shapebench.{name}").addHandler(handler)
 
 
 @contextmanager
-def _bars(spec: Spec, console: Console) -> Iterator[None]:
+def _bars(spec: Spec, earlier: RunFile | None, console: Console) -> Iterator[None]:
     columns = [
         TextColumn("{task.description:>12}"),
         BarColumn(30),
@@ -92,14 +101,23 @@ def _bars(spec: Spec, console: Console) -> Iterator[None]:
         TimeElapsedColumn(),
     ]
     with Bars(*columns, console=console) as bars:
-        levels = {n: bars.add_task(_streams(n), total=1.0, done="", rate="", start=False) for n in spec.load.levels}
+
+        @cache
+        def bar(concurrency: int) -> TaskID:
+            return bars.add_task(_streams(concurrency), total=1.0, done="", rate="", start=False)
+
+        for concurrency in () if spec.search else spec.load.levels:  # a search finds its levels as it goes
+            bar(concurrency)
+        for known in earlier.measured if earlier else ():
+            done_before = f"{known.planned_requests}"
+            bars.update(bar(known.concurrency), completed=1.0, done=done_before, rate="measured before")
 
         def show(concurrency: int, progress: Progress) -> None:
-            level = levels[concurrency]
+            level = bar(concurrency)
             if not bars.tasks[level].started:
                 bars.start_task(level)
-            share = _share(progress, spec.load.duration_at(concurrency))
-            bars.update(level, completed=share, done=_done(progress), rate=_rate(progress))
+            whole = share(progress, spec.load.duration_at(concurrency))
+            bars.update(level, completed=whole, done=done(progress), rate=_rate(progress))
 
         with listening(show):
             yield
@@ -107,18 +125,6 @@ def _bars(spec: Spec, console: Console) -> Iterator[None]:
 
 def _streams(concurrency: int) -> str:
     return f"{concurrency} stream{'s' if concurrency > 1 else ''}"
-
-
-def _share(progress: Progress, duration_s: float | None) -> float:
-    """How much of a level is done, by its requests or by its time, whichever ends it first."""
-    by_requests = (progress.completed + progress.failed) / progress.planned if progress.planned else 0.0
-    by_time = progress.measured_s / duration_s if duration_s else 0.0
-    return min(max(by_requests, by_time), 1.0)
-
-
-def _done(progress: Progress) -> str:
-    done = progress.completed + progress.failed
-    return f"{done}/{progress.planned}" if progress.planned else f"{done}"
 
 
 def _rate(progress: Progress) -> str:
@@ -137,18 +143,34 @@ def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
         "sentences": list(outcome.conclusion.sentences),
         "findings": [asdict(finding) for finding in outcome.verdict.failed],
         "levels": levels.astype(object).where(levels.notna(), None).to_dict("records"),
+        "slos": warehouse.query(spec.data, SLOS, [outcome.run_id]).to_pylist(),
         "database": str(outcome.database),
         "report": str(outcome.report),
         "published": [asdict(artifact) for artifact in outcome.published],
         "publish_error": outcome.publish_error,
+        "resumes": _resumes(spec, outcome.run_id),
     }
+
+
+SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHERE run_id = ?"
+
+
+def searched(spec: Spec, run_id: str) -> list[str]:
+    """What a search for the greatest concurrency found, where the run was one."""
+    rows = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
+    return [sentence for row in rows for sentence in answer(row)]
+
+
+def _resumes(spec: Spec, run_id: str) -> int:
+    """How often measuring went on after it had been broken off."""
+    return int(warehouse.query(spec.data, "SELECT resumes FROM runs WHERE run_id = ?", [run_id])["resumes"][0].as_py())
 
 
 def show(spec: Spec, outcome: Any, console: Console) -> None:
     """The verdict, the levels and where everything lies."""
     console.print(_table(warehouse.levels_of(spec.data, "level_summary", outcome.run_id)))
     console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)
-    for sentence in outcome.conclusion.sentences:
+    for sentence in (*searched(spec, outcome.run_id), *outcome.conclusion.sentences):
         console.print(f"  {sentence}", highlight=False)
     for finding in outcome.verdict.failed:
         streams = _streams(finding.concurrency)

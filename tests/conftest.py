@@ -100,3 +100,62 @@ def simulator() -> Iterator[str]:
     """The address of a fast simulator."""
     with running("fast") as url:
         yield url
+
+
+@dataclass(frozen=True)
+class BroughtUp:
+    """What `make up` has started: where it is, and the environment in which it was."""
+
+    url: str
+    environment: dict[str, str]
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api"
+
+    def make(self, *arguments: str) -> Finished:
+        """Run what `make up` and `make down` run."""
+        command = [sys.executable, "-m", "terminal.up", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def up(self, *arguments: str) -> Finished:
+        return self.make("up", "--port", self.url.rpartition(":")[2], *arguments)
+
+    def start(self, deployment: str, parameters: dict[str, Any]) -> str:
+        """The address of a new run of a deployment."""
+        found = httpx.post(f"{self.api}/deployments/filter", json={"deployments": {"name": {"any_": [deployment]}}})
+        address = f"{self.api}/deployments/{found.json()[0]['id']}/create_flow_run"
+        run = httpx.post(address, json={"parameters": parameters}).raise_for_status().json()
+        return f"{self.api}/flow_runs/{run['id']}"
+
+
+def brought_up_in(home: Path) -> BroughtUp:
+    """With a Prefect home of its own, on a free port; not started yet."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SHAPEBENCH_"))}
+    return BroughtUp(f"http://127.0.0.1:{free_port()}", {**kept, "PREFECT_HOME": str(home)})
+
+
+@pytest.fixture(scope="session")
+def brought_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BroughtUp]:
+    """Server, worker and deployments, as `make up` makes them."""
+    here = brought_up_in(tmp_path_factory.mktemp("up"))
+    try:
+        done = here.up()
+        assert done.code == 0, done.stdout + done.stderr
+        yield here
+    finally:
+        here.make("down")
+
+
+def ended(run: str, at_most_s: float = 120) -> dict[str, Any]:
+    """The state in which a flow run, given by its address, has come to its end."""
+    deadline_s = time.monotonic() + at_most_s
+    while time.monotonic() < deadline_s:
+        state: dict[str, Any] = httpx.get(run).json()["state"]
+        if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            return state
+        time.sleep(0.5)
+    pytest.fail(f"{run} did not end within {at_most_s} s")

@@ -55,7 +55,7 @@ def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[None]:
 
 
 def test_all_deployments_of_prefect_yaml_are_there(deployments: dict[str, Any]) -> None:
-    assert set(deployments) == {"nightly", "ad-hoc"}
+    assert set(deployments) == {"nightly", "ad-hoc", "comparison", "republish", "watch"}
 
 
 def test_the_nightly_one_has_a_schedule(deployments: dict[str, Any]) -> None:

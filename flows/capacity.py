@@ -1,0 +1,37 @@
+"""The search for the greatest concurrency that keeps all SLOs: in place of the levels that a spec would name.
+
+It is a part of the main flow, which does with its levels as with any others.
+"""
+
+from shapebench.capacity.search import next_step
+from shapebench.capacity.steps import as_asked, begin
+from shapebench.records import Facts, LevelRun, Run
+from shapebench.runs import RunFile
+from tasks.calibrate import calibrate
+from tasks.capacity import weigh
+from tasks.measure import measure
+from tasks.show_progress import progress_shown
+
+
+def searched(begun: RunFile, facts: Facts) -> tuple[Run, Facts, list[LevelRun]]:
+    """Measure one level after another, each where those before it point to; of one measured twice the second counts."""
+    run, levels = begun.run, [*begun.measured]
+    search = run.spec.search
+    assert search
+    said = [weigh(run, level) for level in levels]
+    while step := next_step(said, search.least, search.most):
+        run = begin(run, step)
+        level = _measured(as_asked(run, step), facts, step.concurrency)
+        levels.append(level)
+        if level.stopped:
+            break
+        said.append(weigh(run, level))
+    return run, facts, [*{level.concurrency: level for level in levels}.values()]
+
+
+def _measured(run: Run, facts: Facts, concurrency: int) -> LevelRun:
+    calibration = calibrate.submit(run, concurrency).result()
+    with progress_shown(run):
+        level = measure.submit(run, facts, calibration).result()
+    assert level  # a search leaves out none
+    return level

@@ -1,0 +1,176 @@
+"""A run that was broken off goes on: what was measured stays, and a level that was begun starts anew."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shapebench import runs
+from shapebench.errors import ShapebenchError
+from shapebench.evidence import exposition
+from shapebench.load.samples import join
+from shapebench.lock import locked
+from shapebench.milestones import milestone
+from shapebench.records import Facts, Run
+from shapebench.runs import RunFile
+from shapebench.spec import Spec
+
+LOCK = "run.lock"
+ASIDE = "broken-off"
+
+
+class StillMeasured(ShapebenchError):
+    """Another process has the run in hand."""
+
+
+class NothingMeasured(ShapebenchError):
+    """No level of the run came to its end."""
+
+
+def find(data: Path, run_id: str | None, flow_run_id: str | None) -> RunFile | None:
+    """The run to go on with, by its own id or by its flow run's; raises RunNotFoundError, StillMeasured."""
+    named = run_id or (flow_run_id and of_flow_run(data, flow_run_id))
+    if not named:
+        return None
+    content = runs.load(data, named)
+    with held(content.run.folder):
+        return content
+
+
+def of_flow_run(data: Path, flow_run_id: str) -> str | None:
+    """Which run in the data folder a Prefect flow run has begun."""
+    for file in sorted((data / "runs").glob("*/run.json"), reverse=True):
+        if flow_run_id.encode() in file.read_bytes():
+            return file.parent.name
+    return None
+
+
+@contextmanager
+def in_hand(spec: Spec, earlier: RunFile | None, flow_run_id: str | None) -> Iterator[RunFile]:
+    """The earlier run, or a new one, which is nobody else's while the block runs."""
+    run = earlier.run if earlier else runs.begin(spec, flow_run_id)
+    with held(run.folder):
+        content = _taken_up(runs.load(spec.data, run.run_id)) if earlier else RunFile(run)
+        runs.save(content)
+        yield content
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from a run; the kernel lets go of it when this process dies."""
+    lock = folder / LOCK
+
+    def refuse(_waited_s: float) -> None:
+        holder = lock.read_text(encoding="utf-8") or "that has just taken it up"
+        raise StillMeasured(
+            f"Run {folder.name} is being measured by a process of this machine, {holder}.",
+            "Wait until it has ended, or stop it: what it has measured stays.",
+        )
+
+    with locked(lock, refuse):
+        lock.write_text(f"number {os.getpid()}", encoding="utf-8")
+        yield
+
+
+def _taken_up(content: RunFile) -> RunFile:
+    """Ready for what is left to measure."""
+    run, left = content.run, content.to_measure
+    begun = _set_aside(run, left)
+    if left and (content.measured or begun):
+        run = replace(run, resumed_at=(*run.resumed_at, datetime.now(UTC)))
+    milestone(
+        "resume",
+        "run {run_id} goes on; measured before: concurrency {measured}; begun, and measured anew: {begun}",
+        run_id=run.run_id,
+        measured=_listed(level.concurrency for level in content.measured),
+        begun=_listed(begun),
+    )
+    return replace(content, run=run, levels=content.measured)
+
+
+def _listed(levels: Iterable[int]) -> str:
+    return ", ".join(map(str, levels)) or "none"
+
+
+def _set_aside(run: Run, levels: Iterable[int]) -> list[int]:
+    """Rename what these levels have left: neither lost nor taken for what comes; gives those that were begun."""
+    begun = [n for n in levels if _leftovers(run.samples_at(n))]
+    for n in begun:
+        tries = attempt(run, n)
+        _join_parts(run.samples_at(n))
+        for file in (run.samples_at(n), run.server_metrics_at(n)):
+            if file.exists():
+                file.rename(_aside(file, tries))
+    if run.server_log.exists():
+        run.server_log.rename(_aside(run.server_log, _tries(run.server_log)))
+    return begun
+
+
+def attempt(run: Run, concurrency: int) -> int:
+    """Which try at measuring a level the next one is."""
+    return _tries(run.samples_at(concurrency))
+
+
+def _tries(file: Path) -> int:
+    return 1 + len([*file.parent.glob(f"{file.stem}.{ASIDE}-*{file.suffix}")])
+
+
+def _leftovers(samples: Path) -> list[Path]:
+    """The file and its unfinished parts."""
+    return [*samples.parent.glob(f"{samples.name}*")]
+
+
+def _join_parts(samples: Path) -> None:
+    """Of a level whose process was killed: the streams of its measuring processes, as one file that can be read."""
+    parts = [file for file in _leftovers(samples) if file.suffix == ".arrow"]
+    if parts:
+        join(parts, samples, {})
+    for part in _leftovers(samples):
+        if part != samples:
+            part.unlink()
+
+
+def _aside(file: Path, number: int) -> Path:
+    return file.with_stem(f"{file.stem}.{ASIDE}-{number}")
+
+
+def know(run: Run, found: Facts) -> Facts:
+    """Note in run.json what a probe has found.
+
+    A run has the facts of its first probe, and what another finds otherwise is held against the levels measured after
+    it. Only a new start alone is no other server.
+    """
+    content = runs.load(run.spec.data, run.run_id)
+    facts = _met_again(content.facts, found) if content.facts else found
+    runs.save(replace(content, facts=facts))
+    return facts
+
+
+def _met_again(first: Facts, found: Facts) -> Facts:
+    changes = exposition.changed(_said(first), _said(found))
+    started = {exposition.ITS_START: found.identity.get(exposition.ITS_START)}
+    identity = first.identity | {name: when for name, when in started.items() if when}
+    return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
+
+
+def _said(facts: Facts) -> dict[str, str]:
+    return {**facts.identity, **({"its fingerprint": facts.fingerprint} if facts.fingerprint else {})}
+
+
+def settle(data: Path, run_id: str, *, as_is: bool) -> RunFile:
+    """Give up the levels that are not measured, or else take them up again; raises StillMeasured, NothingMeasured."""
+    with held(runs.load(data, run_id).run.folder):
+        content = _with_left_out(runs.load(data, run_id), ())
+        if as_is and not content.measured:
+            raise NothingMeasured(
+                f"No level of run {run_id} came to its end.", f"`shapebench resume {run_id}` measures them."
+            )
+        content = _with_left_out(content, content.to_measure if as_is else ())
+        runs.save(content)
+        return content
+
+
+def _with_left_out(content: RunFile, levels: tuple[int, ...]) -> RunFile:
+    return replace(content, run=replace(content.run, left_out=levels))

@@ -1,0 +1,65 @@
+"""Secrets as Prefect blocks: the spec names a block, and its values go to the core for as long as they are needed."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from shapebench import vault
+from shapebench.errors import ShapebenchError
+from shapebench.spec import Spec
+
+
+class EndpointKey(Block):
+    """The API key of an LLM server; specs name the block in endpoint.api_key_block."""
+
+    _block_type_name: ClassVar[str | None] = "Endpoint key"
+    _block_type_slug: ClassVar[str | None] = "endpoint-key"
+
+    api_key: SecretStr = Field(title="API key", description="The key alone, on one line.")
+
+
+class OciCredentials(Block):
+    """A user of OCI; specs name the block in publish.oci.credentials_block, with publish.oci.auth: block."""
+
+    _block_type_name: ClassVar[str | None] = "OCI credentials"
+    _block_type_slug: ClassVar[str | None] = "oci-credentials"
+
+    user: str = Field(title="User", description="OCID of the user, ocid1.user.…")
+    tenancy: str = Field(title="Tenancy", description="OCID of the tenancy, ocid1.tenancy.…")
+    fingerprint: str = Field(title="Fingerprint", description="Of the public key, as the console shows it.")
+    region: str = Field(title="Region", description="Such as eu-frankfurt-1.")
+    key_content: SecretStr = Field(title="Private key", description="The PEM file's text, all lines of it.")
+    pass_phrase: SecretStr | None = Field(None, title="Pass phrase", description="Where the private key has one.")
+
+
+class NoBlock(ShapebenchError):
+    """The spec names a block that cannot be read."""
+
+
+BLOCKS: dict[str, type[Block]] = {vault.ENDPOINT_KEY: EndpointKey, vault.OCI_CREDENTIALS: OciCredentials}
+
+
+@contextmanager
+def unlocked(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
+    """Hand the core what is in the blocks that these fields of the spec name, for as long as needed; raises NoBlock."""
+    with vault.opened({(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}):
+        yield
+
+
+def _values(field: str, name: str) -> dict[str, str]:
+    kind = BLOCKS[field]
+    try:
+        block = kind.load(name)
+    except ValueError:  # which quotes nothing, but would be a traceback
+        raise NoBlock(
+            f"{field} names {name}, and Prefect has no such block of the type {kind.get_block_type_slug()}.",
+            "Make it on the Blocks page of the Prefect UI (docs/operating.md), or correct the name or PREFECT_API_URL.",
+        ) from None
+    return {key: _plain(getattr(block, key)) for key in kind.model_fields}
+
+
+def _plain(value: str | SecretStr | None) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value or ""

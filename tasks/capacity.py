@@ -1,0 +1,23 @@
+"""What a level that was just measured says of the SLOs: a search goes on from there."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from shapebench.capacity.evidence import evidence
+from shapebench.capacity.search import Evidence
+from shapebench.capacity.words import in_words
+from shapebench.milestones import milestone
+from shapebench.records import LevelRun, Run
+from shapebench.rows import held_against, measured
+
+
+@task(name="weigh", task_run_name="weigh-{level.concurrency}", cache_policy=NO_CACHE)
+def weigh(run: Run, level: LevelRun) -> Evidence:
+    """An invalid level says nothing."""
+    from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
+
+    summary = measured(level)
+    verdict = hold_expectations([summary])
+    said = evidence(held_against(run.spec.limits.slos, summary, verdict), verdict.standing)
+    milestone("search", "concurrency {n}: {said}", n=said.concurrency, said=in_words(said))
+    return said

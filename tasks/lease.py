@@ -1,0 +1,141 @@
+"""A Prefect concurrency limit of one, held by a lease that is renewed: whoever dies with it loses it.
+
+Prefect's own `concurrency` tells neither who holds a limit nor by which lease. With both, a run that waits says for
+whom, and does not wait for the lease of a run that Prefect knows to be dead.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from threading import Event, Thread
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder, FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
+
+logger = logging.getLogger("shapebench.probe")
+
+LEASE_S = 60  # the least that Prefect allows: a holder whose death nobody notices is rid of it after that
+RENEW_S = 15
+LOOK_S = 2
+STOP_TIMEOUT_S = 5
+LABEL = "shapebench.lease"
+LOCKED, GONE = 423, 410
+FORGOTTEN_S = 2 * LEASE_S  # a restarted server that kept its leases in memory counts slots that nobody has
+RECENT = 50  # runs that are looked at to find who holds the limit
+
+
+@contextmanager
+def held(name: str, wait_for: Callable[[str], None]) -> Iterator[str]:
+    """Hold the limit while the block runs; `wait_for` is called with who holds it, and raises to wait no longer."""
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(name, 1)
+        logger.info("Taking turns by the Prefect concurrency limit %s", name)
+        leases = [_wait_and_take(client, name, wait_for)]  # the last is in force
+    try:
+        with _renewed(name, leases):
+            yield leases[0]
+    finally:
+        _give_back(leases[-1])
+
+
+def take_away(lease: str) -> None:
+    """End a lease, whoever has it; nothing happens where it has ended already."""
+    with get_client(sync_client=True) as client:
+        client.release_concurrency_slots_with_lease(UUID(lease))
+
+
+def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str], None]) -> str:
+    nobody_since_s: float | None = None
+    while not (lease := _take(client, name)):
+        holder = _holder(client, name)
+        wait_for(holder or "another flow run")
+        nobody_since_s = None if holder else nobody_since_s or time.monotonic()
+        if nobody_since_s and time.monotonic() - nobody_since_s > FORGOTTEN_S:
+            logger.warning("Nobody holds %s, which is taken all the same: freeing it", name)
+            client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
+        time.sleep(LOOK_S)
+    return lease
+
+
+def _take(client: SyncPrefectClient, name: str) -> str | None:
+    """A new lease, which our flow run bears as a label, with a tag by which to find it; None where another has it."""
+    us = UUID(flow_run.id)
+    holder = ConcurrencyLeaseHolder(type="flow_run", id=us)
+    try:
+        answer = client.increment_concurrency_slots_with_lease([name], 1, "concurrency", LEASE_S, holder)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != LOCKED:
+            raise
+        return None
+    lease = str(answer.json()["lease_id"])
+    client.update_flow_run(us, tags={*flow_run.tags, name})
+    client.update_flow_run_labels(us, {LABEL: lease})
+    return lease
+
+
+def _holder(client: SyncPrefectClient, name: str) -> str | None:
+    """Who holds the limit, if that is known. A run that is known to have died loses its lease on the way."""
+    alive = None
+    for run in reversed(_had_it(client, name)):
+        if run.state and (run.state.is_crashed() or run.state.is_cancelled()):
+            take_away(str(run.labels[LABEL]))
+        elif run.state and not run.state.is_final():
+            alive = f"flow run {run.name}, {url_for(run) or run.id}"
+    return alive
+
+
+def _had_it(client: SyncPrefectClient, name: str) -> list[FlowRun]:
+    """Flow runs that have held the limit, the newest first."""
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[name]))
+    runs = client.read_flow_runs(flow_run_filter=tagged, sort=FlowRunSort.START_TIME_DESC, limit=RECENT)
+    return [run for run in runs if LABEL in run.labels]
+
+
+@contextmanager
+def _renewed(name: str, leases: list[str]) -> Iterator[None]:
+    done = Event()
+    keep = Thread(target=copy_context().run, args=(_renew_until, done, name, leases), daemon=True)
+    keep.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keep.join(STOP_TIMEOUT_S)
+
+
+def _renew_until(done: Event, name: str, leases: list[str]) -> None:
+    """A server that does not answer for a while, or has forgotten the lease, is no reason to stop measuring."""
+    with get_client(sync_client=True) as client:
+        while not done.wait(RENEW_S):
+            try:
+                _renew(client, name, leases)
+            except httpx.HTTPError as error:
+                logger.warning("The lease of %s could not be renewed: %s", name, error)
+
+
+def _renew(client: SyncPrefectClient, name: str, leases: list[str]) -> None:
+    try:
+        client.renew_concurrency_lease(UUID(leases[-1]), LEASE_S)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != GONE:
+            raise
+        if again := _take(client, name):
+            leases.append(again)
+        else:
+            logger.warning("The lease of %s is lost: another run may measure the endpoint meanwhile", name)
+
+
+def _give_back(lease: str) -> None:
+    try:
+        take_away(lease)
+    except httpx.HTTPError as error:
+        logger.warning("The lease was not given back, and runs out within %d s: %s", LEASE_S, error)

@@ -1,0 +1,16 @@
+"""Which run a flow run is about: a new one, unless it is told to resume another, or is retried itself."""
+
+from prefect.runtime import flow_run
+
+from shapebench import resume
+from shapebench.milestones import milestone
+from shapebench.runs import RunFile
+from shapebench.spec import Spec
+
+
+def earlier_run(spec: Spec, run_id: str | None) -> RunFile | None:
+    """The run to go on with; None: a new one. A flow run that is retried never measures the same level twice."""
+    earlier = resume.find(spec.data, run_id, flow_run.id if flow_run.run_count > 1 else None)
+    if earlier and not earlier.to_measure:
+        milestone("resume", "nothing is left to measure of run {run_id}", run_id=earlier.run.run_id)
+    return earlier

@@ -1,0 +1,21 @@
+"""What a search for the greatest concurrency found, as the command prints it."""
+
+from typing import Any
+
+from shapebench import warehouse
+from shapebench.capacity.search import Found
+from shapebench.spec import Spec
+from terminal import run
+
+
+def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
+    """The answer first, then all that `run --json` prints; `interval` ends in null where no level surely fails."""
+    (row,) = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [outcome.run_id]).to_pylist()
+    found = Found.of(row)
+    return {
+        "greatest_concurrency": found.greatest,
+        "interval": [found.surely_keeps, found.surely_fails],
+        "limited_by": found.limited_by,
+        "unusable": list(found.unusable),
+        **run.as_object(spec, outcome),
+    }

@@ -1,0 +1,349 @@
+"""Runs that are killed and go on: in a shell by `shapebench resume`, under Prefect by a retry of the flow run."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import psutil
+import pytest
+import yaml
+
+from terminal.own_server import free_port
+from tests import oci_lookalike
+from tests.conftest import BroughtUp, Finished, Shell, brought_up_in, ended
+from tests.flow_runs import (
+    Files,
+    is_measured,
+    level_files,
+    processes,
+    retry,
+    sent_ns,
+    set_state,
+    spec,
+    state,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+LEVELS = [1, 2, 3, 4, 5, 6]
+KILLED = 4
+MEASURED = {f"level-{n:04}.parquet" for n in LEVELS if n < KILLED}
+
+
+def rows(data: Path, sql: str) -> list[Any]:
+    with duckdb.connect(str(data / "results.duckdb"), read_only=True) as connection:
+        return connection.sql(sql).fetchall()
+
+
+class Killed:
+    """A run that was killed in the middle of a level, with what it had on disk then."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.at_ns = time.time_ns()
+        [folder] = data.glob("runs/*/")
+        self.run_id = folder.name
+        self.files: Files = level_files(data)
+
+    def assert_whole(self) -> None:
+        """It is one complete run, which says that it was resumed, and no level that was measured was touched."""
+        now = level_files(self.data)
+        assert {name: now[name] for name in MEASURED} == {name: self.files[name] for name in MEASURED}
+        assert set(now) - MEASURED == {f"level-{n:04}.parquet" for n in LEVELS if n >= KILLED} | {
+            f"level-{KILLED:04}.broken-off-1.parquet"
+        }
+        first_ns, _ = sent_ns(self.data / "runs" / self.run_id / f"level-{KILLED:04}.parquet")
+        assert first_ns > self.at_ns
+        found = rows(self.data, "SELECT run_id, levels, resumes, left_out FROM runs")
+        assert found == [(self.run_id, LEVELS, 1, [])]
+        of_levels = rows(self.data, "SELECT concurrency, completed > 0, error FROM raw.levels ORDER BY 1")
+        assert of_levels == [(n, True, None) for n in LEVELS]
+        twice = "SELECT count(*) FROM requests GROUP BY concurrency, request_index HAVING count(*) > 1"
+        assert rows(self.data, twice) == []
+
+
+# In a shell
+
+
+def spec_file(folder: Path, content: dict[str, Any]) -> str:
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def begun(shell: Shell, folder: Path, content: dict[str, Any], level: int) -> "subprocess.Popen[str]":
+    """A run in the middle of a level."""
+    process = shell.start("run", spec_file(folder, content))
+    wait_until(lambda: process.poll() is not None or is_measured(Path(content["data"]), level))
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def broken_off(shell: Shell, folder: Path, content: dict[str, Any], level: int) -> tuple[Killed, list[psutil.Process]]:
+    """A run that is killed with no chance to tidy up; with the processes that it had started."""
+    process = begun(shell, folder, content, level)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    return Killed(Path(content["data"])), started
+
+
+@pytest.fixture(scope="module")
+def killed(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Killed, Finished]:
+    """A run that was killed, and what `shapebench resume` made of it."""
+    folder = tmp_path_factory.mktemp("killed")
+    run, started = broken_off(shell, folder, spec(simulator, folder / "data", LEVELS), KILLED)
+    _, still_there = psutil.wait_procs(started, timeout=20)
+    assert still_there == [], "the killed run left processes behind"
+    done = shell.run("resume", run.run_id, "--data", str(run.data), "--json")
+    assert done.code == 0, done.stderr
+    return run, done
+
+
+def test_a_killed_run_is_resumed_to_one_complete_run(killed: tuple[Killed, Finished]) -> None:
+    run, done = killed
+    run.assert_whole()
+    assert (done.json["run_id"], done.json["resumes"]) == (run.run_id, 1)
+    assert [level["concurrency"] for level in done.json["levels"]] == LEVELS
+
+
+def test_resume_says_what_was_measured_before_and_what_begins_anew(killed: tuple[Killed, Finished]) -> None:
+    said = " ".join(killed[1].stderr.split())
+    assert f"{killed[0].run_id} goes on; measured before: concurrency 1, 2, 3; begun, and measured anew: 4" in said
+    assert said.count("measured before") == 1 + len(MEASURED)  # the bars of the levels
+
+
+def test_a_finished_run_is_not_measured_again_but_all_that_follows_is_done(
+    killed: tuple[Killed, Finished], shell: Shell
+) -> None:
+    run, done = killed
+    before = level_files(run.data)
+    shutil.rmtree(run.data / "reports")
+    again = shell.run("resume", run.run_id, "--data", str(run.data), "--json")
+    assert again.code == 0, again.stderr
+    assert "nothing is left to measure" in " ".join(again.stderr.split())
+    assert level_files(run.data) == before
+    assert Path(again.json["report"]).exists()
+    assert again.json["levels"] == done.json["levels"]
+    run.assert_whole()
+
+
+ENDLESS: dict[str, Any] = {"duration_s": None, "requests": 1_000_000}
+
+
+def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    content = spec(simulator, tmp_path / "data", [1, 2, 3])
+    run, _ = broken_off(shell, tmp_path, content, 2)
+    done = shell.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
+    assert done.code == 0, done.stderr
+    assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1], [2, 3], 0)]
+    assert shell.run("resume", run.run_id, "--data", content["data"]).code == 0
+    assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1, 2, 3], [], 1)]
+
+
+def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    process = begun(shell, tmp_path, spec(simulator, data, [2], **ENDLESS), 2)
+    try:
+        [folder] = data.glob("runs/*/")
+        refused = shell.run("resume", folder.name, "--data", str(data))
+        assert (refused.code, "Traceback" in refused.stderr) == (1, False)
+        assert f"Run {folder.name} is being measured by a process of this machine, number " in refused.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_a_run_that_was_stopped_goes_on(shell: Shell, simulator: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    process = begun(shell, tmp_path, spec(simulator, data, LEVELS), KILLED)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    run = Killed(data)
+    done = shell.run("resume", run.run_id, "--data", str(data), "--json")
+    assert done.code == 0, done.stderr
+    run.assert_whole()
+
+
+STAYED = "SELECT concurrency, passed FROM findings WHERE expectation = 'the_server_stayed_the_same' ORDER BY 1"
+
+
+def served(shell: Shell, port: int, *options: str) -> "subprocess.Popen[str]":
+    """A server at an address that others have after it."""
+    process = shell.start("simulate", "--preset", "fast", "--port", str(port), *options)
+    wait_until(lambda: answers(port))
+    return process
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(("changed", "stayed"), [([], True), (["--set", "max_model_len=2048"], False)])
+def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
+    shell: Shell, tmp_path: Path, changed: list[str], stayed: bool
+) -> None:
+    port = free_port()
+    with served(shell, port) as first:
+        content = spec(f"http://127.0.0.1:{port}", tmp_path / "data", [1, 2])
+        run, _ = broken_off(shell, tmp_path, content, 2)
+        first.terminate()
+    with served(shell, port, *changed) as second:
+        done = shell.run("resume", run.run_id, "--data", content["data"], "--json")
+        second.terminate()
+    assert done.code == 0, done.stderr
+    assert rows(run.data, STAYED) == [(1, True), (2, stayed)]
+    [(facts,)] = rows(run.data, "SELECT facts FROM runs")
+    assert any(words.startswith("model was") for words in json.loads(facts)["changes"]) is not stayed
+
+
+def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell, tmp_path: Path) -> None:
+    port = free_port()
+    content = spec(f"http://127.0.0.1:{port}", tmp_path / "data", [1, 2])
+    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {port}"
+    content["endpoint"]["launch"] = launch
+    run, started = broken_off(shell, tmp_path, content, 2)
+    _, still_there = psutil.wait_procs(started, timeout=30)
+    assert (still_there, answers(port)) == ([], False)
+    done = shell.run("resume", run.run_id, "--data", content["data"], "--json")
+    assert done.code == 0, done.stderr
+    assert rows(run.data, STAYED) == [(1, True), (2, True)]
+    assert (run.data / "runs" / run.run_id / "server.broken-off-1.log").exists()
+
+
+def test_a_run_whose_report_could_not_be_sent_is_finished_without_measuring(
+    shell: Shell, simulator: str, tmp_path: Path
+) -> None:
+    with oci_lookalike.running() as storage:
+        key = oci_lookalike.new_key()
+        oci_lookalike.register(storage, key)
+        target = {
+            "bucket": "reports",
+            "service_endpoint": storage.endpoint,
+            "config_file": str(oci_lookalike.write_config(tmp_path, key)),
+        }
+        bucket = storage.buckets.pop("reports")
+        content = {**spec(simulator, tmp_path / "data", [2]), "publish": {"oci": target}}
+        failed = shell.run("run", spec_file(tmp_path, content), "--json")
+        before = level_files(tmp_path / "data")
+        storage.buckets["reports"] = bucket
+        done = shell.run("resume", failed.json["run_id"], "--data", content["data"], "--json")
+        assert (failed.code, done.code) == (1, 0), done.stderr
+        assert f"shapebench/{failed.json['run_id']}/index.html" in bucket
+    assert level_files(tmp_path / "data") == before
+    assert done.json["resumes"] == 0
+
+
+def test_an_unknown_run_is_refused(shell: Shell, tmp_path: Path) -> None:
+    refused = shell.run("resume", "nope", "--data", str(tmp_path))
+    assert (refused.code, "There is no run nope" in refused.stderr) == (1, True)
+
+
+# Under Prefect
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BroughtUp]:
+    """A server and a worker that may be killed."""
+    here = brought_up_in(tmp_path_factory.mktemp("own"))
+    try:
+        done = here.up()
+        assert done.code == 0, done.stdout + done.stderr
+        yield here
+    finally:
+        here.make("down")
+
+
+def mark(own: BroughtUp) -> str:
+    return f"worker {own.environment['PREFECT_HOME']}"
+
+
+def in_the_middle(own: BroughtUp, url: str, data: Path) -> str:
+    """A flow run of a deployment, in the middle of a level."""
+    run = own.start("ad-hoc", {"spec": spec(url, data, LEVELS)})
+    wait_until(lambda: is_measured(data, KILLED))
+    return run
+
+
+def kill(own: BroughtUp, *words: str) -> None:
+    """Those whose commands have one of these words; what they have started ends by itself."""
+    for process in [process for word in words for process in processes(mark(own), word)]:
+        process.kill()
+    wait_until(lambda: not processes(mark(own), "shapebench.load"), at_most_s=20)
+
+
+def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(
+    own: BroughtUp, simulator: str, tmp_path: Path
+) -> None:
+    run = in_the_middle(own, simulator, tmp_path)
+    kill(own, "prefect.engine")
+    wait_until(lambda: state(run) == "CRASHED")
+    killed = Killed(tmp_path)
+    retry(run)
+    wait_until(lambda: state(run) != "SCHEDULED")
+    assert ended(run)["type"] == "COMPLETED"
+    killed.assert_whole()
+
+
+def test_a_flow_run_that_died_with_its_worker_goes_on_at_a_new_one(
+    own: BroughtUp, simulator: str, tmp_path: Path
+) -> None:
+    run = in_the_middle(own, simulator, tmp_path)
+    kill(own, "worker", "prefect.engine")
+    killed = Killed(tmp_path)
+    assert state(run) == "RUNNING"  # nobody was left to say otherwise
+    set_state(run, "CRASHED", force=True)  # as an automation does it for runs whose heart no longer beats
+    assert own.up().code == 0
+    retry(run)
+    wait_until(lambda: state(run) != "SCHEDULED")
+    assert ended(run)["type"] == "COMPLETED"
+    killed.assert_whole()
+
+
+def test_a_flow_run_whose_worker_alone_was_killed_loses_nothing(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
+    """It ends at the next line that it logs, since nobody reads what it says; what it has measured stays."""
+    run = in_the_middle(own, simulator, tmp_path)
+    for process in processes(mark(own), "worker"):
+        process.kill()
+    assert ended(run)["type"] == "CRASHED"
+    before = level_files(tmp_path)
+    assert own.up().code == 0
+    retry(run)
+    wait_until(lambda: state(run) != "SCHEDULED")
+    assert ended(run)["type"] == "COMPLETED"
+    after = level_files(tmp_path)
+    assert {name: after[name] for name in MEASURED} == {name: before[name] for name in MEASURED}
+    assert rows(tmp_path, "SELECT levels, resumes FROM runs") == [(LEVELS, 1)]
+
+
+def test_a_finished_flow_run_that_is_retried_measures_nothing(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
+    run = own.start("ad-hoc", {"spec": spec(simulator, tmp_path, [2])})
+    assert ended(run)["type"] == "COMPLETED"
+    before = level_files(tmp_path)
+    retry(run)
+    wait_until(lambda: state(run) != "SCHEDULED")
+    assert ended(run)["type"] == "COMPLETED"
+    assert level_files(tmp_path) == before
+
+
+def test_a_killed_run_can_be_resumed_by_another_flow_run(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
+    in_the_middle(own, simulator, tmp_path)
+    kill(own, "prefect.engine")
+    killed = Killed(tmp_path)
+    elsewhere = {**spec("http://127.0.0.1:1", tmp_path, [1]), "data": str(tmp_path)}
+    run = own.start("ad-hoc", {"spec": elsewhere, "resume": killed.run_id})
+    assert ended(run)["type"] == "COMPLETED"
+    killed.assert_whole()

@@ -1,0 +1,158 @@
+"""Secrets out of Prefect blocks do their work, and are found nowhere afterwards."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from shapebench import warehouse
+from shapebench.simulator.process import running
+from tests import oci_lookalike
+from tests.conftest import MODEL, ROOT, BroughtUp, ended
+from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key
+
+pytestmark = pytest.mark.slow
+
+KEY, OTHER_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(3))
+MAKE_BLOCKS = """
+import json, sys
+from tasks.blocks import EndpointKey, OciCredentials
+
+given = json.load(sys.stdin)
+for name, key in given["keys"].items():
+    EndpointKey(api_key=key).save(name)
+OciCredentials(**given["oci"]).save("ours")
+"""
+
+
+@dataclass(frozen=True)
+class Used:
+    """Runs that used secrets: how they ended, and all that they can have written to."""
+
+    states: dict[str, dict[str, Any]]
+    data: Path
+    storage: ObjectStorage
+    brought_up: BroughtUp
+    private_key: str
+
+    @property
+    def secrets(self) -> list[str]:
+        return [KEY, OTHER_KEY, PASS_PHRASE, *self.private_key.splitlines()[1:-1]]
+
+
+def make_blocks(brought_up: BroughtUp, content: dict[str, Any]) -> None:
+    environment = {**brought_up.environment, "PREFECT_API_URL": brought_up.api}
+    command, given = [sys.executable, "-c", MAKE_BLOCKS], json.dumps(content)
+    subprocess.run(command, env=environment, cwd=ROOT, input=given, text=True, check=True, timeout=60)
+
+
+def credentials(storage: ObjectStorage, file: Path) -> dict[str, str]:
+    key = new_key()
+    register(storage, key)
+    write_key(file, key, PASS_PHRASE)
+    return {
+        "user": USER,
+        "tenancy": TENANCY,
+        "fingerprint": fingerprint(key),
+        "region": REGION,
+        "key_content": file.read_text(encoding="utf-8"),
+        "pass_phrase": PASS_PHRASE,
+    }
+
+
+@pytest.fixture(scope="module")
+def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    data = tmp_path_factory.mktemp("data")
+    with running("fast", api_key=KEY) as url, oci_lookalike.running() as storage:
+        ours = credentials(storage, tmp_path_factory.mktemp("key") / "key.pem")
+        make_blocks(brought_up, {"keys": {"right": KEY, "wrong": OTHER_KEY}, "oci": ours})
+        bucket = {"bucket": "reports", "service_endpoint": storage.endpoint}
+        publish = {"oci": {**bucket, "auth": "block", "credentials_block": "ours"}}
+
+        def run(key_block: str) -> dict[str, Any]:
+            endpoint = {"url": url, "model": MODEL, "api_key_block": key_block, "ready_timeout_s": 5}
+            load = {"levels": [1], "requests": 8, "calibrate": False}
+            spec = {"endpoint": endpoint, "load": load, "publish": publish, "data": str(data)}
+            return ended(brought_up.start("ad-hoc", {"spec": spec}))
+
+        states = {block: run(block) for block in ("right", "wrong", "none")}
+        yield Used(states, data, storage, brought_up, ours["key_content"])
+
+
+def test_a_key_in_a_block_opens_the_endpoint_and_credentials_in_a_block_the_bucket(used: Used) -> None:
+    assert used.states["right"]["type"] == "COMPLETED", used.states["right"]
+    assert any(name.endswith("/index.html") for name in used.storage.buckets["reports"])
+
+
+def test_a_key_that_is_refused_is_named_by_its_block(used: Used) -> None:
+    said = used.states["wrong"]["message"]
+    assert (used.states["wrong"]["type"], "the Prefect block wrong" in said) == ("FAILED", True), said
+
+
+def test_a_block_that_is_not_there_is_named_with_its_field(used: Used) -> None:
+    said = used.states["none"]["message"]
+    assert "endpoint.api_key_block names none, and Prefect has no such block" in said
+
+
+def told(path: str) -> Callable[[Used], str]:
+    """All that Prefect's API tells of something."""
+    return lambda used: httpx.post(f"{used.brought_up.api}/{path}", json={}).raise_for_status().text
+
+
+def files(folder: Path) -> str:
+    """Whatever is in them, byte for byte."""
+    return "".join(file.read_bytes().decode("latin-1") for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def tables(used: Used) -> str:
+    """DuckDB's file is compressed: what its tables and views say, row by row."""
+    names = warehouse.query(
+        used.data, "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables"
+    ).to_pylist()
+    return "".join(str(warehouse.query(used.data, f"FROM {n['name']}").to_pylist()) for n in names)
+
+
+def samples(used: Used) -> str:
+    tables = [pq.read_table(file) for file in used.data.rglob("*.parquet")]
+    return "".join(f"{table.schema.metadata}{table.to_pylist()}" for table in tables)
+
+
+def objects(used: Used) -> str:
+    return "".join(stored.content.decode("latin-1") for stored in used.storage.buckets["reports"].values())
+
+
+# Where to look, and what is found there, lest we look in the wrong place.
+PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
+    "logs": (told("logs/filter"), "the Prefect block wrong"),
+    "flow runs and their parameters": (told("flow_runs/filter"), MODEL),
+    "task runs": (told("task_runs/filter"), "publish"),
+    "artifacts": (told("artifacts/filter"), "verdict"),
+    "events": (told("events/filter"), "prefect.flow-run"),
+    "blocks, as they are shown": (told("block_documents/filter"), "ours"),
+    "deployments": (told("deployments/filter"), "ad-hoc"),
+    "Prefect's files, its database and logs among them": (lambda u: files(home(u)), "Taking turns"),
+    "the data folder's files": (lambda u: files(u.data), MODEL),
+    "the results' tables": (tables, MODEL),
+    "raw samples": (samples, MODEL),
+    "the published report": (objects, MODEL),
+}
+
+
+def home(used: Used) -> Path:
+    return Path(used.brought_up.environment["PREFECT_HOME"])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_is_found_in(used: Used, place: str) -> None:
+    look, there = PLACES[place]
+    found = look(used)
+    assert there in found
+    assert [secret for secret in used.secrets if secret in found] == []

@@ -1,0 +1,270 @@
+"""A run that was broken off: what stays, what is set aside, who may go on with it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from shapebench import runs
+from shapebench.evidence.exposition import ITS_START
+from shapebench.load.plan import LevelPlan
+from shapebench.load.samples import SampleStream
+from shapebench.measure import plan
+from shapebench.records import Facts
+from shapebench.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, know, settle
+from shapebench.runs import RunFile, RunNotFoundError, load, save
+from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run
+
+HOLDER = """
+import sys
+from pathlib import Path
+from shapebench.resume import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def broken_off(tmp_path: Path) -> RunFile:
+    """A run of levels 1 and 2 whose process was killed while it measured the second."""
+    content = RunFile(run(tmp_path), FACTS, (level(tmp_path, 1, closed_loop(1)),))
+    save(content)
+    part = SampleStream(tmp_path / "runs" / RUN_ID / "level-0002.parquet.0.arrow")
+    part.add(request(0, 0.0, [0.1]))
+    part.flush()
+    return content
+
+
+def taken_up(content: RunFile) -> RunFile:
+    with in_hand(content.run.spec, content, None) as begun:
+        return begun
+
+
+def names(content: RunFile) -> set[str]:
+    return {file.name for file in content.run.folder.iterdir()} - {"run.json", "run.lock"}
+
+
+# What stays, and what is set aside
+
+
+def test_what_is_measured_stays_and_the_rest_is_to_be_measured(broken_off: RunFile) -> None:
+    before = broken_off.run.samples_at(1).read_bytes()
+    begun = taken_up(broken_off)
+    assert (begun.measured, begun.to_measure) == (broken_off.levels, (2,))
+    assert begun.run.samples_at(1).read_bytes() == before
+
+
+def test_what_a_killed_level_had_measured_is_set_aside_as_a_file_that_can_be_read(broken_off: RunFile) -> None:
+    begun = taken_up(broken_off)
+    assert names(begun) == {"level-0001.parquet", "server-0001.parquet", "level-0002.broken-off-1.parquet"}
+    assert pq.read_table(begun.run.folder / "level-0002.broken-off-1.parquet").num_rows == 1
+
+
+def test_what_a_stopped_level_had_measured_is_set_aside_with_the_server_s_account(broken_off: RunFile) -> None:
+    level(broken_off.run.spec.data, 2, closed_loop(2))
+    begun = taken_up(broken_off)
+    aside = {"level-0002.broken-off-1.parquet", "server-0002.broken-off-1.parquet"}
+    assert names(begun) == {"level-0001.parquet", "server-0001.parquet", *aside}
+
+
+def test_a_level_that_was_stopped_is_measured_anew(broken_off: RunFile) -> None:
+    stopped = level(broken_off.run.spec.data, 2, closed_loop(2), error="stopped", stopped=True)
+    content = replace(broken_off, levels=(*broken_off.levels, stopped))
+    save(content)
+    assert [kept.concurrency for kept in taken_up(content).levels] == [1]
+
+
+def test_a_level_that_failed_is_on_record_and_not_repeated(broken_off: RunFile) -> None:
+    failed = level(broken_off.run.spec.data, 2, None, error="The measuring process was ended by SIGKILL")
+    assert replace(broken_off, levels=(*broken_off.levels, failed)).to_measure == ()
+
+
+def test_a_level_that_is_broken_off_again_overwrites_nothing(broken_off: RunFile) -> None:
+    for _ in range(3):
+        begun = taken_up(broken_off)
+        broken_off.run.samples_at(2).write_bytes(b"begun again")
+    aside = {f"level-0002.broken-off-{n}.parquet" for n in (1, 2, 3)}
+    assert {name for name in names(begun) if name.startswith("level-0002.b")} == aside
+
+
+def test_a_launched_server_s_log_is_kept(broken_off: RunFile) -> None:
+    for words in ("first", "second"):
+        broken_off.run.server_log.write_text(words, encoding="utf-8")
+        begun = taken_up(broken_off)
+    assert (begun.run.folder / "server.broken-off-1.log").read_text(encoding="utf-8") == "first"
+    assert (begun.run.folder / "server.broken-off-2.log").read_text(encoding="utf-8") == "second"
+
+
+def test_the_run_says_when_it_was_resumed(broken_off: RunFile) -> None:
+    taken_up(broken_off)
+    begun = taken_up(load(broken_off.run.spec.data, RUN_ID))
+    first, second = begun.run.resumed_at
+    assert broken_off.run.started_at < first < second
+    assert load(broken_off.run.spec.data, RUN_ID) == begun
+
+
+def test_a_run_that_was_killed_before_it_measured_was_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "runs" / RUN_ID).mkdir(parents=True)
+    content = RunFile(run(tmp_path))
+    save(content)
+    assert taken_up(content).run.resumed_at == ()
+
+
+def test_a_level_is_in_the_file_as_soon_as_it_is_measured(broken_off: RunFile) -> None:
+    runs.keep(broken_off.run, level(broken_off.run.spec.data, 2, closed_loop(2)))
+    assert [kept.concurrency for kept in load(broken_off.run.spec.data, RUN_ID).measured] == [1, 2]
+
+
+# Prompts
+
+
+def planned(content: RunFile) -> LevelPlan:
+    return plan(content.run, FACTS, 2, 1)
+
+
+def prompts(told: LevelPlan) -> set[str]:
+    return {told.mix.ask(index, told.concurrency, warmup=0).prompt for index in range(20)}
+
+
+def test_a_level_that_starts_anew_sends_no_prompt_that_the_server_has_met(broken_off: RunFile) -> None:
+    sent = prompts(planned(broken_off))
+    for tries in (2, 3):
+        begun = taken_up(broken_off)
+        assert attempt(begun.run, 2) == tries
+        assert not prompts(planned(begun)) & sent
+        sent |= prompts(planned(begun))
+        begun.run.samples_at(2).write_bytes(b"begun again")
+
+
+def test_a_level_that_was_not_begun_sends_the_prompts_of_the_run_s_seed(broken_off: RunFile) -> None:
+    before = plan(broken_off.run, FACTS, 3, 1)
+    assert prompts(plan(taken_up(broken_off).run, FACTS, 3, 1)) == prompts(before)
+
+
+# The server
+
+
+def probed_again(broken_off: RunFile, **found: Any) -> Facts:
+    before = replace(FACTS, fingerprint="fp-1", identity={"version": "0.11.0", ITS_START: "9:00"})
+    save(replace(broken_off, facts=before))
+    return know(broken_off.run, replace(before, **found))
+
+
+def test_the_first_probe_s_facts_are_the_run_s(tmp_path: Path) -> None:
+    begun = runs.begin(run(tmp_path).spec)
+    save(RunFile(begun))
+    assert know(begun, FACTS) == FACTS
+    assert load(tmp_path, begun.run_id).facts == FACTS
+
+
+def test_a_server_that_has_become_another_is_held_against_what_the_first_probe_found(broken_off: RunFile) -> None:
+    facts = probed_again(broken_off, version="0.12.0", identity={"version": "0.12.0"})
+    assert facts.identity["version"] == facts.version == "0.11.0"
+    assert facts.changes == ("version was 0.11.0 and is 0.12.0",)
+
+
+def test_a_server_that_was_started_again_is_no_other_but_the_run_says_so(broken_off: RunFile) -> None:
+    facts = probed_again(broken_off, identity={"version": "0.11.0", ITS_START: "9:30"})
+    assert facts.identity == {"version": "0.11.0", ITS_START: "9:30"}
+    assert facts.changes == ("its start was 9:00 and is 9:30",)
+
+
+def test_another_fingerprint_is_noted(broken_off: RunFile) -> None:
+    facts = probed_again(broken_off, fingerprint="fp-2")
+    assert facts.changes == ("its fingerprint was fp-1 and is fp-2",)
+    assert facts.fingerprint == "fp-1"  # which the answers of later levels are held against
+
+
+def test_what_a_probe_finds_takes_no_level_from_the_file(broken_off: RunFile) -> None:
+    assert probed_again(broken_off).changes == ()
+    assert load(broken_off.run.spec.data, RUN_ID).levels == broken_off.levels
+
+
+# Whose it is
+
+
+@pytest.fixture
+def holder(broken_off: RunFile) -> Iterator["subprocess.Popen[str]"]:
+    """A process that has the run in hand."""
+    command = [sys.executable, "-c", HOLDER, str(broken_off.run.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_measures_is_refused_and_the_process_named(
+    broken_off: RunFile, holder: "subprocess.Popen[str]"
+) -> None:
+    with pytest.raises(StillMeasured, match=f"by a process of this machine, number {holder.pid}"):
+        find(broken_off.run.spec.data, RUN_ID, None)
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_was_killed_is_free(broken_off: RunFile, holder: "subprocess.Popen[str]") -> None:
+    holder.kill()
+    holder.wait()
+    assert find(broken_off.run.spec.data, RUN_ID, None) == broken_off
+
+
+def test_a_run_is_held_while_it_is_in_hand_and_free_after_it(broken_off: RunFile) -> None:
+    with in_hand(broken_off.run.spec, broken_off, None), pytest.raises(StillMeasured):
+        find(broken_off.run.spec.data, RUN_ID, None)
+    assert find(broken_off.run.spec.data, RUN_ID, None)
+
+
+def test_a_new_run_is_on_record_before_it_is_probed(tmp_path: Path) -> None:
+    with in_hand(run(tmp_path).spec, None, "a-flow-run") as begun:
+        assert load(tmp_path, begun.run.run_id) == begun
+    assert (begun.facts, begun.to_measure, begun.run.flow_run_id) == (None, (1, 2), "a-flow-run")
+
+
+def test_a_flow_run_finds_its_run(tmp_path: Path) -> None:
+    begun = []
+    for flow_run_id in ("one", "two", "three"):
+        with in_hand(run(tmp_path).spec, None, flow_run_id) as new:
+            begun.append(new)
+    assert find(tmp_path, None, "two") == begun[1]
+
+
+@pytest.mark.parametrize("flow_run_id", ["unknown", None])
+def test_a_flow_run_that_has_none_begins_a_new_one(broken_off: RunFile, flow_run_id: str | None) -> None:
+    assert find(broken_off.run.spec.data, None, flow_run_id) is None
+
+
+def test_an_unknown_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match="There is no run nope"):
+        settle(tmp_path, "nope", as_is=False)
+
+
+# As it is
+
+
+def test_a_run_that_is_taken_as_it_is_leaves_out_what_was_not_measured(broken_off: RunFile) -> None:
+    settled = settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+    assert (settled.run.left_out, settled.to_measure, settled.measured) == ((2,), (), broken_off.levels)
+    assert load(broken_off.run.spec.data, RUN_ID) == settled
+
+
+def test_what_was_left_out_can_be_measured_after_all(broken_off: RunFile) -> None:
+    settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+    assert settle(broken_off.run.spec.data, RUN_ID, as_is=False).to_measure == (2,)
+
+
+def test_a_run_of_which_nothing_was_measured_cannot_be_taken_as_it_is(broken_off: RunFile) -> None:
+    save(replace(broken_off, levels=()))
+    with pytest.raises(NothingMeasured, match="No level of run"):
+        settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+
+
+def test_a_run_that_is_measured_cannot_be_settled(broken_off: RunFile) -> None:
+    with held(broken_off.run.folder), pytest.raises(StillMeasured):
+        settle(broken_off.run.spec.data, RUN_ID, as_is=True)
