@@ -1,20 +1,20 @@
 """What the numbers say, in words: how many people at once the measured machine suits."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from typing import Any
 
 import pandas as pd
 
-from shapebench.spec import Limits
+from shapebench import phrases
+from shapebench.climb import skipped, too_slow
+from shapebench.slo import Judged, judged
+from shapebench.spec import Limits, Load
 
 # Throughput "still grows" over a step if it gains at least this share of what the concurrency gains: from 16 to 32
 # users (+100%), at least 10%. Below it the machine is called saturated.
 GROWING_SHARE = 0.1
-
-_NUMBERS = ["query_tokens_per_s_mean", "slow_ttft_s"]
 
 
 @dataclass(frozen=True)
@@ -29,57 +29,33 @@ class Conclusion:
 class _Level:
     """What is judged of one level that may be used."""
 
-    concurrency: int
-    query_tokens_per_s: float
-    slow_ttft_s: float  # the 95th percentile, or the longest where too few requests completed for that
+    judged: Judged
     system_tokens_per_s: float  # may be NaN
-    has_p95: bool
 
-    def keeps_pace(self, limits: Limits) -> bool:
-        return self.query_tokens_per_s >= limits.query_tokens_per_s
-
-    def starts_soon(self, limits: Limits) -> bool:
-        return self.slow_ttft_s <= limits.ttft_s
-
-    def suits(self, limits: Limits) -> bool:
-        return self.keeps_pace(limits) and self.starts_soon(limits)
+    @property
+    def concurrency(self) -> int:
+        return self.judged.concurrency
 
 
-def conclude(levels: pd.DataFrame, limits: Limits, verdict: str) -> Conclusion:
+def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | None = None) -> Conclusion:
     """Does this machine suit this many users? Answered from rows of `level_summary`.
 
-    The answer is the greatest concurrency at which both limits hold, at it and at every lower level that may be used:
-    each query gets enough tokens/s on average, and 95% of first tokens come in time (all of them, where the 95th
-    percentile is withheld). Invalid levels, and levels that lack either number, take no part in it.
+    The answer is the greatest concurrency at which all SLOs hold, at it and at every lower level that may be used: each
+    query gets enough tokens/s on average, 95% of first tokens come in time (all of them, where the 95th percentile is
+    withheld), and whatever else is asked for. Invalid levels, and levels that lack a number, take no part in it.
+    `load` says which levels there were to be.
     """
-    levels = _judged(levels.sort_values("concurrency"))
-    usable = _usable(levels)
-    if not usable:
-        return Conclusion("No answer: no level gave numbers that can be used", _caveats(levels, verdict))
-    suited = list(takewhile(lambda level: level.suits(limits), usable))
-    grounds = [_best(suited, limits), _break(usable[len(suited) :], limits), _growth(usable)]
-    return Conclusion(_headline(suited, usable), (*filter(None, grounds), *_caveats(levels, verdict)))
-
-
-def _judged(levels: pd.DataFrame) -> pd.DataFrame:
-    """With what the limit of TTFT is held against."""
-    p95, longest = (levels.reindex(columns=[name])[name].astype(float) for name in ("ttft_s_p95", "ttft_s_max"))
-    return levels.assign(has_p95=p95.notna(), slow_ttft_s=p95.fillna(longest))
-
-
-def _usable(levels: pd.DataFrame) -> list[_Level]:
-    rows = levels[levels["verdict"].isin(["valid", "suspect"])].dropna(subset=_NUMBERS)
-    return [_level(row) for row in rows.to_dict("records")]
-
-
-def _level(row: dict[Hashable, Any]) -> _Level:
-    return _Level(
-        concurrency=int(row["concurrency"]),
-        query_tokens_per_s=float(row["query_tokens_per_s_mean"]),
-        slow_ttft_s=float(row["slow_ttft_s"]),
-        system_tokens_per_s=float(row["system_tokens_per_s"]),
-        has_p95=bool(row["has_p95"]),
-    )
+    levels, held = levels.sort_values("concurrency"), judged(levels, limits.slos)
+    levels = levels.assign(known=[one.is_known for one in held])
+    used = [one for one, is_used in zip(held, _used(levels), strict=True) if is_used]
+    caveats = (*_caveats(levels, verdict), *_by_the_worst(used), *_stopped(levels, load))
+    if not used:
+        return Conclusion("No answer: no level gave numbers that can be used", caveats)
+    throughput = levels.set_index("concurrency")["system_tokens_per_s"].astype(float)
+    usable = [_Level(one, throughput[one.concurrency]) for one in used]
+    suited = list(takewhile(lambda level: level.judged.passes, usable))
+    grounds = [_best(suited), _break(usable[len(suited) :]), _growth(usable)]
+    return Conclusion(_headline(suited, usable), (*filter(None, grounds), *caveats))
 
 
 def _headline(suited: list[_Level], usable: list[_Level]) -> str:
@@ -91,30 +67,23 @@ def _headline(suited: list[_Level], usable: list[_Level]) -> str:
     return f"Suits {_users(best)}, but not {usable[len(suited)].concurrency}"
 
 
-def _best(suited: list[_Level], limits: Limits) -> str:
+def _best(suited: list[_Level]) -> str:
     if not suited:
         return ""
     best = suited[-1]
-    speed, least = _apart(best.query_tokens_per_s, limits.query_tokens_per_s)
-    wait, most = _apart(best.slow_ttft_s * 1000, limits.ttft_s * 1000)
-    share = "95% of" if best.has_p95 else "all"
-    return (
-        f"With {_users(best.concurrency)}, each query gets {speed} tokens/s on average (at least {least} are wanted), "
-        f"and {share} first tokens come within {wait} ms (at most {most} ms is wanted)."
-    )
+    return f"With {_users(best.concurrency)}, {_listed([phrases.gives(held) for held in best.judged.held])}."
 
 
-def _break(unsuited: list[_Level], limits: Limits) -> str:
+def _break(unsuited: list[_Level]) -> str:
     if not unsuited:
         return ""
     first = unsuited[0]
-    speed, least = _apart(first.query_tokens_per_s, limits.query_tokens_per_s)
-    wait, most = _apart(first.slow_ttft_s * 1000, limits.ttft_s * 1000)
-    slow = f"each query gets {speed} tokens/s on average, less than {least}"
-    which = "95th percentile of the" if first.has_p95 else "longest"
-    late = f"the {which} time to first token is {wait} ms, more than {most} ms"
-    broken = [text for holds, text in ((first.keeps_pace, slow), (first.starts_soon, late)) if not holds(limits)]
-    return f"With {_users(first.concurrency)}, {' and '.join(broken)}."
+    return f"With {_users(first.concurrency)}, {_listed([phrases.lacks(held) for held in first.judged.failed])}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _growth(usable: list[_Level]) -> str:
@@ -138,16 +107,37 @@ def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
     return (*named, *unexplained)
 
 
+def _by_the_worst(used: Sequence[Judged]) -> Iterator[str]:
+    """Which percentiles are withheld, each with the levels that lack it."""
+    levels: dict[str, list[int]] = {}
+    for level in used:
+        for held in level.held:
+            if held.stat != held.slo.stat:
+                levels.setdefault(phrases.by_the_worst(held), []).append(level.concurrency)
+    return (f"With {_users(*concurrencies)}, {sentence}." for sentence, concurrencies in levels.items())
+
+
+def _stopped(levels: pd.DataFrame, load: Load | None) -> Iterator[str]:
+    """Which levels were not measured, and why."""
+    measured = [*zip(levels["concurrency"], levels["query_tokens_per_s_mean"].astype(float), strict=True)]
+    if load and (slow := too_slow(load, measured)) and (left := skipped(load, measured)):
+        got, least = phrases.apart(slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)
+        yield (
+            f"With {_users(*left)}, nothing was measured: with {slow.concurrency}, each query got {got} tokens/s on "
+            f"average, less than the {least} at which the run was to stop."
+        )
+
+
 def _is(verdict: str, levels: pd.DataFrame) -> "pd.Series[bool]":
     return levels["verdict"] == verdict
 
 
 def _unmeasured(levels: pd.DataFrame) -> "pd.Series[bool]":
-    return levels[_NUMBERS].isna().any(axis="columns") & (levels["verdict"] != "invalid")
+    return ~levels["known"].astype(bool) & (levels["verdict"] != "invalid")
 
 
 def _used(levels: pd.DataFrame) -> "pd.Series[bool]":
-    return ~_unmeasured(levels) & (levels["verdict"] != "invalid")
+    return levels["known"].astype(bool) & levels["verdict"].isin(["valid", "suspect"])
 
 
 _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = (
@@ -159,10 +149,6 @@ _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = 
         "{}, some requests failed; the numbers speak of the others.",
     ),
     (
-        lambda levels: _used(levels) & ~levels["has_p95"],
-        "{}, too few requests completed for a 95th percentile: all first tokens had to come in time.",
-    ),
-    (
         lambda levels: _used(levels) & (levels["timestamps"] == "user"),
         "{}, the client's own clock readings were used, not the kernel's: times may read long.",
     ),
@@ -170,16 +156,5 @@ _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = 
 
 
 def _users(*concurrencies: int) -> str:
-    *others, last = map(str, concurrencies)
-    listed = f"{', '.join(others)} and {last}" if others else last
+    listed = _listed([str(concurrency) for concurrency in concurrencies])
     return f"{listed} concurrent {'user' if listed == '1' else 'users'}"
-
-
-def _apart(value: float, limit: float) -> tuple[str, str]:
-    """Both numbers to three significant digits, or to as many as it takes for different numbers to read differently."""
-    pairs = ((_rounded(value, digits), _rounded(limit, digits)) for digits in range(3, 17))
-    return next((pair for pair in pairs if value == limit or pair[0] != pair[1]), (repr(value), repr(limit)))
-
-
-def _rounded(value: float, digits: int) -> str:
-    return f"{float(f'{value:.{digits}g}'):,.15g}"

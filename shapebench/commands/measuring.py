@@ -10,7 +10,9 @@ from shapebench.commands.options import (
     data_option,
     endpoint_options,
     load_options,
+    slo_option,
     spec_from,
+    volume_option,
     workload_options,
 )
 from shapebench.commands.output import above, print_json
@@ -28,16 +30,45 @@ from shapebench.errors import ShapebenchError
 @click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
 @load_options
 @workload_options
+@slo_option("What a level must give beside the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.")
 @click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
+@click.option("--when-busy", help="wait or fail: what to do while another run measures the endpoint. [default: wait]")
 @data_option
+@volume_option
 @as_json
-def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
+def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
     """Run the whole pipeline: probe, measure each level, validate, store, draw, publish."""
     from rich.console import Console
 
     spec = spec_from(spec_file, flags)
     terminal = above("terminal.run")
-    ended = terminal.run(spec, Console(stderr=True))
+    ended = terminal.run(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
+    _show(terminal, spec, ended, as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--as-is", is_flag=True, help="Measure nothing more: store and report the levels that are there.")
+@data_option
+@volume_option
+@as_json
+def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_json: bool) -> None:
+    """Go on with a run that was broken off: measure what is left, then do all that follows."""
+    from rich.console import Console
+
+    from shapebench.resume import settle
+
+    earlier = settle(data or Path("data"), run_id, as_is=as_is)
+    spec, terminal = earlier.run.spec, above("terminal.run")
+    console = Console(stderr=True, quiet=volume == "quiet")
+    ended = terminal.run(spec, console, earlier=earlier, verbose=volume == "verbose")
+    _show(terminal, spec, ended, as_json=as_json)
+
+
+def _show(terminal: Any, spec: Any, ended: Any, *, as_json: bool) -> None:
+    """How the flow ended; raises ClickException where it failed."""
+    from rich.console import Console
+
     if ended.outcome is None:
         raise click.ClickException(ended.message)
     if as_json:
@@ -57,13 +88,14 @@ def run(spec_file: Path | None, as_json: bool, **flags: Any) -> None:
 @load_options
 @workload_options
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
+@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @as_json
-def measure(concurrency: int, samples: Path | None, as_json: bool, **flags: Any) -> None:
+def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
     """Measure one level with the instrument alone: no Prefect, no database."""
     from shapebench import alone
 
     spec = spec_from(None, {**flags, "levels": [concurrency]})
-    result = alone.measure(spec, samples)
+    result = alone.measure(spec, samples, quiet=quiet)
     if as_json:
         print_json(result)
     else:

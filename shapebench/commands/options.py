@@ -19,6 +19,10 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object or list.")
+volume_option = with_options(
+    click.option("--quiet", "volume", flag_value="quiet", help="Nothing on stderr but errors."),
+    click.option("--verbose", "volume", flag_value="verbose", help="Milestones and Prefect's own lines as they come."),
+)
 data_option = click.option("--data", type=Path, help="Folder of results.duckdb, samples and reports. [default: data]")
 endpoint_options = with_options(
     click.option("--url", help="Base address of the server, such as http://127.0.0.1:8000."),
@@ -28,6 +32,7 @@ endpoint_options = with_options(
     ),
 )
 workload_options = with_options(
+    click.option("--workload", metavar="NAME", help="A workload that people compare with: see `shapebench workloads`."),
     click.option("--api", help="Which API to measure: chat or completions. [default: chat]"),
     click.option("--input-tokens", metavar="MEAN,STDDEV", help="Length of the prompts. [default: 200,40]"),
     click.option("--output-tokens", metavar="MEAN,STDDEV", help="Length of the answers. [default: 100,10]"),
@@ -46,6 +51,12 @@ load_options = with_options(
     click.option("--calibrate/--no-calibrate", default=None, help="Try the client out first. [default: --calibrate]"),
 )
 
+
+def slo_option(words: str) -> Callable[[Command], Command]:
+    """Repeatable; None where it is not given."""
+    return click.option("--slo", multiple=True, metavar="SLO", callback=lambda *given: [*given[2]] or None, help=words)
+
+
 # Where each flag goes in the spec: `shapebench.spec` says what it means and checks it.
 FLAGS: dict[str, tuple[str, ...]] = {
     "url": ("endpoint", "url"),
@@ -54,6 +65,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "shape": ("endpoint", "shape"),
     "weights_bytes": ("endpoint", "weights_bytes"),
     "api": ("endpoint", "api"),
+    "workload": ("workload", "preset"),
     "input_tokens": ("workload", "input_tokens"),
     "output_tokens": ("workload", "output_tokens"),
     "seed": ("workload", "seed"),
@@ -65,8 +77,13 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "stall_timeout": ("load", "stall_timeout_s"),
     "processes": ("load", "processes"),
     "calibrate": ("load", "calibrate"),
+    "slo": ("limits", "slo"),
+    "slo_only": ("limits", "slo_only"),
+    "least": ("search", "least"),
+    "most": ("search", "most"),
     "data": ("data",),
     "on_invalid": ("on_invalid",),
+    "when_busy": ("when_busy",),
 }
 
 

@@ -1,0 +1,43 @@
+"""What a search finds, in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shapebench.capacity.search import Evidence, Found
+
+
+def in_words(said: Evidence) -> str:
+    """What one level says."""
+    if not said.is_usable:
+        return "says nothing, its numbers cannot be used"
+    sure = "" if said.surely_keeps or said.surely_fails else ", as far as can be told"
+    side = "kept" if said.keeps else "missed"
+    return f"{said.slo} is {side} by {abs(said.margin):.0%}{sure}"
+
+
+def answer(row: Mapping[Any, Any]) -> Iterator[str]:
+    """Of a row of the view `searches`."""
+    return sentences(Found.of(row), row["least"], row["most"])
+
+
+def sentences(found: Found, least: int, most: int) -> Iterator[str]:
+    """The answer, how sure it is, and what limits it."""
+    yield _answer(found, least, most)
+    if found.greatest and found.surely_fails:
+        surely = f"{found.surely_keeps:,} surely" if found.surely_keeps else "No number surely"
+        yield f"{surely} keeps to them, {found.surely_fails:,} surely does not (95% confidence)."
+    if found.limited_by:
+        yield f"What more streams would break is {found.limited_by}."
+    if found.unusable:
+        listed = ", ".join(f"{n:,}" for n in found.unusable)
+        yield f"Nothing is known of {listed}: the numbers were invalid."
+
+
+def _answer(found: Found, least: int, most: int) -> str:
+    if found.greatest is None:
+        return f"Not even {least:,} streams keep to all SLOs; fewer were not looked at."
+    if found.greatest == 0:
+        return "Not even one stream keeps to all SLOs."
+    if found.greatest == most:
+        return f"{most:,} streams keep to all SLOs; more were not looked at."
+    return f"{found.greatest:,} streams are the most that keep to all SLOs."

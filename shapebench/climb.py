@@ -1,0 +1,45 @@
+"""Levels that are not measured, since queries are too slow at fewer streams already."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shapebench import metrics, runs
+from shapebench.records import Run
+from shapebench.spec import Load
+
+
+@dataclass(frozen=True)
+class TooSlow:
+    """The least concurrency at which a query got less than `load.stop_below_query_tokens_per_s` on average."""
+
+    concurrency: int
+    query_tokens_per_s: float
+
+
+def too_slow(load: Load, measured: Iterable[tuple[int, float]]) -> TooSlow | None:
+    """`measured` are concurrencies, and what each query got there; NaN where that is not known."""
+    least = load.stop_below_query_tokens_per_s
+    slow = [TooSlow(*level) for level in measured if least and level[1] < least]
+    return min(slow, key=lambda level: level.concurrency, default=None)
+
+
+def stopped_by(run: Run, concurrency: int) -> TooSlow | None:
+    """Which level of those measured before is the reason not to measure this one."""
+    load = run.spec.load
+    if run.spec.search or not load.stop_below_query_tokens_per_s:
+        return None
+    before = runs.load(run.spec.data, run.run_id).measured
+    fewer = [(level.concurrency, level.samples) for level in before if level.concurrency < concurrency]
+    return too_slow(load, ((n, _query_tokens_per_s(samples)) for n, samples in fewer if samples))
+
+
+def _query_tokens_per_s(samples: Path) -> float:
+    return float(metrics.completed(metrics.read(samples), "query_tokens_per_s")["query_tokens_per_s"].mean())
+
+
+def skipped(load: Load, measured: Iterable[tuple[int, float]]) -> tuple[int, ...]:
+    """The levels that were not measured for this reason."""
+    levels = dict(measured)
+    slow = too_slow(load, levels.items())
+    return tuple(n for n in load.levels if slow and n > slow.concurrency and n not in levels)

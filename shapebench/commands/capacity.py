@@ -1,0 +1,62 @@
+"""The command that finds out what a machine can bear."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shapebench.commands.options import (
+    as_json,
+    data_option,
+    endpoint_options,
+    load_options,
+    slo_option,
+    spec_from,
+    volume_option,
+    workload_options,
+)
+from shapebench.commands.output import above, print_json
+
+
+@click.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@slo_option(
+    "What a level must give, such as 'ttft_s p95 <= 0.5'. Repeatable. "
+    "[default: the limits, 10 tokens/s for each query and 500 ms to the first token]"
+)
+@click.option("--from", "least", type=int, metavar="N", help="Search from so many streams on. [default: 1]")
+@click.option("--to", "most", type=int, metavar="N", help="Search up to so many streams. [default: 1024]")
+@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
+@load_options
+@workload_options
+@click.option("--when-busy", help="wait or fail: what to do while another run measures the endpoint. [default: wait]")
+@data_option
+@volume_option
+@as_json
+def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
+    """Search for the greatest concurrency that keeps all SLOs, and store every level on the way."""
+    from rich.console import Console
+
+    spec = _searching(spec_file, flags)
+    terminal = above("terminal.run")
+    ended = terminal.run(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
+    if ended.outcome is None:
+        raise click.ClickException(ended.message)
+    if as_json:
+        print_json(above("terminal.capacity").as_object(spec, ended.outcome))
+    else:
+        terminal.show(spec, ended.outcome, Console())
+    if ended.failed:
+        raise click.ClickException(ended.message)
+
+
+def _searching(file: Path | None, flags: dict[str, Any]) -> Any:
+    """SLOs that are given count in place of the limits, unless the file says what these are."""
+    from shapebench import spec
+
+    limits = spec.read(file).get("limits") or {} if file else {}
+    only = bool(flags["slo"]) and not set(limits) & set(spec.LIMITS)
+    found = spec_from(file, {**flags, "slo_only": only or None})
+    return found if found.search else found.model_copy(update={"search": spec.Search()})

@@ -1,0 +1,42 @@
+"""The command that lists workloads."""
+
+from typing import Any
+
+import click
+
+from shapebench.commands.options import as_json
+from shapebench.commands.output import print_json
+
+
+@click.command()
+@as_json
+def workloads(as_json: bool) -> None:
+    """List the workloads that people compare with, and where they come from."""
+    from shapebench.workloads import presets
+
+    if as_json:
+        print_json([{"name": name, **vars(preset)} for name, preset in presets().items()])
+        return
+    for name, preset in presets().items():
+        click.echo(f"{name:<22}{preset.about}")
+        for line in _lines(preset):
+            click.echo(f"{'':<22}{line}")
+
+
+def _lines(preset: Any) -> list[str]:
+    from shapebench.spec import Load, Workload
+
+    lengths, load = Workload.model_validate(preset.workload), Load.model_validate(preset.load)
+    least = load.stop_below_query_tokens_per_s
+    stops = f", as long as each query gets {least:g} tokens/s" if least else ""
+    assumed = [f"Left open there: {preset.assumed}"] if preset.assumed else []
+    return [
+        f"{_words(lengths.input_tokens)} tokens in, {_words(lengths.output_tokens)} out",
+        f"{load.levels[0]} to {load.levels[-1]} streams{stops}",
+        preset.source,
+        *assumed,
+    ]
+
+
+def _words(tokens: Any) -> str:
+    return f"N({tokens.mean:g}, {tokens.stddev:g})" if tokens.stddev else f"{tokens.mean:g}"

@@ -1,0 +1,2 @@
+INSERT INTO raw.searches BY NAME
+SELECT * FROM incoming

@@ -1,0 +1,2 @@
+INSERT INTO raw.slos BY NAME
+SELECT * FROM incoming
