@@ -22,14 +22,16 @@ from shapebench.runs import begin
 from shapebench.spec import Spec
 from shapebench.timeline import timeline
 
+logger = logging.getLogger("shapebench")
+
 
 class NotMeasured(ShapebenchError):
     """The level did not come to an end."""
 
 
-def measure(spec: Spec, samples: Path | None) -> dict[str, Any]:
+def measure(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[str, Any]:
     """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
-    _log_to_stderr()
+    _log_to_stderr(logging.ERROR if quiet else logging.INFO)
     if samples:
         return _measure(spec, samples)
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,11 +48,10 @@ def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
     return _result(measure_level(run, facts, calibration, _show_progress))
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: int) -> None:
     """Say what the probe waits for."""
-    logger = logging.getLogger("shapebench")
     logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
 
 
 def _result(level: LevelRun) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _errors(samples: Any) -> dict[str, int]:
 
 
 def _show_progress(progress: Progress) -> None:
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
         done = progress.completed + progress.failed
         print(f"\r{done}/{progress.planned or '?'}  {progress.tokens_per_s:.0f} tokens/s ", end="", file=sys.stderr)
 

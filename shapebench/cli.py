@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from shapebench.commands import compare, doctor, measuring, reports, results
+from shapebench.commands import capacity, choose, compare, doctor, estimate, measuring, reports, results, workloads
 from shapebench.errors import ShapebenchError
 
 COMMANDS = (
@@ -15,10 +15,15 @@ COMMANDS = (
     measuring.resume,
     measuring.measure,
     measuring.simulate,
+    capacity.capacity,
+    workloads.workloads,
     reports.report,
     reports.publish,
+    choose.choose,
     compare.compare,
     compare.site,
+    estimate.estimate,
+    estimate.shapes,
     results.list_runs,
     results.query,
     results.import_results,

@@ -12,11 +12,12 @@ import pandas as pd
 from shapebench import warehouse
 from shapebench.baseline import Rule, watched
 from shapebench.comparison.changes import changes
-from shapebench.comparison.ranking import Row, ranking
+from shapebench.comparison.ranking import ranking
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunNotFoundError
 from shapebench.shapes import list_price_per_hour
+from shapebench.slo import judge
 from shapebench.spec import Limits
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _shapes(asked: Asked) -> Compared:
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
-    found = ranking(levels, lambda row: _suits(row, limits), _prices(asked), asked.users)
+    found = ranking(levels, lambda row: judge(row, limits.slos).passes, _prices(asked), asked.users)
     written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
     named = labels(asked.runs)
     ranks = [
@@ -137,11 +138,6 @@ def _prices(asked: Asked) -> dict[str, float]:
     """Those that were given, else by list."""
     listed = {run["shape"]: list_price_per_hour(run["shape"]) for run in asked.runs}
     return {**{shape: price for shape, price in listed.items() if price is not None}, **asked.prices}
-
-
-def _suits(row: Row, limits: Limits) -> bool:
-    slow_ttft_s: float = row["ttft_s_max"] if pd.isna(row["ttft_s_p95"]) else row["ttft_s_p95"]
-    return bool(row["query_tokens_per_s_mean"] >= limits.query_tokens_per_s and slow_ttft_s <= limits.ttft_s)
 
 
 def _history(asked: Asked) -> Compared:

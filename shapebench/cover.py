@@ -14,3 +14,9 @@ def without_secrets(text: str) -> str:
     for secret, cover in _SECRETS:
         text = secret.sub(cover, text)
     return text
+
+
+def one_line(text: str, longest: int) -> str:
+    """Text from a server or a person as a part of a line: secrets covered, on one line, cut where it is too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in without_secrets(text)).split())
+    return line if len(line) <= longest else f"{line[:longest]}…"

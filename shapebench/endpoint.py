@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from shapebench import vault
 from shapebench.errors import ShapebenchError
 from shapebench.evidence import exposition
 from shapebench.load.plan import Target
@@ -24,6 +25,8 @@ METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000
 
 class EndpointError(ShapebenchError):
     """The endpoint cannot be measured."""
+
+    waited_for = False  # as long as the spec allows: it is no use to try again
 
 
 class Refused(EndpointError):
@@ -67,14 +70,21 @@ class BadAnswer(EndpointError):
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """The key in the environment, if there is one; raises BadAddress where no header can hold it."""
-    key = os.environ.get(endpoint.api_key_env, "").strip()
+    """The key in the spec's block, else in the environment; raises BadAddress where no header can hold it."""
+    block = endpoint.api_key_block
+    given = vault.secret(vault.ENDPOINT_KEY, block)["api_key"] if block else os.environ.get(endpoint.api_key_env, "")
+    key = given.strip()
     if not (key.isascii() and key.isprintable()):
         raise BadAddress(
-            f"The environment variable {endpoint.api_key_env} holds characters that no API key has.",
+            f"There are characters that no API key has in {_key_place(endpoint)}.",
             "Set it to the key alone, on one line.",
         )
     return key or None
+
+
+def _key_place(endpoint: Endpoint) -> str:
+    block = endpoint.api_key_block
+    return f"the Prefect block {block}" if block else f"the environment variable {endpoint.api_key_env}"
 
 
 def target(endpoint: Endpoint, *, temperature: float = 0, enforce_output_tokens: bool = False) -> Target:
@@ -248,11 +258,10 @@ class Client:
         )
 
     def _unauthorized(self, response: httpx.Response) -> Unauthorized:
-        variable = self._endpoint.api_key_env
         given = "the key in it was refused" if api_key(self._endpoint) else "it is not set"
         return Unauthorized(
             f"{self._endpoint.url} wants an API key (HTTP {response.status_code}).",
-            f"Put the server's key into the environment variable {variable} ({given}).",
+            f"Put the server's key into {_key_place(self._endpoint)} ({given}).",
         )
 
     def _unreachable(self, error: Exception) -> EndpointError:

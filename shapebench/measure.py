@@ -1,16 +1,20 @@
 """One concurrency level: from the spec to samples in a Parquet file."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
 from shapebench.endpoint import Client, EndpointError, api_key, target
+from shapebench.evidence import exposition
 from shapebench.evidence.scrape import Scraper
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
 from shapebench.records import Asked, Calibration, Facts, LevelRun, Run
+from shapebench.resume import attempt
 from shapebench.shapes import memory_bandwidth_bytes_per_s
+from shapebench.slo import promised
 from shapebench.spec import Spec
 from shapebench.workload import Mix
 
@@ -24,7 +28,7 @@ def plan(run: Run, facts: Facts, concurrency: int, processes: int) -> LevelPlan:
         target=target(
             spec.endpoint, temperature=spec.workload.temperature, enforce_output_tokens=enforces_output(spec, facts)
         ),
-        mix=Mix(facts.sizing, spec.workload.input_tokens.lengths, spec.workload.output_tokens.lengths, run.seed),
+        mix=_mix(run, facts, concurrency),
         concurrency=concurrency,
         requests=spec.load.requests_at(concurrency),
         duration_s=spec.load.duration_at(concurrency),
@@ -33,8 +37,16 @@ def plan(run: Run, facts: Facts, concurrency: int, processes: int) -> LevelPlan:
         request_timeout_s=spec.load.request_timeout_s,
         stall_timeout_s=spec.load.stall_timeout_s,
         processes=processes,
-        samples=str(run.folder / f"level-{concurrency:04}.parquet"),
+        samples=str(run.samples_at(concurrency)),
     )
+
+
+def _mix(run: Run, facts: Facts, concurrency: int) -> Mix:
+    """By the run's seed; by another where the level was begun before: the server has met the prompts of that."""
+    inputs, outputs = run.spec.workload.input_tokens, run.spec.workload.output_tokens
+    tries = attempt(run, concurrency)
+    seed = run.seed if tries == 1 else random.Random(f"{run.seed}/{tries}").getrandbits(48)
+    return Mix(facts.sizing, inputs.lengths, outputs.lengths, seed)
 
 
 def enforces_output(spec: Spec, facts: Facts) -> bool:
@@ -57,7 +69,7 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
     return replace(
         _measured(run, facts, level, outcome),
         calibration=calibration if run.spec.load.calibrate else None,
-        server_metrics=scraper.write(run.folder / f"server-{level.concurrency:04}.parquet"),
+        server_metrics=scraper.write(run.server_metrics_at(level.concurrency)),
         server_error=scraper.error or doubt,
         server_changes=changes,
     )
@@ -76,8 +88,10 @@ def _measured(run: Run, facts: Facts, level: LevelPlan, outcome: Outcome) -> Lev
         exact_prompts=facts.sizing.exact,
         client=outcome.client,
         error=outcome.error,
+        stopped=outcome.stopped,
         until_precise=level.until_precise,
         asked=_asked(run.spec, facts),
+        promised=promised(run.spec.limits.slos),
         is_vllm=facts.is_vllm,
         fingerprint=facts.fingerprint,
     )
@@ -97,12 +111,12 @@ def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], s
     """What the server says otherwise of itself than it said to the probe; or else why that cannot be told."""
     try:
         now = client.identity()
-        changed = sorted(name for name in before.keys() & now.keys() if before[name] != now[name])
+        changed = exposition.changed(before, now)
         if changed and any(client.identity() != now for _ in range(LOOKS)):
             return (), "what it says of itself changes from one answer to the next: several servers are at this address"
     except EndpointError as error:
         return (), f"it no longer says what it is ({error.problem})"
-    return tuple(f"{name} was {before[name]} and is {now[name]}" for name in changed), None
+    return tuple(changed), None
 
 
 def _planned(level: LevelPlan, outcome: Outcome) -> int:

@@ -5,7 +5,8 @@ chunk that carries the first and the last token. Warm-up requests count nowhere 
 """
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from shapebench.evidence.account import Account, mean_ttft_s, same_ttfts
 from shapebench.precision import of_samples
 from shapebench.records import MetricRow
 from shapebench.samples import Samples, read_requests
+from shapebench.slo import OF_EACH_REQUEST
 
 Values = npt.NDArray[np.floating[Any]]
 
@@ -75,10 +77,10 @@ STATS: dict[str, Callable[[Values], float]] = {
 }
 
 
-def read(path: Path, account: Account | None = None) -> Samples:
+def read(path: Path, account: Account | None = None, promised: Mapping[str, float] | None = None) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
-    A failed request has none of these. `account` is the server's of the level.
+    A failed request has none of these. `account` is the server's of the level; `promised` is as `slo.promised` has it.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
@@ -88,7 +90,7 @@ def read(path: Path, account: Account | None = None) -> Samples:
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
     requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
     requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path, account)
+    return Samples(requests, path, account, promised)
 
 
 def column(name: str) -> Callable[[Samples], Values]:
@@ -135,6 +137,36 @@ def requests_per_min(samples: Samples) -> float:
 def error_rate(samples: Samples) -> float:
     asked = int(is_measured(samples).sum())
     return 1 - int(is_completed(samples).sum()) / asked if asked else np.nan
+
+
+KEEPS = {"<=": operator.le, ">=": operator.ge}
+
+
+def attained(samples: Samples) -> pd.DataFrame:
+    """The completed requests that had all that was promised; an answer of one token has no time per token to miss."""
+    done = completed(samples, *OF_EACH_REQUEST, "output_tokens")
+    done["tpot_s"] = done["tpot_s"].where(done["output_tokens"] != 1, 0.0)
+    for name, bound in (samples.promised or {}).items():
+        done = done[KEEPS[OF_EACH_REQUEST[name]](done[name], bound)]
+    return done
+
+
+def slo_attainment(samples: Samples) -> float:
+    """A failed request had nothing of what was promised."""
+    return len(attained(samples)) / int(is_measured(samples).sum())
+
+
+def goodput_requests_per_s(samples: Samples) -> float:
+    return len(attained(samples)) / wall_s(samples)
+
+
+def goodput_tokens_per_s(samples: Samples) -> float:
+    return float(attained(samples)["output_tokens"].sum() / wall_s(samples))
+
+
+def as_promised(value: Callable[[Samples], float]) -> Callable[[Samples], float]:
+    """A metric of the requests that had what was promised; NaN where nobody knows what was."""
+    return lambda samples: np.nan if samples.promised is None else value(samples)
 
 
 def steady_window_ns(samples: Samples) -> tuple[int, int]:
@@ -236,6 +268,9 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", throughput_precision),
     Total("requests_per_min", "Requests completed", "1/min", requests_per_min),
     Total("error_rate", "Error rate", "1", error_rate, bounds=(0, 1)),
+    Total("slo_attainment", "Requests that had all that the SLOs promise", "1", as_promised(slo_attainment), (0, 1)),
+    Total("goodput_requests_per_s", "Goodput", "requests/s", as_promised(goodput_requests_per_s)),
+    Total("goodput_tokens_per_s", "Goodput in output tokens", "tokens/s", as_promised(goodput_tokens_per_s)),
     Total("server_ttft_s", "Mean time to first token by the server", "s", by_server(lambda a: a.mean("ttft_s"))),
     Total(
         "ttft_outside_server_s",

@@ -164,10 +164,16 @@ def _between(values: Sequence[float], first: int, end: int) -> list[float]:
 def _ratio(over: list[float], under: list[float], batches: int) -> Interval:
     """The ratio of two sums over time, from as many slices as there are to be batches."""
     borders = [round(slice_ * len(over) / batches) for slice_ in range(batches + 1)]
-    mean = sum(over) / sum(under)
-    strays = [sum(over[a:b]) - mean * sum(under[a:b]) for a, b in pairwise(borders)]
+    return ratio_of([(sum(over[a:b]), sum(under[a:b])) for a, b in pairwise(borders)])
+
+
+def ratio_of(slices: Sequence[tuple[float, float]]) -> Interval:
+    """The ratio of two sums, of which each slice of the time has its parts."""
+    batches, under = len(slices), sum(part for _, part in slices)
+    mean = sum(part for part, _ in slices) / under
+    strays = [over_part - mean * under_part for over_part, under_part in slices]
     squares = sum(stray**2 for stray in strays)
-    variance = squares / (batches * (batches - 1)) * (batches / sum(under)) ** 2
+    variance = squares / (batches * (batches - 1)) * (batches / under) ** 2
     return Interval(mean, math.sqrt(variance * widening(strays, squares)), batches - 1)
 
 

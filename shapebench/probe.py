@@ -67,12 +67,18 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
     while (trouble := trouble_with(client, endpoint)) is not None:
         still_starting()
         if time.monotonic() + pause_s > deadline_s:
+            trouble.waited_for = True
             raise trouble
         if trouble.problem != said:
             logger.info("Waiting for %s, up to %g s: %s", endpoint.url, endpoint.ready_timeout_s, trouble.problem)
             said = trouble.problem
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Is it a server, or a network, that fell silent for a moment after it was found healthy?"""
+    return isinstance(error, Refused | Dropped | TooSlow) and not error.waited_for
 
 
 def trouble_with(client: Client, endpoint: Endpoint) -> EndpointError | None:

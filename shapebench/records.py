@@ -24,6 +24,7 @@ class Facts:
     sizing: Sizing
     probe_e2e_s: float  # the one real completion
     identity: dict[str, str] = field(default_factory=dict)  # what would change if it were another server
+    changes: tuple[str, ...] = ()  # that it had gone through by the time the run was resumed
 
     @property
     def is_vllm(self) -> bool:
@@ -41,6 +42,9 @@ class Run:
     versions: dict[str, str]
     machine: dict[str, Any]
     git_revision: str | None
+    flow_run_id: str | None = None  # Prefect's, which finds its run by it when it is retried
+    resumed_at: tuple[datetime, ...] = ()  # each time that measuring went on after it had been broken off
+    left_out: tuple[int, ...] = ()  # levels that were asked for, and given up
 
     @property
     def folder(self) -> Path:
@@ -49,6 +53,16 @@ class Run:
     @property
     def data_docs(self) -> Path:
         return self.folder / DATA_DOCS
+
+    def samples_at(self, concurrency: int) -> Path:
+        return self.folder / f"level-{concurrency:04}.parquet"
+
+    def server_metrics_at(self, concurrency: int) -> Path:
+        return self.folder / f"server-{concurrency:04}.parquet"
+
+    @property
+    def server_log(self) -> Path:
+        return self.folder / "server.log"
 
 
 @dataclass(frozen=True)
@@ -92,9 +106,11 @@ class LevelRun:
     exact_prompts: bool  # sized by the server's own tokenizer
     client: dict[str, float] = field(default_factory=dict)  # how the client itself fared
     error: str | None = None
+    stopped: bool = False  # by a cancel, a Ctrl-C or a signal: whoever resumes the run measures the level anew
     calibration: Calibration | None = None  # None: it was not asked for
     until_precise: float | None = None  # how precise it was to become
     asked: Asked | None = None  # None: measured by an earlier version
+    promised: dict[str, float] | None = None  # of each request, by the SLOs; None: measured by an earlier version
     is_vllm: bool = False
     fingerprint: str | None = None  # that the server gave to the probe
     server_metrics: Path | None = None  # what the server said of itself meanwhile, a Parquet file
@@ -152,3 +168,17 @@ class Artifact:
     content_type: str
     published_at: datetime
     error: str | None = None
+    sent: bool = True  # False: it was there already, and just the same
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way to a published report for whoever has its URL, which is shown once and stored nowhere in clear."""
+
+    run_id: str
+    link_id: str  # by which the store can be told to withdraw it
+    name: str
+    place: str  # what it opens, for those who may see that anyway
+    created_at: datetime
+    expires_at: datetime
+    url: str = field(repr=False)

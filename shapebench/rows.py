@@ -1,5 +1,6 @@
 """From records to the tables of the results file: pure."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,14 @@ import pandas as pd
 import pyarrow as pa
 
 from shapebench import metrics
+from shapebench.capacity.evidence import surely
+from shapebench.capacity.tables import search_row, slo_rows
+from shapebench.climb import skipped
 from shapebench.conclusion import Conclusion
 from shapebench.evidence.account import Account
-from shapebench.records import Artifact, Facts, LevelRun, MetricRow, Run, Verdict
+from shapebench.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
 from shapebench.samples import Samples
+from shapebench.slo import Judged, Slo, judge
 from shapebench.timeline import timeline
 
 Tables = dict[str, pa.Table]
@@ -46,7 +51,7 @@ def measured(level: LevelRun) -> Measured:
     if level.samples is None:
         return Measured(level, None, ())
     account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
-    samples = metrics.read(level.samples, account)
+    samples = metrics.read(level.samples, account, level.promised)
     rows = metrics.summarise(level.run_id, level.concurrency, samples)
     claimed, withheld = (
         tuple(row for row in rows if metrics.may_be_claimed(row.stat, row.sample_count) == wanted)
@@ -65,20 +70,36 @@ def _wide(m: Measured, verdict: Verdict) -> dict[str, Any]:
     return {**_level(m, verdict), **nothing, **{metrics.column_name(r.metric, r.stat): r.value for r in m.metrics}}
 
 
+def held_against(slos: Iterable[Slo], m: Measured, verdict: Verdict) -> Judged:
+    """A level's numbers and their SLOs, with what is known of how sure the numbers are."""
+    return surely(judge(_wide(m, verdict), slos), m.samples)
+
+
 def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, conclusion: Conclusion) -> Tables:
     """All of a run's rows but its artifacts."""
     outcome = {"finished_at": _finished_at(levels), "verdict": verdict.standing, "headline": conclusion.headline}
+    weighed = [held_against(run.spec.limits.slos, m, verdict) for m in levels]
+    searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
-        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome}]),
+        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome, "skipped": _skipped(run, levels)}]),
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
+        "slos": pa.Table.from_pylist([*slo_rows(run.run_id, weighed)]),
+        "searches": pa.Table.from_pylist(searches),
         "timeline": pa.Table.from_pandas(_timelines(levels), preserve_index=False),
         "server_metrics": pa.Table.from_pandas(_server_metrics(levels), preserve_index=False),
         # Permissive: a column that is all there at one level may have gaps, or be empty, at another.
         **({"requests": pa.concat_tables(samples, promote_options="permissive")} if samples else {}),
     }
+
+
+def _skipped(run: Run, levels: Iterable[Measured]) -> list[int]:
+    """Levels that were not measured, since queries were too slow at fewer streams already."""
+    mean = ("query_tokens_per_s", "mean")
+    got = {m.level.concurrency: {(r.metric, r.stat): r.value for r in m.metrics}.get(mean, math.nan) for m in levels}
+    return [] if run.spec.search else [*skipped(run.spec.load, got.items())]
 
 
 def _timelines(levels: Iterable[Measured]) -> pd.DataFrame:
@@ -101,7 +122,23 @@ def _server_metrics(levels: Iterable[Measured]) -> pd.DataFrame:
 
 
 def artifact_tables(artifacts: Iterable[Artifact]) -> Tables:
-    return {"artifacts": pa.Table.from_pylist([{**asdict(a), "published_at": _utc(a.published_at)} for a in artifacts])}
+    return {"artifacts": pa.Table.from_pylist([_artifact(artifact) for artifact in artifacts])}
+
+
+def _artifact(artifact: Artifact) -> dict[str, Any]:
+    row = {**asdict(artifact), "published_at": _utc(artifact.published_at)}
+    del row["sent"]  # of this publishing alone
+    return row
+
+
+def link_table(rows: Iterable[dict[str, Any]]) -> Tables:
+    return {"shared_links": pa.Table.from_pylist(list(rows))}
+
+
+def link_row(link: Link) -> dict[str, Any]:
+    """Without its URL, which lets anybody in."""
+    moments = {"created_at": _utc(link.created_at), "expires_at": _utc(link.expires_at)}
+    return {"run_id": link.run_id, "link_id": link.link_id, "name": link.name, "place": link.place, **moments}
 
 
 def _utc(moment: datetime) -> datetime:
@@ -126,6 +163,8 @@ def _run(run: Run, facts: Facts) -> dict[str, Any]:
         "server_version": facts.version,
         "seed": run.seed,
         "git_revision": run.git_revision,
+        "resumed_at": [_utc(at) for at in run.resumed_at],
+        "left_out": list(run.left_out),
         "spec": spec.model_dump_json(),
         "facts": orjson.dumps(_brief(facts)).decode(),
         "versions": orjson.dumps(run.versions).decode(),

@@ -5,7 +5,7 @@ With them comes the server's account of the level, where it gave one.
 A level may have a hundred million tokens. Whatever is made of them is made while they are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +84,7 @@ class Samples:
     requests: pd.DataFrame
     file: Path
     account: Account | None = None  # of the server
+    promised: Mapping[str, float] | None = None  # of each request, the bound on each of its numbers; None: not known
 
     def gaps_s(self, wanted: Mask) -> npt.NDArray[np.float32]:
         """Between the tokens of the samples wanted: the one thing of which there is one for each token in memory."""

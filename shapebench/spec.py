@@ -1,8 +1,9 @@
 """What a person types: the YAML file, the flow's parameters and the command line's flags are this one model."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -12,12 +13,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from shapebench import slo, vault, workloads
 from shapebench.errors import ShapebenchError
+from shapebench.slo import Slo
 from shapebench.workload import Lengths
 
 USUAL_REQUESTS_PER_STREAM = 30
@@ -25,12 +31,26 @@ LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes
 LONGEST_UNTIL_PRECISE_S = 600.0
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
 class SpecError(ShapebenchError):
     """The spec cannot be used; the message lists all that is wrong with it."""
 
 
+def _for_a_form(schema: dict[str, Any]) -> None:
+    """What may be left empty is one input that may be left empty, not a choice between a type and null."""
+    for name, field in schema.get("properties", {}).items():
+        forms = [form for form in field.get("anyOf", ()) if form != {"type": "null"}]
+        if len(forms) == 1 and forms[0].get("type") in ("string", "integer", "number"):
+            kept = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+            schema["properties"][name] = {**forms[0], **kept}
+        elif isinstance(field.get("default"), dict):
+            field["default"] = {key: value for key, value in field["default"].items() if value is not None}
+
+
 class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_for_a_form)
 
 
 def _base_url(url: str) -> str:
@@ -77,6 +97,21 @@ def _some_and_distinct(levels: tuple[int, ...]) -> tuple[int, ...]:
     return levels
 
 
+def _slo(value: object) -> Slo:
+    if isinstance(value, Slo):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"an SLO is a text, {slo.EXAMPLES}")  # noqa: TRY004 - pydantic shows ValueErrors
+    return slo.parse(value)
+
+
+def _asked_once(slos: tuple[Slo, ...]) -> tuple[Slo, ...]:
+    asked = [f"{one.column} {one.sign}" for one in slos]
+    if twice := sorted({text for text in asked if asked.count(text) > 1}):
+        raise ValueError(f"more than one bound is given for {', '.join(twice)}")
+    return slos
+
+
 class Normal(Part):
     """A number of tokens drawn from a normal distribution, rounded, never below 1."""
 
@@ -93,13 +128,17 @@ class Normal(Part):
 Tokens = Annotated[Normal, BeforeValidator(_mean_and_stddev)]
 Share = Annotated[float, Field(ge=0.001, le=0.5), BeforeValidator(_share)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
+SloText = Annotated[Slo, PlainValidator(_slo), PlainSerializer(str), WithJsonSchema({"type": "string"})]
+BlockName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
 class Endpoint(Part):
     """The server that is measured."""
 
     url: Annotated[str, AfterValidator(_base_url)] = Field(
-        title="URL", description="Base address of the server, such as http://127.0.0.1:8000; a trailing /v1 is dropped."
+        title="URL",
+        description="Base address of the server, such as http://127.0.0.1:8000; a trailing /v1 is dropped.",
+        json_schema_extra={"pattern": "^https?://"},  # for the form: what is wrong is said before the run begins
     )
     model: str = Field(
         min_length=1, title="Model", description="The model's name as the server lists it in /v1/models."
@@ -125,6 +164,12 @@ class Endpoint(Part):
         title="API key variable",
         description="Name of the environment variable that holds the API key; the key itself is never written down.",
     )
+    api_key_block: BlockName | None = Field(
+        None,
+        title="API key block",
+        description="Name of a Prefect block of the type Endpoint key that holds the API key. "
+        "Empty: the key is in the environment variable.",
+    )
     verify_tls: bool = Field(True, title="Verify TLS", description="Check the server's certificate.")
     ca_file: Path | None = Field(
         None, title="CA file", description="A PEM file of certificate authorities to trust instead of the system's."
@@ -149,6 +194,12 @@ class Endpoint(Part):
 class Workload(Part):
     """What each request asks for; the defaults are the article's."""
 
+    preset: Annotated[str, AfterValidator(workloads.known)] | None = Field(
+        None,
+        title="Preset",
+        description="A workload that people compare with, by name: `shapebench workloads` lists them. What else is "
+        "given here and in the load counts for more. Empty: none.",
+    )
     name: str = Field("chat", min_length=1, title="Name", description="A name for this mix of lengths.")
     input_tokens: Tokens = Field(
         Normal(mean=200, stddev=40), title="Input tokens", description="Length of the prompts, chat template included."
@@ -180,6 +231,7 @@ class Load(Part):
         title="Levels",
         description="Concurrency levels: how many requests are in flight all the time. "
         "One level is measured after another.",
+        json_schema_extra={"minItems": 1, "uniqueItems": True},
     )
     requests_per_stream: int | None = Field(
         None,
@@ -208,7 +260,14 @@ class Load(Part):
         None,
         title="Until this precise",
         description="End a level as soon as the 95% confidence intervals of its mean TTFT and throughput are within "
-        "this much of the mean, such as 2%; the number of requests and the duration (else 600 s) limit it still.",
+        "this much of the mean, such as 0.02; the number of requests and the duration (else 600 s) limit it still.",
+    )
+    stop_below_query_tokens_per_s: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        title="Stop below (tokens/s for each query)",
+        description="Where a query gets less on average, no level of more streams is measured. Empty: all levels are.",
     )
     warmup_requests_per_stream: int = Field(
         2,
@@ -280,17 +339,82 @@ class Limits(Part):
     ttft_s: float = Field(
         0.5, gt=0, le=3600, title="Time to first token (s), at most", description="Held against the 95th percentile."
     )
+    slo: Annotated[tuple[SloText, ...], AfterValidator(_asked_once)] = Field(
+        (),
+        title="SLOs",
+        description="What else a level must give, such as `ttft_s p99 <= 1`, `inter_token_s p99 <= 0.1` or "
+        "`error_rate <= 0.01`. One on `ttft_s p95` or `query_tokens_per_s mean` sets the limit above.",
+    )
+    slo_only: bool = Field(
+        False, title="SLOs only", description="Judge by the SLOs alone; the two limits are drawn, no more."
+    )
+
+    @property
+    def slos(self) -> tuple[Slo, ...]:
+        """All that a level is held against: the two limits are SLOs with names."""
+        limits = (replace(form, bound=getattr(self, name)) for name, form in LIMITS.items() if not self.slo_only)
+        return tuple(dict.fromkeys((*limits, *self.slo)))
+
+    @model_validator(mode="after")
+    def _something_is_judged(self) -> Self:
+        if self.slo_only and not self.slo:
+            raise ValueError("slo_only leaves nothing to judge by: name an SLO, or leave it out")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drawn_as_judged(cls, given: Any) -> Any:
+        """An SLO of a limit's form is that limit: the plots draw it."""
+        slos = given.get("slo") if isinstance(given, dict) else None
+        bounds: dict[str, float] = {}
+        for text in slos if isinstance(slos, list | tuple) else ():
+            with suppress(ValueError):
+                one = _slo(text)
+                bounds |= {name: one.bound for name, form in LIMITS.items() if replace(one, bound=form.bound) == form}
+        return {**given, **bounds} if bounds else given
+
+
+# What the two limits say as SLOs, by the fields that hold their bounds.
+LIMITS = {
+    "query_tokens_per_s": Slo("query_tokens_per_s", "mean", ">=", 10),
+    "ttft_s": Slo("ttft_s", "p95", "<=", 0.5),
+}
+
+
+class Search(Part):
+    """A search for the greatest concurrency that keeps all SLOs."""
+
+    least: Concurrency = Field(1, title="From", description="Whether the answer is less is not looked into.")
+    most: Concurrency = Field(1024, title="To", description="Whether the answer is more is not looked into.")
+
+    @model_validator(mode="after")
+    def _least_is_less(self) -> Self:
+        if self.least > self.most:
+            raise ValueError(f"it goes from {self.least} to {self.most}: the greater number comes last")
+        return self
 
 
 class OciTarget(Part):
     """A bucket in OCI Object Storage."""
 
+    model_config = ConfigDict(title="OCI bucket")
+
     bucket: str = Field(min_length=1, title="Bucket", description="Where reports go; it must exist.")
     prefix: str = Field("shapebench", title="Prefix", description="Object names begin with it.")
     namespace: str | None = Field(None, title="Namespace", description="Empty: looked up.")
     region: str | None = Field(None, title="Region", description="Empty: the one of the profile or of the instance.")
-    auth: Literal["config_file", "instance_principal"] = Field(
-        "config_file", title="Authentication", description="A profile of the OCI config file, or the instance itself."
+    auth: Literal[
+        "config_file", "session_token", "instance_principal", "resource_principal", "block", "environment"
+    ] = Field(
+        "config_file",
+        title="Authentication",
+        description="A profile of the OCI config file, the token that `oci session authenticate` left in one, the "
+        "instance or the resource itself, a Prefect block, or the variables OCI_CLI_USER, OCI_CLI_TENANCY and so on.",
+    )
+    credentials_block: BlockName | None = Field(
+        None,
+        title="Credentials block",
+        description="Name of a Prefect block of the type OCI credentials, for the authentication `block`.",
     )
     config_file: Path = Field(
         Path("~/.oci/config"),
@@ -301,6 +425,20 @@ class OciTarget(Part):
     service_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None, title="Service endpoint", description="A private endpoint's address. Empty: the region's."
     )
+    share_for_days: int | None = Field(
+        None,
+        ge=1,
+        le=365,
+        title="Share for (days)",
+        description="How long anybody can read the report by a link that `shapebench publish RUN_ID` makes and shows. "
+        "Flows make none, for their logs would keep it. Empty: no link.",
+    )
+
+    @model_validator(mode="after")
+    def _a_block_is_named_where_one_is_used(self) -> Self:
+        if (self.auth == "block") != (self.credentials_block is not None):
+            raise ValueError("auth: block and credentials_block go together: the one needs the other")
+        return self
 
 
 class Publish(Part):
@@ -308,6 +446,12 @@ class Publish(Part):
 
     folder: Path | None = Field(None, title="Folder", description="A folder to copy reports to. Empty: DATA/published.")
     oci: OciTarget | None = Field(None, title="OCI Object Storage", description="Upload to a bucket instead.")
+    include: tuple[Literal["database", "samples"], ...] = Field(
+        (),
+        title="Also",
+        description="What goes there beside the report: a copy of results.duckdb with all its runs, the run's samples.",
+        json_schema_extra={"uniqueItems": True},
+    )
 
 
 class Spec(Part):
@@ -317,6 +461,12 @@ class Spec(Part):
     workload: Workload = Field(Workload(), title="Workload")
     load: Load = Field(Load(), title="Load")
     limits: Limits = Field(Limits(), title="Limits")
+    search: Search | None = Field(
+        None,
+        title="Capacity search",
+        description="Search for the greatest concurrency that keeps all SLOs, in place of the levels above. "
+        "Empty: measure those.",
+    )
     publish: Publish = Field(Publish(), title="Publish")
     data: Path = Field(
         Path("data"), title="Data folder", description="Holds results.duckdb, the raw samples and the reports."
@@ -326,17 +476,39 @@ class Spec(Part):
         title="When a level is invalid",
         description="mark: keep it, say so, end Completed. fail: keep it, say so, end Failed.",
     )
+    when_busy: Literal["wait", "fail"] = Field(
+        "wait",
+        title="When another run measures the endpoint",
+        description="wait: until that run is done. fail: end Failed at once, and say which run it is.",
+    )
+
+    _with_preset = model_validator(mode="before")(workloads.with_preset)
+
+    @property
+    def blocks(self) -> dict[str, str]:
+        """The names of the secrets that others keep, by the field that names them."""
+        oci = self.publish.oci
+        named = {
+            vault.ENDPOINT_KEY: self.endpoint.api_key_block,
+            vault.OCI_CREDENTIALS: oci.credentials_block if oci else None,
+        }
+        return {field: name for field, name in named.items() if name}
 
 
 def parse(content: dict[str, Any]) -> Spec:
     """Check a spec given as plain values; raises SpecError with everything that is wrong."""
+    return parse_as(Spec, content, "examples/a10.yaml")
+
+
+def parse_as(model: type[Model], content: dict[str, Any], example: str) -> Model:
+    """Check plain values against a model; raises SpecError with everything that is wrong."""
     try:
-        return Spec.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         wrong = [f"  {'.'.join(map(str, e['loc'])) or 'spec'}: {_plain(e)}" for e in error.errors()]
         raise SpecError(
             "The spec cannot be used:\n" + "\n".join(wrong),
-            "Correct the fields above; examples/a10.yaml shows what there is.",
+            f"Correct the fields above; {example} shows what there is.",
         ) from None
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 SHARES = frozenset(("kv_cache_usage",))  # of several engines the fullest counts; of all else the sum
 LABELS = ("le", "finished_reason")  # those that tell values apart; engines and models are taken together
 STARTED, CONFIG = "process_start_time_seconds", "vllm:cache_config_info"
+ITS_START = "its start"
 
 _KNOWN = sorted({name for names in NAMES.values() for name in names} | {STARTED, CONFIG})
 _PARTS = ("", "_total", "_bucket", "_sum", "_count")
@@ -60,10 +61,16 @@ def identity(text: str) -> dict[str, str]:
     said: dict[str, str] = {}
     for sample in _samples(text):
         if sample.name == STARTED:
-            said["its start"] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            said[ITS_START] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         elif sample.name == CONFIG:
             said |= {name: value for name, value in sample.labels.items() if name != "engine"}
     return said
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What a server says otherwise of itself, of all that it said both times."""
+    both = sorted(before.keys() & now.keys())
+    return [f"{name} was {before[name]} and is {now[name]}" for name in both if before[name] != now[name]]
 
 
 def _samples(text: str) -> Iterable[Any]:

@@ -40,6 +40,7 @@ class Outcome:
     sent: int = 0  # measured requests
     client: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    stopped: bool = False  # on purpose, before all requests were sent
 
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -63,7 +64,7 @@ def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progres
     """Measure one level in processes of its own; whatever befalls them is in the outcome."""
     started_at = datetime.now(UTC)
     if _stopping.is_set():
-        return Outcome(started_at, 0.0, error="The run was stopped before this level began.")
+        return Outcome(started_at, 0.0, error="The run was stopped before this level began.", stopped=True)
     try:
         with ExitStack() as stack:
             parts = [stack.enter_context(_Part(part, api_key)) for part in plan.parts()]
@@ -132,23 +133,25 @@ def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
     """All but the samples."""
     results = [part.result for part in parts if part.result]
     begun_ns = min((r["started_at_ns"] for r in results), default=None)
+    error, stopped = _error(parts)
     return Outcome(
         started_at=datetime.fromtimestamp(begun_ns / 1e9, UTC) if begun_ns else started_at,
         wall_s=max((r["wall_s"] for r in results), default=(datetime.now(UTC) - started_at).total_seconds()),
         timestamps="kernel" if results and all(r["timestamps"] == "kernel" for r in results) else "user",
         sent=sum(part.tally.sent for part in parts),
         client=watch.together([result["client"] for result in results]),
-        error=_error(parts),
+        error=error,
+        stopped=stopped,
     )
 
 
-def _error(parts: list["_Part"]) -> str | None:
-    """What one of them broke on, which is why the others were stopped; else that all were."""
+def _error(parts: list["_Part"]) -> tuple[str | None, bool]:
+    """What one of them broke on, which is why the others were stopped; else whether all were, on purpose."""
     if broken := next((part for part in parts if not (part.result or part.was_stopped)), None):
-        return broken.complaint
+        return broken.complaint, False
     if any(part.result is None or part.result["interrupted"] for part in parts):
-        return "The measurement was stopped before all requests were sent."
-    return None
+        return "The measurement was stopped before all requests were sent.", True
+    return None, False
 
 
 def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:

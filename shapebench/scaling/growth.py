@@ -1,0 +1,133 @@
+"""Where throughput stops growing, by the levels themselves.
+
+Over logarithmic axes a throughput curve only ever bends downwards, whether it is a straight line, saturates smoothly,
+hits a hard cap or collapses. So the levels are smoothed by the curve nearest to them that never bends upwards (concave
+regression, Hildreth, Journal of the American Statistical Association 49, 1954). Its slope says what a doubling of
+concurrency brings; growth ends where that falls below a tenth of what concurrency gains.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shapebench.scaling.levels import ASSUMED_FREEDOM, Levels, Values
+
+GROWING_SHARE = 0.1  # of what concurrency gains: a doubling that brings less is no growth
+LEAST_SLOPE = float(np.log2(1 + GROWING_SHARE))
+END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
+MOST_KNOTS = 40  # where the smoothed curve may bend
+LEAST_FALL = 0.05  # that anybody minds
+SURE = 0.99  # of curves that do not fall, one in a hundred is said to, as far as the noise is known
+DRAWS = 200
+TAILS = (2.5, 97.5)
+MOST_FREEDOM = 1e6
+
+
+@dataclass(frozen=True)
+class Growth:
+    """`knee`: the level at which growth ends, None where it does not; `fall`: share lost after the peak."""
+
+    knee: int | None
+    interval: tuple[int, int] | None
+    doubtful: bool  # noise of this size could have made it look otherwise, in more than one of twenty curves
+    last_doubling: float  # what a doubling brings at the greatest level, as a share
+    fall: float
+    collapses: bool
+
+
+def bent(levels: Levels, tokens: Values, least_slope: float | None = None) -> Values:
+    """Throughput, smoothed: nearest to these `tokens` (their log2), its slope nowhere above an earlier one or below the least."""
+    from scipy.optimize import nnls
+
+    along, weights = levels.doublings - levels.doublings[0], 1 / levels.log_noise
+    floor = 0 if least_slope is None else least_slope * along
+    ones = np.ones_like(along)
+    down = [-along] if least_slope is None else []
+    hinges = [np.minimum(along, at) for at in _knots(along)]
+    columns = np.column_stack([ones, -ones, along, *down, *hinges])
+    sizes, _ = nnls(columns * weights[:, None], (tokens - tokens.mean() - floor) * weights)
+    smoothed: Values = columns @ sizes + floor + tokens.mean()
+    return smoothed
+
+
+def _knots(along: Values) -> Values:
+    inner = along[1:-1]
+    return inner[np.unique(np.linspace(0, len(inner) - 1, min(len(inner), MOST_KNOTS)).round().astype(int))]
+
+
+def roughened(levels: Levels) -> Levels:
+    """With more or less noise than was assumed, by how far the levels stray from their smoothed curve."""
+    if levels.source != "assumed" or len(levels) < 3:
+        return levels
+    smoothed = bent(levels, levels.log_tokens)
+    bends = np.diff(np.diff(smoothed) / np.diff(levels.doublings))
+    freedom = max(0, len(levels) - 2 - int((np.abs(bends) > 1e-9).sum()))
+    strays = float((((levels.log_tokens - smoothed) / levels.log_noise) ** 2).sum())
+    factor = np.sqrt((ASSUMED_FREEDOM + strays) / (ASSUMED_FREEDOM + freedom))
+    return replace(levels, noise=levels.noise * factor, freedom=levels.freedom + freedom)
+
+
+def growth(levels: Levels) -> Growth:
+    """Of at least two levels."""
+    tokens = levels.log_tokens
+    held = bent(levels, _filled(tokens))
+    knee = _knee(levels, held)
+    drawn = _drawn(levels, held)
+    last = len(levels) - 1
+    places = [last if place is None else place for place in drawn]
+    other = np.mean([(place is None) != (knee is None) for place in drawn])
+    fall, collapses = _fall(levels, tokens)
+    return Growth(
+        knee=None if knee is None else int(levels.concurrency[knee]),
+        interval=None if knee is None else _interval(levels, knee, places),
+        doubtful=bool(other > 0.05),
+        last_doubling=float(2 ** _end_slope(levels, bent(levels, tokens)) - 1),
+        fall=fall,
+        collapses=collapses,
+    )
+
+
+def _filled(tokens: Values) -> Values:
+    """How deep throughput falls after its peak has no say in where growth ended."""
+    return np.where(np.arange(len(tokens)) > tokens.argmax(), tokens.max(), tokens)
+
+
+def _knee(levels: Levels, smoothed: Values) -> int | None:
+    if _end_slope(levels, smoothed) >= LEAST_SLOPE - 1e-9:
+        return None
+    slopes = np.diff(smoothed) / np.diff(levels.doublings)
+    return int(np.argmax(slopes < LEAST_SLOPE - 1e-9))
+
+
+def _end_slope(levels: Levels, smoothed: Values) -> float:
+    along = levels.doublings
+    begin = max(along[0], along[-1] - END)
+    return float((smoothed[-1] - np.interp(begin, along, smoothed)) / (along[-1] - begin))
+
+
+def _drawn(levels: Levels, smoothed: Values) -> list[int | None]:
+    """Knees of curves that this one could have been, by chance."""
+    chance = np.random.default_rng(0).standard_normal((DRAWS, len(levels)))
+    curves = smoothed + chance * levels.log_noise
+    return [_knee(levels, bent(levels, _filled(curve))) for curve in curves]
+
+
+def _interval(levels: Levels, knee: int, places: list[int]) -> tuple[int, int]:
+    """Growth ended somewhere between the knee's neighbours, and chance may have moved it further."""
+    low, high = (round(place) for place in np.percentile(places, TAILS))
+    ends = min(low, max(knee - 1, 0)), max(high, min(knee + 1, len(levels) - 1))
+    return int(levels.concurrency[ends[0]]), int(levels.concurrency[ends[1]])
+
+
+def _fall(levels: Levels, tokens: Values) -> tuple[float, bool]:
+    """A fall counts where a curve that does not fall is too far from the levels for chance."""
+    from scipy.special import stdtrit
+
+    free, held = bent(levels, tokens), bent(levels, tokens, least_slope=0)
+    fall = float(1 - 2 ** (free[-1] - free.max()))
+    further = _strays(levels, held) - _strays(levels, free)
+    return fall, bool(fall >= LEAST_FALL and further > stdtrit(min(levels.freedom, MOST_FREEDOM), SURE) ** 2)
+
+
+def _strays(levels: Levels, smoothed: Values) -> float:
+    return float((((levels.log_tokens - smoothed) / levels.log_noise) ** 2).sum())

@@ -1,0 +1,94 @@
+"""A curve's levels: throughput at each concurrency, and how far chance alone moves it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from shapebench.precision import Z
+
+Values = npt.NDArray[np.float64]
+Source = Literal["given", "repeated", "assumed"]
+
+ASSUMED_NOISE = 0.02  # of a level that was measured once: machines and runs differ by so much
+ASSUMED_FREEDOM = 4  # how many degrees of freedom the assumption is worth against a curve's own roughness
+LEAST_NOISE = 0.005  # however alike repetitions are: what they share, they do not show
+# Columns that say how noisy a row is, and the relative standard deviation that follows.
+NOISES: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
+    "system_tokens_per_s_stddev": lambda rows: rows["system_tokens_per_s_stddev"] / rows["system_tokens_per_s"],
+    "throughput_precision": lambda rows: rows["throughput_precision"] / Z,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """In the order of concurrency, one for each."""
+
+    concurrency: Values
+    tokens_per_s: Values  # of repeated levels the geometric mean
+    noise: Values  # the relative standard deviation of that
+    freedom: float  # degrees of it behind the noise, for Student's t; infinite where the noise was given
+    source: Source
+
+    @property
+    def doublings(self) -> Values:
+        return np.log2(self.concurrency)
+
+    @property
+    def log_tokens(self) -> Values:
+        """In doublings, too: on a straight line of slope 1, twice the users get twice the tokens."""
+        return np.log2(self.tokens_per_s)
+
+    @property
+    def log_noise(self) -> Values:
+        return self.noise / np.log(2)
+
+    def __len__(self) -> int:
+        return len(self.concurrency)
+
+
+def levels_of(curve: pd.DataFrame) -> Levels:
+    """Of rows with `concurrency` and `system_tokens_per_s`, in any order; those without a throughput take no part."""
+    rows = usable(curve)
+    alone, freedom, source = _noise(rows)
+    each = rows.assign(log=np.log(rows["system_tokens_per_s"]), square=alone**2).groupby("concurrency")
+    counts, means = each.size().to_numpy(float), each["log"].mean()
+    noise = np.sqrt(each["square"].sum().to_numpy(float)) / counts
+    return Levels(means.index.to_numpy(float), np.exp(means.to_numpy(float)), noise, freedom, source)
+
+
+def usable(curve: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count, as floats, in the order of concurrency; a row that says the same as another counts once."""
+    columns = ["concurrency", "system_tokens_per_s", *(name for name in NOISES if name in curve)]
+    rows = curve[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    known = np.isfinite(rows["system_tokens_per_s"]) & (rows["system_tokens_per_s"] > 0) & (rows["concurrency"] >= 1)
+    return rows[known].drop_duplicates(["concurrency", "system_tokens_per_s"]).sort_values(columns[:2])
+
+
+def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:
+    """Of each row: what is given, else how much repeated levels differ from one another, else what is assumed."""
+    given = _given(rows)
+    spread, freedom = _of_repeated(rows)
+    alike, source, behind = (spread, "repeated", freedom) if freedom else (ASSUMED_NOISE, "assumed", ASSUMED_FREEDOM)
+    if given.notna().all():
+        source, behind = "given", math.inf
+    return np.maximum(given.fillna(alike), LEAST_NOISE), behind, source
+
+
+def _of_repeated(rows: pd.DataFrame) -> tuple[float, int]:
+    logs = np.log(rows["system_tokens_per_s"])
+    strays = logs - logs.groupby(rows["concurrency"]).transform("mean")
+    freedom = len(rows) - rows["concurrency"].nunique()
+    return float(np.sqrt((strays**2).sum() / max(freedom, 1))), freedom
+
+
+def _given(rows: pd.DataFrame) -> "pd.Series[float]":
+    found = pd.Series(np.nan, index=rows.index, dtype=float)
+    for name, relative in NOISES.items():
+        if name in rows:
+            found = found.fillna(relative(rows).where(lambda share: share >= 0))
+    return found
