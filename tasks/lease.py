@@ -54,9 +54,16 @@ def take_away(lease: str) -> None:
 
 
 def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str], None]) -> str:
+    ended: set[str] = set()
     nobody_since_s: float | None = None
     while not (lease := _take(client, name)):
-        holder = _holder(client, name)
+        runs = _had_it(client, name)
+        if dead := {str(run.labels[LABEL]) for run in runs if _died(run)} - ended:
+            for lost in dead:
+                take_away(lost)
+            ended |= dead
+            continue
+        holder = _holder(runs)
         wait_for(holder or "another flow run")
         nobody_since_s = None if holder else nobody_since_s or time.monotonic()
         if nobody_since_s and time.monotonic() - nobody_since_s > FORGOTTEN_S:
@@ -82,15 +89,15 @@ def _take(client: SyncPrefectClient, name: str) -> str | None:
     return lease
 
 
-def _holder(client: SyncPrefectClient, name: str) -> str | None:
-    """Who holds the limit, if that is known. A run that is known to have died loses its lease on the way."""
-    alive = None
-    for run in reversed(_had_it(client, name)):
-        if run.state and (run.state.is_crashed() or run.state.is_cancelled()):
-            take_away(str(run.labels[LABEL]))
-        elif run.state and not run.state.is_final():
-            alive = f"flow run {run.name}, {url_for(run) or run.id}"
-    return alive
+def _died(run: FlowRun) -> bool:
+    """As far as Prefect knows; a run that came to its end has given its lease back."""
+    return run.state is not None and (run.state.is_crashed() or run.state.is_cancelled())
+
+
+def _holder(runs: list[FlowRun]) -> str | None:
+    """The newest that has not come to its end, with a link to it."""
+    alive = (run for run in runs if run.state and not run.state.is_final())
+    return next((f"flow run {run.name}, {url_for(run) or run.id}" for run in alive), None)
 
 
 def _had_it(client: SyncPrefectClient, name: str) -> list[FlowRun]:

@@ -153,13 +153,29 @@ def test_a_run_whose_crash_prefect_knows_of_frees_the_endpoint_everywhere(
     first = holder_of(start, url, "a")
     second = start("b", url)
     wait_until(lambda: f"Waiting for flow run {first.name}" in second.said)
-    first.die()
-    [run] = httpx.post(
-        f"{prefect_server}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [first.name]}}}
-    ).json()
-    crashed = {"state": {"type": "CRASHED", "name": "Crashed"}}
-    httpx.post(f"{prefect_server}/flow_runs/{run['id']}/set_state", json=crashed).raise_for_status()
+    crash(first, prefect_server)
     wait_until(lambda: second.is_in, at_most_s=LOOK_S + SLACK_S)
+
+
+def test_a_run_that_is_not_to_wait_does_not_fail_for_one_that_has_crashed(
+    start: Start, url: str, prefect_server: str
+) -> None:
+    crash(holder_of(start, url, "a"), prefect_server)
+    second = start("b", url, "fail")
+    wait_until(lambda: second.is_in)
+
+
+def crash(run: Run, prefect_server: str) -> None:
+    run.die()
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed"}}
+    httpx.post(f"{prefect_server}/flow_runs/{found(prefect_server, run)['id']}/set_state", json=crashed)
+
+
+def found(prefect_server: str, run: Run) -> dict[str, Any]:
+    """The run as Prefect knows it."""
+    named = {"flow_runs": {"name": {"any_": [run.name]}}}
+    [known] = httpx.post(f"{prefect_server}/flow_runs/filter", json=named).json()
+    return dict(known)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +202,8 @@ def test_a_machine_that_died_unnoticed_frees_the_endpoint_with_its_lease(outlive
 def test_runs_that_have_held_an_endpoint_are_found_by_its_tag(start: Start, url: str, prefect_server: str) -> None:
     first = holder_of(start, url, "a")
     tagged = {"flow_runs": {"tags": {"all_": [limit_of(url)]}}}
-    found = httpx.post(f"{prefect_server}/flow_runs/filter", json=tagged).json()
-    assert [run["name"] for run in found] == [first.name]
+    runs = httpx.post(f"{prefect_server}/flow_runs/filter", json=tagged).json()
+    assert [run["name"] for run in runs] == [first.name]
 
 
 def limit_of(url: str) -> str:
@@ -195,10 +211,7 @@ def limit_of(url: str) -> str:
 
 
 def lease_of(prefect_server: str, run: Run) -> str:
-    [found] = httpx.post(
-        f"{prefect_server}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [run.name]}}}
-    ).json()
-    return str(found["labels"]["shapebench.lease"])
+    return str(found(prefect_server, run)["labels"]["shapebench.lease"])
 
 
 def test_a_run_whose_lease_the_server_has_lost_takes_it_anew(start: Start, url: str, prefect_server: str) -> None:
