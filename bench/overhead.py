@@ -1,10 +1,12 @@
 """What the pipeline costs beside measuring: wall time less the time that its levels took.
 
-    python bench/overhead.py [RUNS]
+    python -m bench.overhead [RUNS]
 
-Once for the flow, from its start to its final state, and once for the whole command `shapebench run`, with the start of
-Python, its imports and the Prefect server of the run. A first run warms PREFECT_HOME and is not counted. Against the
-simulator's preset `fast`, six levels of 320 requests. Trying the client out is left out: it is measuring, too.
+For the whole command `shapebench run`, with the start of Python, its imports and the Prefect server of the run, and for
+the flow in it, from its start to its final state. Then for the flow at a worker, with a server that runs already, by
+its tasks, and with the time between when it was due and when it began: the worker's poll, and Prefect's start of a
+process. A first run of each warms PREFECT_HOME and is not counted. Against the simulator's preset `fast`, six levels of
+320 requests. Trying the client out is left out: it is measuring, too. At last `shapebench --help`.
 """
 
 import json
@@ -14,30 +16,89 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
 from shapebench import warehouse
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
+from tests.conftest import BroughtUp, brought_up_in, ended
 
 ARGUMENTS = ("--levels", "1,2,4,8,16,32", "--requests", "320", "--no-calibrate", "--json")
+LOAD = {"levels": [1, 2, 4, 8, 16, 32], "requests": 320, "calibrate": False}
 
 
 def main() -> None:
-    """Print wall time, measuring time and the difference, for each run and as medians."""
+    """Print three tables: each run, or stage, and medians."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as scratch, running("fast") as url:
-        timings = [one_run(url, Path(scratch)) for _ in range(runs + 1)][1:]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, running("fast") as url:
+        in_a_shell(url, Path(scratch), runs)
+        at_a_worker(url, Path(scratch), runs)
+    help_s = statistics.median(map(help_takes, range(runs)))
+    Console().print(f"shapebench --help: {help_s:.2f} s")
+
+
+def help_takes(_run: int) -> float:
+    """Of the command as it is installed, in seconds."""
+    begun_s = time.monotonic()
+    subprocess.run([Path(sys.executable).with_name("shapebench"), "--help"], check=True, capture_output=True)
+    return time.monotonic() - begun_s
+
+
+def in_a_shell(url: str, scratch: Path, runs: int) -> None:
+    timings = [one_run(url, scratch) for _ in range(runs + 1)][1:]
     table = Table("run", "measuring (s)", "flow (s)", "overhead (s)", "command (s)", "overhead (s)", box=None)
     rows = [(m, flow, flow - m, command, command - m) for m, flow, command in timings]
     medians = tuple(map(statistics.median, zip(*rows, strict=True)))
     for name, row in [*enumerate(rows, 1), ("median", medians)]:
         table.add_row(str(name), *(f"{value:.1f}" for value in row))
     Console().print(table)
+
+
+def at_a_worker(url: str, scratch: Path, runs: int) -> None:
+    here = brought_up_in(scratch / "up")
+    try:
+        assert here.up().code == 0
+        found = [by_stage(here, scratch / "at-a-worker", url) for _ in range(runs + 1)][1:]
+    finally:
+        here.make("down")
+    table = Table("at a worker", *map(str, range(1, runs + 1)), "median (s)", box=None)
+    for stage in found[0]:
+        row = [run[stage] for run in found]
+        table.add_row(stage, *(f"{value:.2f}" for value in (*row, statistics.median(row))))
+    Console().print(table)
+
+
+def by_stage(here: BroughtUp, data: Path, url: str) -> dict[str, float]:
+    """Seconds of a new flow run."""
+    spec = {"endpoint": {"url": url, "model": LLAMA}, "load": LOAD, "data": str(data)}
+    address = here.start("ad-hoc", {"spec": spec})
+    assert ended(address)["type"] == "COMPLETED", address
+    return split(here.api, httpx.get(address).json(), data)
+
+
+def split(api: str, flow: dict[str, Any], data: Path) -> dict[str, float]:
+    """Seconds of a flow run: until it began, overhead, and what that is made of."""
+    wanted = {"flow_runs": {"id": {"any_": [flow["id"]]}}}
+    tasks: dict[str, float] = defaultdict(float)
+    for task in httpx.post(f"{api}/task_runs/filter", json=wanted | {"sort": "EXPECTED_START_TIME_ASC"}).json():
+        tasks[task["name"].partition("-")[0]] += seconds(task, "start_time", "end_time")
+    flow_s = seconds(flow, "start_time", "end_time")
+    levels_s = measuring_s(data, Path(flow["state"]["message"]).parent.name)
+    tasks["measure"] -= levels_s
+    beside_s = flow_s - levels_s
+    between = {"overhead of the flow": beside_s, **tasks, "between tasks": beside_s - sum(tasks.values())}
+    return {"due to begun": seconds(flow, "expected_start_time", "start_time"), "measuring": levels_s, **between}
+
+
+def seconds(run: dict[str, Any], first: str, last: str) -> float:
+    return (datetime.fromisoformat(run[last]) - datetime.fromisoformat(run[first])).total_seconds()
 
 
 def one_run(url: str, scratch: Path) -> tuple[float, float, float]:

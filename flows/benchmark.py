@@ -14,7 +14,7 @@ from shapebench.conclusion import Conclusion, conclude
 from shapebench.launch import serving
 from shapebench.load.process import stopped_on_error
 from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
-from shapebench.resume import in_hand
+from shapebench.resume import in_hand, is_measured
 from shapebench.rows import level_summary
 from shapebench.runs import RunFile
 from shapebench.spec import Spec
@@ -72,7 +72,7 @@ def benchmark(spec: Spec, resume: str | None = None) -> State[Outcome]:
 
 def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, list[LevelRun]]:
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
-    if earlier and earlier.facts and not earlier.to_measure:
+    if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
     spec = earlier.run.spec if earlier else spec
     with unlocked(spec), sole_use(spec.endpoint, spec.when_busy), in_hand(spec, earlier, flow_run.id) as begun:

@@ -1,6 +1,7 @@
 """Which of several machines? Their endpoints are measured at the same time, each level by level, and ranked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -8,6 +9,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from shapebench.apart import Ended, ended_on_error
 from shapebench.choice import Choice
 from shapebench.compare import Compared
 from tasks.compare import compare
@@ -28,8 +30,9 @@ def choose(choice: Choice) -> State[Chosen]:
 
     The endpoints are measured at the same time, each of them level by level; one that fails is left out of the ranking.
     """
-    measured = measure_endpoint.map(choice.specs)
-    wait(measured)
+    with ended_on_error():
+        measured = measure_endpoint.map(choice.specs)
+        wait(measured)
     runs, failures = _told_apart(measured)
     if not runs:
         return Failed(message="\n".join(failures), data=Chosen(None, failures))
@@ -38,6 +41,9 @@ def choose(choice: Choice) -> State[Chosen]:
     return (Failed if failures else Completed)(message=message, data=Chosen(compared, failures))
 
 
-def _told_apart(measured: list[PrefectFuture[str]]) -> tuple[list[str], tuple[str, ...]]:
-    results = [future.result(raise_on_failure=False) for future in measured]
-    return [r for r in results if isinstance(r, str)], tuple(str(r) for r in results if not isinstance(r, str))
+def _told_apart(measured: list[PrefectFuture[Ended]]) -> tuple[list[str], tuple[str, ...]]:
+    """Ids of the runs that are stored, and what went wrong, with these or with others."""
+    results: list[Any] = [future.result(raise_on_failure=False) for future in measured]
+    ended = [result for result in results if isinstance(result, Ended)]
+    complaints = (result.complaint if isinstance(result, Ended) else str(result) for result in results)
+    return [one.run_id for one in ended], tuple(filter(None, complaints))

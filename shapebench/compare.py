@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,16 @@ import pandas as pd
 
 from shapebench import warehouse
 from shapebench.baseline import Rule, watched
+from shapebench.capacity.evidence import evidence
+from shapebench.capacity.search import Evidence
+from shapebench.comparison import grounds
 from shapebench.comparison.changes import changes
-from shapebench.comparison.ranking import ranking
+from shapebench.comparison.ranking import Weigh, ranking
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunNotFoundError
 from shapebench.shapes import list_price_per_hour
-from shapebench.slo import judge
+from shapebench.slo import Held, judge
 from shapebench.spec import Limits
 
 if TYPE_CHECKING:
@@ -119,19 +122,34 @@ def _shapes(asked: Asked) -> Compared:
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
-    found = ranking(levels, lambda row: judge(row, limits.slos).passes, _prices(asked), asked.users)
+    found = ranking(levels, _weigher(asked, limits), _prices(asked), asked.users)
     written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
     named = labels(asked.runs)
-    ranks = [
-        {
-            **asdict(entry),
-            "per_million_output_tokens": entry.per_million_output_tokens,
-            "per_user_hour": entry.per_user_hour,
-        }
-        for entry in found.entries
-    ]
-    answer = {"headline": found.headline(named), "sentences": found.sentences(named), "ranking": ranks}
-    return _compared("shapes", asked, written, answer)
+    words = {"headline": grounds.headline(found, named), "sentences": grounds.sentences(found, named)}
+    slos = [str(slo) for slo in limits.slos]
+    return _compared(
+        "shapes", asked, written, {**words, "slos": slos, "ranking": [entry.as_object() for entry in found.entries]}
+    )
+
+
+def _weigher(asked: Asked, limits: Limits) -> Weigh:
+    """Holds a level against the limits, with the intervals that its own run has of the same numbers."""
+    sql = "SELECT run_id, concurrency, metric, stat, low, high FROM slos WHERE run_id IN (SELECT unnest(?))"
+    rows = warehouse.query(asked.data, sql, [asked.ids]).to_pylist()
+    ends = {(row["run_id"], row["concurrency"], row["metric"], row["stat"]): (row["low"], row["high"]) for row in rows}
+
+    def weigh(row: Any) -> Evidence:
+        judged = judge(row, limits.slos)
+        of_level = row["run_id"], row["concurrency"]
+        held = [_within(one, ends.get((*of_level, one.slo.metric, one.slo.stat))) for one in judged.held]
+        return evidence(replace(judged, held=tuple(held)), row["verdict"])
+
+    return weigh
+
+
+def _within(held: Held, ends: tuple[float | None, float | None] | None) -> Held:
+    low, high = ends or (None, None)
+    return held if low is None or high is None else replace(held, low=min(low, held.value), high=max(high, held.value))
 
 
 def _prices(asked: Asked) -> dict[str, float]:

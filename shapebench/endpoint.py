@@ -108,6 +108,7 @@ class Model:
     id: str
     owner: str | None
     max_model_len: int | None
+    root: str | None = None  # where the server has it from: a name, or a folder
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,10 @@ class Client:
         response = self._request("GET", "/v1/models")
         content = self._ok(response)
         try:
-            return [Model(m["id"], m.get("owned_by"), m.get("max_model_len")) for m in content["data"]]
+            return [
+                Model(m["id"], m.get("owned_by"), m.get("max_model_len"), m.get("root") or None)
+                for m in content["data"]
+            ]
         except (KeyError, TypeError, AttributeError):
             raise self._bad_answer(response, "it is not a list of models") from None
 

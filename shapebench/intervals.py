@@ -29,6 +29,7 @@ Places = npt.NDArray[np.intp]
 
 SHOWN = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 TAILS = (0.025, 0.975)
+ENOUGH_TOKENS = 5_000_000  # of a longer level, the gaps of every second request are as good, or of every third
 
 
 @dataclass(frozen=True)
@@ -84,23 +85,26 @@ def of_requests(values: "pd.Series[float]", streams: int) -> Sliced:
 def of_gaps(file: Path, streams: int) -> Sliced:
     """Of the times between tokens, out of a level's Parquet file."""
     requests = read_requests(file)
-    done = is_completed(Samples(requests, file)).to_numpy()
-    places = np.full(len(requests), -1)
-    places[_in_order(requests, done)] = slices(int(done.sum()), streams)
-    pairs = [*_gaps(file, done, places)]
+    taken = _taken(requests, is_completed(Samples(requests, file)).to_numpy())
+    places = np.full(len(requests), -1, np.int32)
+    places[taken] = slices(len(taken), streams)
+    pairs = [*_gaps(file, places)]
     values, owners = (np.concatenate([pair[at] for pair in pairs] or [np.empty(0)]) for at in (0, 1))
-    return Sliced(values, owners.astype(int))
+    return Sliced(values, owners.astype(np.int32))
 
 
-def _in_order(requests: pd.DataFrame, done: npt.NDArray[np.bool_]) -> Places:
-    sent = requests["sent_at_ns"].to_numpy()
-    return np.flatnonzero(done)[np.argsort(sent[done], kind="stable")]
+def _taken(requests: pd.DataFrame, done: npt.NDArray[np.bool_]) -> Places:
+    """Rows of completed requests in the order of sending: all, or as many as are enough."""
+    in_order = np.flatnonzero(done)[np.argsort(requests["sent_at_ns"].to_numpy()[done], kind="stable")]
+    return in_order[:: 1 + int(requests["counted_tokens"].to_numpy()[done].sum()) // ENOUGH_TOKENS]
 
 
-def _gaps(file: Path, done: npt.NDArray[np.bool_], places: Places) -> Iterator[tuple[Values, Places]]:
+def _gaps(file: Path, places: npt.NDArray[np.int32]) -> Iterator[tuple[Values, npt.NDArray[np.int32]]]:
+    """Of the requests that have a place."""
     for chunks in read_chunks(file):
-        wanted = done[chunks.samples]
-        yield chunks.gaps_s(wanted).astype(np.float32), np.repeat(places[chunks.samples][wanted], _each(chunks)[wanted])
+        mine = places[chunks.samples]
+        wanted = mine >= 0
+        yield chunks.gaps_s(wanted).astype(np.float32), np.repeat(mine[wanted], _each(chunks)[wanted])
 
 
 def _each(chunks: Chunks) -> Places:

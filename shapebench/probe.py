@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, TooSlow
+from shapebench.provenance import host_of, revision
 from shapebench.records import Facts
 from shapebench.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec import Endpoint, Spec
@@ -47,6 +48,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
         still_starting()  # or another server has answered all this, whose port the launched one could not get
+    host = host_of(spec.endpoint)
     return Facts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
         version=identity.get("version"),
@@ -56,6 +58,9 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         sizing=sizing,
         probe_e2e_s=completion.e2e_s,
         identity=identity,
+        root=model.root,
+        revision=revision(model.root, host.command, spec.endpoint.launch),
+        host=host,
     )
 
 

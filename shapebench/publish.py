@@ -122,22 +122,33 @@ def _sent(spec: Spec, shipment: Shipment, earlier: list[Artifact] | None = None)
 
 
 def _record(spec: Spec, run_id: str, artifacts: list[Artifact]) -> None:
-    """Of what was there already, the time at which it was sent stays; where nothing is new, so does the file.
+    """Of what was there already, the time at which it was sent stays; where nothing is new, so does the results file.
 
     The results file itself is on record only where it failed: it cannot hold its own checksum, and a row for it would
     make it another file each time.
     """
-    known = {row["name"]: row for row in _stored(spec, "FROM artifacts WHERE run_id = ?", run_id)}
-    told = [artifact for artifact in artifacts if artifact.error or artifact.name != warehouse.FILE_NAME]
-    settled = [artifact for artifact in told if _is_known(artifact, known.get(artifact.name))]
-    if len(settled) == len(told) == len(known):
-        return
-    sent_at = {artifact.name: known[artifact.name]["published_at"].replace(tzinfo=UTC) for artifact in settled}
-    told = [replace(artifact, published_at=sent_at.get(artifact.name, artifact.published_at)) for artifact in told]
-    warehouse.load(spec.data, run_id, rows.artifact_tables(told))
+    known = {row["name"]: _as_artifact(row) for row in _stored(spec, "FROM artifacts WHERE run_id = ?", run_id)}
+    told = {artifact.name: artifact for artifact in artifacts}
+    elsewhere = {name: earlier for name, earlier in known.items() if name not in told and _stays(earlier)}
+    current = elsewhere | {
+        name: known[name] if _is_known(artifact, known.get(name)) else artifact
+        for name, artifact in told.items()
+        if artifact.error or name != warehouse.FILE_NAME
+    }
+    if current != known:
+        warehouse.load(spec.data, run_id, rows.artifact_tables(current.values()))
 
 
-def _is_known(artifact: Artifact, row: dict[str, Any] | None) -> bool:
-    if row is None or artifact.sent:
+def _as_artifact(row: dict[str, Any]) -> Artifact:
+    return Artifact(**{**row, "published_at": row["published_at"].replace(tzinfo=UTC)})
+
+
+def _stays(earlier: Artifact) -> bool:
+    """A file that arrived once is still there; one that never did, and is no part of the report now, is forgotten."""
+    return earlier.error is None or earlier.name == warehouse.FILE_NAME
+
+
+def _is_known(artifact: Artifact, earlier: Artifact | None) -> bool:
+    if earlier is None or artifact.sent:
         return False
-    return (artifact.url, artifact.md5, artifact.error) == (row["url"], row["md5"], row["error"])
+    return replace(artifact, published_at=earlier.published_at, sent=earlier.sent) == earlier

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from shapebench.provenance import Host
 from shapebench.spec import Spec
 from shapebench.workload import Lengths, Sizing
 
@@ -25,6 +26,9 @@ class Facts:
     probe_e2e_s: float  # the one real completion
     identity: dict[str, str] = field(default_factory=dict)  # what would change if it were another server
     changes: tuple[str, ...] = ()  # that it had gone through by the time the run was resumed
+    root: str | None = None  # where it has the model from: a name, or a folder of its machine
+    revision: str | None = None  # of the model
+    host: Host = field(default_factory=Host)
 
     @property
     def is_vllm(self) -> bool:

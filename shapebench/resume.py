@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shapebench import runs
+from shapebench.climb import stopped_by
 from shapebench.errors import ShapebenchError
 from shapebench.evidence import exposition
 from shapebench.load.samples import join
@@ -39,12 +40,16 @@ def find(data: Path, run_id: str | None, flow_run_id: str | None) -> RunFile | N
         return content
 
 
+def is_measured(content: RunFile) -> bool:
+    """Is nothing left to measure, but for levels at which queries would be too slow?"""
+    return content.facts is not None and all(stopped_by(content.run, n) for n in content.to_measure)
+
+
 def of_flow_run(data: Path, flow_run_id: str) -> str | None:
     """Which run in the data folder a Prefect flow run has begun."""
-    for file in sorted((data / "runs").glob("*/run.json"), reverse=True):
-        if flow_run_id.encode() in file.read_bytes():
-            return file.parent.name
-    return None
+    mark = f'"flow_run_id": "{flow_run_id}"'.encode()  # as run.json has it: to parse thousands of them takes long
+    files = sorted((data / "runs").glob("*/run.json"), reverse=True)
+    return next((file.parent.name for file in files if mark in file.read_bytes()), None)
 
 
 @contextmanager
@@ -78,7 +83,7 @@ def _taken_up(content: RunFile) -> RunFile:
     """Ready for what is left to measure."""
     run, left = content.run, content.to_measure
     begun = _set_aside(run, left)
-    if left and (content.measured or begun):
+    if not is_measured(content) and (content.measured or begun):
         run = replace(run, resumed_at=(*run.resumed_at, datetime.now(UTC)))
     milestone(
         "resume",

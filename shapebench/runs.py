@@ -13,6 +13,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from shapebench.errors import ShapebenchError
+from shapebench.provenance import with_its_shape
 from shapebench.records import Facts, LevelRun, Run
 from shapebench.spec import Spec
 from shapebench.whole import written_whole
@@ -30,7 +31,7 @@ def begin(spec: Spec, flow_run_id: str | None = None) -> Run:
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         started_at=started_at,
-        spec=spec,
+        spec=with_its_shape(spec),
         seed=secrets.randbits(48) if spec.workload.seed is None else spec.workload.seed,
         versions={"python": platform.python_version(), **{name: version(name) for name in REPORTED_PACKAGES}},
         machine=machine(),
@@ -85,8 +86,8 @@ class RunFile:
 
     @property
     def measured(self) -> tuple[LevelRun, ...]:
-        """Levels that came to their end, well or not: a failure is a result, too."""
-        return tuple(level for level in self.levels if not level.stopped)
+        """Levels that came to their end, well or not: a failure is a result, too. Of one measured again, the second."""
+        return tuple({level.concurrency: level for level in self.levels if not level.stopped}.values())
 
     @property
     def to_measure(self) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from shapebench.workload import Lengths
 USUAL_REQUESTS_PER_STREAM = 30
 LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes
 LONGEST_UNTIL_PRECISE_S = 600.0
+UNKNOWN_SHAPE = "unknown shape"
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -144,9 +145,15 @@ class Endpoint(Part):
         min_length=1, title="Model", description="The model's name as the server lists it in /v1/models."
     )
     shape: str = Field(
-        "unknown shape",
+        UNKNOWN_SHAPE,
         title="Shape",
         description="The machine that serves, such as VM.GPU.A10.1; named in titles and in the results.",
+    )
+    on_this_machine: bool = Field(
+        False,
+        title="On this machine",
+        description="The server runs on the machine from which it is measured: its OCI shape, region and image, its "
+        "GPUs, driver and clocks, and the server's command line are read and kept with the run.",
     )
     weights_bytes: float | None = Field(
         None,
@@ -384,6 +391,8 @@ LIMITS = {
 class Search(Part):
     """A search for the greatest concurrency that keeps all SLOs."""
 
+    model_config = ConfigDict(title="Capacity search")
+
     least: Concurrency = Field(1, title="From", description="Whether the answer is less is not looked into.")
     most: Concurrency = Field(1024, title="To", description="Whether the answer is more is not looked into.")
 
@@ -448,7 +457,7 @@ class Publish(Part):
     oci: OciTarget | None = Field(None, title="OCI Object Storage", description="Upload to a bucket instead.")
     include: tuple[Literal["database", "samples"], ...] = Field(
         (),
-        title="Also",
+        title="Also publish",
         description="What goes there beside the report: a copy of results.duckdb with all its runs, the run's samples.",
         json_schema_extra={"uniqueItems": True},
     )

@@ -5,15 +5,19 @@ import logging
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.choice import measure_apart
+from shapebench.apart import Ended, measure_apart
+from shapebench.cover import one_line
+from shapebench.milestones import LONGEST_TEXT
 from shapebench.spec import Spec
 
 logger = logging.getLogger("shapebench.choose")
 
 
-@task(name="measure-endpoint", task_run_name="measure {spec.endpoint.shape}", cache_policy=NO_CACHE)
-def measure_endpoint(spec: Spec) -> str:
-    logger.info("Measuring %s at %s", spec.endpoint.shape, spec.endpoint.url)
-    run_id = measure_apart(spec)
-    logger.info("Measured %s: run %s", spec.endpoint.shape, run_id)
-    return run_id
+# No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.
+@task(name="measure-endpoint", task_run_name="measure {spec.endpoint.shape}", retries=0, cache_policy=NO_CACHE)
+def measure_endpoint(spec: Spec) -> Ended:
+    shape = one_line(spec.endpoint.shape, LONGEST_TEXT)
+    logger.info("%s: begins, at %s", shape, spec.endpoint.url)
+    ended = measure_apart(spec, lambda line: logger.info("%s: %s", shape, one_line(line, LONGEST_TEXT)))
+    logger.info("%s: done, run %s", shape, ended.run_id)
+    return ended

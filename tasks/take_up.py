@@ -3,14 +3,27 @@
 from prefect.runtime import flow_run
 
 from shapebench import resume
+from shapebench.errors import ShapebenchError
 from shapebench.milestones import milestone
 from shapebench.runs import RunFile
 from shapebench.spec import Spec
+
+MOST_STARTS = 5
+
+
+class BrokenOffAgain(ShapebenchError):
+    """Something breaks the run off time after time."""
 
 
 def earlier_run(spec: Spec, run_id: str | None) -> RunFile | None:
     """The run to go on with; None: a new one. A flow run that is retried never measures the same level twice."""
     earlier = resume.find(spec.data, run_id, flow_run.id if flow_run.run_count > 1 else None)
-    if earlier and not earlier.to_measure:
+    if earlier and flow_run.run_count > MOST_STARTS:
+        name = earlier.run.run_id
+        raise BrokenOffAgain(
+            f"Run {name} has been broken off {flow_run.run_count - 1} times.",
+            f"See why (is there memory enough?); then `shapebench resume {name}`, or --as-is for what is measured.",
+        )
+    if earlier and resume.is_measured(earlier):
         milestone("resume", "nothing is left to measure of run {run_id}", run_id=earlier.run.run_id)
     return earlier

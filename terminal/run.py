@@ -32,11 +32,15 @@ SETTINGS = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # for the rare case that own_server leaves it to Prefect
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "7",  # as in prefect.yaml
     "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
     "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # a line before or after the run is for the terminal only
     "DO_NOT_TRACK": "1",
 }
+
+
+STAGES, STAGES_WITHOUT_BARS = ("begin", "resume", "probe", "search"), ("calibrate", "measure")  # that are told of
 
 
 @dataclass(frozen=True)
@@ -53,19 +57,12 @@ def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose
 
     `earlier`: a run with this spec, to go on with.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if verbose:
-        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server that was started for the run would stay
-    with console.status("Starting Prefect"):
-        wait_for_server = own_server.start()
+    with starting(console, verbose=verbose):
         from flows.benchmark import Outcome, benchmark
 
         _import_what_comes_last()
-        wait_for_server()
     if not verbose:
-        _log_to(console)
+        log_to(console, *STAGES, *(() if console.is_terminal else STAGES_WITHOUT_BARS))
     with nullcontext() if verbose else _bars(spec, earlier, console):
         state = benchmark(spec, earlier and earlier.run.run_id, return_state=True)
     result = getattr(state.data, "result", state.data)
@@ -76,6 +73,20 @@ def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose
     return Ended(None, True, str(result or state.message))
 
 
+@contextmanager
+def starting(console: Console, *, verbose: bool) -> Iterator[None]:
+    """Prefect, set up for one flow run of this process; its server starts while the block imports the flow."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if verbose:
+        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server that was started for the run would stay
+    with console.status("Starting Prefect"):
+        wait_for_server = own_server.start()
+        yield
+        wait_for_server()
+
+
 def _import_what_comes_last() -> None:
     """What validating and drawing need takes seconds to import: now there is only the server to wait for."""
     import_module("expectations.validate")
@@ -83,12 +94,12 @@ def _import_what_comes_last() -> None:
     import_module("shapebench.pages.kit").warm_up()
 
 
-def _log_to(console: Console) -> None:
-    """Say which run it is and what the probe waits for; the bars say the rest, or lines where there are no bars."""
+def log_to(console: Console, *stages: str) -> None:
+    """Print what these stages say, and nothing of Prefect's own."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
     handler = RichHandler(console=console, show_path=False, show_level=False)
-    for name in ("begin", "resume", "probe", "search", *(() if console.is_terminal else ("calibrate", "measure"))):
-        logging.getLogger(f"shapebench.{name}").addHandler(handler)
+    for stage in stages:
+        logging.getLogger(f"shapebench.{stage}").addHandler(handler)
 
 
 @contextmanager

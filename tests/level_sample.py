@@ -157,6 +157,7 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
         client=CLIENT,
         error="The measuring process ended (1): it said nothing" if samples is None else None,
         asked=ASKED,
+        promised={"ttft_s": 0.5},
         is_vllm=True,
     )
     return replace(whole, **changes)

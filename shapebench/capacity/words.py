@@ -21,23 +21,27 @@ def answer(row: Mapping[Any, Any]) -> Iterator[str]:
 
 
 def sentences(found: Found, least: int, most: int) -> Iterator[str]:
-    """The answer, how sure it is, and what limits it."""
-    yield _answer(found, least, most)
-    if found.greatest and found.surely_fails:
-        surely = f"{found.surely_keeps:,} surely" if found.surely_keeps else "No number surely"
-        yield f"{surely} keeps to them, {found.surely_fails:,} surely does not (95% confidence)."
-    if found.limited_by:
-        yield f"What more streams would break is {found.limited_by}."
+    """The answer, how sure it is, what limits it, and what is not known."""
+    breaks = f" What more would break is {found.limited_by}." if found.limited_by and found.greatest else ""
+    yield f"{_answer(found, least, most)}{_surely(found)}.{breaks}"
     if found.unusable:
         listed = ", ".join(f"{n:,}" for n in found.unusable)
-        yield f"Nothing is known of {listed}: the numbers were invalid."
+        yield f"Nothing is known of {listed} streams: the numbers were invalid."
 
 
 def _answer(found: Found, least: int, most: int) -> str:
     if found.greatest is None:
-        return f"Not even {least:,} streams keep to all SLOs; fewer were not looked at."
+        return f"Not even {least:,} streams keep to all SLOs, and fewer were not looked at"
     if found.greatest == 0:
-        return "Not even one stream keeps to all SLOs."
+        return f"Not even one stream keeps to {found.limited_by or 'all SLOs'}"
     if found.greatest == most:
-        return f"{most:,} streams keep to all SLOs; more were not looked at."
-    return f"{found.greatest:,} streams are the most that keep to all SLOs."
+        return f"{most:,} streams keep to all SLOs, and more were not looked at"
+    return f"{found.greatest:,} streams are the most that keep to all SLOs"
+
+
+def _surely(found: Found) -> str:
+    """The interval of an answer between two levels."""
+    if not found.greatest or not found.surely_fails:
+        return ""
+    keeps = f"{found.surely_keeps:,} surely do" if found.surely_keeps else "no number surely does"
+    return f": {keeps}, {found.surely_fails:,} surely do not (95% confidence)"

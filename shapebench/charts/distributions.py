@@ -118,7 +118,7 @@ def _median(told: pd.DataFrame, legend: Legend, verdict: str) -> alt.Chart:
     filled = {"fill": named(fill)} if fill == "paper" else {"filled": True}
     medians = told[(told["share"] == 0.5) & (told["verdict"] == verdict)]
     points = alt.Chart(medians).mark_point(shape=shape, size=56, strokeWidth=1.5, opacity=1, aria=False, **filled)
-    drawn: alt.Chart = points.encode(x="ms:Q", y="share:Q", color=legend.colour())
+    drawn: alt.Chart = points.encode(x=alt.X("ms:Q"), y=alt.Y("share:Q"), color=legend.colour())
     return drawn
 
 
@@ -129,8 +129,8 @@ def _pointed_at(told: pd.DataFrame) -> alt.Chart:
         .transform_filter(ON_PAGE)
         .mark_point(size=150, opacity=0, filled=True, aria=False)
         .encode(
-            x="ms:Q",
-            y="share:Q",
+            x=alt.X("ms:Q"),
+            y=alt.Y("share:Q"),
             tooltip=[
                 alt.Tooltip("level:N", title="concurrent users"),
                 alt.Tooltip("share:Q", title="share of requests", format=".0%"),

@@ -176,17 +176,19 @@ def _line(drawn: pd.DataFrame, axis: _Axis, frame: Frame) -> alt.Chart:
     x = alt.X("system_tokens_per_s:Q", title="System throughput (tokens/s)", scale=scaled("linear", frame.x))
     y = alt.Y(f"{axis.column}:Q", title=axis.title, scale=scaled(axis.scale, frame.y), axis=ticks(axis.scale, frame.y))
     line = alt.Chart(drawn).mark_line(color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False)
-    encoded: alt.Chart = line.encode(x=x.axis(tickCount=6, grid=False), y=y, order="concurrency:O")
+    encoded: alt.Chart = line.encode(x=x.axis(tickCount=6, grid=False), y=y, order=alt.Order("concurrency:O"))
     return encoded
 
 
 def _whiskers(drawn: pd.DataFrame, axis: _Axis) -> list[alt.Chart]:
     if axis.unit != "ms":
         return []
-    base = alt.Chart(_drawable(drawn, "ttft_ms_p95")).encode(x="system_tokens_per_s:Q")
-    stem = base.mark_rule(color=named("faint"), aria=False).encode(y=f"{axis.column}:Q", y2="ttft_ms_p95:Q")
+    base = alt.Chart(_drawable(drawn, "ttft_ms_p95")).encode(x=alt.X("system_tokens_per_s:Q"))
+    stem = base.mark_rule(color=named("faint"), aria=False).encode(
+        y=alt.Y(f"{axis.column}:Q"), y2=alt.Y2("ttft_ms_p95:Q")
+    )
     cap = base.mark_tick(color=named("faint"), orient="horizontal", size=9, thickness=1.5, aria=False)
-    return [stem, cap.encode(y="ttft_ms_p95:Q")]
+    return [stem, cap.encode(y=alt.Y("ttft_ms_p95:Q"))]
 
 
 def _tooltip() -> list[alt.Tooltip]:

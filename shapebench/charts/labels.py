@@ -38,9 +38,9 @@ def _places(rows: Iterable[float]) -> list[Place]:
 
 _BESIDE = [Place("left", 9, 0), Place("right", -9, 0)]
 _FAR = [-21, 22, -33, 34, -45, 46]
-NEAR = [*_places([10]), *_places([-9]), *_BESIDE]
 ABOVE = [*_places([-9]), *_places([10]), *_BESIDE, *_places(_FAR)]
-BELOW = [*NEAR, *_places([22, -21, 34, -33, 46, -45])]
+BELOW = [*_places([10]), *_places([-9]), *_BESIDE, *_places([22, -21, 34, -33, 46, -45])]
+NEAR = [*BELOW[:8], *_places([-23])]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def labels(
         for row, place in zip(drawn.to_dict("records"), where, strict=True)
         if place
     ]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(x=f"{x}:Q", y=f"{y}:Q", text="concurrency:Q")
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X(f"{x}:Q"), y=alt.Y(f"{y}:Q"), text=alt.Text("concurrency:Q")
+    )
     from_data = {name: alt.ExprRef(expr=f"datum.{name}") for name in ("align", "dx", "dy")}
     style: dict[str, Any] = {**from_data, "baseline": "middle", "fontSize": FONT_SIZE, "aria": False}
     halo = base.mark_text(**style, stroke=named("paper"), strokeWidth=3, strokeJoin="round", color=named("paper"))

@@ -99,7 +99,9 @@ def _layers(points: pd.DataFrame, latency: Latency, scale: Scale, ends: tuple[fl
     base = alt.Chart(points).encode(x=x, xOffset=offset, color=LEGEND.colour())
     line = base.mark_line(strokeWidth=1.25, opacity=0.45, aria=False).encode(y=y)
     whiskers = alt.Chart(points.dropna(subset=["low_ms"])).encode(x=x, xOffset=offset, color=LEGEND.colour())
-    stem = whiskers.mark_rule(strokeWidth=1.75, opacity=0.7, aria=False).encode(y="low_ms:Q", y2="high_ms:Q")
+    stem = whiskers.mark_rule(strokeWidth=1.75, opacity=0.7, aria=False).encode(
+        y=alt.Y("low_ms:Q"), y2=alt.Y2("high_ms:Q")
+    )
     return [line, stem, *(_marks(base, verdict) for verdict in _SHAPES)]
 
 
@@ -112,7 +114,7 @@ def _marks(base: alt.Chart, verdict: str) -> alt.Chart:
     filled: dict[str, Any] = {"fill": named(fill)} if fill else {"filled": True}
     points = base.transform_filter(alt.datum.verdict == verdict)
     marks: alt.Chart = points.mark_point(shape=shape, size=56, strokeWidth=1.5, opacity=1, **filled).encode(
-        y="value_ms:Q", tooltip=_tooltip()
+        y=alt.Y("value_ms:Q"), tooltip=_tooltip()
     )
     return marks
 

@@ -1,11 +1,11 @@
 """How throughput grows with concurrency, against the line on which twice the users get twice the tokens."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import altair as alt
 import pandas as pd
 
+from shapebench.charts.fitted import Fit
 from shapebench.charts.labels import NEAR, Frame, labels
 from shapebench.charts.theme import ABOVE_PLOT, Plot, Scale, by_verdict, finish, named, reach, scaled, ticks, verdicts
 
@@ -18,15 +18,6 @@ _BY = {
 _X, _Y = "concurrency", "tokens_per_s"
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A curve through the points: `tokens_per_s` over `concurrency`, between `low` and `high`, and where it bends."""
-
-    curve: pd.DataFrame
-    knee: float | None
-    says: str  # what it is, in a line
-
-
 def plots(scaling: pd.DataFrame, title: str, fit: Fit | None = None) -> list[Plot]:
     """Of rows of the view `scaling`, over linear axes and over logarithmic ones; none where nothing can be compared."""
     points = scaling.dropna(subset=[_Y]).sort_values(_X)
@@ -34,7 +25,7 @@ def plots(scaling: pd.DataFrame, title: str, fit: Fit | None = None) -> list[Plo
         return []
     counted = f"tokens/s {_BY[points['throughput'].iloc[0]]}"
     reading = f"{counted}; dotted, what they would be if each user took nothing from the others"
-    reading += f"; {fit.says}" if fit else ""
+    reading += "; the curve is fitted, within its 95% band" if fit else ""
     drawn = partial(_chart, points, fit, title, f"{TITLE}: {counted}")
     legend, said = verdicts(points["verdict"]), _description(points)
     return [Plot(name, TITLE, reading, drawn(scale), said, legend) for scale, name in NAMES.items()]
@@ -58,7 +49,7 @@ def _ideal(ideal: pd.DataFrame, frame: Frame) -> list[alt.Chart]:
         color=named("faint"), text="ideal", align="right", dx=-12, fontSize=12, aria=False
     )
     axis = ticks(frame.y_scale, frame.y)
-    return [line.encode(x=x, y=y.axis(axis)), end.encode(x=f"{_X}:Q", y=f"{_Y}:Q")]
+    return [line.encode(x=x, y=y.axis(axis)), end.encode(x=alt.X(f"{_X}:Q"), y=alt.Y(f"{_Y}:Q"))]
 
 
 def _levels(points: pd.DataFrame, frame: Frame) -> alt.Axis:
@@ -70,16 +61,18 @@ def _levels(points: pd.DataFrame, frame: Frame) -> alt.Axis:
 
 def _line(points: pd.DataFrame) -> alt.Chart:
     line = alt.Chart(points).mark_line(color=named("valid"), strokeWidth=1.5, opacity=0.55, aria=False)
-    encoded: alt.Chart = line.encode(x=f"{_X}:Q", y=f"{_Y}:Q", order=f"{_X}:Q")
+    encoded: alt.Chart = line.encode(x=alt.X(f"{_X}:Q"), y=alt.Y(f"{_Y}:Q"), order=alt.Order(f"{_X}:Q"))
     return encoded
 
 
 def _fitted(fit: Fit | None) -> list[alt.Chart]:
     if fit is None:
         return []
-    base = alt.Chart(fit.curve).encode(x=f"{_X}:Q")
-    band = base.mark_area(color=named("series_2"), opacity=0.15, aria=False).encode(y="low:Q", y2="high:Q")
-    line = base.mark_line(color=named("series_2"), strokeWidth=1.5, aria=False).encode(y=f"{_Y}:Q")
+    base = alt.Chart(fit.curve).encode(x=alt.X(f"{_X}:Q"))
+    band = base.mark_area(color=named("series_2"), opacity=0.15, aria=False).encode(
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
+    )
+    line = base.mark_line(color=named("series_2"), strokeWidth=1.5, aria=False).encode(y=alt.Y(f"{_Y}:Q"))
     return [band, line]
 
 
@@ -91,7 +84,7 @@ def _bend(points: pd.DataFrame, fit: Fit | None) -> list[alt.Chart]:
     base = alt.Chart(alt.InlineData(values=[{}])).encode(x=alt.datum(at))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), fontSize=12, aria=False)
-    text = f"knee at {at:,.0f}" if fit else f"bends before {at:,.0f}"
+    text = f"growth ends at {at:,}" if fit else f"bends before {at:,}"
     return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=alt.value(text))]
 
 
@@ -112,10 +105,12 @@ def says(scaling: pd.DataFrame, fit: Fit | None = None) -> list[str]:
         return []
     last, bends = points.iloc[-1], points.loc[points["bends"].astype(bool), _X]
     reached = f"With {last[_X]} concurrent users, {last['efficiency']:.0%} of the ideal is reached."
+    if fit:
+        return [reached, *fit.sentences]
     bent = "More users still bring more tokens at every level that was measured."
     if len(bends):
         bent = f"From {bends.iloc[0]} concurrent users on, throughput gains less than a tenth of what they do."
-    return [reached, fit.says if fit else bent]
+    return [reached, bent]
 
 
 def _description(points: pd.DataFrame) -> str:

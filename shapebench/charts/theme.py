@@ -163,8 +163,8 @@ def by_verdict(drawn: pd.DataFrame, x: str, y: str, tooltip: list[alt.Tooltip]) 
         alt.Chart(drawn)
         .mark_point(size=80, strokeWidth=1.75, opacity=1)
         .encode(
-            x=x,
-            y=y,
+            x=alt.X(x),
+            y=alt.Y(y),
             shape=alt.Shape(**of_verdict, scale=alt.Scale(domain=present, range=shapes)),
             fill=alt.Fill(**of_verdict, scale=alt.Scale(domain=present, range=fills)),
             stroke=alt.Stroke(**of_verdict, scale=alt.Scale(domain=present, range=[named(v) for v in present])),
@@ -202,14 +202,22 @@ def scaled(scale: Scale, ends: tuple[float, float]) -> alt.Scale:
 
 
 def ticks(scale: Scale, ends: tuple[float, float]) -> alt.Axis:
-    """A few; on a logarithmic axis 1, 2, 5, 10, ..."""
+    """A few; on a logarithmic axis 1, 2, 5, 10, ..., or more of them where those are too few."""
     if scale == "linear":
         return alt.Axis(tickCount=6, grid=True)
-    powers = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
-    values = [first * 10.0**power for power in powers for first in (1, 2, 5)]
-    inside = [value for value in values if ends[0] <= value <= ends[1]]
-    placed = {"values": inside} if len(inside) >= 3 else {"tickCount": 6}  # short of it, Vega's are near to each other
+    some = (inside for firsts in _FIRSTS if len(inside := _inside(ends, firsts)) >= 3)
+    placed: dict[str, Any] = {"values": values} if (values := next(some, None)) else {"tickCount": 6}
     return alt.Axis(**placed, format=",~r", grid=True, labelOverlap="greedy", labelSeparation=6)
+
+
+_FIRSTS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))
+
+
+def _inside(ends: tuple[float, float], firsts: tuple[float, ...]) -> list[float]:
+    """Round numbers that begin like this."""
+    powers = range(math.floor(math.log10(ends[0])) - 1, math.ceil(math.log10(ends[1])) + 1)
+    values = (float(f"{first * 10.0**power:.6g}") for power in powers for first in firsts)
+    return [value for value in values if ends[0] <= value <= ends[1]]
 
 
 def finish(layers: Sequence[alt.Chart | alt.LayerChart], title: str, subtitle: str) -> alt.LayerChart:

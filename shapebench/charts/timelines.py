@@ -135,7 +135,7 @@ def _pointed_at(rows: pd.DataFrame, lines: list[Line]) -> alt.Chart:
         .mark_rect(opacity=0, aria=False)
     )
     pointed: alt.Chart = bars.encode(
-        x="from_s:Q", x2="to_s:Q", y=alt.value(0), y2=alt.value(STRIP_HEIGHT), tooltip=tooltip
+        x=alt.X("from_s:Q"), x2=alt.X2("to_s:Q"), y=alt.value(0), y2=alt.value(STRIP_HEIGHT), tooltip=tooltip
     )
     return pointed
 

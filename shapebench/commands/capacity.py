@@ -10,6 +10,7 @@ from shapebench.commands.options import (
     data_option,
     endpoint_options,
     load_options,
+    on_this_machine,
     slo_option,
     spec_from,
     volume_option,
@@ -22,6 +23,7 @@ from shapebench.commands.output import above, print_json
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
 @click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@on_this_machine
 @slo_option(
     "What a level must give, such as 'ttft_s p95 <= 0.5'. Repeatable. "
     "[default: the limits, 10 tokens/s for each query and 500 ms to the first token]"

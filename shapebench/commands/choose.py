@@ -1,10 +1,11 @@
 """Choosing among machines that are measured now."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shapebench.commands.options import as_json, data_option
+from shapebench.commands.options import as_json, data_option, volume_option
 from shapebench.commands.output import above, print_json
 
 
@@ -12,21 +13,26 @@ from shapebench.commands.output import above, print_json
 @click.argument("file", metavar="CHOICE.yaml", type=click.Path(path_type=Path))
 @click.option("--users", type=int, metavar="N", help="For how many users at once there is to be room.")
 @data_option
+@volume_option
 @as_json
-def choose(file: Path, users: int | None, data: Path | None, as_json: bool) -> None:
+def choose(file: Path, volume: str | None, as_json: bool, **given: Any) -> None:
     """Measure several endpoints at the same time, and say which machine is the cheapest that suits."""
     from rich.console import Console
 
-    from shapebench import spec
-    from shapebench.choice import Choice
-
-    given = {"users": users, "data": data}
-    content = {**spec.read(file), **{name: value for name, value in given.items() if value is not None}}
-    terminal = above("terminal.choose")
-    chosen = terminal.run(spec.parse_as(Choice, content, "examples/choice.yaml"), Console(stderr=True))
+    choice, terminal = _choice(file, given), above("terminal.choose")
+    chosen = terminal.run(choice, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if chosen.compared and as_json:
         print_json({**chosen.compared.answer, "failures": chosen.failures})
     elif chosen.compared:
         terminal.show(chosen.compared.answer, Console())
     if chosen.failures:
         raise click.ClickException("\n".join(chosen.failures))
+
+
+def _choice(file: Path, given: dict[str, Any]) -> Any:
+    """What is in the file, with the flags that were given put over it."""
+    from shapebench import spec
+    from shapebench.choice import Choice
+
+    content = {**spec.read(file), **{name: value for name, value in given.items() if value is not None}}
+    return spec.parse_as(Choice, content, "examples/choice.yaml")

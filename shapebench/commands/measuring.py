@@ -10,6 +10,7 @@ from shapebench.commands.options import (
     data_option,
     endpoint_options,
     load_options,
+    on_this_machine,
     slo_option,
     spec_from,
     volume_option,
@@ -23,6 +24,7 @@ from shapebench.errors import ShapebenchError
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
 @click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@on_this_machine
 @click.option(
     "--weights-bytes", type=float, help="Size of the model's weights: no query is faster than the shape reads them."
 )

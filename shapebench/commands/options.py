@@ -31,6 +31,12 @@ endpoint_options = with_options(
         "--ready-timeout", type=float, metavar="S", help="How long to wait for a healthy server. [default: 60]"
     ),
 )
+on_this_machine = click.option(
+    "--on-this-machine",
+    is_flag=True,
+    default=None,
+    help="The server runs on this machine: its OCI shape, GPUs and driver are read and kept with the run.",
+)
 workload_options = with_options(
     click.option("--workload", metavar="NAME", help="A workload that people compare with: see `shapebench workloads`."),
     click.option("--api", help="Which API to measure: chat or completions. [default: chat]"),
@@ -63,6 +69,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "model": ("endpoint", "model"),
     "ready_timeout": ("endpoint", "ready_timeout_s"),
     "shape": ("endpoint", "shape"),
+    "on_this_machine": ("endpoint", "on_this_machine"),
     "weights_bytes": ("endpoint", "weights_bytes"),
     "api": ("endpoint", "api"),
     "workload": ("workload", "preset"),

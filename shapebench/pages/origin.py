@@ -1,5 +1,7 @@
 """Where a run's numbers come from: what was asked, of whom, with what, and how to do it again."""
 
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +22,28 @@ _FACTS = {
     "models": "Models served",
     "max_model_len": "Longest context (tokens)",
     "fingerprint": "Fingerprint",
+}
+_WHERE_TOLD = {"root": "Model read from", "revision": "Model revision"}
+_INSTANCE = {
+    "shape": "Shape, by OCI's metadata",
+    "ocpus": "OCPUs",
+    "memory_gb": "Memory (GB)",
+    "gpus": "GPUs, by OCI's metadata",
+    "processor": "Processor",
+    "region": "Region",
+    "availability_domain": "Availability domain",
+    "image": "Image",
+}
+_GPU = {
+    "name": "{}",
+    "driver_version": "driver {}",
+    "memory_mib": "{:,} MiB",
+    "sm_clock_mhz": "SM clock {:,} MHz",
+    "sm_clock_max_mhz": "at most {:,} MHz",
+    "memory_clock_max_mhz": "memory clock at most {:,} MHz",
+    "power_limit_w": "power limit {:g} W",
+    "ecc": "ECC {}",
+    "mig": "MIG {}",
 }
 
 
@@ -65,12 +89,34 @@ def _settings(run: Run) -> dict[str, list[tuple[str, str]]]:
     spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
     tables = {
         "Run": _rows(_run(run), {}),
-        "Server": _rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
+        "Server": [
+            *_rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
+            *_told(run["facts"], _WHERE_TOLD),
+            *_host(run["facts"].get("host") or {}),
+        ],
         **{name.capitalize(): rows for name, rows in spec.items()},
         "Client machine": _rows(run["machine"], {}),
         "Versions": sorted(_rows(run["versions"], {name: name for name in run["versions"]})),
     }
     return {heading: rows for heading, rows in tables.items() if rows}
+
+
+def _told(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
+    """Only what is known."""
+    return _rows({key: values[key] for key in titles if values.get(key) not in (None, [])}, titles)
+
+
+def _host(host: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of the machine that serves, where it was asked: its instance, its GPUs, those that are alike together."""
+    alike = Counter(", ".join(_gpu(gpu)) for gpu in host.get("gpus", ()))
+    gpus = [f"{count} x {text}" for text, count in alike.items()]
+    rest = {"command": "Command line", "unknown": "Not found out"}
+    instance = _told(host.get("instance") or {}, _INSTANCE)
+    return [*instance, *(("GPU, by its driver", without_secrets(gpu)) for gpu in gpus), *_told(host, rest)]
+
+
+def _gpu(gpu: dict[str, Any]) -> Iterator[str]:
+    return (form.format(gpu[name]) for name, form in _GPU.items() if gpu.get(name) is not None)
 
 
 def _run(run: Run) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
-from shapebench.charts.theme import Plot
 from shapebench.capacity.words import answer
+from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
+from shapebench.charts.fitted import Fit, fitted
+from shapebench.charts.theme import Plot
 from shapebench.conclusion import Conclusion, conclude
 from shapebench.pages import summary
 from shapebench.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
@@ -72,6 +73,10 @@ class Report:
     def limits(self) -> Limits:
         return Limits.model_validate(self.run["spec"].get("limits", {}))
 
+    @cached_property
+    def fit(self) -> Fit | None:
+        return fitted(self.detail.scaling, self.levels)
+
     @property
     def conclusion(self) -> Conclusion:
         load = Load.model_validate(self.run["spec"].get("load", {}))
@@ -97,7 +102,7 @@ def plots(report: Report) -> dict[str, list[Plot]]:
     latencies = quantiles.ttft(ttft_s), quantiles.GAPS
     return {
         "curves": [entry.plot(levels, report.limits, title) for entry in figure2.CHARTS],
-        "scaling": scaling.plots(detail.scaling, title),
+        "scaling": scaling.plots(detail.scaling, title, report.fit),
         "percentiles": [p for of in latencies for p in quantiles.plots(levels, detail.intervals, of, title)],
         "distributions": distributions.plots(detail.requests, levels, ttft_s, title),
         "timelines": timelines.plots(detail.timeline, detail.server_timeline, levels, title),
@@ -116,6 +121,7 @@ def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
         queries=queries(report.run["run_id"], int(max(report.levels["concurrency"], default=1))),
         **_levels(report),
         **_detail(report.detail),
+        scaling_says=scaling.says(report.detail.scaling, report.fit),
         **origin(report.run),
     )
 
@@ -138,7 +144,6 @@ def _detail(detail: Detail) -> dict[str, Any]:
     return {
         "scaling_columns": SCALING_COLUMNS,
         "scaling": _some(detail.scaling, "tokens_per_s"),
-        "scaling_says": scaling.says(detail.scaling),
         "failures": detail.errors.to_dict("records"),
         "client_columns": CLIENT_COLUMNS,
         "client": _some(detail.client, "timestamps"),

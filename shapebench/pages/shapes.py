@@ -1,7 +1,7 @@
 """The page of several runs, on machines that may differ: which suits, for how many, and at what price."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ import pandas as pd
 from shapebench.charts.curves import Axis, Curves
 from shapebench.charts.pareto import front
 from shapebench.charts.theme import Plot
+from shapebench.comparison.grounds import headline, money, sentences
 from shapebench.comparison.labels import labels
 from shapebench.comparison.ranking import Entry, Ranking
 from shapebench.pages.changes import Runs, figure2_of, with_series
 from shapebench.pages.columns import ABSENT
 from shapebench.pages.kit import write_page
-from shapebench.spec import Limits
+from shapebench.slo import Slo
+from shapebench.spec import LIMITS, Limits
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,38 @@ class Shapes:
 def write(content: Shapes, folder: Path) -> Path:
     """Write the page and its pictures; gives `folder/index.html`."""
     named = labels(content.runs)
+    columns = [column for column in COLUMNS if content.ranking.users or column.heading not in OF_USERS]
     return write_page(
         "shapes.html.j2",
         _plots(content),
         folder,
         title=content.title,
         asked=_asked(content),
-        headline=content.ranking.headline(named),
-        sentences=content.ranking.sentences(named),
-        columns=[column.heading for column in COLUMNS],
-        definitions=[(column.heading, column.definition) for column in COLUMNS],
-        rows=[[column.cell(entry, named) for column in COLUMNS] for entry in content.ranking.entries],
+        headline=headline(content.ranking, named),
+        sentences=sentences(content.ranking, named),
+        columns=[column.heading for column in columns],
+        definitions=[(column.heading, column.definition) for column in columns],
+        rows=[[column.cell(entry, named) for column in columns] for entry in content.ranking.entries],
         runs=[_about(run, named) for run in content.runs],
     )
 
 
 def _asked(content: Shapes) -> str:
     limits, users = content.limits, content.ranking.users
-    speed, wait = f"{limits.query_tokens_per_s:g} tokens/s for each query", f"{limits.ttft_s * 1000:g} ms"
-    for_whom = f", for {users:,} users at once" if users else ""
-    return f"Asked for: at least {speed}, first tokens within {wait}{for_whom}."
+    bounds = [str(slo) for slo in limits.slos if slo not in [*_drawn(limits)]]
+    wanted = "; ".join([*_drawn(limits).values(), *bounds])
+    for_whom = f", for {users:,} users at once" if users else ", by the price for a user"
+    return f"Asked for: {wanted}{for_whom}."
+
+
+def _drawn(limits: Limits) -> dict[Slo, str]:
+    """The two limits in words, where they are judged by."""
+    words = {
+        "query_tokens_per_s": f"at least {limits.query_tokens_per_s:g} tokens/s for each query, on average",
+        "ttft_s": f"first tokens within {limits.ttft_s * 1000:g} ms for 95% of requests",
+    }
+    judged = {name: replace(form, bound=getattr(limits, name)) for name, form in LIMITS.items()}
+    return {slo: words[name] for name, slo in judged.items() if slo in limits.slos}
 
 
 def _about(run: dict[str, Any], named: Mapping[str, str]) -> list[str]:
@@ -67,7 +81,7 @@ def _about(run: dict[str, Any], named: Mapping[str, str]) -> list[str]:
 
 def _plots(content: Shapes) -> list[Plot]:
     points = with_series(content.levels, content.runs)
-    prices = {entry.run_id: entry.price_per_hour for entry in content.ranking.entries}
+    prices = {entry.run_id: entry.costs.price_per_hour for entry in content.ranking.entries}
     cost = points["run_id"].map(prices).astype(float) / (points["system_tokens_per_s"] * 3600) * 1e6
     points = points.assign(cost=cost)
     plots = [curves.plot(points, "all runs") for curves in figure2_of(content.limits)]
@@ -76,11 +90,14 @@ def _plots(content: Shapes) -> list[Plot]:
 
 def _of_cost(points: pd.DataFrame) -> list[Plot]:
     users = Axis("concurrency", "Concurrent users", ",.0f", log=True)
-    dollars = Axis("cost", "Cost of a million output tokens", ",.3f", log=True)
+    dollars = Axis("cost", "Cost of a million output tokens ($)", ",.3f", log=True)
     speed = Axis("query_tokens_per_s_mean", "Throughput of each query (tokens/s)")
     each = "a point for each number of concurrent users; only machines of known price"
     by_users = Curves("cost-users", "Cost of a million output tokens", each, users, dollars)
-    return [front(points, speed, dollars), by_users.plot(points, "at list price, of a machine that is kept busy")]
+    return [
+        front(points, speed, dollars),
+        by_users.plot(points, "of a machine that is kept as busy as the level kept it"),
+    ]
 
 
 Cell = Callable[[Entry, Mapping[str, str]], str]
@@ -95,41 +112,75 @@ class Column:
     definition: str
 
 
-def _money(value: float | None, digits: int) -> str:
-    return ABSENT if value is None else f"{value:,.{digits}f}"
+def _of(name: str, form: Callable[[Any], str], entry: Entry, _: Mapping[str, str]) -> str:
+    value = getattr(entry.costs, name)
+    return ABSENT if value is None else form(value)
 
 
-def _of(attribute: str, digits: int, entry: Entry, _: Mapping[str, str]) -> str:
-    return _money(getattr(entry, attribute), digits)
+def _with_ends(name: str, form: Callable[[Any], str], entry: Entry, _: Mapping[str, str]) -> str:
+    """And from where to where it may be, for all that is known of the machine's limit."""
+    value, ends = getattr(entry.costs, name), entry.ends(name)
+    if value is None:
+        return ABSENT
+    least, most = ("?" if end is None else form(end) for end in ends)
+    return form(value) if least == most == form(value) else f"{form(value)} ({least} to {most})"
 
 
 def _suits(entry: Entry, _: Mapping[str, str]) -> str:
     if not entry.greatest:
         return "none"
-    return f"{entry.greatest:,}" if entry.refused is None else f"{entry.greatest:,} (not {entry.refused:,})"
+    best, worst = entry.ends("bears")
+    return f"{entry.greatest:,} ({worst or '?'} to {best or '?'})"
 
 
-def _instances(entry: Entry, _: Mapping[str, str]) -> str:
-    return ABSENT if entry.instances is None else f"{entry.instances:,}"
+def _limit(entry: Entry, _: Mapping[str, str]) -> str:
+    if entry.refused is None:
+        return "no higher level was measured"
+    return f"{entry.limited_by or 'nothing is known'}, at {entry.refused:,}"
+
+
+def _dollars(digits: int) -> Callable[[Any], str]:
+    return partial(money, digits=digits)
+
+
+def _count(value: Any) -> str:
+    return f"{value:,.0f}"
 
 
 COLUMNS = (
     Column("Run", lambda entry, named: named[entry.run_id], "As in the plots."),
     Column(
-        "Users that it suits", _suits, "The greatest level at which all limits hold, and the next that was measured."
+        "Users that it suits",
+        _suits,
+        "The greatest level at which all limits hold; in brackets where the machine's limit lies: from the greatest at "
+        "which they surely hold (95%) to just below the least at which they surely do not. ?: no level tells.",
     ),
-    Column("Tokens/s", partial(_of, "system_tokens_per_s", 0), "Output tokens of all users together, at that level."),
-    Column("Price of an hour", partial(_of, "price_per_hour", 2), "List price of one machine, or what was given."),
+    Column("What more would break", _limit, "The limit that the next level misses by most, and that level."),
+    Column(
+        "Tokens/s",
+        partial(_of, "tokens_per_s", _count),
+        "Output tokens of all users together, at the greatest level that suits.",
+    ),
+    Column(
+        "Price of an hour",
+        partial(_of, "price_per_hour", _dollars(2)),
+        "US dollars for one machine: what was given, else OCI's list price.",
+    ),
     Column(
         "A million output tokens",
-        partial(_of, "per_million_output_tokens", 3),
-        "At that level, of a machine that is kept as busy as the level kept it.",
+        partial(_with_ends, "per_million_output_tokens", _dollars(3)),
+        "At that level, of a machine that is kept as busy as the level kept it; in brackets at the ends of its limit.",
     ),
     Column(
         "A user for an hour",
-        partial(_of, "per_user_hour", 4),
-        "The price of an hour, shared by the users that it suits.",
+        partial(_with_ends, "per_user_hour", _dollars(4)),
+        "The price of an hour, shared by the users that it suits; in brackets at the ends of its limit.",
     ),
-    Column("Machines", _instances, "How many it takes for the users that were asked for."),
-    Column("All of them, an hour", partial(_of, "fleet_per_hour", 2), "Their price together."),
+    Column(
+        "Machines",
+        partial(_with_ends, "instances", _count),
+        "How many it takes for the users that were asked for; in brackets at the ends of its limit.",
+    ),
+    Column("All of them, an hour", partial(_with_ends, "fleet_per_hour", _dollars(2)), "Their price together."),
 )
+OF_USERS = {"Machines", "All of them, an hour"}  # shown where it was said how many there are

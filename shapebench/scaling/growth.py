@@ -16,7 +16,8 @@ GROWING_SHARE = 0.1  # of what concurrency gains: a doubling that brings less is
 LEAST_SLOPE = float(np.log2(1 + GROWING_SHARE))
 END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
 MOST_KNOTS = 40  # where the smoothed curve may bend
-LEAST_FALL = 0.05  # that anybody minds
+LEAST_FALL = 0.05  # of throughput, that anybody minds
+SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
 SURE = 0.99  # of curves that do not fall, one in a hundred is said to, as far as the noise is known
 DRAWS = 200
 TAILS = (2.5, 97.5)
@@ -35,16 +36,19 @@ class Growth:
     collapses: bool
 
 
-def bent(levels: Levels, tokens: Values, least_slope: float | None = None) -> Values:
-    """Throughput, smoothed: nearest to these `tokens` (their log2), its slope nowhere above an earlier one or below the least."""
+def bent(levels: Levels, tokens: Values, least_slope: float | None = None, drop: int | None = None) -> Values:
+    """The curve nearest to these `tokens` (their log2) that never bends upwards.
+
+    Its slope is nowhere below the least, where there is one; it may fall once, at once, on the way to the level `drop`.
+    """
     from scipy.optimize import nnls
 
     along, weights = levels.doublings - levels.doublings[0], 1 / levels.log_noise
-    floor = 0 if least_slope is None else least_slope * along
-    ones = np.ones_like(along)
+    floor, ones = (least_slope or 0) * along, np.ones_like(along)
     down = [-along] if least_slope is None else []
+    fallen = [] if drop is None else [-(np.arange(len(along)) >= drop).astype(float)]
     hinges = [np.minimum(along, at) for at in _knots(along)]
-    columns = np.column_stack([ones, -ones, along, *down, *hinges])
+    columns = np.column_stack([ones, -ones, along, *down, *fallen, *hinges])
     sizes, _ = nnls(columns * weights[:, None], (tokens - tokens.mean() - floor) * weights)
     smoothed: Values = columns @ sizes + floor + tokens.mean()
     return smoothed
@@ -59,12 +63,19 @@ def roughened(levels: Levels) -> Levels:
     """With more or less noise than was assumed, by how far the levels stray from their smoothed curve."""
     if levels.source != "assumed" or len(levels) < 3:
         return levels
-    smoothed = bent(levels, levels.log_tokens)
+    smoothed = _smoothed(levels)
     bends = np.diff(np.diff(smoothed) / np.diff(levels.doublings))
     freedom = max(0, len(levels) - 2 - int((np.abs(bends) > 1e-9).sum()))
-    strays = float((((levels.log_tokens - smoothed) / levels.log_noise) ** 2).sum())
-    factor = np.sqrt((ASSUMED_FREEDOM + strays) / (ASSUMED_FREEDOM + freedom))
+    factor = np.sqrt((ASSUMED_FREEDOM + _strays(levels, smoothed)) / (ASSUMED_FREEDOM + freedom))
     return replace(levels, noise=levels.noise * factor, freedom=levels.freedom + freedom)
+
+
+def _smoothed(levels: Levels) -> Values:
+    """With a sudden fall, where nothing else explains the levels."""
+    plain = bent(levels, levels.log_tokens)
+    falling = (bent(levels, levels.log_tokens, drop=place) for place in range(1, len(levels)))
+    best = min(falling, key=lambda smoothed: _strays(levels, smoothed))
+    return best if _strays(levels, plain) - _strays(levels, best) > SUDDEN else plain
 
 
 def growth(levels: Levels) -> Growth:
@@ -76,7 +87,7 @@ def growth(levels: Levels) -> Growth:
     last = len(levels) - 1
     places = [last if place is None else place for place in drawn]
     other = np.mean([(place is None) != (knee is None) for place in drawn])
-    fall, collapses = _fall(levels, tokens)
+    fall, collapses = _fall(levels)
     return Growth(
         knee=None if knee is None else int(levels.concurrency[knee]),
         interval=None if knee is None else _interval(levels, knee, places),
@@ -119,11 +130,11 @@ def _interval(levels: Levels, knee: int, places: list[int]) -> tuple[int, int]:
     return int(levels.concurrency[ends[0]]), int(levels.concurrency[ends[1]])
 
 
-def _fall(levels: Levels, tokens: Values) -> tuple[float, bool]:
-    """A fall counts where a curve that does not fall is too far from the levels for chance."""
+def _fall(levels: Levels) -> tuple[float, bool]:
+    """A fall counts where curves that do not fall are too far from the levels for chance."""
     from scipy.special import stdtrit
 
-    free, held = bent(levels, tokens), bent(levels, tokens, least_slope=0)
+    free, held = _smoothed(levels), bent(levels, levels.log_tokens, least_slope=0)
     fall = float(1 - 2 ** (free[-1] - free.max()))
     further = _strays(levels, held) - _strays(levels, free)
     return fall, bool(fall >= LEAST_FALL and further > stdtrit(min(levels.freedom, MOST_FREEDOM), SURE) ** 2)

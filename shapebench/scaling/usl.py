@@ -2,141 +2,141 @@
 
     throughput(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1))
 
-lambda is the throughput of one stream, sigma what streams take turns at (contention), kappa what each pair of them
-costs (crosstalk). A server that runs at most `cap` streams at once lets the others wait: from there on throughput is
-that of `cap` streams, whatever N. The cap is fitted only where the levels cannot be explained without one.
+lambda is the throughput of one stream, sigma the share of the work at which streams take turns (contention), kappa
+what each pair of streams costs (crosstalk). A server that runs at most `cap` streams at once lets the others wait:
+beyond it throughput stays that of `cap` streams. A cap is fitted only where growth has ended, and the levels cannot be
+explained without one.
 
-N / throughput is linear in three coefficients that are not negative, so that the fit is one of non-negative least
-squares, of relative errors: its minimum is found, not searched for.
+N / throughput is linear in three coefficients, none of them negative. So the fit is one of non-negative least squares,
+of relative errors, and its best is found rather than searched for.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from shapebench.precision import Z, t_quantile
 from shapebench.scaling.levels import Levels, Values
 
 LEAST_LEVELS = 3
-CAPPED_LEVELS = 4  # at least, and two of them at or beyond the cap
-CAPPED = 6.0  # by how much a cap must lower chi-square
-CANDIDATES = 24  # caps that are tried
-FITTING_ERROR = 0.05
+CAPPED_LEVELS = 4  # at least, two of them at or beyond the cap
+CANDIDATES = 24  # for the cap
+CAPPED = 10.0  # by how much a cap must lower chi-square
+DESCRIBES = 0.05  # a greater error, and one of more than twice the noise, is none that chance explains
 DRAWS = 200
 TAILS = (2.5, 97.5)
-REACH = 2.0  # times the greatest level: nothing is said beyond
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval."""
+    """A number and its 95% interval."""
 
     value: float
     low: float
     high: float
 
+    @classmethod
+    def of(cls, value: float, draws: Values) -> "Estimate":
+        low, high = np.percentile(draws, TAILS)
+        return cls(float(value), min(float(low), float(value)), max(float(high), float(value)))
+
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """A fitted law; `draws` are laws of curves that the levels could have been, a row for each."""
+    """A fitted law, and laws of curves that the levels could have been by chance."""
 
-    parameters: Values  # lambda, sigma, kappa, cap
-    draws: Values = field(repr=False)
+    parameters: Values  # lambda, sigma, kappa, cap (infinite where there is none)
+    draws: Values = field(repr=False)  # a row of parameters for each
     error: float  # root mean square of the relative errors at the levels
     describes: bool
 
-    def estimate(self, place: int) -> Estimate:
-        low, high = np.percentile(self.draws[:, place], TAILS)
-        return Estimate(float(self.parameters[place]), float(low), float(high))
-
     @property
     def lambda_tokens_per_s(self) -> Estimate:
-        return self.estimate(0)
+        return self._estimate(0)
 
     @property
     def sigma(self) -> Estimate:
-        return self.estimate(1)
+        return self._estimate(1)
 
     @property
     def kappa(self) -> Estimate:
-        return self.estimate(2)
+        return self._estimate(2)
 
     @property
     def cap(self) -> Estimate | None:
-        return self.estimate(3) if np.isfinite(self.parameters[3]) else None
+        return self._estimate(3) if np.isfinite(self.parameters[3]) else None
+
+    def _estimate(self, place: int) -> Estimate:
+        return Estimate.of(self.parameters[place], self.draws[:, place])
 
     def tokens_per_s(self, concurrency: Values) -> Values:
-        return throughput(self.parameters[None], concurrency)[0]
+        return throughput(self.parameters, concurrency)
 
     def drawn(self, concurrency: Values) -> Values:
         """A row for each draw."""
-        return throughput(self.draws, concurrency)
+        return np.array([throughput(row, concurrency) for row in self.draws])
 
 
 def throughput(parameters: Values, concurrency: Values) -> Values:
-    """Tokens/s of each row of parameters at each concurrency."""
-    lambda_, sigma, kappa, cap = (parameters[:, place, None] for place in range(4))
-    running = np.minimum(concurrency[None], cap)
-    found: Values = lambda_ * running / (1 + sigma * (running - 1) + kappa * running * (running - 1))
-    return found
+    """Tokens/s by the law with these parameters."""
+    alone, sigma, kappa, cap = parameters
+    running = np.minimum(concurrency, cap)
+    tokens: Values = alone * running / (1 + sigma * (running - 1) + kappa * running * (running - 1))
+    return tokens
 
 
-def fit(levels: Levels) -> Law | None:
-    """None where there are too few levels for three parameters."""
+def fit(levels: Levels, *, ended: bool) -> Law | None:
+    """None where there are too few levels for three parameters; `ended`: throughput does not grow at their end."""
     if len(levels) < LEAST_LEVELS:
         return None
-    caps = _caps(levels)
-    plain = _fitted(levels, levels.tokens_per_s, np.inf)
-    best = _best(levels, levels.tokens_per_s, caps)
-    capped = best is not None and _strays(levels, plain) - _strays(levels, best) > CAPPED
-    parameters = best if capped and best is not None else plain
-    misses = np.log(levels.tokens_per_s / throughput(parameters[None], levels.concurrency)[0])
+    tokens, caps = levels.tokens_per_s, _caps(levels) if ended else np.empty(0)
+    plain, capped = _fitted(levels, tokens, np.inf), _best(levels, tokens, caps)
+    needed = strays(levels, tokens, plain) - strays(levels, tokens, capped) > CAPPED
+    parameters = capped if needed else plain
+    misses = np.log(tokens / throughput(parameters, levels.concurrency))
     error = float(np.sqrt(np.mean(misses**2)))
-    freedom = max(1, len(levels) - (4 if capped else 3))
-    spread = np.maximum(levels.noise, np.sqrt((misses**2).sum() / freedom) if len(levels) > 4 else 0)
-    draws = _drawn(levels, parameters, spread, caps if capped else None)
-    return Law(parameters, draws, error, error <= max(FITTING_ERROR, 2 * float(np.median(levels.noise))))
+    draws = _drawn(levels, parameters, misses, caps)
+    return Law(parameters, draws, error, error <= max(DESCRIBES, 2 * float(np.median(levels.noise))))
 
 
-def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
-    from scipy.optimize import nnls
-
-    running = np.minimum(levels.concurrency, cap)
-    columns = np.column_stack([np.ones_like(running), running, running * (running - 1)])
-    sizes = columns.max(axis=0).clip(min=1)
-    weighted = columns / sizes * (tokens / running / levels.noise)[:, None]
-    scale = tokens[0] / running[0]
-    (alone, shared, pairs), _ = nnls(weighted / scale, 1 / levels.noise)
-    alone, shared, pairs = np.array([alone, shared, pairs]) / sizes
-    first = max(alone + shared, 1e-9)
-    return np.array([scale / first, shared / first, pairs / first, cap])
+def strays(levels: Levels, tokens: Values, parameters: Values) -> float:
+    """Chi-square: how far the law is from these tokens/s, in units of noise."""
+    return float(((np.log(tokens / throughput(parameters, levels.concurrency)) / levels.noise) ** 2).sum())
 
 
 def _caps(levels: Levels) -> Values:
-    """Between the second level and the last but one, so that two levels at least are at the cap."""
     if len(levels) < CAPPED_LEVELS:
         return np.empty(0)
     inner = levels.concurrency[1:-1]
     return np.unique([*inner, *np.geomspace(inner[0], inner[-1], CANDIDATES)])
 
 
-def _best(levels: Levels, tokens: Values, caps: Values) -> Values | None:
-    fits = [_fitted(levels, tokens, cap) for cap in caps]
-    strays = [_strays_of(levels, tokens, parameters) for parameters in fits]
-    return fits[int(np.argmin(strays))] if fits else None
+def _best(levels: Levels, tokens: Values, caps: Values) -> Values:
+    """With the best of these caps, and with none where there are none."""
+    fits = [_fitted(levels, tokens, cap) for cap in (caps if len(caps) else [np.inf])]
+    return min(fits, key=lambda parameters: strays(levels, tokens, parameters))
 
 
-def _strays(levels: Levels, parameters: Values) -> float:
-    return _strays_of(levels, levels.tokens_per_s, parameters)
+def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
+    """N / throughput = alone + shared N + pairs N (N - 1), where N counts the streams that run."""
+    from scipy.optimize import nnls
+
+    running = np.minimum(levels.concurrency, cap)
+    terms = np.column_stack([np.ones_like(running), running, running * (running - 1)])
+    sizes, rate = terms.max(axis=0).clip(min=1), tokens / running / tokens[0]
+    found, _ = nnls(terms / sizes * (rate / levels.noise)[:, None], 1 / levels.noise)
+    alone, shared, pairs = found / sizes
+    one = max(alone + shared, 1e-9)
+    return np.array([tokens[0] / one, shared / one, pairs / one, cap])
 
 
-def _strays_of(levels: Levels, tokens: Values, parameters: Values) -> float:
-    misses = np.log(tokens / throughput(parameters[None], levels.concurrency)[0])
-    return float(((misses / levels.noise) ** 2).sum())
-
-
-def _drawn(levels: Levels, parameters: Values, spread: Values, caps: Values | None) -> Values:
+def _drawn(levels: Levels, parameters: Values, misses: Values, caps: Values) -> Values:
+    """Where the law is further from the levels than noise is, so are its draws from each other."""
+    spare = len(levels) - LEAST_LEVELS
+    missed = np.sqrt((misses**2).sum() / spare) if spare > 1 else 0
+    spread = np.maximum(levels.noise, missed) * t_quantile(min(levels.freedom, 1e6)) / Z
     chance = np.random.default_rng(1).standard_normal((DRAWS, len(levels)))
-    curves = throughput(parameters[None], levels.concurrency) * np.exp(chance * spread)
-    if caps is None:
-        return np.array([_fitted(levels, curve, np.inf) for curve in curves])
-    return np.array([_best(levels, curve, caps) for curve in curves])
+    curves = throughput(parameters, levels.concurrency) * np.exp(chance * spread)
+    cap = parameters[3]
+    near = caps[(caps > cap / 2) & (caps < cap * 2)]
+    return np.array([_best(levels, curve, near) for curve in curves])

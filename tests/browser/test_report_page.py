@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 from shapebench.charts.figure2 import QUERY, TTFT, ChartEntry
 from shapebench.charts.theme import PALETTES
 from shapebench.pages.run import write
-from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
+from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium, until
 from tests.report_sample import LEVELS, level, sample, unmeasured, whole
 
 POINT = '[aria-roledescription="point"]'
@@ -50,9 +50,10 @@ def test_the_page_is_silent_and_asks_nothing_of_anyone(page: Page, report: str) 
     page.on("request", lambda request: asked.append(request.url))
     show(page, report)
     assert said == []
-    for summary in page.locator("details:not([open]) > summary").all():
-        summary.click()
-    page.get_by_label("logarithmic").first.check()
+    folded = page.locator("details:not([open]) > summary")
+    while folded.count():
+        folded.first.click()
+    page.get_by_role("radio", name="logarithmic").first.check()
     expect(page.locator("#throughput-ttft-log .live svg")).to_be_visible()
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [report]
@@ -86,7 +87,7 @@ def test_the_page_fits_the_width_of_the_screen(page: Page, report: str, width: i
 def test_a_plot_takes_the_new_width_when_the_window_changes(page: Page, report: str) -> None:
     plot = show(page, report).locator("#throughput-query .live svg")
     page.set_viewport_size({"width": 360, "height": 800})
-    page.wait_for_function("document.querySelector('#throughput-query .live svg').clientWidth < 360")
+    until(page, "document.querySelector('#throughput-query .live svg').clientWidth < 360")
     expect(plot).to_be_visible()
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from shapebench.pages.run import write
-from tests.browser.chromium import needs_chromium
+from tests.browser.chromium import needs_chromium, until
 from tests.report_sample import failures, level, sample, whole
 
 POINT = '[aria-roledescription="point"]'
@@ -70,7 +70,7 @@ def test_a_level_that_is_unfolded_is_drawn(page: Page) -> None:
 
 
 def test_the_axis_of_ttft_can_be_made_logarithmic(page: Page) -> None:
-    page.get_by_label("logarithmic").first.check()
+    page.get_by_role("radio", name="logarithmic").first.check()
     expect(page.locator("#throughput-ttft")).to_be_hidden()
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(3)
     labels = page.locator("#throughput-ttft-log .role-axis-label").nth(1).locator("text")
@@ -78,13 +78,13 @@ def test_the_axis_of_ttft_can_be_made_logarithmic(page: Page) -> None:
 
 
 def test_the_axis_can_be_chosen_by_the_keyboard_alone(page: Page) -> None:
-    page.get_by_label("linear").first.focus()
+    page.get_by_role("radio", name="linear").first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(3)
 
 
 def test_both_plots_of_percentiles_change_their_axes_together(page: Page) -> None:
-    page.locator("#percentiles ~ .controls").get_by_label("logarithmic").check()
+    page.locator("#percentiles ~ .controls").get_by_role("radio", name="logarithmic").check()
     for plot in ("ttft-percentiles-log", "inter-token-percentiles-log"):
         expect(page.locator(f"#{plot} {POINT}")).to_have_count(3 * 4)
 
@@ -111,7 +111,7 @@ def test_a_legend_can_be_used_by_the_keyboard_alone(page: Page) -> None:
 
 def test_what_was_chosen_holds_for_a_plot_that_is_drawn_later(page: Page) -> None:
     press(page, "Measurement", "valid")
-    page.get_by_label("logarithmic").first.check()
+    page.get_by_role("radio", name="logarithmic").first.check()
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(1)
 
 
@@ -134,19 +134,20 @@ def test_pointing_at_a_mark_shows_its_numbers(page: Page, mark: str, says: str) 
 @pytest.mark.parametrize("plot", ["scaling", "timeline-0004"])
 def test_a_plot_takes_the_width_of_its_place(page: Page, plot: str) -> None:
     page.set_viewport_size({"width": 360, "height": 800})
-    page.wait_for_function(f"document.querySelector('#{plot} .live svg').clientWidth < 340")
+    until(page, f"document.querySelector('#{plot} .live svg').clientWidth < 340")
     place = page.locator(f"#{plot} .live")
-    page.wait_for_function(
+    until(
+        page,
         f"document.querySelector('#{plot} .live').clientWidth -"
-        f" document.querySelector('#{plot} .live svg').clientWidth < 8"
+        f" document.querySelector('#{plot} .live svg').clientWidth < 8",
     )
     expect(place).to_be_visible()
 
 
 def test_a_plot_that_was_hidden_while_the_window_changed_fits_when_it_is_shown(page: Page) -> None:
-    page.get_by_label("logarithmic").first.check()
+    page.get_by_role("radio", name="logarithmic").first.check()
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(3)
     page.set_viewport_size({"width": 400, "height": 800})
-    page.get_by_label("linear").first.check()
-    page.wait_for_function("document.querySelector('#throughput-ttft .live svg').clientWidth > 300")
+    page.get_by_role("radio", name="linear").first.check()
+    until(page, "document.querySelector('#throughput-ttft .live svg').clientWidth > 300")
     expect(page.locator(f"#throughput-ttft {POINT}")).to_have_count(3)

@@ -17,9 +17,12 @@ import psutil
 import pytest
 import yaml
 
+from shapebench.resume import in_hand
+from shapebench.spec import parse
+from tasks.take_up import MOST_STARTS, BrokenOffAgain, earlier_run
 from terminal.own_server import free_port
 from tests import oci_lookalike
-from tests.conftest import BroughtUp, Finished, Shell, brought_up_in, ended
+from tests.conftest import ROOT, BroughtUp, Finished, Shell, brought_up_in, ended
 from tests.flow_runs import (
     Files,
     is_measured,
@@ -285,13 +288,21 @@ def kill(own: BroughtUp, *words: str) -> None:
     wait_until(lambda: not processes(mark(own), "shapebench.load"), at_most_s=20)
 
 
+def worker_has_noticed(own: BroughtUp, run: str) -> bool:
+    """It says a second time that a run has crashed, which would hit a retry that comes between; then it says why."""
+    wanted = {"logs": {"flow_run_id": {"any_": [run.rpartition("/")[2]]}}}
+    said = httpx.post(f"{own.api}/logs/filter", json=wanted).json()
+    return any(line["name"] == "prefect.flow_runs.worker" and "memory allocation" in line["message"] for line in said)
+
+
 def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(
     own: BroughtUp, simulator: str, tmp_path: Path
 ) -> None:
     run = in_the_middle(own, simulator, tmp_path)
     kill(own, "prefect.engine")
-    wait_until(lambda: state(run) == "CRASHED")
     killed = Killed(tmp_path)
+    wait_until(lambda: worker_has_noticed(own, run))
+    assert state(run) == "CRASHED"
     retry(run)
     wait_until(lambda: state(run) != "SCHEDULED")
     assert ended(run)["type"] == "COMPLETED"
@@ -347,3 +358,45 @@ def test_a_killed_run_can_be_resumed_by_another_flow_run(own: BroughtUp, simulat
     run = own.start("ad-hoc", {"spec": elsewhere, "resume": killed.run_id})
     assert ended(run)["type"] == "COMPLETED"
     killed.assert_whole()
+
+
+NOTICED_S = 45  # in place of the minutes in the example: more than a heartbeat of prefect.yaml
+
+
+@pytest.fixture
+def automations(own: BroughtUp, tmp_path: Path) -> Iterator[None]:
+    """Those of examples/pick-up.yaml."""
+    text = (ROOT / "examples" / "pick-up.yaml").read_text(encoding="utf-8")
+    assert "within: 300 " in text
+    file = tmp_path / "pick-up.yaml"
+    file.write_text(text.replace("within: 300 ", f"within: {NOTICED_S} "), encoding="utf-8")
+    command = [sys.executable, "-m", "prefect", "automation", "create", "--from-file", str(file)]
+    subprocess.run(command, env={**own.environment, "PREFECT_API_URL": own.api}, check=True, capture_output=True)
+    yield
+    for automation in httpx.post(f"{own.api}/automations/filter", json={}).json():
+        httpx.delete(f"{own.api}/automations/{automation['id']}").raise_for_status()
+
+
+def test_a_flow_run_that_died_with_its_worker_is_picked_up_by_automations(
+    own: BroughtUp, automations: None, simulator: str, tmp_path: Path
+) -> None:
+    run = in_the_middle(own, simulator, tmp_path)
+    kill(own, "worker", "prefect.engine")
+    killed = Killed(tmp_path)
+    assert own.up().code == 0
+    wait_until(lambda: state(run) == "COMPLETED", at_most_s=240)
+    killed.assert_whole()
+
+
+def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever(
+    simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parse(spec(simulator, tmp_path, [1]))
+    with in_hand(made, None, "a-flow-run") as begun:
+        pass
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))
+    assert earlier_run(made, None) == begun
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS + 1))
+    with pytest.raises(BrokenOffAgain, match=f"Run {begun.run.run_id} has been broken off {MOST_STARTS} times"):
+        earlier_run(made, None)

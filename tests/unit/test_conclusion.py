@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.conclusion import Conclusion, conclude
-from shapebench.spec import Limits
+from shapebench.spec import Limits, Load
 
 GOOD: dict[str, Any] = {
     "verdict": "valid",
@@ -161,6 +161,103 @@ def test_where_the_p95_is_withheld_the_grounds_speak_of_all_first_tokens() -> No
 @pytest.mark.parametrize(("fields", "said"), [(WITHHELD, True), ({}, False)])
 def test_a_p95_that_is_withheld_is_a_caveat(fields: dict[str, Any], said: bool) -> None:
     assert ("too few requests completed for a 95th percentile" in text(level(1, **fields))) is said
+
+
+def said_of(limits: Limits, *levels: dict[str, Any], load: Load | None = None) -> Conclusion:
+    return conclude(pd.DataFrame(levels), limits, "valid", load)
+
+
+def asked(*slos: str, **fields: Any) -> Limits:
+    return Limits.model_validate({"slo": slos, **fields})
+
+
+def test_every_slo_is_judged() -> None:
+    levels = level(16, error_rate=0.0), level(32, error_rate=0.02)
+    assert said_of(asked("error_rate <= 1%"), *levels).headline == "Suits 16 concurrent users, but not 32"
+
+
+def test_an_slo_that_is_kept_is_among_the_grounds_and_one_that_breaks_is_named() -> None:
+    levels = level(16, error_rate=0.0, e2e_s_p99=2.5), level(32, error_rate=0.02, e2e_s_p99=4.0)
+    said = " ".join(said_of(asked("error_rate <= 1%", "e2e_s p99 <= 5"), *levels).sentences)
+    assert "the error rate is 0 (at most 0.01 is wanted)" in said
+    assert "and the 99th percentile of the end-to-end latency is 2.5 s (at most 5 s is wanted)." in said
+    assert "With 32 concurrent users, the error rate is 0.02, more than 0.01." in said
+
+
+@pytest.mark.parametrize(
+    ("slo", "fields", "said"),
+    [
+        (
+            "inter_token_s p99 <= 0.1",
+            {"inter_token_s_p99": 0.25},
+            "99th percentile of the time between tokens is 250 ms",
+        ),
+        (
+            "inter_token_s p99 <= 0.1",
+            {"inter_token_s_max": 0.25},
+            "the longest time between tokens is 250 ms, more than",
+        ),
+        (
+            "query_tokens_per_s min >= 10",
+            {"query_tokens_per_s_min": 4},
+            "the least throughput of each query is 4 tokens/s",
+        ),
+        (
+            "e2e_s stddev <= 1",
+            {"e2e_s_stddev": 2},
+            "the standard deviation of the end-to-end latency is 2 s, more than 1 s",
+        ),
+        ("ttft_s mean <= 0.1", {"ttft_s_mean": 0.2}, "the mean time to first token is 200 ms, more than 100 ms"),
+        ("system_tokens_per_s >= 5000", {}, "the system throughput is 60 tokens/s, less than 5,000 tokens/s"),
+        ("kv_cache_usage_max <= 0.9", {"kv_cache_usage_max": 0.95}, "the fullest KV cache is 0.95, more than 0.9"),
+    ],
+)
+def test_an_slo_that_breaks_is_said_in_its_own_words(slo: str, fields: dict[str, Any], said: str) -> None:
+    assert said in " ".join(said_of(asked(slo), level(1, **fields)).sentences)
+
+
+def test_the_limits_may_be_drawn_and_not_judged() -> None:
+    limits = asked("e2e_s p99 <= 5", slo_only=True)
+    found = said_of(limits, level(8, ttft_s_p95=9.0, e2e_s_p99=1.0))
+    assert found.headline == "Suits at least 8 concurrent users"
+    assert "first tokens" not in " ".join(found.sentences)
+
+
+def test_a_bound_of_seconds_is_said_in_seconds() -> None:
+    assert "95% of first tokens come within 0.09 s (at most 2 s is wanted)" in " ".join(
+        said_of(Limits(ttft_s=2), level(1)).sentences
+    )
+
+
+def test_a_level_without_a_number_that_is_asked_for_is_left_out_and_named() -> None:
+    found = said_of(asked("kv_cache_usage_max <= 0.9"), level(1, kv_cache_usage_max=0.1), level(2))
+    assert found.headline == "Suits at least 1 concurrent user"
+    assert "With 2 concurrent users, there are no numbers to judge." in found.sentences
+
+
+def test_another_percentile_that_is_withheld_is_a_caveat_of_its_own() -> None:
+    found = said_of(asked("e2e_s p99 <= 5"), level(1, e2e_s_max=1.0), level(2, e2e_s_p99=1.0))
+    assert (
+        "With 1 concurrent user, too few requests completed for the 99th percentile of the end-to-end latency: "
+        "the longest end-to-end latency was judged."
+    ) in found.sentences
+
+
+CLIMB = Load(levels=(1, 2, 4, 8), stop_below_query_tokens_per_s=10)
+
+
+def test_levels_that_a_slow_one_stopped_are_named_with_the_reason() -> None:
+    found = said_of(Limits(), level(1), level(2, query_tokens_per_s_mean=8.5), load=CLIMB)
+    assert (
+        "With 4 and 8 concurrent users, nothing was measured: with 2, each query got 8.5 tokens/s on average, "
+        "less than the 10 at which the run was to stop."
+    ) in found.sentences
+
+
+@pytest.mark.parametrize("load", [None, Load(levels=(1, 2, 4, 8)), CLIMB.model_copy(update={"levels": (1, 2)})])
+def test_where_nothing_was_stopped_nothing_is_said_of_it(load: Load | None) -> None:
+    found = said_of(Limits(), level(1), level(2, query_tokens_per_s_mean=8.5), load=load)
+    assert "nothing was measured" not in " ".join(found.sentences)
 
 
 def test_the_levels_of_a_caveat_are_listed() -> None:

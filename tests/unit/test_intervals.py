@@ -111,3 +111,10 @@ def test_gaps_are_those_of_the_metric_each_with_the_slice_of_its_request(samples
     level = of_gaps(samples, 1)
     assert level.latencies.tolist() == pytest.approx(inter_token_s(read(samples)).tolist())
     assert level.slices.tolist() == [1, 1, 0, 0, 0]
+
+
+def test_of_a_very_long_level_some_requests_are_enough(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shapebench.intervals.ENOUGH_TOKENS", 6)
+    level = of_gaps(samples, 1)
+    assert level.latencies.tolist() == pytest.approx([0.03 / 3] * 3)
+    assert level.slices.tolist() == [0, 0, 0]

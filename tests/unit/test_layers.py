@@ -20,7 +20,7 @@ HOMES = {
     "prefect": ("terminal", "flows", "tasks"),
     "great_expectations": ("expectations",),
     "duckdb": ("shapebench/warehouse.py",),
-    "oci": ("shapebench/stores/oci.py",),
+    "oci": ("shapebench/stores/oci/",),
     "altair": ("shapebench/charts/", "shapebench/pages/"),
     "httptools": ("shapebench/load", "shapebench/metronome"),
 }

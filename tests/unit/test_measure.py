@@ -1,6 +1,7 @@
 """From the spec to what the measuring processes are told, and back to a level's record."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -207,6 +208,22 @@ def test_of_a_level_that_broke_off_it_is_not_asked_what_the_server_has_become(ur
     assert level.error is not None
     assert level.server_changes == ()
     assert level.server_metrics is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "stopped"), [(signal.SIGTERM, True), (signal.SIGKILL, False)])
+def test_a_level_that_was_stopped_is_told_from_one_that_failed(
+    url: str, tmp_path: Path, number: int, stopped: bool
+) -> None:
+    run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": {"requests": 1_000_000}, "data": tmp_path}))
+
+    def end(_: Progress) -> None:
+        for one in process._running:
+            one.send_signal(number)
+
+    level = measure(run, FACTS, CALIBRATION, end)
+    assert level.error is not None
+    assert level.stopped is stopped
 
 
 def changes(before: dict[str, str], **replies: Reply) -> tuple[tuple[str, ...], str | None]:

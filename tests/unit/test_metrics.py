@@ -38,6 +38,7 @@ GOLDEN = [
 ]
 
 
+PROMISED = {"ttft_s": 0.25}
 FOLDER = TemporaryDirectory()  # files stay: tokens are read when they are asked for
 atexit.register(FOLDER.cleanup)
 FILES = (Path(FOLDER.name) / f"{number}.parquet" for number in count())
@@ -45,7 +46,7 @@ FILES = (Path(FOLDER.name) / f"{number}.parquet" for number in count())
 
 def read(samples: list[Sample]) -> Samples:
     write(samples, path := next(FILES))
-    return metrics.read(path)
+    return metrics.read(path, promised=PROMISED)
 
 
 def summary(samples: list[Sample]) -> dict[str, float]:
@@ -90,6 +91,10 @@ GOLDEN_VALUES = {
     "system_tokens_per_s": 10,
     "requests_per_min": 60 * 3 / 0.7,
     "error_rate": 0.25,  # D of A, B, C, D
+    # A and B had their first token within the 0.25 s promised, C and D had not: 4 + 1 tokens.
+    "slo_attainment": 0.5,
+    "goodput_requests_per_s": 2 / 0.7,
+    "goodput_tokens_per_s": 5 / 0.7,
     # Both streams are past their warm-up from 0.3 (C) until 0.95 (B's end). In there: A's 4, B's 1, C's 2, and D's 1,
     # which arrived though D failed later.
     "steady_tokens_per_s": 8 / 0.65,
@@ -212,6 +217,28 @@ def test_a_warm_up_that_failed_is_no_error() -> None:
     assert summary([refused(0, 0.0, warmup=True), request(1, 0.1, [0.5])])["error_rate"] == 0
 
 
+@pytest.mark.parametrize(
+    ("promised", "attainment"),
+    [
+        ({}, 0.75),  # all but the one that failed
+        ({"ttft_s": 0.2}, 0.5),  # what is just at its bound has kept it
+        ({"e2e_s": 0.2}, 0.25),
+        ({"query_tokens_per_s": 5}, 0.5),
+        ({"tpot_s": 0.1001}, 0.5),  # of A, and of B, whose one token cannot miss it
+        ({"ttft_s": 0.25, "query_tokens_per_s": 8}, 0.25),
+    ],
+)
+def test_who_had_all_that_was_promised_attained_it(promised: dict[str, float], attainment: float) -> None:
+    write(GOLDEN, path := next(FILES))
+    assert metrics.slo_attainment(metrics.read(path, promised=promised)) == attainment
+
+
+def test_where_nobody_knows_what_was_promised_there_is_no_goodput() -> None:
+    write(GOLDEN, path := next(FILES))
+    found = {row.metric for row in metrics.summarise("r", 2, metrics.read(path))}
+    assert not found & {"slo_attainment", "goodput_requests_per_s", "goodput_tokens_per_s"}
+
+
 @pytest.mark.parametrize("samples", [[], [request(0, 0.0, [0.5], warmup=True)]], ids=["none", "warm-up only"])
 def test_without_a_measured_request_there_are_no_metrics(samples: list[Sample]) -> None:
     assert summary(samples) == {}
@@ -242,6 +269,9 @@ def test_the_metrics_and_stats_are_the_promised_ones() -> None:
         "throughput_precision",
         "requests_per_min",
         "error_rate",
+        "slo_attainment",
+        "goodput_requests_per_s",
+        "goodput_tokens_per_s",
         *BY_SERVER,
     ]
     assert list(STATS) == ["mean", "stddev", "min", "p25", "p50", "p75", "p90", "p95", "p99", "max"]
@@ -253,9 +283,10 @@ def test_a_name_carries_the_unit() -> None:
         "tokens/s": "_tokens_per_s",
         "tokens": "_tokens",
         "1/min": "_per_min",
+        "requests/s": "_requests_per_s",
         "streams": "_concurrency",
         "requests": "_requests_max",
-        "1": ("_rate", "_precision", "kv_cache_usage_max", "preemptions"),
+        "1": ("_rate", "_precision", "_attainment", "kv_cache_usage_max", "preemptions"),
     }
     assert [m.name for m in METRICS if not m.name.endswith(suffix[m.unit])] == []
 

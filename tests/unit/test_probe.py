@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shapebench.endpoint import Dropped, EndpointError, Refused, RouteMissing, Unauthorized
+from shapebench.endpoint import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.launch import LaunchDied, launched
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.metrics import read
-from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, probe
+from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
 from shapebench.records import Facts
 from shapebench.simulator.process import running
 from shapebench.spec import Spec, parse
@@ -80,7 +80,12 @@ def test_nothing_listens_until_the_time_is_up() -> None:
 
 def test_something_that_hangs_up_until_the_time_is_up() -> None:
     with raw(b"") as url:
-        failure(Dropped, spec(url, ready_timeout_s=SHORT_S))
+        assert not may_pass(failure(Dropped, spec(url, ready_timeout_s=SHORT_S)))
+
+
+@pytest.mark.parametrize(("kind", "may"), [(Refused, True), (Dropped, True), (TooSlow, True), (WrongModel, False)])
+def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[EndpointError], may: bool) -> None:
+    assert may_pass(kind("problem", "remedy")) is may
 
 
 def test_a_server_that_is_never_healthy() -> None:

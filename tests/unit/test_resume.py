@@ -10,15 +10,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import runs
+from shapebench import runs, warehouse
+from shapebench.conclusion import Conclusion
 from shapebench.evidence.exposition import ITS_START
 from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import SampleStream
 from shapebench.measure import plan
 from shapebench.records import Facts
-from shapebench.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, know, settle
+from shapebench.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, is_measured, know, settle
+from shapebench.rows import measured, tables
 from shapebench.runs import RunFile, RunNotFoundError, load, save
-from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run
+from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
 
 HOLDER = """
 import sys
@@ -114,6 +116,22 @@ def test_a_run_that_was_killed_before_it_measured_was_not_resumed(tmp_path: Path
     content = RunFile(run(tmp_path))
     save(content)
     assert taken_up(content).run.resumed_at == ()
+
+
+def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(broken_off: RunFile) -> None:
+    data, begun = broken_off.run.spec.data, taken_up(broken_off)
+    settled = replace(begun.run, left_out=(2,))
+    levels = [measured(one) for one in begun.measured]
+    warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
+    [row] = warehouse.query(data, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
+    resumed_at = [at.replace(tzinfo=None) for at in begun.run.resumed_at]
+    assert row == {"resumes": 1, "resumed_at": resumed_at, "left_out": [2]}
+
+
+def test_a_run_that_was_never_broken_off_was_resumed_no_times(tmp_path: Path) -> None:
+    warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path))
+    [row] = warehouse.query(tmp_path, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
+    assert row == {"resumes": 0, "resumed_at": [], "left_out": []}
 
 
 def test_a_level_is_in_the_file_as_soon_as_it_is_measured(broken_off: RunFile) -> None:
@@ -243,6 +261,18 @@ def test_a_flow_run_that_has_none_begins_a_new_one(broken_off: RunFile, flow_run
 def test_an_unknown_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="There is no run nope"):
         settle(tmp_path, "nope", as_is=False)
+
+
+def test_a_run_whose_later_levels_are_too_slow_is_measured(broken_off: RunFile) -> None:
+    load = broken_off.run.spec.load.model_copy(update={"stop_below_query_tokens_per_s": 1_000.0})
+    spec = broken_off.run.spec.model_copy(update={"load": load})
+    content = replace(broken_off, run=replace(broken_off.run, spec=spec))
+    save(content)
+    assert (is_measured(broken_off), is_measured(content)) == (False, True)
+
+
+def test_a_run_that_was_not_probed_is_not_measured(broken_off: RunFile) -> None:
+    assert not is_measured(replace(broken_off, facts=None))
 
 
 # As it is

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from shapebench.charts.scaling import Fit, plots, says
+from shapebench.charts.fitted import Fit
+from shapebench.charts.scaling import plots, says
 from shapebench.charts.theme import PALETTES
 from tests.drawn_chart import items, texts
 from tests.report_sample import LEVELS, sample, scaling
@@ -30,7 +31,7 @@ def fit(rows: pd.DataFrame) -> Fit:
     curve = pd.DataFrame(
         {"concurrency": rows["concurrency"], "tokens_per_s": tokens, "low": tokens * 0.9, "high": tokens * 1.1}
     )
-    return Fit(curve, 12.0, "the curve is fitted")
+    return Fit(curve, 16, ("Throughput stops growing at about 16 concurrent users.", "The curve is a law."))
 
 
 def test_there_is_a_plot_with_linear_axes_and_one_with_logarithmic_ones(rows: pd.DataFrame) -> None:
@@ -69,7 +70,7 @@ def test_where_it_does_not_bend_no_line_is_drawn(rows: pd.DataFrame) -> None:
 def test_a_fitted_curve_has_its_band_and_its_knee(saturated: pd.DataFrame, fit: Fit) -> None:
     chart = plots(saturated, TITLE, fit)[0].chart
     assert len(items(chart, "area")) == len(LEVELS)
-    assert "knee at 12" in texts(chart)
+    assert "growth ends at 16" in texts(chart)
     assert "bends before 16" not in texts(chart)
 
 
@@ -98,3 +99,10 @@ def test_the_sentences_say_how_much_was_reached_and_where_it_bends(saturated: pd
         "With 32 concurrent users, 60% of the ideal is reached.",
         "From 16 concurrent users on, throughput gains less than a tenth of what they do.",
     ]
+
+
+def test_of_a_fitted_curve_the_sentences_say_where_growth_ends_and_what_it_is(
+    saturated: pd.DataFrame, fit: Fit
+) -> None:
+    assert says(saturated, fit)[1:] == [*fit.sentences]
+    assert "the curve is fitted" in plots(saturated, TITLE, fit)[0].reading

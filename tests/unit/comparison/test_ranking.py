@@ -5,18 +5,28 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.comparison.ranking import Entry, Ranking, on_the_front, ranking
+from shapebench.capacity.search import Evidence
+from shapebench.comparison.grounds import headline, sentences
+from shapebench.comparison.ranking import Ranking, Row, on_the_front, ranking
 
 NAMED = {"a": "A10", "h": "H100"}
+SLO = "ttft_s p95 <= 0.5"
 
 
-def level(run_id: str, concurrency: int, verdict: str = "valid", *, suits: bool = True) -> dict[str, Any]:
-    speed = {"system_tokens_per_s": 40.0 * concurrency, "suits": suits}
+def level(
+    run_id: str, concurrency: int, verdict: str = "valid", *, suits: bool = True, sure: bool = True
+) -> dict[str, Any]:
+    speed = {"system_tokens_per_s": 40.0 * concurrency, "suits": suits, "sure": sure}
     return {"run_id": run_id, "shape": NAMED[run_id], "concurrency": concurrency, "verdict": verdict, **speed}
 
 
+def weigh(row: Row) -> Evidence:
+    margin, spread = (0.2 if row["suits"] else -0.2), (0.1 if row["sure"] else 0.3)
+    return Evidence(row["concurrency"], margin, margin - spread, margin + spread, SLO)
+
+
 def ranked(*levels: dict[str, Any], users: int | None = None, **prices: float) -> Ranking:
-    return ranking(pd.DataFrame(levels), lambda row: bool(row["suits"]), prices, users)
+    return ranking(pd.DataFrame(levels), weigh, prices, users)
 
 
 def test_the_greatest_level_that_suits_counts_and_the_next_is_named() -> None:
@@ -36,7 +46,7 @@ def test_an_invalid_level_takes_no_part() -> None:
 
 def test_the_articles_sum() -> None:
     (entry,) = ranked(level("a", 32), A10=2.0).entries
-    assert entry.per_million_output_tokens == pytest.approx(0.434, abs=0.0005)
+    assert entry.costs.per_million_output_tokens == pytest.approx(0.434, abs=0.0005)
 
 
 def test_the_cheapest_for_a_user_comes_first() -> None:
@@ -46,14 +56,14 @@ def test_the_cheapest_for_a_user_comes_first() -> None:
 
 def test_for_many_users_whole_machines_are_counted() -> None:
     found = ranked(level("h", 64), level("a", 32), users=33, A10=2.0, H100=3.9)
-    assert [(entry.run_id, entry.instances, entry.fleet_per_hour) for entry in found.entries] == [
+    assert [(entry.run_id, entry.costs.instances, entry.costs.fleet_per_hour) for entry in found.entries] == [
         ("h", 1, 3.9),
         ("a", 2, 4.0),
     ]
 
 
 def test_where_no_price_is_known_the_one_that_bears_most_comes_first() -> None:
-    assert ranked(level("a", 32), level("h", 64)).headline(NAMED) == "H100 suits most users: 64"
+    assert headline(ranked(level("a", 32), level("h", 64)), NAMED) == "H100 suits most users: 64"
 
 
 def test_one_that_suits_nobody_comes_last_however_cheap() -> None:
@@ -63,17 +73,82 @@ def test_one_that_suits_nobody_comes_last_however_cheap() -> None:
 
 def test_where_none_suits_the_headline_says_so() -> None:
     found = ranked(level("a", 1, suits=False))
-    assert found.headline(NAMED) == "None of them suits even the lowest level that was measured"
+    assert headline(found, NAMED) == "None of them suits even the lowest level that was measured"
+
+
+BRACKETED = (level("a", 8), level("a", 16, suits=False))
 
 
 def test_the_limit_between_two_levels_is_carried_into_the_price_for_a_user() -> None:
-    entry = Entry("a", "A10", 8, 16, 320.0, 2.0)
-    assert (entry.per_user_hour, entry.per_user_hour_at_best) == (0.25, 2 / 15)
+    (entry,) = ranked(*BRACKETED, A10=2.0).entries
+    assert entry.costs.per_user_hour == 0.25
+    assert entry.ends("per_user_hour") == (2 / 15, 0.25)
+
+
+def test_a_level_that_does_not_surely_suit_or_fail_does_not_bound_the_limit() -> None:
+    doubtful = (level("a", 4), level("a", 8, sure=False), level("a", 16, suits=False, sure=False))
+    (entry,) = ranked(*doubtful, level("a", 32, suits=False), A10=2.0).entries
+    assert (entry.greatest, entry.ends("bears")) == (8, (31, 4))
+
+
+def test_the_limit_is_carried_into_the_number_of_machines_and_their_price() -> None:
+    (entry,) = ranked(*BRACKETED, users=30, A10=2.0).entries
+    assert (entry.costs.instances, entry.ends("instances")) == (4, (2, 4))
+    assert (entry.costs.fleet_per_hour, entry.ends("fleet_per_hour")) == (8.0, (4.0, 8.0))
+
+
+def test_tokens_between_two_levels_cost_what_lies_between() -> None:
+    (entry,) = ranked(*BRACKETED, A10=2.0).entries
+    best, worst = entry.ends("per_million_output_tokens")
+    assert worst == entry.costs.per_million_output_tokens == pytest.approx(2e6 / (320 * 3600))
+    assert best == pytest.approx(2e6 / (600 * 3600))  # 15 users, at 40 tokens/s each
+
+
+def test_where_no_level_fails_nobody_knows_how_cheap_it_might_be() -> None:
+    (entry,) = ranked(level("a", 32), A10=2.0).entries
+    assert entry.ends("per_user_hour") == (None, 2 / 32)
+
+
+def test_where_the_limits_leave_no_doubt_the_answer_is_sure() -> None:
+    found = ranked(*BRACKETED, level("h", 8), level("h", 9, suits=False), A10=2.0, H100=10.0)
+    assert found.rivals == ()
+    assert "No other is as cheap, wherever" in sentences(found, NAMED)[1]
+
+
+def test_where_another_might_be_as_cheap_it_is_named() -> None:
+    found = ranked(*BRACKETED, level("h", 8), level("h", 16, suits=False), A10=2.0, H100=3.0)
+    assert [entry.run_id for entry in found.rivals] == ["h"]
+    assert "H100 may be as cheap" in sentences(found, NAMED)[1]
+
+
+def test_one_that_suits_nobody_is_no_rival() -> None:
+    found = ranked(*BRACKETED, level("h", 1, suits=False), A10=2.0, H100=0.1)
+    assert found.rivals == ()
+
+
+def test_the_next_best_and_how_much_more_it_costs_are_said() -> None:
+    found = ranked(*BRACKETED, level("h", 8), level("h", 9, suits=False), users=16, A10=2.0, H100=5.0)
+    assert headline(found, NAMED) == "A10 is the cheapest that suits: 2 for 16 users, $4.00 an hour"
+    assert sentences(found, NAMED)[0] == "The next is H100, $10.00 an hour: 150% more."
+
+
+def test_what_more_would_break_is_said() -> None:
+    (sentence,) = sentences(ranked(*BRACKETED, A10=2.0), NAMED)
+    assert sentence == (
+        f"A10 suits 8 users at once, but not 16: {SLO} is missed; a user costs $0.2500 ($0.1333 to $0.2500) an hour."
+    )
 
 
 def test_what_is_not_known_of_the_limit_is_said() -> None:
-    (sentence,) = ranked(level("a", 32), A10=2.0).sentences(NAMED)
-    assert "and perhaps more: no higher level was measured" in sentence
+    (sentence,) = sentences(ranked(level("a", 32), A10=2.0), NAMED)
+    assert "and perhaps more: no higher level was measured; a user costs $0.0625 (or less) an hour" in sentence
+
+
+def test_as_an_object_each_cost_has_its_interval() -> None:
+    (entry,) = ranked(*BRACKETED, users=30, A10=2.0).entries
+    said = entry.as_object()
+    assert (said["greatest"], said["greatest_interval"], said["limited_by"]) == (8, [8, 15], SLO)
+    assert (said["instances"], said["instances_interval"]) == (4, [2, 4])
 
 
 def test_the_front_has_what_nothing_beats_in_both() -> None:

@@ -1,0 +1,129 @@
+"""The search for the greatest concurrency on servers whose limit is known: `python bench/capacity.py`.
+
+The limit is that of the simulator's own engine, driven in a closed loop by a clock that is only counted: from an
+answer's last token to the arrival of the next request it is 1 ms. The search meets the same engine in real time. It is
+right if it is within a stream or 3 % of the limit, in no more than ten levels.
+
+A machine that has other work gives the simulator's steps late, and the limit is then another: keep it idle.
+"""
+
+import argparse
+import heapq
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from shapebench.simulator.engine import Engine, Request
+from shapebench.simulator.presets import PRESETS, Preset, with_settings
+from shapebench.simulator.process import running
+from shapebench.slo import Slo, parse
+
+PRESET = "a10-llama-3.2-3b"
+RETURN_S = 0.001
+REQUESTS = 20_000
+RAMP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked for, of an A10 with these settings."""
+
+    slo: str
+    settings: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("query_tokens_per_s mean >= 40"),
+    Case("ttft_s p95 <= 0.1"),
+    Case("query_tokens_per_s mean >= 15"),
+    Case("ttft_s p95 <= 0.5", ("max_num_seqs=16",)),
+    Case("query_tokens_per_s mean >= 66"),
+)
+NUMBERS: dict[str, Callable[[Request, float], float]] = {
+    "ttft_s": lambda request, sent_s: request.first_token_s - sent_s,
+    "query_tokens_per_s": lambda request, sent_s: request.output_tokens / (request.last_token_s - sent_s),
+}
+STATS: dict[str, Callable[[list[float]], float]] = {"mean": np.mean, "p95": lambda values: np.percentile(values, 95)}
+
+
+def answered(preset: Preset, streams: int) -> Iterator[tuple[Request, float]]:
+    """The article's requests in a closed loop, each with the moment of its sending, without an end."""
+    chance, engine, now_s = random.Random(1), Engine(preset), 0.0
+    arriving = sorted((chance.uniform(0, RAMP_S), number) for number in range(streams))
+    numbers, sent_s = count(streams), dict[Request, float]()
+    while True:
+        while arriving and arriving[0][0] <= now_s:
+            at_s, _ = heapq.heappop(arriving)
+            request = Request(max(1, round(chance.gauss(200, 40))), max(1, round(chance.gauss(100, 10))))
+            engine.add(request, at_s)
+            sent_s[request] = at_s - RETURN_S
+        if not engine.busy:
+            now_s = arriving[0][0]
+            continue
+        now_s += engine.begin_step(now_s).duration_s
+        for request in engine.end_step(now_s):
+            if request.ended:
+                heapq.heappush(arriving, (now_s + RETURN_S, next(numbers)))
+                yield request, sent_s.pop(request)
+
+
+def true_value(preset: Preset, slo: Slo, streams: int) -> float:
+    """Without the first five requests of each stream."""
+    done = answered(preset, streams)
+    for _ in range(5 * streams):
+        next(done)
+    return float(STATS[slo.stat]([NUMBERS[slo.metric](*next(done)) for _ in range(REQUESTS)]))
+
+
+def true_limit(preset: Preset, slo: Slo) -> int:
+    low, high = 0, 1025
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = slo.margin(true_value(preset, slo, middle)) >= 0
+        low, high = (middle, high) if kept else (low, middle)
+    return low
+
+
+def search(case: Case, duration_s: float) -> dict[str, object]:
+    with running(PRESET, settings=case.settings) as url, tempfile.TemporaryDirectory() as data:
+        where = ("--url", url, "--model", PRESETS[PRESET].model, "--data", data)
+        how = ("--slo", case.slo, "--duration", str(duration_s), "--json")
+        command = [sys.executable, "-m", "shapebench.cli", "capacity", *where, *how]
+        found: dict[str, object] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return found
+
+
+def line(case: Case, duration_s: float) -> str:
+    limit = true_limit(with_settings(PRESETS[PRESET], case.settings), parse(case.slo))
+    begun_s = time.monotonic()
+    found = search(case, duration_s)
+    answer, levels = found["greatest_concurrency"], found["levels"]
+    assert isinstance(answer, int)
+    assert isinstance(levels, list)
+    low, high = found["interval"] or (None, None)  # type: ignore[misc]
+    right = "yes" if abs(answer - limit) <= max(1, 0.03 * limit) and len(levels) <= 10 else "NO"
+    minutes = (time.monotonic() - begun_s) / 60
+    asked = ", ".join((f"`{case.slo}`", *case.settings))
+    return f"| {asked} | {limit} | {answer} | {low} to {high} | {len(levels)} | {minutes:.0f} | {right} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--duration", type=float, default=40.0, help="of each level, in seconds")
+    duration_s = parser.parse_args().duration
+    print("| SLO | true limit | found | surely keeps, surely fails | levels | minutes | right |")
+    print("|---|---|---|---|---|---|---|")
+    for case in CASES:
+        print(line(case, duration_s), flush=True)
+
+
+if __name__ == "__main__":
+    main()

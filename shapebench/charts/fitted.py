@@ -1,0 +1,68 @@
+"""The Universal Scalability Law through a run's levels, as it is drawn; None where it does not describe them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from shapebench.scaling.growth import Growth, growth, roughened
+from shapebench.scaling.levels import Levels, levels_of
+from shapebench.scaling.usl import TAILS, Law, fit
+
+POINTS = 60  # of the curve
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A curve, `tokens_per_s` over `concurrency`, with its band from `low` to `high`, and where growth ends."""
+
+    curve: pd.DataFrame
+    knee: int | None
+    sentences: tuple[str, ...]
+
+
+def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
+    """Of rows of the view `scaling` that take part, and of `level_summary`, which says how sure each throughput is."""
+    points = scaling.dropna(subset=["tokens_per_s"])
+    if points.empty:
+        return None
+    found = levels_of(_curve(points, levels))
+    law = fit(found)
+    if law is None or not law.describes:
+        return None
+    ends = growth(roughened(found))
+    return Fit(_drawn(law, found), ends.knee, (_says_where(ends), _says_what(law)))
+
+
+def _curve(points: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """As `levels_of` wants it. How sure it is, is known of the steady throughput."""
+    curve = points[["concurrency"]].assign(system_tokens_per_s=points["tokens_per_s"])
+    if "throughput_precision" not in levels or points["throughput"].iloc[0] != "steady_tokens_per_s":
+        return curve
+    return curve.merge(levels[["concurrency", "throughput_precision"]], on="concurrency")
+
+
+def _drawn(law: Law, levels: Levels) -> pd.DataFrame:
+    at = np.geomspace(levels.concurrency[0], levels.concurrency[-1], POINTS)
+    low, high = np.percentile(law.drawn(at), TAILS, axis=0)
+    columns = {"concurrency": at, "tokens_per_s": law.tokens_per_s(at), "low": low, "high": high}
+    return pd.DataFrame(columns).round(3)
+
+
+def _says_where(ends: Growth) -> str:
+    if ends.knee is None:
+        return "More users still bring more tokens at the highest level that was measured."
+    among = f", somewhere from {ends.interval[0]} to {ends.interval[1]}" if ends.interval else ""
+    return f"Throughput stops growing at about {ends.knee} concurrent users{among}."
+
+
+def _says_what(law: Law) -> str:
+    held = f"; no more than {law.cap.value:,.0f} streams run at once" if law.cap else ""
+    contention, crosstalk = (
+        np.format_float_positional(found.value, precision=2, fractional=False, trim="-")
+        for found in (law.sigma, law.kappa)
+    )
+    return (
+        f"The curve is the Universal Scalability Law: contention {contention}, crosstalk {crosstalk}"
+        f"{held}. It misses the levels by {law.error:.1%} (root mean square); the band holds it with 95% confidence."
+    )

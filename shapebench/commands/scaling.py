@@ -1,0 +1,31 @@
+"""Whether a throughput curve still grows."""
+
+from pathlib import Path
+
+import click
+
+from shapebench.commands.options import as_json
+from shapebench.commands.output import print_json
+
+
+@click.command()
+@click.argument("file", metavar="CURVE.csv", type=click.Path(path_type=Path))
+@as_json
+def scaling(file: Path, as_json: bool) -> None:
+    """Say where throughput stops growing with concurrency, of numbers that anybody measured.
+
+    CURVE.csv has the columns concurrency and system_tokens_per_s and, where known, query_tokens_per_s and ttft_s.
+    Rows that cannot be true are named and left out.
+    """
+    from rich.console import Console
+
+    from shapebench.scaling import showing
+    from shapebench.scaling.curve import read_curve
+    from shapebench.scaling.saturation import saturation
+
+    curve = read_curve(file)
+    found = saturation(curve.rows)
+    if as_json:
+        print_json(showing.as_object(found, curve))
+    else:
+        showing.show(found, curve, Console())

@@ -1,0 +1,112 @@
+"""Is a machine saturated, where does its throughput stop growing, and how much more is to be had?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from shapebench.scaling.growth import Growth, growth, roughened
+from shapebench.scaling.levels import Levels, levels_of
+from shapebench.scaling.usl import TAILS, Estimate, Law, fit
+
+REACH = 2  # times the greatest level; nothing is said of more
+STEPS = 33  # at which the law is asked on the way there
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The level with the most tokens/s."""
+
+    concurrency: int
+    system_tokens_per_s: float
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """What the law expects of more concurrency than was measured, beyond the most that it has up to there."""
+
+    concurrency: int  # at which the most is to be had
+    up_to: int  # as far as it is asked
+    tokens_per_s: Estimate
+    share: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Saturation:
+    """What levels say of growth (None: fewer than two), and the law fitted to them (None: fewer than three)."""
+
+    levels: Levels
+    growth: Growth | None
+    law: Law | None
+
+    @property
+    def saturated(self) -> bool | None:
+        return None if self.growth is None else self.growth.knee is not None
+
+    @property
+    def knee(self) -> int | None:
+        """The level at which growth ends."""
+        return self.growth.knee if self.growth else None
+
+    @property
+    def knee_interval(self) -> tuple[int, int] | None:
+        """Levels, between which growth ends."""
+        return self.growth.interval if self.growth else None
+
+    @property
+    def collapses(self) -> bool | None:
+        """Does throughput fall beyond its peak, by more than chance explains?"""
+        return self.growth.collapses if self.growth else None
+
+    @property
+    def greatest(self) -> int:
+        return int(self.levels.concurrency[-1])
+
+    @property
+    def peak(self) -> Peak | None:
+        if not len(self.levels):
+            return None
+        place = int(self.levels.tokens_per_s.argmax())
+        return Peak(int(self.levels.concurrency[place]), float(self.levels.tokens_per_s[place]))
+
+    @property
+    def headroom(self) -> Headroom | None:
+        """None where no law describes the levels."""
+        return _headroom(self.levels, self.law) if self.law and self.law.describes else None
+
+    def curve(self, concurrency: Sequence[float]) -> pd.DataFrame:
+        """The law's `tokens_per_s` at each `concurrency`, between `low` and `high` (95%); no rows without a law."""
+        if self.law is None:
+            return pd.DataFrame(columns=["concurrency", "tokens_per_s", "low", "high"], dtype=float)
+        at = np.array(concurrency, float)
+        tokens, (low, high) = self.law.tokens_per_s(at), np.percentile(self.law.drawn(at), TAILS, axis=0)
+        ends = {"low": np.minimum(low, tokens), "high": np.maximum(high, tokens)}
+        return pd.DataFrame({"concurrency": at, "tokens_per_s": tokens, **ends})
+
+
+def saturation(curve: pd.DataFrame) -> Saturation:
+    """Of rows with `concurrency` and `system_tokens_per_s`, in any order, several for a level or one.
+
+    How noisy a row is may stand in `system_tokens_per_s_stddev` (tokens/s, from one measurement to the next) or
+    `throughput_precision` (as in level_summary); else repeated levels tell it, else 2% is assumed.
+    """
+    levels = levels_of(curve)
+    if len(levels) < 2:
+        return Saturation(levels, None, None)
+    levels = roughened(levels)
+    found = growth(levels)
+    return Saturation(levels, found, fit(levels, ended=found.knee is not None))
+
+
+def _headroom(levels: Levels, law: Law) -> Headroom:
+    greatest = levels.concurrency[-1]
+    beyond = np.linspace(greatest, REACH * greatest, STEPS)
+    most, most_drawn = law.tokens_per_s(levels.concurrency).max(), law.drawn(levels.concurrency).max(axis=1)
+    tokens, drawn = law.tokens_per_s(beyond), law.drawn(beyond).max(axis=1)
+    return Headroom(
+        concurrency=round(beyond[tokens.argmax()]),
+        up_to=int(REACH * greatest),
+        tokens_per_s=Estimate.of(max(tokens.max() - most, 0), (drawn - most_drawn).clip(min=0)),
+        share=Estimate.of(max(tokens.max() / most - 1, 0), (drawn / most_drawn - 1).clip(min=0)),
+    )

@@ -1,0 +1,83 @@
+"""The probe as a task: what may pass is tried again with growing pauses, what will not is said at once."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Finished, Shell
+from tests.route_server import MODEL, MODELS, Answers, Reply, healthy, serving, table
+
+pytestmark = pytest.mark.slow
+
+PROBE = """
+import sys
+from prefect import flow
+from shapebench.resume import in_hand
+from shapebench.spec import parse
+from tasks.probe import probe
+
+@flow(retries=0)
+def probing():
+    endpoint = {"url": sys.argv[1], "model": sys.argv[2], "ready_timeout_s": 1}
+    with in_hand(parse({"endpoint": endpoint, "data": sys.argv[3]}), None, None) as begun:
+        probe(begun.run, lambda: None)
+
+probing()
+"""
+CUT_SHORT: Reply = (200, MODELS, {"Content-Length": "99999"})
+
+
+@pytest.fixture
+def probed(shell: Shell, tmp_path: Path) -> Callable[[str, str], Finished]:
+    def run(url: str, model: str = MODEL) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, url, model, str(tmp_path)],
+            env=shell.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def at_first(reply: Reply) -> Answers:
+    """A healthy server whose first list of models is another."""
+    asked = iter(range(100))
+
+    def answers(route: str, content: Any) -> Reply:
+        odd = route == "GET /v1/models" and next(asked) == 0
+        return reply if odd else table(healthy())(route, content)
+
+    return answers
+
+
+def times_probed(asked: list[tuple[str, Any]]) -> int:
+    return sum(route == "GET /health" for route, _ in asked)
+
+
+def test_a_connection_that_breaks_once_is_tried_again(probed: Callable[..., Finished]) -> None:
+    with serving(at_first(CUT_SHORT)) as served:
+        done = probed(served.url)
+    assert (done.code, times_probed(served.asked)) == (0, 2), done.stderr
+
+
+def test_a_wrong_model_is_not(probed: Callable[..., Finished]) -> None:
+    with serving(table(healthy())) as served:
+        done = probed(served.url, "gpt-x")
+    assert (done.code, times_probed(served.asked)) == (1, 1)
+    assert "does not serve 'gpt-x'" in done.stderr
+
+
+def test_a_server_that_was_waited_for_in_vain_is_not(probed: Callable[..., Finished]) -> None:
+    with serving(table(healthy(GET_health=(503, "")))) as served:
+        done = probed(served.url)
+    assert done.code == 1
+    assert times_probed(served.asked) < 10  # within one second, with growing pauses

@@ -1,0 +1,51 @@
+"""The commands that a page shows give the numbers that it shows."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from shapebench import warehouse
+from shapebench.pages.columns import COLUMNS
+from shapebench.pages.queries import queries
+from tests.level_sample import RUN_ID, run_tables
+
+WHAT = [*queries(RUN_ID, 2)]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder where a person types the commands."""
+    folder = tmp_path / "data"
+    warehouse.load(folder, RUN_ID, run_tables(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def typed(command: str) -> str:
+    program, subcommand, sql = shlex.split(command)
+    assert (program, subcommand) == ("shapebench", "query")
+    return sql
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_each_can_be_typed_as_it_is(data: Path, what: str) -> None:
+    warehouse.query(data, typed(queries(RUN_ID, 2)[what]))
+
+
+def test_the_table_of_levels_has_its_columns_in_order(data: Path) -> None:
+    found = warehouse.query(data, typed(queries(RUN_ID, 2)["Table of levels"]))
+    assert found.column_names == [*(column.source for column in COLUMNS), "verdict"]
+    assert found["concurrency"].to_pylist() == [1, 2]
+
+
+def test_each_token_comes_out_of_the_parquet_file(data: Path) -> None:
+    assert warehouse.query(data, typed(queries(RUN_ID, 2)["Each token, out of the Parquet file"])).num_rows > 0
+
+
+@pytest.mark.parametrize("run_id", ["a'b", 'a"b', "$(touch there)", "`x`", "a\\b"])
+def test_a_strange_run_id_stays_text(data: Path, run_id: str) -> None:
+    sql = typed(queries(run_id, 1)["Scaling"])
+    assert warehouse.query(data, sql).num_rows == 0
+    doubled = run_id.replace("'", "''")
+    assert f"'{doubled}'" in sql
