@@ -27,10 +27,10 @@ def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
     if points.empty:
         return None
     found = levels_of(_curve(points, levels))
-    law = fit(found)
+    ends = growth(roughened(found))
+    law = fit(found, ended=ends.knee is not None)
     if law is None or not law.describes:
         return None
-    ends = growth(roughened(found))
     return Fit(_drawn(law, found), ends.knee, (_says_where(ends), _says_what(law)))
 
 

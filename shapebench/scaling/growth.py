@@ -9,18 +9,20 @@ concurrency brings; growth ends where that falls below a tenth of what concurren
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from shapebench.scaling.levels import ASSUMED_FREEDOM, Levels, Values
+from shapebench.scaling.usl import DRAWS, TAILS
+
+Places = npt.NDArray[np.intp]
 
 GROWING_SHARE = 0.1  # of what concurrency gains: a doubling that brings less is no growth
 LEAST_SLOPE = float(np.log2(1 + GROWING_SHARE))
 END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
-MOST_KNOTS = 40  # where the smoothed curve may bend
+MOST_PLACES = 40  # at which the smoothed curve may bend, or fall
 LEAST_FALL = 0.05  # of throughput, that anybody minds
 SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
 SURE = 0.99  # of curves that do not fall, one in a hundred is said to, as far as the noise is known
-DRAWS = 200
-TAILS = (2.5, 97.5)
 MOST_FREEDOM = 1e6
 
 
@@ -47,16 +49,16 @@ def bent(levels: Levels, tokens: Values, least_slope: float | None = None, drop:
     floor, ones = (least_slope or 0) * along, np.ones_like(along)
     down = [-along] if least_slope is None else []
     fallen = [] if drop is None else [-(np.arange(len(along)) >= drop).astype(float)]
-    hinges = [np.minimum(along, at) for at in _knots(along)]
+    hinges = [np.minimum(along, along[place]) for place in _places(1, len(along) - 2)]
     columns = np.column_stack([ones, -ones, along, *down, *fallen, *hinges])
     sizes, _ = nnls(columns * weights[:, None], (tokens - tokens.mean() - floor) * weights)
     smoothed: Values = columns @ sizes + floor + tokens.mean()
     return smoothed
 
 
-def _knots(along: Values) -> Values:
-    inner = along[1:-1]
-    return inner[np.unique(np.linspace(0, len(inner) - 1, min(len(inner), MOST_KNOTS)).round().astype(int))]
+def _places(first: int, last: int) -> Places:
+    count = max(0, min(last - first + 1, MOST_PLACES))
+    return np.linspace(first, last, count).round().astype(int)
 
 
 def roughened(levels: Levels) -> Levels:
@@ -73,7 +75,7 @@ def roughened(levels: Levels) -> Levels:
 def _smoothed(levels: Levels) -> Values:
     """With a sudden fall, where nothing else explains the levels."""
     plain = bent(levels, levels.log_tokens)
-    falling = (bent(levels, levels.log_tokens, drop=place) for place in range(1, len(levels)))
+    falling = (bent(levels, levels.log_tokens, drop=place) for place in _places(1, len(levels) - 1))
     best = min(falling, key=lambda smoothed: _strays(levels, smoothed))
     return best if _strays(levels, plain) - _strays(levels, best) > SUDDEN else plain
 

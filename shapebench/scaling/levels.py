@@ -56,9 +56,10 @@ def levels_of(curve: pd.DataFrame) -> Levels:
     rows = usable(curve)
     alone, freedom, source = _noise(rows)
     each = rows.assign(log=np.log(rows["system_tokens_per_s"]), square=alone**2).groupby("concurrency")
-    counts, means = each.size().to_numpy(float), each["log"].mean()
+    counts, first = each.size().to_numpy(float), each["system_tokens_per_s"].first()
+    tokens = np.where(counts == 1, first, np.exp(each["log"].mean()))  # exactly as it was measured, where it was once
     noise = np.sqrt(each["square"].sum().to_numpy(float)) / counts
-    return Levels(means.index.to_numpy(float), np.exp(means.to_numpy(float)), noise, freedom, source)
+    return Levels(first.index.to_numpy(float), tokens, noise, freedom, source)
 
 
 def usable(curve: pd.DataFrame) -> pd.DataFrame:
@@ -73,10 +74,10 @@ def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:
     """Of each row: what is given, else how much repeated levels differ from one another, else what is assumed."""
     given = _given(rows)
     spread, freedom = _of_repeated(rows)
-    alike, source, behind = (spread, "repeated", freedom) if freedom else (ASSUMED_NOISE, "assumed", ASSUMED_FREEDOM)
-    if given.notna().all():
-        source, behind = "given", math.inf
-    return np.maximum(given.fillna(alike), LEAST_NOISE), behind, source
+    noise = given.fillna(spread if freedom else ASSUMED_NOISE).clip(lower=LEAST_NOISE)
+    if given.notna().any():
+        return noise, math.inf, "given"
+    return (noise, freedom, "repeated") if freedom else (noise, ASSUMED_FREEDOM, "assumed")
 
 
 def _of_repeated(rows: pd.DataFrame) -> tuple[float, int]:

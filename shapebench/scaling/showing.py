@@ -15,7 +15,7 @@ from shapebench.scaling.saturation import Headroom, Saturation
 from shapebench.scaling.usl import Estimate, Law
 
 SOURCES: dict[Source, str] = {
-    "given": "as was given",
+    "given": "as was given, and 2% where nothing was",
     "repeated": "as levels differ that were measured more than once",
     "assumed": "assumed, and adjusted to how unsteady the curve is",
 }
@@ -74,7 +74,7 @@ def _points(found: Saturation, curve: Curve) -> Iterator[dict[str, Any]]:
 def show(found: Saturation, curve: Curve, console: Console) -> None:
     """The answer in sentences, then the rows that it rests on."""
     for sentence in (*sentences(found), *map(_in_words, curve.impossible)):
-        console.print(sentence, highlight=False, markup=False)
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("concurrency", "tokens/s", "by the law"):
         table.add_column(heading, justify="right")
@@ -95,23 +95,23 @@ def sentences(found: Saturation) -> Iterator[str]:
         yield _headroom(found.headroom)
     if found.growth:
         noise = f"{found.levels.noise.mean():.1%}"
-        yield f"Each level is taken to be known to within {noise} (one standard deviation), {SOURCES[found.levels.source]}."
+        yield f"Each level is taken to be off by {noise} (one standard deviation): {SOURCES[found.levels.source]}."
 
 
 def _growth(found: Saturation) -> Iterator[str]:
     grown = found.growth
     if grown is None:
-        count = {0: "No level", 1: "A single level"}[len(found.levels)]
-        yield f"{count} says nothing about growth: two are needed at least, and four to six say much more."
+        count = {0: "no level", 1: "one level"}[len(found.levels)]
+        yield f"Nothing is known of growth: there is {count}, two are needed at least, and five or six say much more."
     elif grown.knee is None:
         yield (
-            f"Not saturated: with {found.greatest} concurrent users, the most that were measured, throughput still "
+            f"Not saturated: with {_users(found.greatest)}, the most that were measured, throughput still "
             f"grows by {grown.last_doubling:.0%} for twice the users."
         )
     else:
         low, high = found.knee_interval or (grown.knee, grown.knee)
         yield (
-            f"Saturated: growth ends at {grown.knee} concurrent users (somewhere from {low} to {high}); beyond, twice "
+            f"Saturated: growth ends at {_users(grown.knee)} (somewhere from {low} to {high}); beyond, twice "
             f"the users bring less than {GROWING_SHARE:.0%} more tokens/s."
         )
     if grown and grown.doubtful:
@@ -148,9 +148,14 @@ def _headroom(headroom: Headroom) -> str:
     share = headroom.share
     reach = f"Up to {headroom.up_to}, twice as many as were measured, it expects"
     if share.value < 0.005:
-        return f"{reach} no more tokens/s than up to there (at most {share.high:.0%} more)."
+        most = f" (at most {share.high:.0%} more)" if share.high >= 0.005 else ""
+        return f"{reach} no more tokens/s than with fewer{most}."
     limits = "unless something else sets a limit first"
     return f"{reach} {share.value:.0%} more tokens/s ({share.low:.0%} to {share.high:.0%}), {limits}."
+
+
+def _users(count: int) -> str:
+    return f"{count} concurrent {'user' if count == 1 else 'users'}"
 
 
 def _in_words(row: Impossible) -> str:

@@ -20,11 +20,12 @@ from shapebench.scaling.levels import Levels, Values
 
 LEAST_LEVELS = 3
 CAPPED_LEVELS = 4  # at least, two of them at or beyond the cap
-CANDIDATES = 24  # for the cap
+CANDIDATES = 24  # for the cap, from one end of the levels to the other
+NEAR = np.geomspace(1 / 1.5, 1.5, 33)  # times the best of them: those that are tried then
 CAPPED = 10.0  # by how much a cap must lower chi-square
+DRAWS = 200  # curves that the levels could have been by chance
+TAILS = (2.5, 97.5)  # percent of them
 DESCRIBES = 0.05  # a greater error, and one of more than twice the noise, is none that chance explains
-DRAWS = 200
-TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,19 @@ def throughput(parameters: Values, concurrency: Values) -> Values:
     return tokens
 
 
-def fit(levels: Levels, *, ended: bool) -> Law | None:
-    """None where there are too few levels for three parameters; `ended`: throughput does not grow at their end."""
+def fit(levels: Levels, *, may_cap: bool = True) -> Law | None:
+    """None where there are too few levels for three parameters."""
     if len(levels) < LEAST_LEVELS:
         return None
-    tokens, caps = levels.tokens_per_s, _caps(levels) if ended else np.empty(0)
-    plain, capped = _fitted(levels, tokens, np.inf), _best(levels, tokens, caps)
+    tokens = levels.tokens_per_s
+    plain = _fitted(levels, tokens, np.inf)
+    capped = _capped(levels) if may_cap and len(levels) >= CAPPED_LEVELS else plain
     needed = strays(levels, tokens, plain) - strays(levels, tokens, capped) > CAPPED
     parameters = capped if needed else plain
     misses = np.log(tokens / throughput(parameters, levels.concurrency))
     error = float(np.sqrt(np.mean(misses**2)))
-    draws = _drawn(levels, parameters, misses, caps)
-    return Law(parameters, draws, error, error <= max(DESCRIBES, 2 * float(np.median(levels.noise))))
+    describes = error <= max(DESCRIBES, 2 * float(np.median(levels.noise)))
+    return Law(parameters, _drawn(levels, parameters, misses), error, describes)
 
 
 def strays(levels: Levels, tokens: Values, parameters: Values) -> float:
@@ -104,16 +106,20 @@ def strays(levels: Levels, tokens: Values, parameters: Values) -> float:
     return float(((np.log(tokens / throughput(parameters, levels.concurrency)) / levels.noise) ** 2).sum())
 
 
-def _caps(levels: Levels) -> Values:
-    if len(levels) < CAPPED_LEVELS:
-        return np.empty(0)
-    inner = levels.concurrency[1:-1]
-    return np.unique([*inner, *np.geomspace(inner[0], inner[-1], CANDIDATES)])
+def _capped(levels: Levels) -> Values:
+    first, last = levels.concurrency[[1, -2]]
+    coarse = _best(levels, levels.tokens_per_s, np.geomspace(first, last, CANDIDATES))
+    return _best(levels, levels.tokens_per_s, _near(levels, coarse))
+
+
+def _near(levels: Levels, parameters: Values) -> Values:
+    """Caps to try around the one that was found; at least two levels are to be at or beyond it."""
+    cap: float = parameters[3]
+    return np.unique((cap * NEAR).clip(*levels.concurrency[[1, -2]])) if np.isfinite(cap) else np.array([np.inf])
 
 
 def _best(levels: Levels, tokens: Values, caps: Values) -> Values:
-    """With the best of these caps, and with none where there are none."""
-    fits = [_fitted(levels, tokens, cap) for cap in (caps if len(caps) else [np.inf])]
+    fits = (_fitted(levels, tokens, cap) for cap in caps)
     return min(fits, key=lambda parameters: strays(levels, tokens, parameters))
 
 
@@ -130,13 +136,12 @@ def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
     return np.array([tokens[0] / one, shared / one, pairs / one, cap])
 
 
-def _drawn(levels: Levels, parameters: Values, misses: Values, caps: Values) -> Values:
+def _drawn(levels: Levels, parameters: Values, misses: Values) -> Values:
     """Where the law is further from the levels than noise is, so are its draws from each other."""
     spare = len(levels) - LEAST_LEVELS
     missed = np.sqrt((misses**2).sum() / spare) if spare > 1 else 0
     spread = np.maximum(levels.noise, missed) * t_quantile(min(levels.freedom, 1e6)) / Z
     chance = np.random.default_rng(1).standard_normal((DRAWS, len(levels)))
     curves = throughput(parameters, levels.concurrency) * np.exp(chance * spread)
-    cap = parameters[3]
-    near = caps[(caps > cap / 2) & (caps < cap * 2)]
-    return np.array([_best(levels, curve, near) for curve in curves])
+    caps = _near(levels, parameters)
+    return np.array([_best(levels, curve, caps) for curve in curves])

@@ -126,8 +126,8 @@ def test_an_invalid_level_is_shown_as_such(results: ResultsFile) -> None:
 
 def test_where_all_attain_goodput_is_the_system_throughput(tmp_path: Path) -> None:
     load(tmp_path, RUN_ID, run_tables(tmp_path))  # 10 tokens/s for each query
-    sql = "FROM slo_attainment(query_tokens_per_s_limit := 9) JOIN level_summary USING (run_id, concurrency)"
-    rows = query(tmp_path, f"SELECT attainment, goodput_tokens_per_s, system_tokens_per_s {sql}").to_pylist()
+    sql = "FROM slo_attainment(query_tokens_per_s_limit := 9) AS slo JOIN level_summary USING (run_id, concurrency)"
+    rows = query(tmp_path, f"SELECT attainment, slo.goodput_tokens_per_s, system_tokens_per_s {sql}").to_pylist()
     assert [r["attainment"] for r in rows] == [1, 1]
     assert [r["goodput_tokens_per_s"] for r in rows] == pytest.approx([r["system_tokens_per_s"] for r in rows])
 

@@ -1,0 +1,178 @@
+"""`shapebench choose`: endpoints of known truth, measured at the same time, are ranked as the truth does."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shapebench.simulator.capacity import Lengths, greatest_concurrency
+from shapebench.simulator.presets import PRESETS
+from shapebench.simulator.process import running
+from terminal.own_server import free_port
+from tests.conftest import MODEL, Finished, Shell
+
+pytestmark = pytest.mark.slow
+
+SPEED = 70  # tokens/s for each query: few streams are too many for these machines then, as a test's machine wants it
+LEVELS = (1, 12, 24, 40)
+LENGTHS = Lengths(input_tokens=40, output_tokens=20, input_stddev=0)
+PRICES = {"A10": 2.0, "V100": 2.95, "L40S": 3.5, "A100-40GB": 3.05}
+UPSIDE_DOWN = {"A10": 0.1, "V100": 2.0, "L40S": 5.0, "A100-40GB": 20.0}
+TRUTH = {
+    gpu: greatest_concurrency(PRESETS[f"{gpu.lower()}-llama-3.2-3b"], LENGTHS, query_tokens_per_s=SPEED)
+    for gpu in PRICES
+}
+WORKLOAD = {"input_tokens": LENGTHS.input_tokens, "output_tokens": LENGTHS.output_tokens}
+DOWN = "BM.GPU.H100.8"
+
+
+def by_truth(prices: dict[str, float]) -> list[str]:
+    return sorted(prices, key=lambda gpu: prices[gpu] / TRUTH[gpu])
+
+
+def endpoint(url: str, shape: str, **more: Any) -> dict[str, Any]:
+    return {"url": url, "model": MODEL, "shape": shape, **more}
+
+
+def written(folder: Path, endpoints: list[dict[str, Any]], load: dict[str, Any], **more: Any) -> str:
+    file = folder / "choice.yaml"
+    content = {"endpoints": endpoints, "workload": WORKLOAD, "load": {"calibrate": False, **load}, **more}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return str(file)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A choice among four machines, and one that is down."""
+
+    done: Finished
+    data: Path
+    down: str
+
+    @property
+    def ranking(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.done.json["ranking"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("choice")
+    down = f"http://127.0.0.1:{free_port()}"
+    load = {
+        "levels": LEVELS,
+        "requests_per_stream": 5,
+        "warmup_requests_per_stream": 1,
+        "stop_below_query_tokens_per_s": SPEED - 5,
+    }
+    limits = {"query_tokens_per_s": SPEED, "ttft_s": 5}
+    with ExitStack() as servers:
+        urls = {gpu: servers.enter_context(running(f"{gpu.lower()}-llama-3.2-3b")) for gpu in PRICES}
+        endpoints = [*(endpoint(url, gpu) for gpu, url in urls.items()), endpoint(down, DOWN, ready_timeout_s=1)]
+        file = written(folder, endpoints, load, limits=limits, prices=PRICES)
+        done = shell.run("choose", file, "--data", str(folder / "data"), "--users", "500", "--json")
+    yield Made(done, folder / "data", down)
+
+
+def test_the_truth_tells_the_machines_apart_between_levels() -> None:
+    assert TRUTH == {"A10": 2, "V100": 18, "L40S": 30, "A100-40GB": 59}
+
+
+def test_the_machines_are_ranked_as_the_truth_does(made: Made) -> None:
+    assert [rank["shape"] for rank in made.ranking] == by_truth(PRICES), made.done.stderr
+
+
+def test_each_suits_as_many_as_the_greatest_level_below_its_true_limit(made: Made) -> None:
+    found = {rank["shape"]: rank["greatest"] for rank in made.ranking}
+    assert found == {gpu: max(level for level in LEVELS if level <= limit) for gpu, limit in TRUTH.items()}
+
+
+def test_with_other_prices_they_are_ranked_as_the_truth_does(made: Made, shell: Shell) -> None:
+    runs = [rank["run_id"] for rank in made.ranking]
+    prices = [f"--price={gpu}={price}" for gpu, price in UPSIDE_DOWN.items()]
+    answer = shell.run("compare", *runs, "--view", "shapes", *prices, "--data", str(made.data), "--json").json
+    assert [rank["shape"] for rank in answer["ranking"]] == by_truth(UPSIDE_DOWN) != by_truth(PRICES)
+
+
+def test_the_number_of_machines_is_that_for_the_users_asked_for(made: Made) -> None:
+    assert [rank["instances"] for rank in made.ranking] == [-(-500 // rank["greatest"]) for rank in made.ranking]
+
+
+def test_what_more_would_break_is_the_speed(made: Made) -> None:
+    assert [rank["limited_by"] for rank in made.ranking[1:]] == [f"query_tokens_per_s mean >= {SPEED}"] * 3
+
+
+def test_they_were_measured_at_the_same_time(made: Made, shell: Shell) -> None:
+    sql = "SELECT max(started_at) < min(finished_at) AS together FROM runs"
+    assert shell.run("query", sql, "--data", str(made.data), "--json").json == [{"together": True}]
+
+
+def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
+    assert made.done.code == 1
+    (failure,) = made.done.json["failures"]
+    assert failure.startswith(f"{DOWN} at {made.down} could not be measured: ")
+    assert "Is the server started" in failure
+    assert failure in made.done.stderr
+
+
+def test_each_endpoint_says_how_far_it_is(made: Made) -> None:
+    told = " ".join(made.done.stderr.split())  # a line that is too long for the terminal goes on in the next
+    assert all(f"{gpu}: measure: concurrency 12: begins" in told for gpu in PRICES), made.done.stderr
+
+
+def test_the_page_says_what_was_asked_for_and_what_it_costs_in_dollars(made: Made) -> None:
+    page = Path(made.done.json["page"]).read_text(encoding="utf-8")
+    assert "at least 70 tokens/s for each query" in page
+    assert "$3.05" in page
+
+
+def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_path: Path) -> None:
+    endpoints = [endpoint(f"http://127.0.0.1:{free_port()}", gpu, ready_timeout_s=0.2) for gpu in ("A10", "V100")]
+    done = shell.run("choose", written(tmp_path, endpoints, {}), "--data", str(tmp_path), "--quiet", "--json")
+    assert (done.code, done.stdout) == (1, "")
+    assert [f"{gpu} at http" in done.stderr for gpu in ("A10", "V100")] == [True, True]
+    assert "measure" not in done.stderr.replace("could not be measured", "").replace("to be measured", "")
+
+
+def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path) -> None:
+    done = shell.run("choose", written(tmp_path, [endpoint("h", "A10")], {"levels": [0]}), "--users", "0")
+    assert (done.code, done.stdout) == (2, "")
+    assert all(field in done.stderr for field in ("endpoints.0.url", "load.levels.0", "users"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_what_ends_it_leaves_no_process_behind(number: signal.Signals, shell: Shell, tmp_path: Path) -> None:
+    load = {"levels": [2], "duration_s": 300}
+    with running("a10-llama-3.2-3b") as one, running("v100-llama-3.2-3b") as other:
+        file = written(tmp_path, [endpoint(one, "A10"), endpoint(other, "V100")], load)
+        process = shell.start("choose", file, "--data", str(tmp_path / "data"))
+        wait_until(lambda: len([*(tmp_path / "data").glob("runs/*/level-*.arrow")]) == 2)
+        below = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, number)
+        process.communicate(timeout=60)
+        wait_until(lambda: not any(map(alive, below)))
+    assert process.returncode != 0
+    assert len(below) >= 6  # of each endpoint a guard, a run and a measuring process
+
+
+def alive(process: psutil.Process) -> bool:
+    """Running; where nobody collects orphans, an ended one stays as a zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(condition: Callable[[], object], at_most_s: float = 90) -> None:
+    end_s = time.monotonic() + at_most_s
+    while not condition():
+        assert time.monotonic() < end_s, "it did not happen in time"
+        time.sleep(0.05)
