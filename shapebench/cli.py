@@ -7,7 +7,18 @@ import sys
 
 import click
 
-from shapebench.commands import capacity, choose, compare, doctor, estimate, measuring, reports, results, workloads
+from shapebench.commands import (
+    capacity,
+    choose,
+    compare,
+    doctor,
+    estimate,
+    measuring,
+    reports,
+    results,
+    scaling,
+    workloads,
+)
 from shapebench.errors import ShapebenchError
 
 COMMANDS = (
@@ -24,6 +35,7 @@ COMMANDS = (
     compare.site,
     estimate.estimate,
     estimate.shapes,
+    scaling.scaling,
     results.list_runs,
     results.query,
     results.import_results,

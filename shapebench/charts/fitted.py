@@ -7,7 +7,7 @@ import pandas as pd
 
 from shapebench.scaling.growth import Growth, growth, roughened
 from shapebench.scaling.levels import Levels, levels_of
-from shapebench.scaling.usl import TAILS, Law, fit
+from shapebench.scaling.usl import LEAST_LEVELS, TAILS, Law, fit
 
 POINTS = 60  # of the curve
 
@@ -27,6 +27,8 @@ def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
     if points.empty:
         return None
     found = levels_of(_curve(points, levels))
+    if len(found) < LEAST_LEVELS:
+        return None
     ends = growth(roughened(found))
     law = fit(found, ended=ends.knee is not None)
     if law is None or not law.describes:

@@ -18,6 +18,7 @@ WELCOME = ("query_tokens_per_s", "ttft_s", *NOISES)
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "-", "na", "n/a", "nan", "null", "none"})
 AGREEMENT = 0.05  # within which query and system throughput are the same
+GREATEST = 1e12  # no number of a benchmark is beyond it
 GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 LONGEST_TEXT = 30
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as Excel's "Unicode text"
@@ -107,15 +108,20 @@ def _header(file: Path, lines: list[str]) -> tuple[int, str]:
 
 def _names(line: str, delimiter: str) -> list[str]:
     """`Query tokens/s ` and `query_tokens_per_s` are one name."""
-    cells = next(csv.reader([line], delimiter=delimiter), [])
-    return [re.sub(r"[\W_]+", "_", cell.strip().lower().replace("/s", "_per_s")).strip("_") for cell in cells]
+    cells = _cells(line, delimiter)
+    return [re.sub(r"[\W_]+", "_", cell.lower().replace("/s", "_per_s")).strip("_") for cell in cells]
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    with suppress(csv.Error):  # longer than any cell
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    return []
 
 
 def _rows(lines: list[str], header: int, delimiter: str) -> Iterator[Row]:
     names, comma = _names(lines[header], delimiter), "" if delimiter == "," else "."
     for place, line in enumerate(lines[header + 1 :], header + 2):
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-        pairs = [*zip(names, cells, strict=False)][::-1]  # of two columns of a name, the first counts
+        pairs = [*zip(names, _cells(line, delimiter), strict=False)][::-1]  # of two columns of a name, the first counts
         texts = {name: cell for name, cell in pairs if cell.lower() not in MISSING}
         if texts:
             yield Row(place, texts, comma)
@@ -153,15 +159,12 @@ def _reason(row: Row, column: str) -> str | None:
     return None if holds(number) else f"{column} is {number:g}, which is {says}"
 
 
-def _positive(number: float) -> bool:
-    return number > 0
-
-
+_ABOVE_0: tuple[Callable[[float], bool], str] = (lambda number: 0 < number < GREATEST, "not above 0, or too much")
 _CHECKS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "concurrency": (lambda number: number >= 1 and number == int(number), "no number of streams"),
-    "system_tokens_per_s": (_positive, "not above 0"),
-    "query_tokens_per_s": (_positive, "not above 0"),
-    "ttft_s": (_positive, "not above 0"),
+    "concurrency": (lambda number: 1 <= number < GREATEST and number == int(number), "no number of streams"),
+    "system_tokens_per_s": _ABOVE_0,
+    "query_tokens_per_s": _ABOVE_0,
+    "ttft_s": _ABOVE_0,
 }
 
 

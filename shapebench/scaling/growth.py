@@ -62,13 +62,15 @@ def _places(first: int, last: int) -> Places:
 
 
 def roughened(levels: Levels) -> Levels:
-    """With more or less noise than was assumed, by how far the levels stray from their smoothed curve."""
-    if levels.source != "assumed" or len(levels) < 3:
+    """With the noise that strays from a smooth curve suggest: more or less than was assumed, or more than is known."""
+    if len(levels) < 3:
         return levels
     smoothed = _smoothed(levels)
     bends = np.diff(np.diff(smoothed) / np.diff(levels.doublings))
     freedom = max(0, len(levels) - 2 - int((np.abs(bends) > 1e-9).sum()))
     factor = np.sqrt((ASSUMED_FREEDOM + _strays(levels, smoothed)) / (ASSUMED_FREEDOM + freedom))
+    if levels.source != "assumed":
+        return replace(levels, noise=levels.noise * max(1, factor))
     return replace(levels, noise=levels.noise * factor, freedom=levels.freedom + freedom)
 
 

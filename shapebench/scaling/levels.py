@@ -45,7 +45,8 @@ class Levels:
 
     @property
     def log_noise(self) -> Values:
-        return self.noise / np.log(2)
+        noise: Values = self.noise / np.log(2)
+        return noise
 
     def __len__(self) -> int:
         return len(self.concurrency)
@@ -66,8 +67,9 @@ def usable(curve: pd.DataFrame) -> pd.DataFrame:
     """The rows that count, as floats, in the order of concurrency; a row that says the same as another counts once."""
     columns = ["concurrency", "system_tokens_per_s", *(name for name in NOISES if name in curve)]
     rows = curve[columns].apply(pd.to_numeric, errors="coerce").astype(float)
-    known = np.isfinite(rows["system_tokens_per_s"]) & (rows["system_tokens_per_s"] > 0) & (rows["concurrency"] >= 1)
-    return rows[known].drop_duplicates(["concurrency", "system_tokens_per_s"]).sort_values(columns[:2])
+    known = rows["system_tokens_per_s"].between(0, math.inf, inclusive="neither") & (rows["concurrency"] >= 1)
+    distinct: pd.DataFrame = rows[known].drop_duplicates(columns[:2]).sort_values(columns[:2])
+    return distinct
 
 
 def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:

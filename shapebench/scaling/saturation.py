@@ -96,7 +96,7 @@ def saturation(curve: pd.DataFrame) -> Saturation:
         return Saturation(levels, None, None)
     levels = roughened(levels)
     found = growth(levels)
-    return Saturation(levels, found, fit(levels, may_cap=found.knee is not None))
+    return Saturation(levels, found, fit(levels, ended=found.knee is not None))
 
 
 def _headroom(levels: Levels, law: Law) -> Headroom:

@@ -15,9 +15,9 @@ from shapebench.scaling.saturation import Headroom, Saturation
 from shapebench.scaling.usl import Estimate, Law
 
 SOURCES: dict[Source, str] = {
-    "given": "as was given, and 2% where nothing was",
-    "repeated": "as levels differ that were measured more than once",
-    "assumed": "assumed, and adjusted to how unsteady the curve is",
+    "given": "as is given, or more if the curve is less steady",
+    "repeated": "as repeated levels differ, or more if the curve is less steady",
+    "assumed": "assumed, and adjusted to how steady the curve is",
 }
 
 

@@ -86,13 +86,13 @@ def throughput(parameters: Values, concurrency: Values) -> Values:
     return tokens
 
 
-def fit(levels: Levels, *, may_cap: bool = True) -> Law | None:
-    """None where there are too few levels for three parameters."""
+def fit(levels: Levels, *, ended: bool) -> Law | None:
+    """None where there are too few levels for three parameters; `ended`: throughput does not grow at their end."""
     if len(levels) < LEAST_LEVELS:
         return None
     tokens = levels.tokens_per_s
     plain = _fitted(levels, tokens, np.inf)
-    capped = _capped(levels) if may_cap and len(levels) >= CAPPED_LEVELS else plain
+    capped = _capped(levels) if ended and len(levels) >= CAPPED_LEVELS else plain
     needed = strays(levels, tokens, plain) - strays(levels, tokens, capped) > CAPPED
     parameters = capped if needed else plain
     misses = np.log(tokens / throughput(parameters, levels.concurrency))

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("choice")
     down = f"http://127.0.0.1:{free_port()}"
     load = {
@@ -79,7 +79,7 @@ def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mad
         endpoints = [*(endpoint(url, gpu) for gpu, url in urls.items()), endpoint(down, DOWN, ready_timeout_s=1)]
         file = written(folder, endpoints, load, limits=limits, prices=PRICES)
         done = shell.run("choose", file, "--data", str(folder / "data"), "--users", "500", "--json")
-    yield Made(done, folder / "data", down)
+    return Made(done, folder / "data", down)
 
 
 def test_the_truth_tells_the_machines_apart_between_levels() -> None:
