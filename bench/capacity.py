@@ -4,7 +4,8 @@ The limit is that of the simulator's own engine, driven in a closed loop by a cl
 answer's last token to the arrival of the next request it is 1 ms. The search meets the same engine in real time. It is
 right if it is within a stream or 3 % of the limit, in no more than ten levels.
 
-A machine that has other work gives the simulator's steps late, and the limit is then another: keep it idle.
+A machine that has other work gives the simulator's steps late, and the limit is then another: keep it idle. An SLO of
+whose number a stream more changes less than the simulator's own overhead, a millisecond or two, has no known limit.
 """
 
 import argparse
@@ -41,11 +42,11 @@ class Case:
 
 
 CASES = (
-    Case("query_tokens_per_s mean >= 40"),
-    Case("ttft_s p95 <= 0.1"),
-    Case("query_tokens_per_s mean >= 15"),
-    Case("ttft_s p95 <= 0.5", ("max_num_seqs=16",)),
     Case("query_tokens_per_s mean >= 66"),
+    Case("query_tokens_per_s mean >= 40"),
+    Case("ttft_s p95 <= 0.5", ("max_num_seqs=16",)),
+    Case("query_tokens_per_s mean >= 15"),
+    Case("ttft_s p95 <= 0.5"),
 )
 NUMBERS: dict[str, Callable[[Request, float], float]] = {
     "ttft_s": lambda request, sent_s: request.first_token_s - sent_s,

@@ -21,7 +21,8 @@ import yaml
 from shapebench.errors import ShapebenchError
 from shapebench.spec import Spec
 
-LAST_LINES = 15  # of what a run that failed has said
+LAST_LINES = 15  # of what a run that failed without an error of its own has said
+ERROR = "Error: "
 WIDE = {"COLUMNS": "500"}  # a line stays a line
 _MILESTONE = re.compile(r"(?:^|\] | {2,})((?:begin|probe|search|measure): .*)")
 
@@ -77,7 +78,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _run(command: list[str], hear: Callable[[str], None]) -> tuple[int, str, str]:
-    """Exit code, stdout, and the last of stderr that is no milestone."""
+    """Exit code, stdout, and the error."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as stdout, _guarded(command, stdout) as process:
         assert process.stderr
         said = []
@@ -88,7 +89,14 @@ def _run(command: list[str], hear: Callable[[str], None]) -> tuple[int, str, str
                 said.append(line.rstrip())
         code = process.wait()
         stdout.seek(0)
-        return code, stdout.read(), "\n".join(said[-LAST_LINES:])
+        return code, stdout.read(), _error(said)
+
+
+def _error(said: list[str]) -> str:
+    """What the command line calls an error, else the last that was said."""
+    begins = [number for number, line in enumerate(said) if line.startswith(ERROR)]
+    last = said[begins[-1] :] if begins else said[-LAST_LINES:]
+    return "\n".join(last).removeprefix(ERROR)
 
 
 @contextmanager

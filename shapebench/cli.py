@@ -50,7 +50,7 @@ def main() -> None:
     try:
         sys.exit(cli(standalone_mode=False) or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("Stopped. What was measured so far is in the data folder, under runs/.", 1)
+        _fail("Stopped. What was measured so far is kept; `shapebench resume RUN_ID` goes on.", 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -9,12 +9,10 @@ import pandas as pd
 
 from shapebench import phrases
 from shapebench.climb import skipped, too_slow
+from shapebench.scaling.growth import GROWING_SHARE
+from shapebench.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.slo import Judged, judged
 from shapebench.spec import Limits, Load
-
-# Throughput "still grows" over a step if it gains at least this share of what the concurrency gains: from 16 to 32
-# users (+100%), at least 10%. Below it the machine is called saturated.
-GROWING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,18 +21,6 @@ class Conclusion:
 
     headline: str
     sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Level:
-    """What is judged of one level that may be used."""
-
-    judged: Judged
-    system_tokens_per_s: float  # may be NaN
-
-    @property
-    def concurrency(self) -> int:
-        return self.judged.concurrency
 
 
 def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | None = None) -> Conclusion:
@@ -51,34 +37,32 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     caveats = (*_caveats(levels, verdict), *_by_the_worst(used), *_stopped(levels, load))
     if not used:
         return Conclusion("No answer: no level gave numbers that can be used", caveats)
-    throughput = levels.set_index("concurrency")["system_tokens_per_s"].astype(float)
-    usable = [_Level(one, throughput[one.concurrency]) for one in used]
-    suited = list(takewhile(lambda level: level.judged.passes, usable))
-    grounds = [_best(suited), _break(usable[len(suited) :]), _growth(usable)]
-    return Conclusion(_headline(suited, usable), (*filter(None, grounds), *caveats))
+    suited = list(takewhile(lambda level: level.passes, used))
+    grounds = [_best(suited), _break(used[len(suited) :]), _growth(levels[_used(levels)])]
+    return Conclusion(_headline(suited, used), (*filter(None, grounds), *caveats))
 
 
-def _headline(suited: list[_Level], usable: list[_Level]) -> str:
+def _headline(suited: list[Judged], used: list[Judged]) -> str:
     if not suited:
-        return f"Does not suit even {_users(usable[0].concurrency)}"
+        return f"Does not suit even {_users(used[0].concurrency)}"
     best = suited[-1].concurrency
-    if len(suited) == len(usable):
+    if len(suited) == len(used):
         return f"Suits at least {_users(best)}"
-    return f"Suits {_users(best)}, but not {usable[len(suited)].concurrency}"
+    return f"Suits {_users(best)}, but not {used[len(suited)].concurrency}"
 
 
-def _best(suited: list[_Level]) -> str:
+def _best(suited: list[Judged]) -> str:
     if not suited:
         return ""
     best = suited[-1]
-    return f"With {_users(best.concurrency)}, {_listed([phrases.gives(held) for held in best.judged.held])}."
+    return f"With {_users(best.concurrency)}, {_listed([phrases.gives(held) for held in best.held])}."
 
 
-def _break(unsuited: list[_Level]) -> str:
+def _break(unsuited: list[Judged]) -> str:
     if not unsuited:
         return ""
     first = unsuited[0]
-    return f"With {_users(first.concurrency)}, {_listed([phrases.lacks(held) for held in first.judged.failed])}."
+    return f"With {_users(first.concurrency)}, {_listed([phrases.lacks(held) for held in first.failed])}."
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -86,17 +70,41 @@ def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _growth(usable: list[_Level]) -> str:
-    """How throughput changed over the last step; see GROWING_SHARE for the rule."""
-    measured = [level for level in usable if level.system_tokens_per_s > 0]
+def _growth(used: pd.DataFrame) -> str:
+    """Whether throughput still grows: by all levels, or by the one step that there is."""
+    measured = used[used["system_tokens_per_s"].astype(float) > 0]
     if len(measured) < 2:
         return ""
-    before, last = measured[-2:]
-    growth = last.system_tokens_per_s / before.system_tokens_per_s - 1
-    share = growth / (last.concurrency / before.concurrency - 1)
+    return _step(measured) if len(measured) == 2 else _saturation(saturation(measured))
+
+
+def _step(measured: pd.DataFrame) -> str:
+    """By what a level more brings: a step that gains less than GROWING_SHARE of what concurrency gains is no growth."""
+    (before, less), (last, more) = measured[["concurrency", "system_tokens_per_s"]].to_numpy().tolist()
+    growth = more / less - 1
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
-    meaning = "not saturated" if share >= GROWING_SHARE else "saturated"
-    return f"From {before.concurrency} to {_users(last.concurrency)}, system throughput {changed}: {meaning}."
+    meaning = "not saturated" if growth / (last / before - 1) >= GROWING_SHARE else "saturated"
+    return f"From {int(before)} to {_users(int(last))}, system throughput {changed}: {meaning}."
+
+
+def _saturation(found: Saturation) -> str:
+    growth = found.growth
+    assert growth
+    doubt = ", as far as can be told" if growth.doubtful else ""
+    if growth.knee is not None:
+        low, high = growth.interval or (growth.knee, growth.knee)
+        fall = f" With {found.greatest}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
+        ends = f"System throughput stops growing at {_users(growth.knee)} (somewhere from {low} to {high})"
+        return f"{ends}: saturated{doubt}.{fall}"
+    grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{doubt}"
+    return f"With {_users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
+
+
+def _expected(headroom: Headroom | None) -> str:
+    if headroom is None:
+        return ""
+    share = headroom.share
+    return f" Up to {headroom.up_to}, {share.value:.0%} more is expected ({share.low:.0%} to {share.high:.0%})."
 
 
 def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:

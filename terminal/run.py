@@ -159,7 +159,7 @@ def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
         "report": str(outcome.report),
         "published": [asdict(artifact) for artifact in outcome.published],
         "publish_error": outcome.publish_error,
-        "resumes": _resumes(spec, outcome.run_id),
+        **_broken_off(spec, outcome.run_id),
     }
 
 
@@ -172,9 +172,10 @@ def searched(spec: Spec, run_id: str) -> list[str]:
     return [sentence for row in rows for sentence in answer(row)]
 
 
-def _resumes(spec: Spec, run_id: str) -> int:
-    """How often measuring went on after it had been broken off."""
-    return int(warehouse.query(spec.data, "SELECT resumes FROM runs WHERE run_id = ?", [run_id])["resumes"][0].as_py())
+def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
+    """How often the run was, and which levels were given up."""
+    [found] = warehouse.query(spec.data, "SELECT resumes, left_out FROM runs WHERE run_id = ?", [run_id]).to_pylist()
+    return dict(found)
 
 
 def show(spec: Spec, outcome: Any, console: Console) -> None:
@@ -189,8 +190,15 @@ def show(spec: Spec, outcome: Any, console: Console) -> None:
     published = outcome.published[0].url.rsplit("/", 1)[0] if outcome.published else "nowhere"
     places = {"Report": outcome.report, "Database": outcome.database, "Published": published}
     console.print()
-    for name, place in {"Run": outcome.run_id, "Verdict": outcome.verdict.standing, **places}.items():
+    run = {"Run": outcome.run_id, **_as_shown(**_broken_off(spec, outcome.run_id))}
+    for name, place in {**run, "Verdict": outcome.verdict.standing, **places}.items():
         console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
+
+
+def _as_shown(resumes: int, left_out: list[int]) -> dict[str, str]:
+    """Nothing of a run that was never broken off."""
+    resumed = {"Resumed": "once" if resumes == 1 else f"{resumes} times"} if resumes else {}
+    return resumed | ({"Left out": f"concurrency {', '.join(map(str, left_out))}"} if left_out else {})
 
 
 COLUMNS = {

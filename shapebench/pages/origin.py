@@ -24,6 +24,13 @@ _FACTS = {
     "fingerprint": "Fingerprint",
 }
 _WHERE_TOLD = {"root": "Model read from", "revision": "Model revision"}
+_CACHE = {  # of what vLLM says in vllm:cache_config_info
+    "gpu_memory_utilization": "Share of GPU memory used",
+    "cache_dtype": "KV cache, numbers",
+    "block_size": "KV cache, tokens in a block",
+    "num_gpu_blocks": "KV cache, blocks",
+    "enable_prefix_caching": "Prefix caching",
+}
 _INSTANCE = {
     "shape": "Shape, by OCI's metadata",
     "ocpus": "OCPUs",
@@ -92,6 +99,7 @@ def _settings(run: Run) -> dict[str, list[tuple[str, str]]]:
         "Server": [
             *_rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
             *_told(run["facts"], _WHERE_TOLD),
+            *_told(run["facts"].get("identity") or {}, _CACHE),
             *_host(run["facts"].get("host") or {}),
         ],
         **{name.capitalize(): rows for name, rows in spec.items()},
@@ -102,8 +110,8 @@ def _settings(run: Run) -> dict[str, list[tuple[str, str]]]:
 
 
 def _told(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
-    """Only what is known."""
-    return _rows({key: values[key] for key in titles if values.get(key) not in (None, [])}, titles)
+    """Only what is known; vLLM says None where it has nothing to say."""
+    return _rows({key: values[key] for key in titles if values.get(key) not in (None, [], "None")}, titles)
 
 
 def _host(host: dict[str, Any]) -> list[tuple[str, str]]:

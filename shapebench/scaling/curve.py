@@ -83,22 +83,24 @@ def read_curve(file: Path) -> Curve:
 
 
 def _lines(file: Path) -> list[str]:
-    """As in the file, but for comments, which are empty."""
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise CurveError(f"Cannot read {file}: {error.strerror}", REMEDY) from None
-    text = raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace")
-    return ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
+    return raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines()
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
 
 
 def _header(file: Path, lines: list[str]) -> tuple[int, str]:
-    """Where the header is, and what is between columns: the first line that names both columns."""
-    for place, line in enumerate(lines):
+    """Where the header is, and what is between columns: the first line that names both; some write it as a comment."""
+    for place, line in sorted(enumerate(lines), key=lambda numbered: _is_comment(numbered[1])):
         for delimiter in DELIMITERS:
             if set(NEEDED) <= set(_names(line, delimiter)):
                 return place, delimiter
-    first = next((line for line in lines if line.strip()), None)
+    first = next((line for line in lines if line.strip() and not _is_comment(line)), None)
     if first is None:
         raise CurveError(f"{file} is empty", REMEDY)
     found = max((_names(first, delimiter) for delimiter in DELIMITERS), key=len)
@@ -121,7 +123,8 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _rows(lines: list[str], header: int, delimiter: str) -> Iterator[Row]:
     names, comma = _names(lines[header], delimiter), "" if delimiter == "," else "."
     for place, line in enumerate(lines[header + 1 :], header + 2):
-        pairs = [*zip(names, _cells(line, delimiter), strict=False)][::-1]  # of two columns of a name, the first counts
+        cells = [] if _is_comment(line) else _cells(line, delimiter)
+        pairs = [*zip(names, cells, strict=False)][::-1]  # of two columns of a name, the first counts
         texts = {name: cell for name, cell in pairs if cell.lower() not in MISSING}
         if texts:
             yield Row(place, texts, comma)

@@ -22,7 +22,7 @@ END = float(np.log2(1.25))  # doublings; growth at the end is that of the last q
 MOST_PLACES = 40  # at which the smoothed curve may bend, or fall
 LEAST_FALL = 0.05  # of throughput, that anybody minds
 SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
-SURE = 0.99  # of curves that do not fall, one in a hundred is said to, as far as the noise is known
+SURE = 0.98  # of curves that do not fall, one in fifty is said to, as far as the noise is known
 MOST_FREEDOM = 1e6
 
 

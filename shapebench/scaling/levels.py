@@ -15,7 +15,7 @@ Values = npt.NDArray[np.float64]
 Source = Literal["given", "repeated", "assumed"]
 
 ASSUMED_NOISE = 0.02  # of a level that was measured once: machines and runs differ by so much
-ASSUMED_FREEDOM = 4  # how many degrees of freedom the assumption is worth against a curve's own roughness
+ASSUMED_FREEDOM = 2  # how many degrees of freedom the assumption is worth against a curve's own roughness
 LEAST_NOISE = 0.005  # however alike repetitions are: what they share, they do not show
 # Columns that say how noisy a row is, and the relative standard deviation that follows.
 NOISES: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {

@@ -21,7 +21,7 @@ from shapebench.scaling.levels import Levels, Values
 LEAST_LEVELS = 3
 CAPPED_LEVELS = 4  # at least, two of them at or beyond the cap
 CANDIDATES = 24  # for the cap, from one end of the levels to the other
-NEAR = np.geomspace(1 / 1.5, 1.5, 33)  # times the best of them: those that are tried then
+NEAR = np.geomspace(1 / 1.4, 1.4, 17)  # times the best of them: those that are tried then
 CAPPED = 10.0  # by how much a cap must lower chi-square
 DRAWS = 200  # curves that the levels could have been by chance
 TAILS = (2.5, 97.5)  # percent of them

@@ -5,8 +5,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,38 @@ import psutil
 import pytest
 
 from shapebench.simulator.capacity import Lengths, greatest_concurrency
-from shapebench.simulator.presets import PRESETS
+from shapebench.simulator.presets import PRESETS, Preset
 from shapebench.simulator.process import running
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
 
 pytestmark = pytest.mark.slow
 
-SPEED = 70  # tokens/s for each query: few streams are too many for these machines then, as a test's machine wants it
-LEVELS = (1, 12, 24, 40)
+SLOWER = 4  # than the GPUs themselves: a busy test machine is nothing beside them then
+SPEED = 60 / SLOWER  # tokens/s for each query
+LEVELS = (4, 18, 34, 56)
 LENGTHS = Lengths(input_tokens=40, output_tokens=20, input_stddev=0)
 PRICES = {"A10": 2.0, "V100": 2.95, "L40S": 3.5, "A100-40GB": 3.05}
 UPSIDE_DOWN = {"A10": 0.1, "V100": 2.0, "L40S": 5.0, "A100-40GB": 20.0}
-TRUTH = {
-    gpu: greatest_concurrency(PRESETS[f"{gpu.lower()}-llama-3.2-3b"], LENGTHS, query_tokens_per_s=SPEED)
-    for gpu in PRICES
-}
+PACE = ("base_s", "per_sequence_s", "per_prefill_token_s")
+
+
+def machine(gpu: str) -> Preset:
+    preset = PRESETS[f"{gpu.lower()}-llama-3.2-3b"]
+    return replace(preset, **{name: SLOWER * getattr(preset, name) for name in PACE})
+
+
+TRUTH = {gpu: greatest_concurrency(machine(gpu), LENGTHS, query_tokens_per_s=SPEED) for gpu in PRICES}
 WORKLOAD = {"input_tokens": LENGTHS.input_tokens, "output_tokens": LENGTHS.output_tokens}
 DOWN = "BM.GPU.H100.8"
 
 
 def by_truth(prices: dict[str, float]) -> list[str]:
     return sorted(prices, key=lambda gpu: prices[gpu] / TRUTH[gpu])
+
+
+def simulated(preset: Preset) -> AbstractContextManager[str]:
+    return running(preset.name, settings=[f"{name}={getattr(preset, name)}" for name in PACE])
 
 
 def endpoint(url: str, shape: str, **more: Any) -> dict[str, Any]:
@@ -69,13 +79,13 @@ def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Made:
     down = f"http://127.0.0.1:{free_port()}"
     load = {
         "levels": LEVELS,
-        "requests_per_stream": 5,
+        "requests_per_stream": 3,
         "warmup_requests_per_stream": 1,
-        "stop_below_query_tokens_per_s": SPEED - 5,
+        "stop_below_query_tokens_per_s": 0.9 * SPEED,
     }
-    limits = {"query_tokens_per_s": SPEED, "ttft_s": 5}
+    limits = {"query_tokens_per_s": SPEED, "ttft_s": 20}
     with ExitStack() as servers:
-        urls = {gpu: servers.enter_context(running(f"{gpu.lower()}-llama-3.2-3b")) for gpu in PRICES}
+        urls = {gpu: servers.enter_context(simulated(machine(gpu))) for gpu in PRICES}
         endpoints = [*(endpoint(url, gpu) for gpu, url in urls.items()), endpoint(down, DOWN, ready_timeout_s=1)]
         file = written(folder, endpoints, load, limits=limits, prices=PRICES)
         done = shell.run("choose", file, "--data", str(folder / "data"), "--users", "500", "--json")
@@ -83,7 +93,7 @@ def made(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def test_the_truth_tells_the_machines_apart_between_levels() -> None:
-    assert TRUTH == {"A10": 2, "V100": 18, "L40S": 30, "A100-40GB": 59}
+    assert TRUTH == {"A10": 10, "V100": 26, "L40S": 45, "A100-40GB": 74}
 
 
 def test_the_machines_are_ranked_as_the_truth_does(made: Made) -> None:
@@ -107,12 +117,12 @@ def test_the_number_of_machines_is_that_for_the_users_asked_for(made: Made) -> N
 
 
 def test_what_more_would_break_is_the_speed(made: Made) -> None:
-    assert [rank["limited_by"] for rank in made.ranking[1:]] == [f"query_tokens_per_s mean >= {SPEED}"] * 3
+    assert [rank["limited_by"] for rank in made.ranking[1:]] == [f"query_tokens_per_s mean >= {SPEED:g}"] * 3
 
 
-def test_they_were_measured_at_the_same_time(made: Made, shell: Shell) -> None:
-    sql = "SELECT max(started_at) < min(finished_at) AS together FROM runs"
-    assert shell.run("query", sql, "--data", str(made.data), "--json").json == [{"together": True}]
+def test_none_waits_for_another_to_be_done(made: Made) -> None:
+    told = made.done.stderr
+    assert [f"{gpu}: begins, at" in told[: told.index(": done, run")] for gpu in PRICES] == [True] * 4
 
 
 def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
@@ -125,12 +135,12 @@ def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
 
 def test_each_endpoint_says_how_far_it_is(made: Made) -> None:
     told = " ".join(made.done.stderr.split())  # a line that is too long for the terminal goes on in the next
-    assert all(f"{gpu}: measure: concurrency 12: begins" in told for gpu in PRICES), made.done.stderr
+    assert all(f"{gpu}: measure: concurrency 18: begins" in told for gpu in PRICES), made.done.stderr
 
 
 def test_the_page_says_what_was_asked_for_and_what_it_costs_in_dollars(made: Made) -> None:
     page = Path(made.done.json["page"]).read_text(encoding="utf-8")
-    assert "at least 70 tokens/s for each query" in page
+    assert "at least 15 tokens/s for each query" in page
     assert "$3.05" in page
 
 
@@ -140,6 +150,19 @@ def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_p
     assert (done.code, done.stdout) == (1, "")
     assert [f"{gpu} at http" in done.stderr for gpu in ("A10", "V100")] == [True, True]
     assert "measure" not in done.stderr.replace("could not be measured", "").replace("to be measured", "")
+
+
+def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    publish = {"folder": str(tmp_path / "file" / "below")}
+    with running("fast") as one, running("fast") as other:
+        file = written(
+            tmp_path, [endpoint(one, "A"), endpoint(other, "B")], {"levels": [1], "requests": 20}, publish=publish
+        )
+        done = shell.run("choose", file, "--data", str(tmp_path / "data"), "--json")
+    assert done.code == 1
+    assert {rank["shape"] for rank in done.json["ranking"]} == {"A", "B"}
+    assert all("is ranked, but: Not published" in failure for failure in done.json["failures"])
 
 
 def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path) -> None:

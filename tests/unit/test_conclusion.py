@@ -133,6 +133,27 @@ def test_a_small_step_needs_only_a_small_gain() -> None:
     assert "grew by 3%: not saturated." in text(level(30, 1000), level(32, 1030))
 
 
+def growing(*tokens_per_s: float) -> str:
+    """What is said of throughput at 1, 2, 4, … users."""
+    sentences = answer(*(level(2**at, tokens) for at, tokens in enumerate(tokens_per_s))).sentences
+    return next(sentence for sentence in sentences if "throughput" in sentence)
+
+
+def test_of_three_levels_and_more_all_say_whether_throughput_still_grows() -> None:
+    said = growing(73, 140, 268, 500, 870, 1400)
+    assert said.startswith("With 32 concurrent users, system throughput still grows, by 61% for twice the users:")
+    assert "not saturated. Up to 64, 42% more is expected (" in said
+
+
+def test_where_growth_ends_it_is_said_with_an_interval() -> None:
+    said = growing(100, 199, 390, 400, 401, 400)
+    assert said.startswith("System throughput stops growing at 4 concurrent users (somewhere from 2 to 8): saturated.")
+
+
+def test_a_throughput_that_collapses_is_said_to() -> None:
+    assert "With 32, it is 40% lower than at its peak." in growing(100, 199, 390, 400, 330, 240)
+
+
 def test_one_level_says_nothing_of_growth() -> None:
     assert "throughput" not in text(level(32))
 
@@ -279,7 +300,8 @@ def test_a_verdict_that_no_level_explains_is_said() -> None:
 
 @given(st.lists(st.tuples(st.floats(1, 100), st.floats(0.001, 2)), min_size=1, max_size=6))
 def test_the_answer_never_exceeds_the_first_level_that_breaks(numbers: list[tuple[float, float]]) -> None:
-    levels = [level(n, query_tokens_per_s_mean=q, ttft_s_p95=t) for n, (q, t) in enumerate(numbers, start=1)]
+    nan = float("nan")  # growth is another matter, and takes long
+    levels = [level(n, nan, query_tokens_per_s_mean=q, ttft_s_p95=t) for n, (q, t) in enumerate(numbers, start=1)]
     broken = next((n for n, (q, t) in enumerate(numbers, start=1) if q < 10 or t > 0.5), None)
     expected = {None: f"at least {len(levels)} ", 1: "even 1 "}.get(broken, f"but not {broken}")
     assert expected in answer(*levels).headline + " "

@@ -189,5 +189,12 @@ def test_the_report_shows_it_and_gpus_that_are_alike_together() -> None:
     ]
 
 
+def test_the_report_shows_the_settings_that_vllm_tells_of_its_cache() -> None:
+    identity = {"gpu_memory_utilization": "0.92", "num_gpu_blocks": "None", "its start": "2026-07-14 02:41:00 UTC"}
+    rows = origin(run(facts={"identity": identity}))["settings"]["Server"]
+    assert ("Share of GPU memory used", "0.92") in rows
+    assert not {"KV cache, blocks", "Its start"} & {name for name, _ in rows}
+
+
 def test_the_report_says_nothing_of_a_machine_that_was_not_asked() -> None:
     assert shown(Host()) == []
