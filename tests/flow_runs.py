@@ -83,3 +83,12 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def logs(api: str) -> str:
+    """All that a Prefect server was told, as JSON: it gives 200 lines at a time, and other tests log there, too."""
+    pages: list[str] = []
+    while not pages or pages[-1] != "[]":
+        asked = {"offset": 200 * len(pages)}
+        pages.append(httpx.post(f"{api}/logs/filter", json=asked).raise_for_status().text)
+    return "".join(pages)

@@ -18,6 +18,7 @@ from shapebench import warehouse
 from tests import oci_lookalike
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
 from tests.conftest import MODEL, ROOT, Finished, Shell
+from tests.flow_runs import logs
 from tests.oci_lookalike import ObjectStorage
 
 pytestmark = pytest.mark.slow
@@ -100,10 +101,6 @@ def test_the_database_in_the_bucket_answers_queries(published: Published, tmp_pa
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as copy:
         rows = copy.sql("SELECT run_id, concurrency FROM level_summary ORDER BY ALL").fetchall()
         assert rows == [(published.run_id, level) for level in LEVELS]
-
-
-def logs(prefect_server: str) -> str:
-    return httpx.post(f"{prefect_server}/logs/filter", json={}).raise_for_status().text
 
 
 def test_a_flow_makes_no_link_and_says_how_to_make_one(published: Published, prefect_server: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from shapebench import warehouse
 from shapebench.simulator.process import running
-from tests import oci_lookalike
+from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, ended
 from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key
 
@@ -131,7 +131,7 @@ def objects(used: Used) -> str:
 
 # Where to look, and what is found there, lest we look in the wrong place.
 PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
-    "logs": (told("logs/filter"), "the Prefect block wrong"),
+    "logs": (lambda used: flow_runs.logs(used.brought_up.api), "the Prefect block wrong"),
     "flow runs and their parameters": (told("flow_runs/filter"), MODEL),
     "task runs": (told("task_runs/filter"), "publish"),
     "artifacts": (told("artifacts/filter"), "verdict"),
