@@ -62,11 +62,17 @@ def _held(
     suite = gx.ExpectationSuite(name="suite")
     for name, d in held.items():
         suite.add_expectation(d.expectation.copy(update={"meta": {"name": name}}))
-    results: list[Any] = whole.get_batch(batch_parameters={"dataframe": frame}).validate(suite).results
+    batch = whole.get_batch(batch_parameters={"dataframe": frame})
+    results: list[Any] = batch.validate(suite, result_format=_result_format(frame)).results
     found = {r.expectation_config.meta["name"]: r for r in results}
     figures: dict[str, float] = dict(zip(map(str, frame), frame.iloc[0], strict=True)) if len(frame) == 1 else {}
     findings = [_finding(m, d, found[name], figures) for name, d in held.items()]
     return Validation(m.level, about, findings, [found[name] for name in held], figures)
+
+
+def _result_format(frame: pd.DataFrame) -> Literal["BASIC", "SUMMARY"]:
+    """Of one row a summary says no more than its figures do, and takes half as long again."""
+    return "BASIC" if len(frame) == 1 else "SUMMARY"
 
 
 def _finding(m: Measured, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:

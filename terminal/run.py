@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -59,12 +58,13 @@ def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose
     """
     with starting(console, verbose=verbose):
         from flows.benchmark import Outcome, benchmark
+        from tasks.ahead import import_ahead
 
-        _import_what_comes_last()
+        import_ahead()
     if not verbose:
         log_to(console, *STAGES, *(() if console.is_terminal else STAGES_WITHOUT_BARS))
     with nullcontext() if verbose else _bars(spec, earlier, console):
-        state = benchmark(spec, earlier and earlier.run.run_id, return_state=True)
+        state = benchmark(spec, earlier.run.run_id if earlier else "", return_state=True)
     result = getattr(state.data, "result", state.data)
     if isinstance(result, Outcome):
         return Ended(result, state.is_failed(), state.message or "")
@@ -85,13 +85,6 @@ def starting(console: Console, *, verbose: bool) -> Iterator[None]:
         wait_for_server = own_server.start()
         yield
         wait_for_server()
-
-
-def _import_what_comes_last() -> None:
-    """What validating and drawing need takes seconds to import: now there is only the server to wait for."""
-    import_module("expectations.validate")
-    import_module("shapebench.pages.run")
-    import_module("shapebench.pages.kit").warm_up()
 
 
 def log_to(console: Console, *stages: str) -> None:

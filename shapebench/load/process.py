@@ -26,7 +26,7 @@ from shapebench.precision import Buckets, UntilPrecise
 STOP_TIMEOUT_S = 5
 MEASURING = "The measuring process"
 NO_SPINNING = {"OPENBLAS_NUM_THREADS": "1"}  # numpy, which Arrow imports, has threads that look for work in a loop
-START_AHEAD_S = 0.1  # from telling the processes when to begin to that moment
+START_AHEAD_S = 0.02  # from telling the processes when to begin to that moment
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,27 @@ import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import altair as alt
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from platformdirs import user_cache_path
 
 from shapebench.charts.theme import MARKS, PALETTES, Plot
+from shapebench.pages.pictures import VEGA_LITE, Painters, painters
 from shapebench.whole import written_whole
 
 _KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCHEMA = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # of Vega-Lite, that altair writes for
 
 
 def warm_up() -> None:
-    """Do ahead of time what each report needs and what takes a second or two: starting Vega, and bundling it."""
+    """Do ahead of time what each report needs, and what takes seconds the first time."""
     _vega()
-    vl_convert.vegalite_to_svg({"data": {"values": []}, "mark": "point"})
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,12 @@ class Figure:
     """A plot on the page: a still picture, which prints and needs no script, and the chart that takes its place."""
 
     plot: Plot
-    svg: str
+    picture: Path  # as SVG
     vega_lite: dict[str, Any]
+
+    @cached_property
+    def svg(self) -> str:
+        return self.picture.read_text(encoding="utf-8")
 
     @property
     def still(self) -> str:
@@ -46,13 +48,10 @@ class Figure:
         return f"data:image/svg+xml,{quote(bare, safe=_KEPT)}"
 
 
-def figure(plot: Plot, folder: Path) -> Figure:
-    """Write a plot's pictures, NAME.svg and NAME.png, to the folder."""
+def figure(plot: Plot, hands: Painters) -> Figure:
+    """A plot whose pictures are being drawn: they are there when the painters have ended."""
     spec = {**plot.chart.to_dict(validate=False), "description": plot.description}
-    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=_SCHEMA)
-    (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
-    (folder / f"{plot.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
-    return Figure(plot, svg, _for_page(plot, spec))
+    return Figure(plot, hands.draw(plot.name, spec), _for_page(plot, spec))
 
 
 def _for_page(plot: Plot, spec: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +74,8 @@ def _without_legends(part: Any) -> Any:
 
 def write_page(template: str, plots: list[Plot], folder: Path, **content: Any) -> Path:
     """Write the plots, then the page that shows them; returns the page's path, `folder/index.html`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = [figure(plot, folder) for plot in plots]
+    with painters(folder) as hands:
+        figures = [figure(plot, hands) for plot in plots]
     page = folder / "index.html"
     page.write_text(render(template, figures, **content), encoding="utf-8")
     return page
@@ -133,10 +132,10 @@ def _vega() -> str:
 
     Bundling takes a second or two, and gives the same for the same versions: it is kept in the user's cache.
     """
-    cached = user_cache_path("shapebench") / f"vega-lite-{_SCHEMA}-vl-convert-{version('vl-convert-python')}.js"
+    cached = user_cache_path("shapebench") / f"vega-lite-{VEGA_LITE}-vl-convert-{version('vl-convert-python')}.js"
     if cached.exists():
         return cached.read_text(encoding="utf-8")
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_SCHEMA)
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         cached.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(cached) as unfinished:

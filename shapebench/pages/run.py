@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from altair.utils.schemapi import debug_mode
 
 from shapebench.capacity.words import answer
 from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
@@ -18,6 +19,7 @@ from shapebench.pages import summary
 from shapebench.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
 from shapebench.pages.kit import Figure, figure, render
 from shapebench.pages.origin import origin
+from shapebench.pages.pictures import painters
 from shapebench.pages.queries import queries
 from shapebench.spec import Limits, Load
 
@@ -77,7 +79,7 @@ class Report:
     def fit(self) -> Fit | None:
         return fitted(self.detail.scaling, self.levels)
 
-    @property
+    @cached_property
     def conclusion(self) -> Conclusion:
         load = Load.model_validate(self.run["spec"].get("load", {}))
         found = conclude(self.levels, self.limits, self.run["verdict"], load)
@@ -87,8 +89,9 @@ class Report:
 
 def write(report: Report, folder: Path) -> Path:
     """Write the plots, then the pages that show them; returns the page's path, `folder/index.html`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    groups = {name: [figure(plot, folder) for plot in group] for name, group in plots(report).items()}
+    # The tests have altair check each chart; here it would take a quarter of the time.
+    with debug_mode(False), painters(folder) as hands:
+        groups = {name: [figure(plot, hands) for plot in group] for name, group in plots(report).items()}
     page = folder / "index.html"
     page.write_text(_page(report, groups), encoding="utf-8")
     summary.write(report, [*groups["curves"][:2], *groups["scaling"][:1], *groups["percentiles"][:1]], folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shapebench.pages.kit import Figure, figure
+from shapebench.pages.pictures import painters
 from shapebench.pages.run import Report, plots
 from shapebench.pages.sheet import A4
 from shapebench.pages.summary import drawn, write
@@ -19,7 +20,8 @@ LONG = "W" * 10_000
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
     folder = tmp_path_factory.mktemp("figures")
-    return [figure(plot, folder) for plot in plots(sample())["curves"][:2]]
+    with painters(folder) as hands:
+        return [figure(plot, hands) for plot in plots(sample())["curves"][:2]]
 
 
 def words(report: Report, figures: list[Figure]) -> list[str]:
