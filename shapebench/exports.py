@@ -26,13 +26,19 @@ from shapebench.whole import written_whole
 VIEWS = (
     "runs",
     "level_summary",
+    "scaling",
+    "slos",
+    "searches",
     "metrics",
     "requests",
     "findings",
     "timeline",
     "client_health",
     "server_timeline",
+    "server_requests",
+    "server_metrics",
     "artifacts",
+    "shared_links",
 )
 LLMPERF_FORMAT = "2023-08-31"  # the version of the form that LLMPerf has written ever since
 

@@ -93,6 +93,12 @@ def test_csv_holds_the_rows_of_each_view_under_their_names(data: Path, view: str
     assert (header, len(lines)) == (rows.column_names, rows.num_rows)
 
 
+def test_all_that_is_known_of_a_run_is_exported(data: Path) -> None:
+    of_runs = "SELECT DISTINCT table_name FROM information_schema.columns WHERE column_name = 'run_id'"
+    views = query(data, f"{of_runs} AND table_schema = 'main'")["table_name"].to_pylist()
+    assert {*VIEWS} == {*views} - {"endpoint_history"}  # of all runs at an endpoint
+
+
 def test_other_runs_are_left_out(data: Path) -> None:
     load(data, "another", run_tables(data, "another"))
     folder = export(data, RUN_ID, "parquet", None)[0].parent
