@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -97,34 +97,31 @@ def log_to(console: Console, *stages: str) -> None:
 
 @contextmanager
 def _bars(spec: Spec, earlier: RunFile | None, console: Console) -> Iterator[None]:
-    columns = [
-        TextColumn("{task.description:>12}"),
-        BarColumn(30),
-        TextColumn("{task.fields[done]:>11}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-    ]
-    with Bars(*columns, console=console) as bars:
+    """A bar for each level; a search finds its levels as it goes."""
+    with Bars(*_columns(), console=console) as bars:
 
         @cache
         def bar(concurrency: int) -> TaskID:
             return bars.add_task(_streams(concurrency), total=1.0, done="", rate="", start=False)
 
-        for concurrency in () if spec.search else spec.load.levels:  # a search finds its levels as it goes
+        for concurrency in () if spec.search else spec.load.levels:
             bar(concurrency)
         for known in earlier.measured if earlier else ():
-            done_before = f"{known.planned_requests}"
-            bars.update(bar(known.concurrency), completed=1.0, done=done_before, rate="measured before")
+            requests = str(known.planned_requests)
+            bars.update(bar(known.concurrency), completed=1.0, done=requests, rate="measured before")
 
         def show(concurrency: int, progress: Progress) -> None:
-            level = bar(concurrency)
-            if not bars.tasks[level].started:
-                bars.start_task(level)
+            bars.start_task(bar(concurrency))  # its clock starts with the first call
             whole = share(progress, spec.load.duration_at(concurrency))
-            bars.update(level, completed=whole, done=done(progress), rate=_rate(progress))
+            bars.update(bar(concurrency), completed=whole, done=done(progress), rate=_rate(progress))
 
         with listening(show):
             yield
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    done, rate = TextColumn("{task.fields[done]:>11}"), TextColumn("{task.fields[rate]}")
+    return TextColumn("{task.description:>12}"), BarColumn(30), done, rate, TimeElapsedColumn()
 
 
 def _streams(concurrency: int) -> str:
