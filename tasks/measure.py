@@ -33,15 +33,14 @@ def measure(run: Run, facts: Facts, calibration: Calibration) -> LevelRun | None
     level = measure_level(run, facts, calibration, hear)
     if not level.stopped:
         keep(run, level)
-    if level.error:
-        milestone("measure", "concurrency {n}: {error}", logging.ERROR, n=concurrency, error=level.error)
-    elif heard:
-        came_to = in_words(heard[-1])
-        milestone(
-            "measure",
-            "concurrency {n}: {found}; took {wall_s:.1f} s",
-            n=concurrency,
-            found=came_to,
-            wall_s=level.wall_s,
-        )
+    _say(level, heard[-1] if heard else None)
     return level
+
+
+def _say(level: LevelRun, last: Progress | None) -> None:
+    n = level.concurrency
+    if level.error:
+        milestone("measure", "concurrency {n}: {error}", logging.ERROR, n=n, error=level.error)
+    elif last:
+        came_to = "concurrency {n}: {found}; took {wall_s:.1f} s"
+        milestone("measure", came_to, n=n, found=in_words(last), wall_s=level.wall_s)
