@@ -42,12 +42,15 @@ down:  ## Stop what `make up` has started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m terminal.up down; fi
 
 FAST := not slow and not browser and not live
+BESIDE := beside or browser
 
 # What measures in real time on a shared machine is let down by it now and then: a test that fails is tried again, twice,
-# and the summary says so. Those that start servers run one after the other, or they would measure each other.
+# and the summary says so. Of those that start servers, the files in which no time is measured run two at once, the
+# others one after the other, or they would measure each other.
 test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
 	$(BIN)/python -m pytest --reruns 2 --numprocesses auto -m "$(FAST)"
-	$(BIN)/python -m pytest --reruns 2 -m "not ($(FAST))"
+	$(BIN)/python -m pytest --reruns 2 --numprocesses 2 --dist loadfile -m "not ($(FAST)) and ($(BESIDE))"
+	$(BIN)/python -m pytest --reruns 2 -m "not ($(FAST)) and not ($(BESIDE))"
 
 test-fast: setup  ## Run those that start no servers and browsers, each once: a minute
 	$(BIN)/python -m pytest --numprocesses auto -m "$(FAST)"

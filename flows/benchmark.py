@@ -1,4 +1,8 @@
-"""The main flow: does this endpoint suit this many users?"""
+"""The main flow: does this endpoint suit this many users?
+
+Its imports take seconds. They are done before a run begins, and so never while it measures: a worker starts the process
+of a scheduled run some seconds before its time, and `shapebench run` imports while its Prefect server starts.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +52,7 @@ class Outcome:
 
 # One worker: levels never overlap on an endpoint.
 @flow(name="benchmark", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
-def benchmark(spec: Spec, resume: str | None = None) -> State[Outcome]:
+def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     """Measure an LLM endpoint at each concurrency level and say whether it suits that many users.
 
     Results go into results.duckdb in the data folder, the report beside it, and a copy to where the spec publishes.

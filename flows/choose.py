@@ -24,7 +24,8 @@ class Chosen:
     failures: tuple[str, ...]
 
 
-@flow(name="choose", task_runner=ThreadPoolTaskRunner(max_workers=64))  # type: ignore[arg-type]
+# No retries, whatever Prefect's settings say: they would measure all endpoints anew.
+@flow(name="choose", retries=0, task_runner=ThreadPoolTaskRunner(max_workers=64))  # type: ignore[arg-type]
 def choose(choice: Choice) -> State[Chosen]:
     """Measure several endpoints, each on a machine of its own, and say which machine is the cheapest that suits.
 

@@ -11,7 +11,7 @@ from tasks.judge import judge
 
 
 @flow(name="watch")
-def watch(run_id: str | None = None, data: Path = Path("data"), rule: Rule = Rule()) -> State[Watched]:  # noqa: B008
+def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> State[Watched]:  # noqa: B008
     """Hold a run against earlier ones of the same endpoint and workload, and tell whoever waits for it.
 
     Args:
@@ -19,5 +19,5 @@ def watch(run_id: str | None = None, data: Path = Path("data"), rule: Rule = Rul
         data: The data folder that holds results.duckdb.
         rule: When a run counts as worse.
     """
-    found = judge(data, run_id, rule)
+    found = judge(data, run_id or None, rule)
     return Completed(message=f"{found.judgement.severity}: {found.judgement.headline}", data=found)

@@ -6,7 +6,18 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from shapebench import workloads
-from shapebench.spec import UNKNOWN_SHAPE, Endpoint, Limits, Load, Part, Publish, Search, Spec, Workload
+from shapebench.spec import (
+    UNKNOWN_SHAPE,
+    Endpoint,
+    Limits,
+    Load,
+    Part,
+    Publish,
+    Search,
+    Spec,
+    Workload,
+    every_stream_has_work,
+)
 
 SHARED = ("workload", "load", "limits", "search", "publish", "data")  # what is the same for all endpoints
 
@@ -22,7 +33,7 @@ class Choice(Part):
 
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_several)] = Field(
         title="Endpoints",
-        description="Each with the shape that serves it, all of them at different URLs.",
+        description="At least two, each with the shape that serves it, all of them at different URLs.",
         json_schema_extra={"minItems": 2},
     )
     users: int | None = Field(
@@ -33,7 +44,9 @@ class Choice(Part):
         description="For how many at once there is to be room: how many machines that takes. Empty: price by user.",
     )
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        {}, title="Prices", description="Of an hour of a shape, in dollars, where it is not the list price."
+        {},
+        title="Prices",
+        description='Of an hour of a shape, in dollars, where it is not the list price, such as {"VM.GPU.A10.1": 1.5}.',
     )
     workload: Workload = Field(Workload(), title="Workload")
     load: Load = Field(Load(), title="Load")
@@ -50,6 +63,7 @@ class Choice(Part):
     )
 
     _with_preset = model_validator(mode="before")(workloads.with_preset)
+    _every_stream_has_work = model_validator(mode="after")(every_stream_has_work)
 
     @model_validator(mode="after")
     def _are_told_apart(self) -> Self:

@@ -43,7 +43,8 @@ def verdict_page(run: Run, verdict: Verdict, conclusion: Conclusion, pictures: S
     """The answer, how far it can be trusted, and the figure."""
     endpoint = run.spec.endpoint
     model, shape, url = (text(name, LONGEST_NAME) for name in (endpoint.model, endpoint.shape, endpoint.url))
-    about = f"**{verdict.standing}** · {model} on {shape} at {url} · run {text(run.run_id)}"
+    resumed = ", which was broken off and taken up again" if run.resumed_at else ""
+    about = f"**{verdict.standing}** · {model} on {shape} at {url} · run {text(run.run_id)}{resumed}"
     return "\n\n".join(
         [
             f"# {text(conclusion.headline)}",

@@ -1,11 +1,12 @@
 """A run that was broken off goes on: what was measured stays, and a level that was begun starts anew."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from shapebench import runs
 from shapebench.climb import stopped_by
@@ -50,6 +51,33 @@ def of_flow_run(data: Path, flow_run_id: str) -> str | None:
     mark = f'"flow_run_id": "{flow_run_id}"'.encode()  # as run.json has it: to parse thousands of them takes long
     files = sorted((data / "runs").glob("*/run.json"), reverse=True)
     return next((file.parent.name for file in files if mark in file.read_bytes()), None)
+
+
+def unfinished(data: Path, stored: Container[str]) -> list[dict[str, Any]]:
+    """Runs of the data folder that are not among the results, the newest first."""
+    files = sorted((data / "runs").glob("*/run.json"), reverse=True)
+    return [_as_row(runs.load(data, file.parent.name)) for file in files if file.parent.name not in stored]
+
+
+def _as_row(content: RunFile) -> dict[str, Any]:
+    run = content.run
+    return {
+        "run_id": run.run_id,
+        "started_at": run.started_at,
+        "model": run.spec.endpoint.model,
+        "url": run.spec.endpoint.url,
+        "state": _state(content),
+        "measured": [level.concurrency for level in content.measured],
+        "to_measure": list(content.to_measure),
+    }
+
+
+def _state(content: RunFile) -> str:
+    try:
+        with held(content.run.folder):
+            return "broken off" if content.facts else "not probed"
+    except StillMeasured:
+        return "in hand"
 
 
 @contextmanager

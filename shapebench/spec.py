@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -205,7 +205,8 @@ class Workload(Part):
         None,
         title="Preset",
         description="A workload that people compare with, by name: `shapebench workloads` lists them. What else is "
-        "given here and in the load counts for more. Empty: none.",
+        "given here and in the load counts for more: in a form, omit what the preset is to set. Empty: none.",
+        json_schema_extra=lambda field: field.update(enum=[*workloads.presets()]),
     )
     name: str = Field("chat", min_length=1, title="Name", description="A name for this mix of lengths.")
     input_tokens: Tokens = Field(
@@ -215,7 +216,7 @@ class Workload(Part):
         Normal(mean=100, stddev=10), title="Output tokens", description="Length of the answers."
     )
     temperature: float = Field(0, ge=0, le=2, title="Temperature", description="Sampling temperature.")
-    enforce_output_tokens: bool | None = Field(
+    enforce_output_tokens: Annotated[bool, Field(title="Yes or no")] | None = Field(
         None,
         title="Enforce output length",
         description="Send vLLM's min_tokens and ignore_eos, so that answers have the length asked for. "
@@ -322,15 +323,6 @@ class Load(Part):
         if self.until_precise and not self.requests_at(concurrency):
             return self.duration_s or LONGEST_UNTIL_PRECISE_S
         return self.duration_s
-
-    @model_validator(mode="after")
-    def _every_stream_has_work(self) -> Self:
-        if self.requests is not None and (idle := [n for n in self.levels if n > self.requests]):
-            raise ValueError(
-                f"requests={self.requests} leaves streams idle at {', '.join(map(str, idle))}: "
-                f"ask for at least {max(idle)} requests, or leave those levels out"
-            )
-        return self
 
 
 class Limits(Part):
@@ -463,6 +455,32 @@ class Publish(Part):
     )
 
 
+class Measured(Protocol):
+    """What says at which levels there is to be measured, and with how many requests."""
+
+    @property
+    def load(self) -> Load: ...
+
+    @property
+    def search(self) -> Search | None: ...
+
+
+SomeMeasured = TypeVar("SomeMeasured", bound=Measured)
+
+
+def every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
+    """Raises ValueError where there are fewer requests than streams at some level."""
+    requests, search = given.load.requests, given.search
+    levels = [search.most] if search else given.load.levels
+    if requests is not None and (idle := [n for n in levels if n > requests]):
+        other = f"search up to {requests}" if search else "leave those levels out"
+        raise ValueError(
+            f"load.requests={requests} leaves streams idle at {', '.join(map(str, idle))}: "
+            f"ask for at least {max(idle)} requests, or for some for each stream (load.requests_per_stream), or {other}"
+        )
+    return given
+
+
 class Spec(Part):
     """A benchmark: which server, which requests, how many at once, and where the results go."""
 
@@ -492,6 +510,7 @@ class Spec(Part):
     )
 
     _with_preset = model_validator(mode="before")(workloads.with_preset)
+    _every_stream_has_work = model_validator(mode="after")(every_stream_has_work)
 
     @property
     def blocks(self) -> dict[str, str]:

@@ -5,14 +5,13 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from shapebench.draw import draw as draw_report
 from shapebench.milestones import milestone
 from shapebench.records import Run
 
 
 @task(name="draw", cache_policy=NO_CACHE)
 def draw(run: Run) -> Path:
-    from shapebench.draw import draw as draw_report  # Altair's import, never while measuring
-
     report = draw_report(run.spec.data, run.run_id)
     milestone("draw", "the report is {report}", report=str(report))
     return report

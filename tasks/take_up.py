@@ -15,9 +15,12 @@ class BrokenOffAgain(ShapebenchError):
     """Something breaks the run off time after time."""
 
 
-def earlier_run(spec: Spec, run_id: str | None) -> RunFile | None:
-    """The run to go on with; None: a new one. A flow run that is retried never measures the same level twice."""
-    earlier = resume.find(spec.data, run_id, flow_run.id if flow_run.run_count > 1 else None)
+def earlier_run(spec: Spec, run_id: str) -> RunFile | None:
+    """The run to go on with, by its name ('': none); None: a new one.
+
+    A flow run that is retried goes on with its own, and never measures the same level twice.
+    """
+    earlier = resume.find(spec.data, run_id or None, flow_run.id if flow_run.run_count > 1 else None)
     if earlier and flow_run.run_count > MOST_STARTS:
         name = earlier.run.run_id
         raise BrokenOffAgain(

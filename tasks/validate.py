@@ -5,6 +5,7 @@ import logging
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from expectations.validate import validate as hold_expectations
 from shapebench.milestones import milestone
 from shapebench.records import Run, Verdict
 from shapebench.rows import Measured
@@ -12,8 +13,6 @@ from shapebench.rows import Measured
 
 @task(name="validate", cache_policy=NO_CACHE)
 def validate(run: Run, levels: list[Measured]) -> Verdict:
-    from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
-
     verdict = hold_expectations(levels, docs=run.data_docs)
     words = "concurrency {concurrency} is {severity}: {sentence}"
     for finding in verdict.failed:

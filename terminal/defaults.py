@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from shapebench.spec import parse, read
+from shapebench.spec import Search, parse, read
 
 VARIABLE = "shapebench_defaults"
 USUAL_SPEC = Path(__file__).parents[1] / "examples" / "a10.yaml"
 
 
 def usual(variable: dict[str, Any] | str) -> dict[str, Any]:
-    """The spec in the Prefect variable, checked; where there is none, and Prefect gives '', the article's."""
-    return checked(variable if isinstance(variable, dict) else read(USUAL_SPEC))
+    """The spec in the Prefect variable, checked; where there is none, and Prefect gives '', the article's.
+
+    With a search, for the deployment that does one, also where the spec has none.
+    """
+    given = checked(variable if isinstance(variable, dict) else read(USUAL_SPEC))
+    return {"search": Search().model_dump(), **given}
 
 
 def checked(content: dict[str, Any]) -> dict[str, Any]:

@@ -58,9 +58,9 @@ def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose
     """
     with starting(console, verbose=verbose):
         from flows.benchmark import Outcome, benchmark
-        from tasks.ahead import import_ahead
+        from shapebench.pages.kit import warm_up
 
-        import_ahead()
+        warm_up()
     if not verbose:
         log_to(console, *STAGES, *(() if console.is_terminal else STAGES_WITHOUT_BARS))
     with nullcontext() if verbose else _bars(spec, earlier, console):

@@ -71,6 +71,12 @@ def processes(mark: str, word: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if _told(p).get(MARK) == mark and word in _command(p)]
 
 
+def seen_by_others(mark: str) -> str:
+    """What `ps` shows of a service of `make up` and of all that it has started: their arguments and environments."""
+    ours = [p for p in psutil.process_iter() if _told(p).get(MARK) == mark]
+    return "\n".join(f"{_command(process)} {_told(process)}" for process in ours)
+
+
 def _told(process: psutil.Process) -> dict[str, str]:
     try:
         return process.environ()

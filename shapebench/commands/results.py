@@ -9,12 +9,31 @@ from shapebench.commands.output import print_json
 
 
 @click.command("runs")
+@click.option("--unfinished", is_flag=True, help="Those that are not in the database: broken off, or still measured.")
 @data_option
 @as_json
-def list_runs(data: Path | None, as_json: bool) -> None:
+def list_runs(data: Path | None, unfinished: bool, as_json: bool) -> None:
     """List the runs in the database, newest first."""
+    if unfinished:
+        _list_unfinished(data or Path("data"), as_json)
+        return
     sql = "SELECT run_id, started_at, model, shape, levels, verdict, headline FROM runs ORDER BY started_at DESC"
     _answer(data, sql, as_json)
+
+
+def _list_unfinished(data: Path, as_json: bool) -> None:
+    import pyarrow as pa
+
+    from shapebench import resume, warehouse
+    from shapebench.formats import FORMATS
+
+    there = (data / warehouse.FILE_NAME).exists()
+    stored = warehouse.query(data, "SELECT run_id FROM runs")["run_id"].to_pylist() if there else []
+    rows = resume.unfinished(data, stored)
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(FORMATS["table"](pa.Table.from_pylist(rows)))
 
 
 @click.command()

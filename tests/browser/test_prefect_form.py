@@ -1,4 +1,4 @@
-"""The ad-hoc deployment in the Prefect UI, as people use it: a real Chromium, a real server and a worker.
+"""The deployments ad-hoc and shapes in the Prefect UI, as people use it: a real Chromium, a real server and a worker.
 
 SCREENSHOTS=docs keeps the pictures that docs/operating.md shows.
 """
@@ -14,9 +14,10 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from shapebench import warehouse
 from tests.conftest import MODEL, BroughtUp, ended
+from tests.flow_runs import set_state
 
 CHROMIUM = Path("/usr/bin/chromium")
-FINISHES_WITHIN_MS = 120_000
+FINISHES_WITHIN_MS = 240_000
 
 pytestmark = [
     pytest.mark.browser,
@@ -49,16 +50,20 @@ def keep(page: Page, name: str) -> None:
 @pytest.fixture
 def form(page: Page, brought_up: BroughtUp) -> Page:
     """The form of a custom run, by the way that people go."""
-    page.goto(brought_up.url)
-    page.get_by_role("link", name="Deployments").first.click()
-    expect(page.get_by_role("link", name="ad-hoc")).to_be_visible()
-    keep(page, "deployments")
-    page.get_by_role("link", name="ad-hoc").first.click()
-    page.get_by_role("button", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Custom run").click()
+    opened(page, brought_up, "ad-hoc")
     expect(page.get_by_label("URL", exact=True)).to_be_visible()
     keep(page, "form")
     return page
+
+
+def opened(page: Page, brought_up: BroughtUp, deployment: str) -> None:
+    page.goto(brought_up.url)
+    page.get_by_role("link", name="Deployments").first.click()
+    expect(page.get_by_role("link", name=deployment)).to_be_visible()
+    keep(page, "deployments")
+    page.get_by_role("link", name=deployment).first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Custom run").click()
 
 
 def levels(form: Page) -> Locator:
@@ -185,3 +190,46 @@ def test_the_report_is_reached_from_the_page_of_the_run(page: Page, data: Path) 
     expect(page.get_by_text(report.as_uri()).first).to_be_visible()
     page.goto(report.as_uri())
     expect(page.get_by_text("concurrent users").first).to_be_visible()
+
+
+def test_no_parameter_of_a_form_is_a_choice_between_types(form: Page) -> None:
+    """Those left are parts that a run may do without, and a yes or no that may be left open."""
+    tabs = form.get_by_role("tab").all_inner_texts()
+    assert [tab for tab in tabs if tab in ("str", "int", "float", "bool", "dict")] == []
+
+
+@pytest.fixture
+def choice(page: Page, brought_up: BroughtUp) -> Page:
+    """The form of a choice, with two endpoints, the second of which has no address."""
+    opened(page, brought_up, "shapes")
+    for number, shape in enumerate(("VM.GPU.A10.1", "BM.GPU.L40S.4")):
+        page.get_by_role("button", name="Add item").first.click()
+        page.get_by_label("Model", exact=True).nth(number).fill(MODEL)
+        page.get_by_label("Shape (Optional)").nth(number).fill(shape)
+    page.get_by_label("URL", exact=True).first.fill("http://127.0.0.1:1")
+    page.get_by_label("Users (Optional)").fill("500")
+    return page
+
+
+def test_a_choice_with_half_an_endpoint_is_refused_beside_its_field(choice: Page, brought_up: BroughtUp) -> None:
+    before = runs(brought_up)
+    submit(choice)
+    expect(choice.locator("p.text-destructive").first).to_have_text("'url' is a required property")
+    assert runs(brought_up) == before
+
+
+def test_a_choice_is_started_in_the_form(choice: Page, brought_up: BroughtUp) -> None:
+    choice.get_by_label("URL", exact=True).nth(1).fill("http://127.0.0.1:2")
+    choice.get_by_label("URL", exact=True).first.scroll_into_view_if_needed()
+    keep(choice, "shapes")
+    submit(choice)
+    choice.get_by_text("View run").first.click()
+    choice.wait_for_url("**/runs/flow-run/**")
+    run = f"{brought_up.api}/flow_runs/{choice.url.partition('/flow-run/')[2].partition('?')[0]}"
+    given = httpx.get(run).json()["parameters"]["choice"]
+    set_state(run, "CANCELLED", force=True)  # nobody serves there
+    assert [(one["url"], one["shape"]) for one in given["endpoints"]] == [
+        ("http://127.0.0.1:1", "VM.GPU.A10.1"),
+        ("http://127.0.0.1:2", "BM.GPU.L40S.4"),
+    ]
+    assert given["users"] == 500

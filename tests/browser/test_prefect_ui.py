@@ -16,7 +16,7 @@ from terminal.own_server import free_port
 from terminal.run import SETTINGS
 from tests import level_sample
 from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
-from tests.conftest import wait_until_answers
+from tests.conftest import prefect_home_in, wait_until_answers
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +33,7 @@ PATHS = {"v1": "/artifacts/artifact", "v2": "/v2/artifacts/artifact"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server with its UI."""
-    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    home, port = prefect_home_in(tmp_path_factory.mktemp("prefect")), free_port()
     environment = {**os.environ, **SETTINGS, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": "/api"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     with (home / "server.log").open("wb") as log:

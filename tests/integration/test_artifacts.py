@@ -23,7 +23,7 @@ from terminal.own_server import free_port
 from tests import level_sample
 from tests.conftest import Shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 MODEL = '<script>alert(1)</script>|`x`"[a](javascript:b)**c**<img src=x onerror=alert(2)>' + "y" * 1000
 SHAPE = "VM.TEST.1"

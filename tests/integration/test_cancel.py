@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
+from shapebench.resume import unfinished
 from shapebench.runs import RunFile, load
 from shapebench.simulator.process import running
-from tests.conftest import BroughtUp, Shell, ended
-from tests.flow_runs import is_measured, level_files, retry, set_state, spec, state, wait_until
+from tests.conftest import MODEL, BroughtUp, Shell, ended
+from tests.flow_runs import is_measured, level_files, processes, retry, set_state, spec, state, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 LEVELS = [1, 8]
 GENEROUS_S = 20  # where other tests want the machine; bench/cancel.py has the time that it takes
@@ -90,3 +91,18 @@ def test_the_run_goes_on_when_it_is_retried(cancelled: Cancelled) -> None:
     assert after["level-0008.broken-off-1.parquet"][1] == before["level-0008.parquet"][1]
     stored = warehouse.query(cancelled.data, "SELECT levels, resumes FROM runs").to_pylist()
     assert stored == [{"levels": [1, 8], "resumes": 1}]
+
+
+def test_a_cancelled_choice_ends_the_runs_of_all_its_endpoints(brought_up: BroughtUp, tmp_path: Path) -> None:
+    mark = f"worker {brought_up.environment['PREFECT_HOME']}"
+    with running("fast") as one, running("fast") as other:
+        endpoints = [{"url": url, "model": MODEL, "shape": shape} for url, shape in ((one, "A"), (other, "B"))]
+        load = {"levels": [1, 2], "duration_s": 5, "calibrate": False}
+        content = {"endpoints": endpoints, "load": load, "data": str(tmp_path)}
+        run = brought_up.start("shapes", {"choice": content})
+        wait_until(lambda: len([*tmp_path.glob("runs/*/level-0002.parquet.*.arrow")]) == 2)
+        set_state(run, "CANCELLING", "Cancelling")
+        assert ended(run)["type"] == "CANCELLED"
+        wait_until(lambda: not processes(mark, "shapebench.load"), at_most_s=GENEROUS_S)
+    left = [(run["state"], run["measured"], run["to_measure"]) for run in unfinished(tmp_path, ())]
+    assert left == [("broken off", [1], [2])] * 2

@@ -21,7 +21,7 @@ from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 @pytest.fixture(scope="session")

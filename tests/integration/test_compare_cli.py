@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Shell
 from tests.unit.sql.results_file import ResultsFile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MODEL, Finished, Shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 SHORT = ("--levels", "1,2", "--requests", "24", "--output-tokens", "20,2")
 MILESTONES = {

@@ -25,7 +25,7 @@ from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 LEVELS = [1, 2, 4]
 REQUESTS = 24
@@ -165,11 +165,11 @@ def test_a_view_can_be_queried_by_name(shell: Shell, result: Any, data: Path) ->
 
 
 def spec_file(tmp_path: Path, url: str, **changes: Any) -> Path:
-    """A spec for a short run, in YAML."""
+    """A spec for a short run, without a trial of the client, in YAML."""
     content = {
         "endpoint": {"url": url, "model": MODEL},
         "workload": {"output_tokens": {"mean": 20, "stddev": 2}},
-        "load": {"levels": [2], "requests": 8},
+        "load": {"levels": [2], "requests": 8, "calibrate": False},
         "data": str(tmp_path / "data"),
     }
     for section, values in changes.items():
@@ -185,9 +185,16 @@ HOPELESS: dict[str, Any] = {
 }
 
 
-def test_an_invalid_level_is_kept_and_marked(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--json")
-    assert (done.code, done.json["verdict"], done.json["levels"][0]["failed"]) == (0, "invalid", 8), done.stderr
+@pytest.fixture(scope="module")
+def hopeless(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run of one level, in which no answer is in time."""
+    file = spec_file(tmp_path_factory.mktemp("hopeless"), simulator, **HOPELESS)
+    return shell.run("run", str(file), "--json")
+
+
+def test_an_invalid_level_is_kept_and_marked(hopeless: Finished) -> None:
+    found = hopeless.code, hopeless.json["verdict"], hopeless.json["levels"][0]["failed"]
+    assert found == (0, "invalid", 8), hopeless.stderr
 
 
 def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: str, tmp_path: Path) -> None:
@@ -195,11 +202,10 @@ def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: 
     assert (done.code, done.json["verdict"]) == (1, "invalid"), done.stderr
 
 
-def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)))
+def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, hopeless: Finished) -> None:
     # Answers to warm-up requests are of all lengths: one of them may be in time.
     query = "SELECT DISTINCT error_kind FROM requests WHERE NOT warmup"
-    rows = shell.run("query", query, "--data", str(tmp_path / "data"), "--json")
+    rows = shell.run("query", query, "--data", str(Path(hopeless.json["database"]).parent), "--json")
     assert rows.json == [{"error_kind": "timeout"}]
 
 
@@ -334,7 +340,8 @@ def test_what_the_client_found_out_of_itself_is_stored_with_each_level(
 
 
 def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator)), "--no-calibrate", "--json")
+    file = spec_file(tmp_path, simulator, load={"calibrate": True})
+    done = shell.run("run", str(file), "--no-calibrate", "--json")
     assert done.code == 0, done.stderr
     rows = shell.run("query", "SELECT client FROM raw.levels", "--data", str(tmp_path / "data"), "--json").json
     assert [json.loads(row["client"])["calibration"] for row in rows] == [None]

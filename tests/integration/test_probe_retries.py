@@ -1,4 +1,4 @@
-"""The probe as a task: what may pass is tried again with growing pauses, what will not is said at once."""
+"""What is tried again: of a probe what may pass, with growing pauses; of a measurement nothing."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, Finished, Shell
 from tests.route_server import MODEL, MODELS, Answers, Reply, healthy, serving, table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 PROBE = """
 import sys
@@ -27,6 +27,12 @@ def probing():
         probe(begun.run, lambda: None)
 
 probing()
+"""
+RETRIES = """
+from flows.choose import choose
+from tasks.measure import measure
+from tasks.measure_endpoint import measure_endpoint
+print(*(one.retries for one in (choose, measure_endpoint, measure)))
 """
 CUT_SHORT: Reply = (200, MODELS, {"Content-Length": "99999"})
 
@@ -81,3 +87,17 @@ def test_a_server_that_was_waited_for_in_vain_is_not(probed: Callable[..., Finis
         done = probed(served.url)
     assert done.code == 1
     assert times_probed(served.asked) < 10  # within one second, with growing pauses
+
+
+def test_what_measures_is_never_tried_again_whatever_prefect_s_settings_say(shell: Shell) -> None:
+    settings = {"PREFECT_TASKS_DEFAULT_RETRIES": "3", "PREFECT_FLOWS_DEFAULT_RETRIES": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", RETRIES],
+        env={**shell.environment, **settings},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["0", "0", "0"]

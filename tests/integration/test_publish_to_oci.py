@@ -21,7 +21,7 @@ from tests.conftest import MODEL, ROOT, Finished, Shell
 from tests.flow_runs import logs
 from tests.oci_lookalike import ObjectStorage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 DAYS = 3
 LEVELS = (1, 2)

@@ -36,7 +36,7 @@ from tests.flow_runs import (
     wait_until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 LEVELS = [1, 2, 3, 4, 5, 6]
 KILLED = 4
@@ -71,6 +71,8 @@ class Killed:
         assert found == [(self.run_id, LEVELS, 1, [])]
         of_levels = rows(self.data, "SELECT concurrency, completed > 0, error FROM raw.levels ORDER BY 1")
         assert of_levels == [(n, True, None) for n in LEVELS]
+        page = self.data / "reports" / self.run_id / "index.html"
+        assert "Broken off and taken up again, 1 time." in page.read_text(encoding="utf-8")
         twice = "SELECT count(*) FROM requests GROUP BY concurrency, request_index HAVING count(*) > 1"
         assert rows(self.data, twice) == []
 
@@ -144,11 +146,18 @@ def test_a_finished_run_is_not_measured_again_but_all_that_follows_is_done(
 ENDLESS: dict[str, Any] = {"duration_s": None, "requests": 1_000_000}
 
 
+def unfinished(shell: Shell, data: str) -> list[tuple[str, str, list[int]]]:
+    listed = shell.run("runs", "--unfinished", "--data", data, "--json").json
+    return [(run["run_id"], run["state"], run["to_measure"]) for run in listed]
+
+
 def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, tmp_path: Path) -> None:
     content = spec(simulator, tmp_path / "data", [1, 2, 3])
     run, _ = broken_off(shell, tmp_path, content, 2)
+    assert unfinished(shell, content["data"]) == [(run.run_id, "broken off", [2, 3])]
     done = shell.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
     assert done.code == 0, done.stderr
+    assert unfinished(shell, content["data"]) == []
     assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1], [2, 3], 0)]
     assert shell.run("resume", run.run_id, "--data", content["data"]).code == 0
     assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1, 2, 3], [], 1)]
@@ -397,7 +406,7 @@ def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever
         pass
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))
-    assert earlier_run(made, None) == begun
+    assert earlier_run(made, "") == begun
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS + 1))
     with pytest.raises(BrokenOffAgain, match=f"Run {begun.run.run_id} has been broken off {MOST_STARTS} times"):
-        earlier_run(made, None)
+        earlier_run(made, "")

@@ -1,9 +1,9 @@
-"""Secrets out of Prefect blocks do their work, and are found nowhere afterwards."""
+"""Secrets out of Prefect blocks and environments do their work, and are found nowhere afterwards."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -15,13 +15,14 @@ import pytest
 
 from shapebench import warehouse
 from shapebench.simulator.process import running
+from terminal.own_server import free_port
 from tests import flow_runs, oci_lookalike
-from tests.conftest import MODEL, ROOT, BroughtUp, ended
+from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
 from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
-KEY, OTHER_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(3))
+KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(4))
 MAKE_BLOCKS = """
 import json, sys
 from tasks.blocks import EndpointKey, OciCredentials
@@ -38,6 +39,8 @@ class Used:
     """Runs that used secrets: how they ended, and all that they can have written to."""
 
     states: dict[str, dict[str, Any]]
+    in_a_shell: Finished
+    processes: str
     data: Path
     storage: ObjectStorage
     brought_up: BroughtUp
@@ -45,7 +48,7 @@ class Used:
 
     @property
     def secrets(self) -> list[str]:
-        return [KEY, OTHER_KEY, PASS_PHRASE, *self.private_key.splitlines()[1:-1]]
+        return [KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE, *self.private_key.splitlines()[1:-1]]
 
 
 def make_blocks(brought_up: BroughtUp, content: dict[str, Any]) -> None:
@@ -69,7 +72,7 @@ def credentials(storage: ObjectStorage, file: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
     data = tmp_path_factory.mktemp("data")
     with running("fast", api_key=KEY) as url, oci_lookalike.running() as storage:
         ours = credentials(storage, tmp_path_factory.mktemp("key") / "key.pem")
@@ -77,19 +80,39 @@ def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Any
         bucket = {"bucket": "reports", "service_endpoint": storage.endpoint}
         publish = {"oci": {**bucket, "auth": "block", "credentials_block": "ours"}}
 
-        def run(key_block: str) -> dict[str, Any]:
+        def start(key_block: str) -> str:
             endpoint = {"url": url, "model": MODEL, "api_key_block": key_block, "ready_timeout_s": 5}
-            load = {"levels": [1], "requests": 8, "calibrate": False}
+            load = {"levels": [2], "duration_s": 5, "calibrate": False}
             spec = {"endpoint": endpoint, "load": load, "publish": publish, "data": str(data)}
-            return ended(brought_up.start("ad-hoc", {"spec": spec}))
+            return brought_up.start("ad-hoc", {"spec": spec})
 
-        states = {block: run(block) for block in ("right", "wrong", "none")}
-        yield Used(states, data, storage, brought_up, ours["key_content"])
+        run = start("right")
+        flow_runs.wait_until(lambda: flow_runs.is_measured(data, 2))
+        processes = flow_runs.seen_by_others(f"worker {brought_up.environment['PREFECT_HOME']}")
+        states = {"right": ended(run)} | {block: ended(start(block)) for block in ("wrong", "none")}
+        in_a_shell = launched_and_measured(brought_up, data)
+        yield Used(states, in_a_shell, processes, data, storage, brought_up, ours["key_content"])
+
+
+def launched_and_measured(brought_up: BroughtUp, data: Path) -> Finished:
+    """A run in a shell, whose server it starts itself, with the key in the environment."""
+    port = free_port()
+    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {port}"
+    endpoint = {"url": f"http://127.0.0.1:{port}", "model": MODEL, "launch": launch}
+    load = {"levels": [1], "requests": 8, "calibrate": False}
+    file = data / "spec.yaml"
+    file.write_text(json.dumps({"endpoint": endpoint, "load": load, "data": str(data)}), encoding="utf-8")
+    environment = {**brought_up.environment, "PREFECT_API_URL": brought_up.api, "SHAPEBENCH_API_KEY": ENVIRONMENTS_KEY}
+    return Shell(environment).run("run", str(file), "--verbose")
 
 
 def test_a_key_in_a_block_opens_the_endpoint_and_credentials_in_a_block_the_bucket(used: Used) -> None:
     assert used.states["right"]["type"] == "COMPLETED", used.states["right"]
     assert any(name.endswith("/index.html") for name in used.storage.buckets["reports"])
+
+
+def test_a_run_in_a_shell_takes_the_key_of_its_environment(used: Used) -> None:
+    assert used.in_a_shell.code == 0, used.in_a_shell.stderr
 
 
 def test_a_key_that_is_refused_is_named_by_its_block(used: Used) -> None:
@@ -107,9 +130,9 @@ def told(path: str) -> Callable[[Used], str]:
     return lambda used: httpx.post(f"{used.brought_up.api}/{path}", json={}).raise_for_status().text
 
 
-def files(folder: Path) -> str:
+def files(folder: Path, name: str = "*") -> str:
     """Whatever is in them, byte for byte."""
-    return "".join(file.read_bytes().decode("latin-1") for file in sorted(folder.rglob("*")) if file.is_file())
+    return "".join(file.read_bytes().decode("latin-1") for file in sorted(folder.rglob(name)) if file.is_file())
 
 
 def tables(used: Used) -> str:
@@ -131,6 +154,10 @@ def objects(used: Used) -> str:
 
 # Where to look, and what is found there, lest we look in the wrong place.
 PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
+    "arguments and environments of what measures": (lambda used: used.processes, "shapebench.load"),
+    "a terminal": (lambda used: used.in_a_shell.stdout + used.in_a_shell.stderr, "is healthy and serves"),
+    "the log of a server that was started": (lambda used: files(used.data, "server.log"), "127.0.0.1"),
+    "run.json": (lambda used: files(used.data, "run.json"), '"api_key_block": "right"'),
     "logs": (lambda used: flow_runs.logs(used.brought_up.api), "the Prefect block wrong"),
     "flow runs and their parameters": (told("flow_runs/filter"), MODEL),
     "task runs": (told("task_runs/filter"), "publish"),

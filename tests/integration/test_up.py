@@ -15,7 +15,7 @@ import pytest
 from terminal.services import MARK, Service
 from tests.conftest import MODEL, ROOT, BroughtUp, brought_up_in, ended
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 def processes(home: str) -> list[psutil.Process]:
@@ -40,7 +40,7 @@ def deployments(brought_up: BroughtUp) -> dict[str, Any]:
 
 
 def test_the_deployments_are_there(deployments: dict[str, Any]) -> None:
-    assert set(deployments) >= {"nightly", "ad-hoc", "comparison", "republish"}
+    assert set(deployments) >= {"nightly", "ad-hoc", "capacity", "shapes", "comparison", "republish"}
 
 
 def test_each_deployment_says_what_it_is_for(deployments: dict[str, Any]) -> None:
@@ -112,13 +112,26 @@ def usual_again(brought_up: BroughtUp) -> Iterator[None]:
 
 def test_a_spec_becomes_the_defaults(brought_up: BroughtUp, tmp_path: Path, usual_again: None) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text("endpoint: {url: 'http://gpu:8000', model: m}\nload: {levels: '1,2'}\n", encoding="utf-8")
+    spec.write_text(USUAL, encoding="utf-8")
     done = brought_up.up("--spec", str(spec))
     assert done.code == 0, done.stderr
     variable = httpx.get(f"{brought_up.api}/variables/name/shapebench_defaults").json()["value"]
-    given = {d["name"]: d["parameters"].get("spec") for d in asked(brought_up, "deployments/filter")}
-    for found in (variable, given["nightly"], given["ad-hoc"]):
+    given = {d["name"]: d["parameters"] for d in asked(brought_up, "deployments/filter")}
+    specs = {name: given[name]["spec"] for name in ("nightly", "ad-hoc", "capacity")}
+    for found in (variable, *specs.values()):
         assert (found["endpoint"]["url"], found["load"]["levels"]) == ("http://gpu:8000", [1, 2])
+    assert {name: found.get("search") for name, found in specs.items()} == {**dict.fromkeys(specs), "capacity": SEARCH}
+    folders = [parameters.get("spec", parameters.get("choice", parameters))["data"] for parameters in given.values()]
+    assert set(folders) == {"/srv/data"}
+
+
+SEARCH = {"most": 64}
+USUAL = """
+endpoint: {url: 'http://gpu:8000', model: m}
+load: {levels: '1,2'}
+search: {most: 64}
+data: /srv/data
+"""
 
 
 def test_deploying_alone_starts_nothing(brought_up: BroughtUp) -> None:

@@ -23,7 +23,7 @@ from terminal.run import SETTINGS
 from tests.conftest import ROOT, BroughtUp, ended
 from tests.unit.sql.results_file import ResultsFile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 STEADY = (100, 102, 98, 101, 99)
 MODEL = '<b>&"m"'

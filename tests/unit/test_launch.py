@@ -16,7 +16,7 @@ from shapebench.launch import AddressTaken, BadCommand, LaunchDied, launched, se
 from shapebench.simulator.process import running
 from shapebench.spec import Endpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 FOREVER = "import time; print('started', flush=True); time.sleep(600)"
 

@@ -86,6 +86,12 @@ def test_it_says_what_speaks_against_the_numbers(tmp_path: Path) -> None:
     assert "1 of 2 expectations do not hold:\n\n- invalid with concurrency 4: No request fails" in shown
 
 
+def test_it_says_that_a_run_was_broken_off(tmp_path: Path) -> None:
+    resumed = level_sample.replace(level_sample.run(tmp_path), resumed_at=(datetime(2026, 11, 25, tzinfo=UTC),))
+    shown = verdict_page(resumed, Verdict("valid", {}, ()), CONCLUSION, [])
+    assert f"run {level_sample.RUN_ID}, which was broken off and taken up again" in shown
+
+
 def test_a_model_with_a_hostile_name_adds_no_line_to_it(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>\n# h\n| a | `b` |\n![x](http://evil/x.png)" * 500
     lines = page(tmp_path, model=hostile).splitlines()

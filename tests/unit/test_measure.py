@@ -26,6 +26,8 @@ from shapebench.spec import Endpoint, parse
 from shapebench.workload import Lengths, Sizing, candidate_words
 from tests.route_server import Reply, healthy, serving, table
 
+pytestmark = pytest.mark.beside
+
 FACTS = Facts(
     server="vllm",
     version="0.32.0",

@@ -17,7 +17,18 @@ from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import SampleStream
 from shapebench.measure import plan
 from shapebench.records import Facts
-from shapebench.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, is_measured, know, settle
+from shapebench.resume import (
+    NothingMeasured,
+    StillMeasured,
+    attempt,
+    find,
+    held,
+    in_hand,
+    is_measured,
+    know,
+    settle,
+    unfinished,
+)
 from shapebench.rows import measured, tables
 from shapebench.runs import RunFile, RunNotFoundError, load, save
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
@@ -50,6 +61,33 @@ def taken_up(content: RunFile) -> RunFile:
 
 def names(content: RunFile) -> set[str]:
     return {file.name for file in content.run.folder.iterdir()} - {"run.json", "run.lock"}
+
+
+# Which there are
+
+
+def test_a_run_that_was_broken_off_is_listed_with_what_is_left(broken_off: RunFile) -> None:
+    [listed] = unfinished(broken_off.run.spec.data, ())
+    assert (listed["run_id"], listed["state"], listed["measured"], listed["to_measure"]) == (
+        RUN_ID,
+        "broken off",
+        [1],
+        [2],
+    )
+
+
+def test_a_run_that_ended_in_its_probe_is_listed_as_not_probed(broken_off: RunFile) -> None:
+    save(RunFile(broken_off.run))
+    assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["not probed"]
+
+
+def test_a_run_that_is_being_measured_is_listed_as_in_hand(broken_off: RunFile) -> None:
+    with held(broken_off.run.folder):
+        assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["in hand"]
+
+
+def test_a_run_that_is_in_the_results_is_not_listed(broken_off: RunFile) -> None:
+    assert unfinished(broken_off.run.spec.data, [RUN_ID]) == []
 
 
 # What stays, and what is set aside
