@@ -1,5 +1,6 @@
 """What the numbers say, in words: how many people at once the measured machine suits."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ import pandas as pd
 
 from shapebench import phrases
 from shapebench.climb import skipped, too_slow
-from shapebench.scaling.growth import GROWING_SHARE
+from shapebench.scaling.growth import LEAST_SLOPE
 from shapebench.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.slo import Judged, judged
 from shapebench.spec import Limits, Load
@@ -79,11 +80,12 @@ def _growth(used: pd.DataFrame) -> str:
 
 
 def _step(measured: pd.DataFrame) -> str:
-    """By what a level more brings: a step that gains less than GROWING_SHARE of what concurrency gains is no growth."""
+    """By what a level more brings, shared by the doublings that it takes."""
     (before, less), (last, more) = measured[["concurrency", "system_tokens_per_s"]].to_numpy().tolist()
     growth = more / less - 1
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
-    meaning = "not saturated" if growth / (last / before - 1) >= GROWING_SHARE else "saturated"
+    grows = math.log(more / less, last / before) >= LEAST_SLOPE - 1e-9
+    meaning = "not saturated" if grows else "saturated"
     return f"From {int(before)} to {_users(int(last))}, system throughput {changed}: {meaning}."
 
 

@@ -87,11 +87,12 @@ def _doubts(model: Model, estimates: Sequence[Estimate]) -> Iterator[str]:
 
 
 def _show_many(estimates: Sequence[Estimate], workload: Workload, console: Console) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("shape", no_wrap=True)
-    table.add_column("it has")
+    table.add_column("it has", overflow="fold")
     for heading in _HEADINGS:
-        table.add_column(heading.format(workload.concurrency), justify="right")
+        no_wrap = heading == "limited\nby"
+        table.add_column(heading.format(workload.concurrency), justify="right", overflow="fold", no_wrap=no_wrap)
     for estimate in estimates:
         if estimate.fit.fits:
             table.add_row(estimate.shape.name, estimate.shape.has, *_cells(estimate))
@@ -103,13 +104,13 @@ def _show_many(estimates: Sequence[Estimate], workload: Workload, console: Conso
 
 
 _HEADINGS = (
-    "sequences\nthat fit",
-    "tokens/s for each\nof {}, at most",
-    "tokens/s in all,\nat most",
-    "TTFT (ms),\nat least",
-    "limited by",
-    "list price\nof an hour",
-    "of a million\noutput tokens,\nat least",
+    "fit at\nonce",
+    "each of\n{}, at most\ntok/s",
+    "in all,\nat most\ntok/s",
+    "TTFT, at\nleast\n(ms)",
+    "limited\nby",
+    "list\nprice,\nan hour",
+    "of 1M\noutput\ntokens",
 )
 
 

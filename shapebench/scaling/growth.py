@@ -21,6 +21,7 @@ LEAST_SLOPE = float(np.log2(1 + GROWING_SHARE))
 END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
 MOST_PLACES = 40  # at which the smoothed curve may bend, or fall
 LEAST_FALL = 0.05  # of throughput, that anybody minds
+STEEP = 5.0  # times the noise: a fall so deep ends growth, however few levels show it
 SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
 SURE = 0.98  # of curves that do not fall, one in fifty is said to, as far as the noise is known
 MOST_FREEDOM = 1e6
@@ -91,14 +92,16 @@ def growth(levels: Levels) -> Growth:
     last = len(levels) - 1
     places = [last if place is None else place for place in drawn]
     other = np.mean([(place is None) != (knee is None) for place in drawn])
-    fall, collapses = _fall(levels)
+    fall, falls = _fall(levels)
+    if knee is None and falls and -np.log2(1 - fall) > STEEP * np.median(levels.log_noise):
+        knee, other = int(tokens.argmax()), np.float64(0)  # it fell on the last few steps, too short to show an end
     return Growth(
         knee=None if knee is None else int(levels.concurrency[knee]),
         interval=None if knee is None else _interval(levels, knee, places),
         doubtful=bool(other > 0.05),
         last_doubling=float(2 ** _end_slope(levels, bent(levels, tokens)) - 1),
         fall=fall,
-        collapses=collapses,
+        collapses=falls and knee is not None,
     )
 
 

@@ -1,7 +1,7 @@
 """Is a machine saturated, where does its throughput stop growing, and how much more is to be had?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -73,7 +73,7 @@ class Saturation:
     @property
     def headroom(self) -> Headroom | None:
         """None where no law describes the levels."""
-        return _headroom(self.levels, self.law) if self.law and self.law.describes else None
+        return _headroom(self.levels, self.law, self.growth) if self.law and self.law.describes else None
 
     def curve(self, concurrency: Sequence[float]) -> pd.DataFrame:
         """The law's `tokens_per_s` at each `concurrency`, between `low` and `high` (95%); no rows without a law."""
@@ -99,14 +99,22 @@ def saturation(curve: pd.DataFrame) -> Saturation:
     return Saturation(levels, found, fit(levels, ended=found.knee is not None))
 
 
-def _headroom(levels: Levels, law: Law) -> Headroom:
+def _headroom(levels: Levels, law: Law, found: Growth | None) -> Headroom:
+    """No law is so sure that growth which has not ended could not go on as it was at the end."""
     greatest = levels.concurrency[-1]
+    onward = float(np.clip(found.last_doubling, 0, 1)) if found and found.knee is None else 0.0
     beyond = np.linspace(greatest, REACH * greatest, STEPS)
     most, most_drawn = law.tokens_per_s(levels.concurrency).max(), law.drawn(levels.concurrency).max(axis=1)
     tokens, drawn = law.tokens_per_s(beyond), law.drawn(beyond).max(axis=1)
+    more, ratio = Estimate.of(max(tokens.max() - most, 0), (drawn - most_drawn).clip(min=0)), drawn / most_drawn - 1
+    share = Estimate.of(max(tokens.max() / most - 1, 0), ratio.clip(min=0))
     return Headroom(
         concurrency=round(beyond[tokens.argmax()]),
         up_to=int(REACH * greatest),
-        tokens_per_s=Estimate.of(max(tokens.max() - most, 0), (drawn - most_drawn).clip(min=0)),
-        share=Estimate.of(max(tokens.max() / most - 1, 0), (drawn / most_drawn - 1).clip(min=0)),
+        tokens_per_s=_at_best(more, onward * most),
+        share=_at_best(share, onward),
     )
+
+
+def _at_best(estimate: Estimate, onward: float) -> Estimate:
+    return replace(estimate, high=max(estimate.high, onward))

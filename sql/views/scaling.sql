@@ -1,7 +1,7 @@
 -- How does throughput grow with concurrency, and where does it bend? A row for each level of each run.
 -- The ideal is the throughput of the run's lowest level that takes part, times concurrency over its concurrency; efficiency is the
 -- share of it that was reached. gain_share is what throughput gained since step_from, the level before, as a share of what concurrency
--- gained; the curve bends at the first level where that is less than 10 % (GROWING_SHARE in shapebench/conclusion.py).
+-- gained; the curve bends at the first level where that is less than 10 % (GROWING_SHARE in shapebench/scaling/growth.py).
 -- tokens_per_s is the steady throughput where every level that takes part has one, else the system's for all of them; throughput says
 -- which. The two are never mixed along a curve: a level's beginning and end, when not all streams are busy, weigh most at high
 -- concurrency, and would bend it. Invalid levels, and those without throughput, take no part: NULL, and steps pass over them.

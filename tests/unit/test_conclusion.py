@@ -133,6 +133,10 @@ def test_a_small_step_needs_only_a_small_gain() -> None:
     assert "grew by 3%: not saturated." in text(level(30, 1000), level(32, 1030))
 
 
+def test_of_two_levels_far_apart_a_doubling_is_what_counts() -> None:
+    assert "grew by 200%: not saturated." in text(level(1, 40), level(32, 120))  # 25% for each
+
+
 def growing(*tokens_per_s: float) -> str:
     """What is said of throughput at 1, 2, 4, … users."""
     sentences = answer(*(level(2**at, tokens) for at, tokens in enumerate(tokens_per_s))).sentences

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shapebench.scaling.growth import Growth, growth, roughened
@@ -124,8 +124,15 @@ def test_where_throughput_grows_there_is_no_interval() -> None:
     assert measured(linear, DOUBLINGS).knee_interval is None
 
 
+@pytest.mark.parametrize("last", [600, 800])
+def test_a_fall_at_the_last_of_close_levels_ends_growth_at_the_peak(last: float) -> None:
+    of = found([*range(10, 120, 10)], [*(10 * n for n in range(10, 110, 10)), last])
+    assert (of.saturated, of.knee, of.collapses) == (True, 100, True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(GRIDS), st.integers(0, 10_000))
+@example(GRIDS[-1], 2187)  # the last three of 64 levels fall by chance
 def test_a_linear_curve_with_2_percent_noise_is_never_saturated(levels: tuple[int, ...], seed: int) -> None:
     of = grown(linear, levels, 0.02, seed)
     assert (of.knee, of.collapses) == (None, False)
@@ -237,6 +244,13 @@ def test_there_is_no_headroom_beyond_a_collapse_or_a_hard_cap(name: str) -> None
     headroom = found(*NAMED[name][:2]).headroom
     assert headroom
     assert headroom.share.high == pytest.approx(0, abs=0.01)
+
+
+def test_growth_that_has_not_ended_may_go_on_whatever_the_law_expects() -> None:
+    headroom = found([1, 8, 64], [40, 300, 600]).headroom
+    assert headroom
+    assert (headroom.share.low, headroom.share.value) == (0, 0)
+    assert headroom.share.high == pytest.approx(2 ** (1 / 3) - 1)
 
 
 def test_where_no_law_describes_the_levels_no_headroom_is_stated() -> None:
