@@ -1,6 +1,6 @@
 """The report of one run: a page that works offline, each plot as PNG and SVG beside it, and all on one sheet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
@@ -91,26 +91,24 @@ def write(report: Report, folder: Path) -> Path:
     """Write the plots, then the pages that show them; returns the page's path, `folder/index.html`."""
     # The tests have altair check each chart; here it would take a quarter of the time.
     with debug_mode(False), painters(folder) as hands:
-        groups = {name: [figure(plot, hands) for plot in group] for name, group in plots(report).items()}
+        groups = {name: [figure(plot, hands) for plot in group] for name, group in plots(report)}
     page = folder / "index.html"
     page.write_text(_page(report, groups), encoding="utf-8")
     summary.write(report, [*groups["curves"][:2], *groups["scaling"][:1], *groups["percentiles"][:1]], folder)
     return page
 
 
-def plots(report: Report) -> dict[str, list[Plot]]:
-    """The page's plots by its parts, in order; a part may be without any."""
+def plots(report: Report) -> Iterator[tuple[str, list[Plot]]]:
+    """The page's plots by its parts, in order, each part's when it is asked for; a part may be without any."""
     levels, detail, title = report.levels, report.detail, report.title
     ttft_s = report.limits.ttft_s
     latencies = quantiles.ttft(ttft_s), quantiles.GAPS
-    return {
-        "curves": [entry.plot(levels, report.limits, title) for entry in figure2.CHARTS],
-        "scaling": scaling.plots(detail.scaling, title, report.fit),
-        "percentiles": [p for of in latencies for p in quantiles.plots(levels, detail.intervals, of, title)],
-        "distributions": distributions.plots(detail.requests, levels, ttft_s, title),
-        "timelines": timelines.plots(detail.timeline, detail.server_timeline, levels, title),
-        "errors": errors.plots(detail.errors, levels, title),
-    }
+    yield "curves", [entry.plot(levels, report.limits, title) for entry in figure2.CHARTS]
+    yield "scaling", scaling.plots(detail.scaling, title, report.fit)
+    yield "percentiles", [p for of in latencies for p in quantiles.plots(levels, detail.intervals, of, title)]
+    yield "distributions", distributions.plots(detail.requests, levels, ttft_s, title)
+    yield "timelines", timelines.plots(detail.timeline, detail.server_timeline, levels, title)
+    yield "errors", errors.plots(detail.errors, levels, title)
 
 
 def _page(report: Report, groups: dict[str, list[Figure]]) -> str:

@@ -28,7 +28,7 @@ def collected(data: Path, run_id: str = RUN_ID) -> Report:
 
 
 def drawn(report: Report) -> set[str]:
-    return {plot.name for group in plots(report).values() for plot in group}
+    return {plot.name for _, group in plots(report) for plot in group}
 
 
 @pytest.fixture

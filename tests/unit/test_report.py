@@ -58,7 +58,8 @@ class Page(HTMLParser):
 
 def page(folder: Path, report: Report, *drawn: str) -> Page:
     """Written without plots but those of the parts named, since these take most of the time."""
-    some = {part: group if part in drawn else [] for part, group in plots(report if drawn else sample([], [])).items()}
+    made = plots(report if drawn else sample([], []))
+    some = [(part, group if part in drawn else []) for part, group in made]
     with patch("shapebench.pages.run.plots", lambda _: some):
         return Page(write(report, folder))
 
@@ -70,7 +71,7 @@ def two_levels(**changes: Any) -> Report:
 
 
 def names(report: Report) -> list[str]:
-    return [plot.name for group in plots(report).values() for plot in group]
+    return [plot.name for _, group in plots(report) for plot in group]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ LONG = "W" * 10_000
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
     folder = tmp_path_factory.mktemp("figures")
     with painters(folder) as hands:
-        return [figure(plot, hands) for plot in plots(sample())["curves"][:2]]
+        return [figure(plot, hands) for plot in dict(plots(sample()))["curves"][:2]]
 
 
 def words(report: Report, figures: list[Figure]) -> list[str]:
