@@ -29,6 +29,7 @@ def run(choice: Choice, console: Console, *, verbose: bool = False) -> Any:
 def show(answer: dict[str, Any], console: Console) -> None:
     """The ranking, and where its page is."""
     table = Table("shape", *COLUMNS, box=None, header_style="dim")
+    table.columns[0].overflow = "fold"  # a name that is cut might be another's
     for column in table.columns[1:]:
         column.justify = "right"
     for rank in answer["ranking"]:
