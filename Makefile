@@ -52,7 +52,7 @@ test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
 	$(BIN)/python -m pytest --reruns 2 --numprocesses 2 --dist loadfile -m "not ($(FAST)) and ($(BESIDE))"
 	$(BIN)/python -m pytest --reruns 2 -m "not ($(FAST)) and not ($(BESIDE))"
 
-test-fast: setup  ## Run those that start no servers and browsers, each once: a minute
+test-fast: setup  ## Run those that start no servers and browsers, each once: minutes
 	$(BIN)/python -m pytest --numprocesses auto -m "$(FAST)"
 
 check: lint types  ## Lint, format and type checks

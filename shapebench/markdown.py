@@ -1,12 +1,14 @@
-"""A run in Markdown, as the Prefect UI shows it: whatever comes from a server or a person is text and nothing else."""
+"""A run, or a comparison, in Markdown, as the Prefect UI shows it: what a server or a person wrote is text only."""
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+from shapebench.comparison.table import COLUMNS, cells
 from shapebench.conclusion import Conclusion
 from shapebench.cover import one_line
 from shapebench.records import Artifact, Run, Verdict
@@ -63,6 +65,22 @@ def report_page(report: Path, published: Sequence[Artifact]) -> str:
     copies = [text(url) for url in pages if urlsplit(url).scheme == "file"]
     places = [*links, *copies, f"{text(str(report))}, on the machine that measured"]
     return "\n".join(f"- {place}" for place in places)
+
+
+def comparison_page(answer: Mapping[str, Any]) -> str:
+    """The answer that `shapebench compare --json` prints: in words, with the ranking where there is one."""
+    ranking = _ranking(answer["ranking"]) if answer.get("ranking") else ""
+    about = f"{answer['view']} · runs {', '.join(map(text, answer['runs']))}"
+    page = f"The page with all plots: {text(answer['page'])}, on the machine that measured"
+    parts = f"# {text(answer['headline'])}", about, _list(answer.get("sentences", ())), ranking, page
+    return "\n\n".join(filter(None, parts))
+
+
+def _ranking(ranks: Sequence[Mapping[str, Any]]) -> str:
+    heads = ["shape", *(heading.replace("\n", " ") for heading in COLUMNS)]
+    rows = [[text(rank["shape"], LONGEST_NAME), *map(text, cells(rank))] for rank in ranks]
+    rule = ["---", *("---:" for _ in COLUMNS)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rule, *rows))
 
 
 def _doubts(verdict: Verdict) -> str:

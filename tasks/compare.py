@@ -1,12 +1,17 @@
 """A page on which runs stand side by side."""
 
+import logging
 from pathlib import Path
+from typing import Any
 
 from prefect import task
+from prefect.artifacts import MarkdownArtifact
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.compare import Asked, Compared, chosen
 from shapebench.compare import compare as compare_runs
+from shapebench.markdown import comparison_page
+from shapebench.milestones import milestone
 
 
 @task(name="compare", cache_policy=NO_CACHE)
@@ -17,4 +22,15 @@ def compare(
     users: int | None = None,
     prices: dict[str, float] | None = None,
 ) -> Compared:
-    return compare_runs(Asked(data, chosen(data, runs), prices or {}, users), view)
+    compared = compare_runs(Asked(data, chosen(data, runs), prices or {}, users), view)
+    _show(compared.answer)
+    return compared
+
+
+def _show(answer: dict[str, Any]) -> None:
+    """In the Prefect UI, comparisons of a sort one after another; what cannot be shown there is on the page."""
+    said = {"description": answer["headline"], "markdown": comparison_page(answer)}
+    try:
+        MarkdownArtifact(key=f"comparison-{answer['view']}", **said).create()
+    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+        milestone("compare", "no artifact could be made: {error}", logging.WARNING, error=str(error))

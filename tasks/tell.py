@@ -9,9 +9,11 @@ from prefect import artifacts, task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench import warehouse
+from shapebench.charts import figure2
 from shapebench.conclusion import Conclusion
 from shapebench.markdown import Picture, report_page, verdict_page
 from shapebench.milestones import milestone
+from shapebench.pages.columns import COLUMNS
 from shapebench.records import Artifact, Run, Verdict
 from shapebench.slug import slug
 from tasks.events import announce
@@ -56,14 +58,10 @@ def _artifacts(
 
 def _pictures(report: Path) -> list[Picture]:
     """The plots of the article's Figure 2, as they lie beside the report."""
-    from shapebench.charts import figure2  # Altair's import, never while measuring
-
     return [Picture.read(c.name, c.title, report / f"{c.name}.svg") for c in (figure2.QUERY, figure2.TTFT)]
 
 
 def _levels(run: Run) -> list[dict[str, str]]:
     """The report's table, whose cells are ours: no text of a server, which the UI might take for Markdown."""
-    from shapebench.pages.columns import COLUMNS
-
     rows: Any = warehouse.levels_of(run.spec.data, "level_summary", run.run_id).to_dict("records")
     return [{**{c.name: c.cell(row) for c in COLUMNS}, "Verdict": row["verdict"]} for row in rows]

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from shapebench.choice import Choice
-from shapebench.comparison.grounds import money
+from shapebench.comparison.table import COLUMNS, cells
 from terminal.run import log_to, starting
 
 
@@ -33,29 +33,10 @@ def show(answer: dict[str, Any], console: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for rank in answer["ranking"]:
-        numbers = [_number(rank[name], digits) for name, digits in COLUMNS.values()]
-        table.add_row(escape(rank["shape"]), *numbers)
+        table.add_row(escape(rank["shape"]), *cells(rank))
     console.print(table)
     console.print(f"\nAsked for: {', '.join(answer['slos'])}", highlight=False, markup=False)
     console.print(f"\n[bold]{escape(answer['headline'])}[/bold]", highlight=False)
     for sentence in answer["sentences"]:
         console.print(f"  {sentence}", highlight=False, markup=False)
     console.print(f"\nPage:      {answer['page']}", highlight=False, soft_wrap=True, markup=False)
-
-
-# What stands in each column, and with how many digits of a dollar; None: it is no money.
-COLUMNS: dict[str, tuple[str, int | None]] = {
-    "users": ("greatest", None),
-    "tok/s": ("system_tokens_per_s", None),
-    "an hour": ("price_per_hour", 2),
-    "million\noutput tokens": ("per_million_output_tokens", 3),
-    "a user\nfor an hour": ("per_user_hour", 4),
-    "machines": ("instances", None),
-    "all of them,\nan hour": ("fleet_per_hour", 2),
-}
-
-
-def _number(value: float | None, digits: int | None) -> str:
-    if digits is not None:
-        return money(value, digits)
-    return "-" if value is None else f"{value:,.0f}"

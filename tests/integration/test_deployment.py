@@ -105,6 +105,14 @@ def test_stored_runs_are_put_side_by_side(chosen: tuple[dict[str, Any], Path], b
     assert (state["type"], "Page: " in state["message"]) == ("COMPLETED", True), state
 
 
+def test_the_ranking_is_shown_in_the_ui(chosen: tuple[dict[str, Any], Path], brought_up: BroughtUp) -> None:
+    headline = chosen[0]["message"].partition(". Page: ")[0]
+    wanted = {"artifacts": {"key": {"any_": ["comparison-shapes"]}}, "sort": "CREATED_DESC"}
+    [*_, first] = httpx.post(f"{brought_up.api}/artifacts/filter", json=wanted).json()
+    assert first["description"] == headline
+    assert "| A | 1 |" in first["data"]
+
+
 def test_a_wrong_parameter_is_refused_by_name(deployments: dict[str, Any], brought_up: BroughtUp) -> None:
     wrong = {"endpoint": {"url": "http://127.0.0.1:1", "model": MODEL}, "load": {"levels": ["many"]}}
     address = f"{brought_up.api}/deployments/{deployments['ad-hoc']['id']}/create_flow_run"

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
+from shapebench.comparison.grounds import money
 from shapebench.conclusion import Conclusion
-from shapebench.markdown import LONGEST_NAME, LONGEST_TEXT, Picture, report_page, text, verdict_page
+from shapebench.markdown import (
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    Picture,
+    comparison_page,
+    report_page,
+    text,
+    verdict_page,
+)
 from shapebench.records import Artifact, Finding, Verdict
 from tests import level_sample
 
@@ -102,6 +111,57 @@ def test_a_model_with_a_hostile_name_adds_no_line_to_it(tmp_path: Path) -> None:
 def test_a_picture_is_all_in_its_address(tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_text("<svg/>", encoding="utf-8")
     assert Picture.read("a", "A", tmp_path / "a.svg").url == "data:image/svg+xml;base64,PHN2Zy8+"
+
+
+# Runs side by side
+
+RANKS = [
+    {
+        "shape": shape,
+        "greatest": greatest,
+        "system_tokens_per_s": 3634.2,
+        "price_per_hour": 3.05,
+        "per_million_output_tokens": 0.2331,
+        "per_user_hour": 0.0545,
+        "instances": None,
+        "fleet_per_hour": None,
+    }
+    for shape, greatest in (("BM.GPU4.8", 56), ("a|b", None))
+]
+ANSWER = {
+    "view": "shapes",
+    "runs": ["r1", "r2"],
+    "headline": "BM.GPU4.8 is the cheapest that suits",
+    "sentences": ("It suits 56 users.",),
+    "ranking": RANKS,
+    "page": "/data/comparisons/shapes/index.html",
+}
+
+
+NONE = money(None, 0)
+HEADS = ("shape", "users", "tok/s", "an hour", "million output tokens", "a user for an hour", "machines")
+TABLE = (
+    f"| {' | '.join(HEADS)} | all of them, an hour |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    f"| BM.GPU4.8 | 56 | 3,634 | $3.05 | $0.233 | $0.0545 | {NONE} | {NONE} |",
+    f"| a\\|b | {NONE} | 3,634 | $3.05 | $0.233 | $0.0545 | {NONE} | {NONE} |",
+)
+
+
+def test_the_page_of_a_comparison_has_its_answer_its_ranking_and_where_all_of_it_is() -> None:
+    assert comparison_page(ANSWER).split("\n\n") == [
+        "# BM.GPU4.8 is the cheapest that suits",
+        "shapes · runs r1, r2",
+        "- It suits 56 users.",
+        "\n".join(TABLE),
+        "The page with all plots: /data/comparisons/shapes/index.html, on the machine that measured",
+    ]
+
+
+@pytest.mark.parametrize("view", ["changes", "history"])
+def test_that_of_others_has_no_ranking(view: str) -> None:
+    answer = {**ANSWER, "view": view, "ranking": None}
+    assert "| ---" not in comparison_page(answer)
 
 
 # Where the report is
