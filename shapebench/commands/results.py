@@ -1,11 +1,15 @@
 """Commands around the results file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shapebench.commands.options import as_json, data_option
 from shapebench.commands.output import print_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @click.command("runs")
@@ -25,15 +29,10 @@ def _list_unfinished(data: Path, as_json: bool) -> None:
     import pyarrow as pa
 
     from shapebench import resume, warehouse
-    from shapebench.formats import FORMATS
 
     there = (data / warehouse.FILE_NAME).exists()
     stored = warehouse.query(data, "SELECT run_id FROM runs")["run_id"].to_pylist() if there else []
-    rows = resume.unfinished(data, stored)
-    if as_json:
-        print_json(rows)
-    else:
-        click.echo(FORMATS["table"](pa.Table.from_pylist(rows)))
+    _print(pa.Table.from_pylist(resume.unfinished(data, stored)), "json" if as_json else "table")
 
 
 @click.command()
@@ -52,8 +51,13 @@ def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> 
 
     if form not in (*FORMATS, "json"):
         raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
-    rows = warehouse.query(data or Path("data"), sql)
-    if as_json or form == "json":
+    _print(warehouse.query(data or Path("data"), sql), "json" if as_json else form)
+
+
+def _print(rows: "pa.Table", form: str) -> None:
+    from shapebench.formats import FORMATS
+
+    if form == "json":
         print_json(rows.to_pylist())
     else:
         click.echo(FORMATS[form](rows))
