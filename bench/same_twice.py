@@ -1,7 +1,7 @@
 """How often two levels that are the same are called different: in at most one of twenty pairs, if all is well.
 
 The same level is measured twice in a row against one server on this machine, again and again. Mean TTFT and throughput
-are compared as `shapebench.precision.differ` does, each at the 5 % level. Who looks at both has two chances to be
+are compared as `shapebench.support.batch_means.differ` does, each at the 5 % level. Who looks at both has two chances to be
 wrong: "either" is whether one differs at 2.5 % (Bonferroni), which holds however the two depend on each other.
 
 Of 100 pairs at 5 %, 9 and more are called different by chance once in sixteen times, 11 and more once in ninety. A
@@ -21,10 +21,10 @@ from scipy import stats
 
 from shapebench import alone, metrics
 from shapebench.metronome import process as metronome
-from shapebench.precision import Interval, Precision, difference, of_samples
 from shapebench.simulator import process as simulator
 from shapebench.simulator.presets import LLAMA
 from shapebench.spec import Spec, parse
+from shapebench.support.batch_means import Interval, Precision, difference, of_samples
 
 SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
     "metronome": ("metronome", lambda: metronome.running(ttft_s=0.05, gap_s=0.002, jitter=0.2)),

@@ -102,7 +102,7 @@ def _error(said: list[str]) -> str:
 @contextmanager
 def _guarded(command: list[str], stdout: Any) -> Iterator["subprocess.Popen[str]"]:
     """The guard's stdin is open as long as we live, which is how it knows; it ends the command and all of its own."""
-    guard = [sys.executable, "-P", "-m", "shapebench.guard", *command]
+    guard = [sys.executable, "-P", "-m", "shapebench.support.supervisor", *command]
     pipe = subprocess.PIPE
     # A session of its own, so that a Ctrl-C reaches it through us, in good order.
     with subprocess.Popen(

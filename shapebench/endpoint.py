@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import httpx
 
-from shapebench import vault
 from shapebench.errors import ShapebenchError
 from shapebench.evidence import exposition
 from shapebench.load.plan import Target
@@ -19,6 +18,7 @@ from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import blotted, error_text
 from shapebench.load.way import tls_context
 from shapebench.spec import Endpoint
+from shapebench.support import credentials as vault
 
 METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000
 

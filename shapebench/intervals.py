@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from shapebench.metrics import is_completed
-from shapebench.precision import FEWEST_BATCHES, MOST_BATCHES, ROUNDS_PER_BATCH
 from shapebench.samples import Chunks, Samples, read_chunks, read_requests
+from shapebench.support.batch_means import FEWEST_BATCHES, MOST_BATCHES, ROUNDS_PER_BATCH
 
 Values = npt.NDArray[np.floating[Any]]
 Places = npt.NDArray[np.intp]

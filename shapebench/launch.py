@@ -55,7 +55,7 @@ def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
     if not command or not command.strip():
         yield lambda: None
         return
-    guard = [sys.executable, "-P", "-m", "shapebench.guard", *_words(command)]
+    guard = [sys.executable, "-P", "-m", "shapebench.support.supervisor", *_words(command)]
     with log.open("wb") as output:
         # A session of its own: a Ctrl-C is for us, and the server is stopped when we are done with it.
         process = subprocess.Popen(

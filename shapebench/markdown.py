@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from shapebench.comparison.table import COLUMNS, cells
 from shapebench.conclusion import Conclusion
-from shapebench.cover import one_line
 from shapebench.records import Artifact, Run, Verdict
+from shapebench.support.redact import one_line
 
 LONGEST_TEXT = 400
 LONGEST_NAME = 120

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shapebench.cover import without_secrets
 from shapebench.errors import ShapebenchError
 from shapebench.instance import METADATA, Gpu, Instance, gpus, instance
-from shapebench.milestones import milestone
 from shapebench.spec import UNKNOWN_SHAPE, Endpoint, Spec
+from shapebench.support.redact import without_secrets
+from shapebench.support.run_log import milestone
 
 ADDRESS = "OCI_METADATA_BASE_URL"  # the variable by which OCI's own SDK is told of another metadata service
 METADATA_TIMEOUT_S, DRIVER_TIMEOUT_S = 1.0, 5.0

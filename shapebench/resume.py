@@ -13,11 +13,11 @@ from shapebench.climb import stopped_by
 from shapebench.errors import ShapebenchError
 from shapebench.evidence import exposition
 from shapebench.load.samples import join
-from shapebench.lock import locked
-from shapebench.milestones import milestone
 from shapebench.records import Facts, Run
 from shapebench.runs import RunFile
 from shapebench.spec import Spec
+from shapebench.support.file_lock import locked
+from shapebench.support.run_log import milestone
 
 LOCK = "run.lock"
 ASIDE = "broken-off"

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from shapebench import dictionary, schema
 from shapebench.errors import ShapebenchError
-from shapebench.lock import locked
+from shapebench.support.file_lock import locked
 
 FILE_NAME = "results.duckdb"
 LOCK_TIMEOUT_S = 60

@@ -7,9 +7,9 @@ from typing import ClassVar
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from shapebench import vault
 from shapebench.errors import ShapebenchError
 from shapebench.spec import Spec
+from shapebench.support import credentials as vault
 
 
 class EndpointKey(Block):

@@ -8,8 +8,8 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.calibrate import calibrate as calibrate_client
 from shapebench.calibrate import in_words
-from shapebench.milestones import milestone
 from shapebench.records import Calibration, Run
+from shapebench.support.run_log import milestone
 
 
 @task(name="calibrate", task_run_name="calibrate-{concurrency}", cache_policy=NO_CACHE)

@@ -6,9 +6,9 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.capacity.evidence import evidence
 from shapebench.capacity.search import Evidence
 from shapebench.capacity.words import in_words
-from shapebench.milestones import milestone
 from shapebench.records import LevelRun, Run
 from shapebench.rows import held_against, measured
+from shapebench.support.run_log import milestone
 
 
 @task(name="weigh", task_run_name="weigh-{level.concurrency}", cache_policy=NO_CACHE)

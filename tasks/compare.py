@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.compare import Asked, Compared, chosen
 from shapebench.compare import compare as compare_runs
 from shapebench.markdown import comparison_page
-from shapebench.milestones import milestone
+from shapebench.support.run_log import milestone
 
 
 @task(name="compare", cache_policy=NO_CACHE)

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.draw import draw as draw_report
-from shapebench.milestones import milestone
 from shapebench.records import Run
+from shapebench.support.run_log import milestone
 
 
 @task(name="draw", cache_policy=NO_CACHE)

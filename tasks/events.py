@@ -5,9 +5,9 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from shapebench.cover import one_line
-from shapebench.milestones import milestone
-from shapebench.slug import slug
+from shapebench.support.endpoint_id import slug
+from shapebench.support.redact import one_line
+from shapebench.support.run_log import milestone
 
 LONGEST_LABEL = 300
 

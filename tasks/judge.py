@@ -7,7 +7,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.baseline import Rule, Watched, watched
-from shapebench.milestones import milestone
+from shapebench.support.run_log import milestone
 from tasks.events import announce
 
 LEVELS = {"none": logging.INFO, "notice": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}

@@ -9,10 +9,10 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.climb import stopped_by
 from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
-from shapebench.milestones import milestone
 from shapebench.progress import in_words, tell
 from shapebench.records import Calibration, Facts, LevelRun, Run
 from shapebench.runs import keep
+from shapebench.support.run_log import milestone
 
 
 # No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.

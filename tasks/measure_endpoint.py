@@ -6,9 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.apart import Ended, measure_apart
-from shapebench.cover import one_line
-from shapebench.milestones import LONGEST_TEXT
 from shapebench.spec import Spec
+from shapebench.support.redact import one_line
+from shapebench.support.run_log import LONGEST_TEXT
 
 logger = logging.getLogger("shapebench.choose")
 

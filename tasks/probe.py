@@ -7,11 +7,11 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from shapebench.milestones import milestone
 from shapebench.probe import may_pass
 from shapebench.probe import probe as probe_endpoint
 from shapebench.records import Facts, Run
 from shapebench.resume import know
+from shapebench.support.run_log import milestone
 
 
 def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

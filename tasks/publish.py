@@ -6,11 +6,11 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from shapebench import vault
-from shapebench.milestones import milestone
 from shapebench.publish import PublishError
 from shapebench.publish import publish as publish_report
 from shapebench.records import Artifact, Run
+from shapebench.support import credentials as vault
+from shapebench.support.run_log import milestone
 from tasks.blocks import unlocked
 
 

@@ -12,10 +12,10 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
 from shapebench.load.tally import Progress
-from shapebench.milestones import milestone
 from shapebench.progress import listening, so_far
 from shapebench.records import Run
-from shapebench.slug import slug
+from shapebench.support.endpoint_id import slug
+from shapebench.support.run_log import milestone
 
 POST_S = 5
 STOP_TIMEOUT_S = 5

@@ -19,8 +19,8 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
 from shapebench.errors import ShapebenchError
-from shapebench.lock import locked
 from shapebench.spec import Endpoint
+from shapebench.support.file_lock import locked
 from tasks import lease
 
 logger = logging.getLogger("shapebench.probe")

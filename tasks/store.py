@@ -7,8 +7,8 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench import rows, warehouse
 from shapebench.conclusion import Conclusion
-from shapebench.milestones import milestone
 from shapebench.records import Facts, Run, Verdict
+from shapebench.support.run_log import milestone
 
 
 @task(name="store", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)

@@ -12,10 +12,10 @@ from shapebench import warehouse
 from shapebench.charts import figure2
 from shapebench.conclusion import Conclusion
 from shapebench.markdown import Picture, report_page, verdict_page
-from shapebench.milestones import milestone
 from shapebench.pages.columns import COLUMNS
 from shapebench.records import Artifact, Run, Verdict
-from shapebench.slug import slug
+from shapebench.support.endpoint_id import slug
+from shapebench.support.run_log import milestone
 from tasks.events import announce
 
 FINISHED = "shapebench.run.finished"

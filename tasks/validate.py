@@ -6,9 +6,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expectations.validate import validate as hold_expectations
-from shapebench.milestones import milestone
 from shapebench.records import Run, Verdict
 from shapebench.rows import Measured
+from shapebench.support.run_log import milestone
 
 
 @task(name="validate", cache_policy=NO_CACHE)

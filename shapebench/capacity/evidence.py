@@ -14,10 +14,10 @@ import numpy as np
 from shapebench import intervals, metrics
 from shapebench.capacity.search import Evidence
 from shapebench.intervals import Sliced
-from shapebench.precision import FEWEST_BATCHES, ratio_of
 from shapebench.records import Standing
 from shapebench.samples import Samples
 from shapebench.slo import Held, Judged
+from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
 
 Ends = tuple[float, float]
 Find = Callable[[Held, Samples], Ends]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.cover import without_secrets
+from shapebench.support.redact import without_secrets
 
 MATTERS = 0.05  # a smaller change, as a share of what it was before, is none
 _ERROR = 0.05  # of finding a change where there is none, for all numbers of a comparison together

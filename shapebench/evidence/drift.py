@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from shapebench.precision import MOST_BATCHES, ROUNDS_PER_BATCH, widening
+from shapebench.support.batch_means import MOST_BATCHES, ROUNDS_PER_BATCH, widening
 
 Values = npt.NDArray[np.float64]
 

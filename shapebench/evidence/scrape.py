@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from shapebench.errors import ShapebenchError
 from shapebench.evidence.exposition import Values, known_values
-from shapebench.load.stamps import clock_ns
-from shapebench.whole import written_whole
+from shapebench.support.atomic_file import written_whole
+from shapebench.support.timestamps import clock_ns
 
 EVERY_S = 1.0
 SCRAPES_AT_A_PACE = 3600  # an hour of them; then half as often, so that a week is a few times as many as a day

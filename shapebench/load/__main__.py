@@ -22,7 +22,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import SampleStream
-from shapebench.load.stamps import clock_ns
+from shapebench.support.timestamps import clock_ns
 
 REPORT_EVERY_S = 0.25
 WRITE_EVERY_S = 1.0  # what a kill may cost where few answers come

@@ -5,15 +5,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from shapebench.load.plan import LevelPlan
-from shapebench.load.reactor import Reactor
 from shapebench.load.requests import writer
 from shapebench.load.samples import Sample, sample, without_secret
-from shapebench.load.stamps import Stamps, clock_ns
 from shapebench.load.tally import Tally
 from shapebench.load.watch import Watch
 from shapebench.load.way import Fault, find
 from shapebench.load.wire import Answer, Connection
-from shapebench.precision import Buckets
+from shapebench.support.batch_means import Buckets
+from shapebench.support.event_loop import Reactor
+from shapebench.support.timestamps import Stamps, clock_ns
 from shapebench.workload import Ask
 
 OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers

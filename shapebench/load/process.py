@@ -21,7 +21,7 @@ from shapebench.load import watch
 from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import join
 from shapebench.load.tally import Progress, Tally, progress
-from shapebench.precision import Buckets, UntilPrecise
+from shapebench.support.batch_means import Buckets, UntilPrecise
 
 STOP_TIMEOUT_S = 5
 MEASURING = "The measuring process"

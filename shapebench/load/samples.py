@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, read
 from shapebench.load.wire import Answer
-from shapebench.whole import written_whole
+from shapebench.support.atomic_file import written_whole
 from shapebench.workload import Ask
 
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait

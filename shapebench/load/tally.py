@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shapebench.load.samples import Sample
-from shapebench.load.stamps import clock_ns
+from shapebench.support.timestamps import clock_ns
 
 
 @dataclass(frozen=True)

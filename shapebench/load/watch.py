@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shapebench.load.stamps import ClockWatch
+from shapebench.support.timestamps import ClockWatch
 
 LATE_S = 0.010  # a request sent so long after its predecessor's end left its stream idle
 

@@ -16,10 +16,10 @@ from functools import partial
 import httptools
 
 from shapebench.load.alike import Alike
-from shapebench.load.reactor import Callback, Reactor
 from shapebench.load.sse import Piece
-from shapebench.load.stamps import Receive, Stamps, clock_ns
 from shapebench.load.way import Fault, Way, fault_of
+from shapebench.support.event_loop import Callback, Reactor
+from shapebench.support.timestamps import Receive, Stamps, clock_ns
 
 STALE_NS = 100_000_000  # a round trip, with room; a server that works for longer has taken the request
 MOST_HEAD_BYTES = 1 << 18

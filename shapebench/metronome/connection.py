@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import httptools
 
-from shapebench.load.stamps import Stamps, clock_ns
 from shapebench.metronome import wire
 from shapebench.metronome.loop import Loop
 from shapebench.metronome.requests import Request
+from shapebench.support.timestamps import Stamps, clock_ns
 
 
 def _not_logged(_sent_ns: list[int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 
-from shapebench.load.stamps import clock_ns
+from shapebench.support.timestamps import clock_ns
 
 Beats = Iterator[int | None]  # does its work from one yield to the next; yields when it is due again, None for never
 

@@ -8,13 +8,13 @@ import socket
 from pathlib import Path
 from weakref import WeakSet
 
-from shapebench.load.stamps import Stamps
 from shapebench.metronome import truth
 from shapebench.metronome.connection import Connection, Respond
 from shapebench.metronome.loop import Loop
 from shapebench.metronome.pace import Pace
 from shapebench.metronome.routes import Routes
 from shapebench.simulator.listener import listening
+from shapebench.support.timestamps import Stamps
 
 _BACKLOG = 8192
 _MOST_ACCEPTED = 64  # in one turn: some milliseconds of work

@@ -10,9 +10,9 @@ import pandas as pd
 from shapebench.baseline import Judgement
 from shapebench.charts.history import history
 from shapebench.charts.theme import Plot
-from shapebench.cover import without_secrets
 from shapebench.pages.changes import Runs
 from shapebench.pages.kit import write_page
+from shapebench.support.redact import without_secrets
 
 # What is drawn, as regressions and level_summary name it; then the name and title of its plot.
 _COLUMNS = {

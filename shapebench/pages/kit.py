@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from shapebench.charts.theme import MARKS, PALETTES, Plot
 from shapebench.pages.pictures import VEGA_LITE, Painters, painters
-from shapebench.whole import written_whole
+from shapebench.support.atomic_file import written_whole
 
 _KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute
 _TEMPLATES = Path(__file__).parent / "templates"

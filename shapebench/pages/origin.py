@@ -9,9 +9,9 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel
 
-from shapebench.cover import without_secrets
 from shapebench.pages.columns import ABSENT
 from shapebench.spec import Endpoint, Limits, Load, Workload
+from shapebench.support.redact import without_secrets
 
 Run = dict[str, Any]  # a row of the view `runs`
 

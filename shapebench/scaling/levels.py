@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.precision import Z
+from shapebench.support.batch_means import Z
 
 Values = npt.NDArray[np.float64]
 Source = Literal["given", "repeated", "assumed"]

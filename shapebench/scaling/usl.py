@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shapebench.precision import Z, t_quantile
 from shapebench.scaling.levels import Levels, Values
+from shapebench.support.batch_means import Z, t_quantile
 
 LEAST_LEVELS = 3
 CAPPED_LEVELS = 4  # at least, two of them at or beyond the cap

@@ -17,7 +17,7 @@ from shapebench.markdown import text
 from shapebench.progress import tell as tell_progress
 from shapebench.records import Run
 from shapebench.simulator.process import running
-from shapebench.slug import slug
+from shapebench.support.endpoint_id import slug
 from tasks import show_progress, tell
 from terminal.own_server import free_port
 from tests import level_sample

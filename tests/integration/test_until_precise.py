@@ -10,7 +10,7 @@ from shapebench import metrics
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.process import Outcome, measure
 from shapebench.metronome.process import running
-from shapebench.precision import LEAST_S, of_samples
+from shapebench.support.batch_means import LEAST_S, of_samples
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 pytestmark = pytest.mark.slow

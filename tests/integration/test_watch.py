@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from shapebench.simulator.presets import LLAMA
-from shapebench.slug import slug
 from shapebench.spec import parse
+from shapebench.support.endpoint_id import slug
 from shapebench.warehouse import query
 from terminal.run import SETTINGS
 from tests.conftest import ROOT, BroughtUp, ended

@@ -70,7 +70,7 @@ def test_what_it_says_as_an_error_is_in_the_log_too(tmp_path: Path) -> None:
 
 
 def guards(parent: int | None = None) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if "shapebench.guard" in child.cmdline()]
+    return [child for child in psutil.Process(parent).children() if "shapebench.support.supervisor" in child.cmdline()]
 
 
 @pytest.mark.parametrize("command", [None, "", "  "])

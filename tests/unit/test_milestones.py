@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from shapebench.milestones import milestone
+from shapebench.support.run_log import milestone
 
 
 @pytest.fixture(autouse=True)

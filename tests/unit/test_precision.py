@@ -17,7 +17,8 @@ from scipy import stats
 
 from shapebench import metrics
 from shapebench.load.samples import Sample, SampleStream, join
-from shapebench.precision import (
+from shapebench.samples import Samples
+from shapebench.support.batch_means import (
     FEWEST_BATCHES,
     LEAST_S,
     Buckets,
@@ -32,7 +33,6 @@ from shapebench.precision import (
     precision,
     t_quantile,
 )
-from shapebench.samples import Samples
 from tests.level_sample import closed_loop, refused, request
 
 Values = npt.NDArray[np.float64]
@@ -463,6 +463,6 @@ def test_without_a_steady_window_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_a_process_that_measures_need_not_load_numpy_for_it() -> None:
-    show = "import sys, shapebench.precision; print(*sys.modules)"
+    show = "import sys, shapebench.support.batch_means; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
     assert not {"numpy", "pandas", "scipy"} & set(shown.stdout.split())

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shapebench.slug import slug
+from shapebench.support.endpoint_id import slug
 
 A10 = ("http://127.0.0.1:8000", "meta-llama/Llama-3.2-3B-Instruct", "VM.GPU.A10.1")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from shapebench import vault
 from shapebench.endpoint import BadAddress, api_key
 from shapebench.spec import Endpoint, Spec, SpecError, parse
+from shapebench.support import credentials as vault
 
 KEY = (vault.ENDPOINT_KEY, "prod")
 PROD = Endpoint(url="http://h", model="m", api_key_block="prod")

@@ -15,10 +15,10 @@ import oci
 from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
 from oci.exceptions import ServiceError
 
-from shapebench import vault
 from shapebench.spec import OciTarget
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci.trouble import SESSION, refusal, root
+from shapebench.support import credentials as vault
 
 Signing = dict[str, Any]  # what a client of the SDK is made with: config and signer
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shapebench.load.stamps import Stamps
+from shapebench.support.timestamps import Stamps
 
 
 @pytest.fixture(scope="session", autouse=True)

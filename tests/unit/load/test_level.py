@@ -13,8 +13,8 @@ import pytest
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.samples import Sample
-from shapebench.load.stamps import clock_ns
 from shapebench.load.tally import Progress, progress
+from shapebench.support.timestamps import clock_ns
 from shapebench.workload import Lengths, Mix, Sizing
 from tests.scripted_server import CHUNKED_ANSWER, Played, Script, error, forever, reset, send, served, until
 from tests.unit.load.test_wire import unanswering

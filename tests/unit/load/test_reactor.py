@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shapebench.load.reactor import Reactor
+from shapebench.support.event_loop import Reactor
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -18,7 +18,7 @@ def reactor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delattr(select, "epoll")
     for name, selector in (("poll", selectors.PollSelector), ("select", selectors.SelectSelector)):
         if request.param == name:
-            monkeypatch.setattr("shapebench.load.reactor.selectors.DefaultSelector", selector)
+            monkeypatch.setattr("shapebench.support.event_loop.selectors.DefaultSelector", selector)
     made = Reactor()
     yield made
     made.close()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shapebench.load.stamps import SO_TIMESTAMPING, ClockWatch, Stamps, clock_ns
+from shapebench.support.timestamps import SO_TIMESTAMPING, ClockWatch, Stamps, clock_ns
 from tests.scripted_server import CHUNKED, STREAM, chunk
 from tests.unit.load.test_wire import PLAIN_AND_TLS, REQUEST, by_hand
 
@@ -101,8 +101,8 @@ class Clocks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.real_ns, self.monotonic_ns = 1_800_000_000_000_000_000, 5_000_000_000
-        monkeypatch.setattr("shapebench.load.stamps.clock_ns", lambda: self.real_ns)
-        monkeypatch.setattr("shapebench.load.stamps.time.monotonic_ns", lambda: self.monotonic_ns)
+        monkeypatch.setattr("shapebench.support.timestamps.clock_ns", lambda: self.real_ns)
+        monkeypatch.setattr("shapebench.support.timestamps.time.monotonic_ns", lambda: self.monotonic_ns)
 
     def go(self, seconds: float, *, too_far_s: float = 0.0) -> None:
         self.monotonic_ns += round(seconds * 1e9)
@@ -147,7 +147,7 @@ def test_being_put_to_sleep_between_the_clocks_is_no_step(clocks: Clocks, monkey
         clocks.go(next(naps_s, 0.0))
         return clocks.real_ns
 
-    monkeypatch.setattr("shapebench.load.stamps.clock_ns", real_ns)
+    monkeypatch.setattr("shapebench.support.timestamps.clock_ns", real_ns)
     watch.look()
     assert watch.step_s == 0
 

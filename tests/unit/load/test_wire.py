@@ -18,13 +18,13 @@ import pytest
 import trustme
 
 from shapebench.load.plan import Target
-from shapebench.load.reactor import Reactor
 from shapebench.load.requests import writer
 from shapebench.load.samples import Sample, sample
-from shapebench.load.stamps import Receive, Stamps
 from shapebench.load.tokens import Reading, read
 from shapebench.load.way import Way, find
 from shapebench.load.wire import MOST_HEAD_BYTES, Answer, Connection
+from shapebench.support.event_loop import Reactor
+from shapebench.support.timestamps import Receive, Stamps
 from shapebench.workload import Ask
 from tests.scripted_server import (
     CHUNKED,
@@ -504,7 +504,7 @@ def test_the_selectors_of_other_platforms_carry_exchanges_as_well(
     selector: type[selectors.BaseSelector], tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(select, "epoll")
-    monkeypatch.setattr("shapebench.load.reactor.selectors.DefaultSelector", selector)
+    monkeypatch.setattr("shapebench.support.event_loop.selectors.DefaultSelector", selector)
     scripts = [[send(CHUNKED_ANSWER), hang_up], dripped(CHUNKED_ANSWER), [send(CHUNKED), reset]]
     answers, _ = exchanges(*scripts, tls=tls)
     assert [sample(ASK, 0, answer).error_kind for answer in answers] == [None, None, "reset"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from shapebench import precision
+from shapebench.support import batch_means as precision
 from tests.unit.sql.results_file import ResultsFile
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shapebench import vault
 from shapebench.spec import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import client
 from shapebench.stores.oci.authentication import ENVIRONMENT
+from shapebench.support import credentials as vault
 from tests.oci_lookalike import NAMESPACE, REGION, TENANCY, USER, ObjectStorage, fingerprint, register, write_key
 
 MakeSpec = Callable[..., Spec]

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from shapebench.cover import one_line
+from shapebench.support.redact import one_line
 
 LONGEST_TEXT = 1000
 

@@ -1,6 +1,6 @@
 """Runs a command and ends it, with all that it started, when whoever asked for it is gone.
 
-    python -m shapebench.guard COMMAND [ARGUMENT …]     with stdin a pipe that the asker holds open
+    python -m shapebench.support.supervisor COMMAND [ARGUMENT …]     with stdin a pipe that the asker holds open
 
 A server that is launched for a run must not outlive it, even where the run is killed with no chance to tidy up: the
 end of stdin is the one sign that always comes.
