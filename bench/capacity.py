@@ -25,7 +25,7 @@ import numpy as np
 from shapebench.simulator.engine import Engine, Request
 from shapebench.simulator.presets import PRESETS, Preset, with_settings
 from shapebench.simulator.process import running
-from shapebench.slo import Slo, parse
+from shapebench.spec.slo import Slo, parse
 
 PRESET = "a10-llama-3.2-3b"
 RETURN_S = 0.001

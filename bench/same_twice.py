@@ -23,7 +23,7 @@ from shapebench import alone, metrics
 from shapebench.metronome import process as metronome
 from shapebench.simulator import process as simulator
 from shapebench.simulator.presets import LLAMA
-from shapebench.spec import Spec, parse
+from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference, of_samples
 
 SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {

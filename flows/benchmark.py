@@ -21,7 +21,7 @@ from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.resume import in_hand, is_measured
 from shapebench.rows import level_summary
 from shapebench.runs import RunFile
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from tasks.blocks import unlocked
 from tasks.calibrate import calibrate
 from tasks.draw import draw

@@ -10,8 +10,8 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.apart import Ended, ended_on_error
-from shapebench.choice import Choice
 from shapebench.compare import Compared
+from shapebench.spec.multi_endpoint import Choice
 from tasks.compare import compare
 from tasks.measure_endpoint import measure_endpoint
 

@@ -19,7 +19,7 @@ from shapebench.probe import probe
 from shapebench.records import LevelRun
 from shapebench.rows import measured
 from shapebench.runs import begin
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.timeline import timeline
 
 logger = logging.getLogger("shapebench")

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from shapebench.errors import ShapebenchError
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 
 LAST_LINES = 15  # of what a run that failed without an error of its own has said
 ERROR = "Error: "

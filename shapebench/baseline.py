@@ -18,7 +18,7 @@ from pydantic import Field
 from shapebench import warehouse
 from shapebench.metrics import METRICS, TOTAL
 from shapebench.runs import RunNotFoundError
-from shapebench.spec import Part
+from shapebench.spec.model import Part
 
 Row = Mapping[str, Any]
 Severity = Literal["none", "notice", "warning", "critical"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shapebench import metrics, runs
 from shapebench.records import Run
-from shapebench.spec import Load
+from shapebench.spec.model import Load
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunNotFoundError
 from shapebench.shapes import list_price_per_hour
-from shapebench.slo import Held, judge
-from shapebench.spec import Limits
+from shapebench.spec.model import Limits
+from shapebench.spec.slo import Held, judge
 
 if TYPE_CHECKING:
     from shapebench.pages.history import History

@@ -12,8 +12,8 @@ from shapebench import phrases
 from shapebench.climb import skipped, too_slow
 from shapebench.scaling.growth import LEAST_SLOPE
 from shapebench.scaling.saturation import Headroom, Saturation, saturation
-from shapebench.slo import Judged, judged
-from shapebench.spec import Limits, Load
+from shapebench.spec.model import Limits, Load
+from shapebench.spec.slo import Judged, judged
 
 
 @dataclass(frozen=True)

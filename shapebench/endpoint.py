@@ -17,7 +17,7 @@ from shapebench.load.plan import Target
 from shapebench.load.requests import APIS, body
 from shapebench.load.tokens import blotted, error_text
 from shapebench.load.way import tls_context
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 from shapebench.support import credentials as vault
 
 METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shapebench.endpoint import Client, EndpointError, NameNotFound, Refused
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 
 STOP_TIMEOUT_S = 30
 LOG_LINES = 15

@@ -14,8 +14,8 @@ from shapebench.load.tally import Progress
 from shapebench.records import Asked, Calibration, Facts, LevelRun, Run
 from shapebench.resume import attempt
 from shapebench.shapes import memory_bandwidth_bytes_per_s
-from shapebench.slo import promised
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
+from shapebench.spec.slo import promised
 from shapebench.workload import Mix
 
 LOOKS = 3  # to tell a server that changed from several that take turns

@@ -18,7 +18,7 @@ import pandas as pd
 from shapebench.evidence.account import Account, mean_ttft_s, same_ttfts
 from shapebench.records import MetricRow
 from shapebench.samples import Samples, read_requests
-from shapebench.slo import OF_EACH_REQUEST
+from shapebench.spec.slo import OF_EACH_REQUEST
 from shapebench.support.batch_means import of_samples
 
 Values = npt.NDArray[np.floating[Any]]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shapebench import metrics
-from shapebench.slo import Held
+from shapebench.spec.slo import Held
 
 ASKED = {"<=": "at most", ">=": "at least"}
 MISSED = {"<=": "more than", ">=": "less than"}

@@ -8,7 +8,7 @@ from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, 
 from shapebench.provenance import host_of, revision
 from shapebench.records import Facts
 from shapebench.shapes import memory_bandwidth_bytes_per_s
-from shapebench.spec import Endpoint, Spec
+from shapebench.spec.model import Endpoint, Spec
 from shapebench.workload import Sizing, candidate_words, single_token_words
 
 logger = logging.getLogger(__name__)

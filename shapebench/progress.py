@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from shapebench.load.tally import Progress
-from shapebench.spec import Load
+from shapebench.spec.model import Load
 
 Listener = Callable[[int, Progress], None]
 

@@ -15,7 +15,7 @@ import psutil
 
 from shapebench.errors import ShapebenchError
 from shapebench.instance import METADATA, Gpu, Instance, gpus, instance
-from shapebench.spec import UNKNOWN_SHAPE, Endpoint, Spec
+from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
 from shapebench.support.redact import without_secrets
 from shapebench.support.run_log import milestone
 

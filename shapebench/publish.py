@@ -12,7 +12,7 @@ from typing import Any
 from shapebench import rows, stores, warehouse
 from shapebench.errors import ShapebenchError
 from shapebench.records import Artifact, Link
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import OutgoingFile, Shipment, StoreError, outgoing, report_files, sample_files
 
 OF_ALL_RUNS = ""  # the folder in the store of what belongs to no single run

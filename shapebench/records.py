@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shapebench.provenance import Host
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.workload import Lengths, Sizing
 
 DATA_DOCS = "validation"  # a folder of Great Expectations' own pages, beside a run's samples and beside its report

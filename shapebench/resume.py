@@ -15,7 +15,7 @@ from shapebench.evidence import exposition
 from shapebench.load.samples import join
 from shapebench.records import Facts, Run
 from shapebench.runs import RunFile
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.support.file_lock import locked
 from shapebench.support.run_log import milestone
 

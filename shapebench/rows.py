@@ -19,7 +19,7 @@ from shapebench.conclusion import Conclusion
 from shapebench.evidence.account import Account
 from shapebench.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
 from shapebench.samples import Samples
-from shapebench.slo import Judged, Slo, judge
+from shapebench.spec.slo import Judged, Slo, judge
 from shapebench.timeline import timeline
 
 Tables = dict[str, pa.Table]

@@ -8,7 +8,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from shapebench.errors import ShapebenchError
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.support import credentials as vault
 
 

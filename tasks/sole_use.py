@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
 from shapebench.errors import ShapebenchError
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 from shapebench.support.file_lock import locked
 from tasks import lease
 

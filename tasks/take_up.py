@@ -5,7 +5,7 @@ from prefect.runtime import flow_run
 from shapebench import resume
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunFile
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.support.run_log import milestone
 
 MOST_STARTS = 5

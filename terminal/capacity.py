@@ -4,7 +4,7 @@ from typing import Any
 
 from shapebench import warehouse
 from shapebench.capacity.search import Found
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from terminal import run
 
 

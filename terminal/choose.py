@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shapebench.choice import Choice
 from shapebench.comparison.table import COLUMNS, cells
+from shapebench.spec.multi_endpoint import Choice
 from terminal.run import log_to, starting
 
 

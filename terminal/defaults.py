@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from shapebench.spec import Search, parse, read
+from shapebench.spec.model import Search, parse, read
 
 VARIABLE = "shapebench_defaults"
 USUAL_SPEC = Path(__file__).parents[1] / "examples" / "a10.yaml"

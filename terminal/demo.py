@@ -7,7 +7,7 @@ from rich.console import Console
 
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from shapebench.choice import Choice
 from shapebench.shapes import known_shape
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
-from shapebench.spec import parse_as
+from shapebench.spec.model import parse_as
+from shapebench.spec.multi_endpoint import Choice
 from terminal import choose
 
 

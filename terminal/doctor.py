@@ -13,7 +13,7 @@ from shapebench import warehouse
 from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
 from shapebench.probe import served_model, trouble_with
-from shapebench.spec import OciTarget, Spec
+from shapebench.spec.model import OciTarget, Spec
 from terminal.run import SETTINGS
 
 

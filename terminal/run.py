@@ -23,7 +23,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.tally import Progress
 from shapebench.progress import done, listening, share
 from shapebench.runs import RunFile
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from terminal import own_server
 
 # Set before Prefect is imported. What a user has set stays.

@@ -15,7 +15,7 @@ import click
 import httpx
 
 from shapebench.errors import ShapebenchError
-from shapebench.spec import read
+from shapebench.spec.model import read
 from terminal.defaults import VARIABLE, checked
 from terminal.services import Service
 

@@ -12,7 +12,7 @@ from shapebench.conclusion import Conclusion
 from shapebench.load.samples import Sample, SampleStream, join
 from shapebench.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.rows import Measured, Tables, measured, tables
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from shapebench.workload import Lengths, Sizing
 
 RUN_ID = "20260714T093000-a1b2c3"

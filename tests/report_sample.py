@@ -9,7 +9,7 @@ import pandas as pd
 
 from shapebench import intervals
 from shapebench.pages.run import Detail, Report
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 SYSTEM = (73.0, 140.0, 268.0, 500.0, 870.0, 1400.0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shapebench.records import Artifact
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores import send
 from shapebench.stores.files import Shipment, report_files
 

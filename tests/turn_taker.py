@@ -5,7 +5,7 @@ import time
 
 from prefect import flow
 
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 from tasks import lease
 from tasks.sole_use import sole_use
 

@@ -16,7 +16,7 @@ from shapebench.capacity.search import Evidence
 from shapebench.intervals import Sliced
 from shapebench.records import Standing
 from shapebench.samples import Samples
-from shapebench.slo import Held, Judged
+from shapebench.spec.slo import Held, Judged
 from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
 
 Ends = tuple[float, float]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from shapebench import runs
 from shapebench.capacity.search import Step
 from shapebench.records import LevelRun, Run
-from shapebench.spec import Load, Spec
+from shapebench.spec.model import Load, Spec
 
 AGAIN = 4  # times as long, which halves an interval
 FIRST = "first"  # what a level's files are named that was measured again

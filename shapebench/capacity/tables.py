@@ -8,8 +8,8 @@ from typing import Any
 from shapebench.capacity.evidence import evidence
 from shapebench.capacity.search import found
 from shapebench.records import Verdict
-from shapebench.slo import Held, Judged
-from shapebench.spec import Search
+from shapebench.spec.model import Search
+from shapebench.spec.slo import Held, Judged
 
 Row = dict[str, Any]
 

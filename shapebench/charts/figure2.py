@@ -20,7 +20,7 @@ from shapebench.charts.theme import (
     ticks,
     verdicts,
 )
-from shapebench.spec import Limits
+from shapebench.spec.model import Limits
 
 READING_TOKENS_PER_S = 15  # people read at 10 to 15 tokens/s, says the article: this much suits all of them
 

@@ -56,7 +56,7 @@ def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags:
 
 def _searching(file: Path | None, flags: dict[str, Any]) -> Any:
     """SLOs that are given count in place of the limits, unless the file says what these are."""
-    from shapebench import spec
+    from shapebench.spec import model as spec
 
     limits = spec.read(file).get("limits") or {} if file else {}
     only = bool(flags["slo"]) and not set(limits) & set(spec.LIMITS)

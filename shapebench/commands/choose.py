@@ -31,8 +31,8 @@ def choose(file: Path, volume: str | None, as_json: bool, **given: Any) -> None:
 
 def _choice(file: Path, given: dict[str, Any]) -> Any:
     """What is in the file, with the flags that were given put over it."""
-    from shapebench import spec
-    from shapebench.choice import Choice
+    from shapebench.spec import model as spec
+    from shapebench.spec.multi_endpoint import Choice
 
     content = {**spec.read(file), **{name: value for name, value in given.items() if value is not None}}
     return spec.parse_as(Choice, content, "examples/choice.yaml")

@@ -61,7 +61,7 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
 def _mean(name: str, text: str) -> int:
     from pydantic import TypeAdapter, ValidationError
 
-    from shapebench.spec import Tokens
+    from shapebench.spec.model import Tokens
 
     try:
         return max(1, round(TypeAdapter(Tokens).validate_python(text).mean))

@@ -63,7 +63,7 @@ def slo_option(words: str) -> Callable[[Command], Command]:
     return click.option("--slo", multiple=True, metavar="SLO", callback=lambda *given: [*given[2]] or None, help=words)
 
 
-# Where each flag goes in the spec: `shapebench.spec` says what it means and checks it.
+# Where each flag goes in the spec: `shapebench.spec.model` says what it means and checks it.
 FLAGS: dict[str, tuple[str, ...]] = {
     "url": ("endpoint", "url"),
     "model": ("endpoint", "model"),
@@ -96,7 +96,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
 
 def spec_from(file: Path | None, flags: dict[str, Any]) -> Any:
     """The spec in a file, with the flags that were given put over it."""
-    from shapebench import spec
+    from shapebench.spec import model as spec
 
     content = spec.read(file) if file else {}
     content.setdefault("endpoint", {})

@@ -12,7 +12,7 @@ from shapebench.commands.output import print_json
 @as_json
 def workloads(as_json: bool) -> None:
     """List the workloads that people compare with, and where they come from."""
-    from shapebench.workloads import presets
+    from shapebench.spec.presets import presets
 
     if as_json:
         print_json([{"name": name, **vars(preset)} for name, preset in presets().items()])
@@ -24,7 +24,7 @@ def workloads(as_json: bool) -> None:
 
 
 def _lines(preset: Any) -> list[str]:
-    from shapebench.spec import Load, Workload
+    from shapebench.spec.model import Load, Workload
 
     lengths, load = Workload.model_validate(preset.workload), Load.model_validate(preset.load)
     least = load.stop_below_query_tokens_per_s

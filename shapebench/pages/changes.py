@@ -14,7 +14,7 @@ from shapebench.comparison.changes import MATTERS, Changes, settings_that_differ
 from shapebench.comparison.labels import labels
 from shapebench.pages.columns import ABSENT
 from shapebench.pages.kit import write_page
-from shapebench.spec import Limits
+from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 
 Runs = list[dict[str, Any]]  # rows of the view `runs`

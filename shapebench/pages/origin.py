@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from shapebench.pages.columns import ABSENT
-from shapebench.spec import Endpoint, Limits, Load, Workload
+from shapebench.spec.model import Endpoint, Limits, Load, Workload
 from shapebench.support.redact import without_secrets
 
 Run = dict[str, Any]  # a row of the view `runs`

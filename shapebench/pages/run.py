@@ -21,7 +21,7 @@ from shapebench.pages.kit import Figure, figure, render
 from shapebench.pages.origin import origin
 from shapebench.pages.pictures import painters
 from shapebench.pages.queries import queries
-from shapebench.spec import Limits, Load
+from shapebench.spec.model import Limits, Load
 
 PARTS = {
     "curves": "Curves",

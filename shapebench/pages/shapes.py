@@ -17,8 +17,8 @@ from shapebench.comparison.ranking import Entry, Ranking
 from shapebench.pages.changes import Runs, figure2_of, with_series
 from shapebench.pages.columns import ABSENT
 from shapebench.pages.kit import write_page
-from shapebench.slo import Slo
-from shapebench.spec import LIMITS, Limits
+from shapebench.spec.model import LIMITS, Limits
+from shapebench.spec.slo import Slo
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from shapebench.pages.kit import render_without_plots
-from shapebench.spec import Limits
+from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 
 Run = dict[str, Any]  # a row of the view `runs`

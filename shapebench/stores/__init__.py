@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from shapebench.records import Artifact, Link
-from shapebench.spec import OciTarget, Spec
+from shapebench.spec.model import OciTarget, Spec
 from shapebench.stores.files import Shipment, StoreError
 
 Store = Callable[[Spec, Shipment], Iterator[Artifact]]

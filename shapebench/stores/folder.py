@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from shapebench.records import Artifact
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import OutgoingFile, Shipment, StoreError, md5_of
 
 

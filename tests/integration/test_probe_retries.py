@@ -17,7 +17,7 @@ PROBE = """
 import sys
 from prefect import flow
 from shapebench.resume import in_hand
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from tasks.probe import probe
 
 @flow(retries=0)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from shapebench.resume import in_hand
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from tasks.take_up import MOST_STARTS, BrokenOffAgain, earlier_run
 from terminal.own_server import free_port
 from tests import oci_lookalike

@@ -22,7 +22,7 @@ from shapebench.records import Verdict
 from shapebench.rows import measured
 from shapebench.runs import begin
 from shapebench.simulator.process import running
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from shapebench.simulator.presets import LLAMA
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import slug
 from shapebench.warehouse import query
 from terminal.run import SETTINGS

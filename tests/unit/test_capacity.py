@@ -20,8 +20,8 @@ from shapebench.load.samples import Sample
 from shapebench.records import Run
 from shapebench.rows import Measured, held_against, measured, tables
 from shapebench.runs import RunFile, save
-from shapebench.slo import Held, Judged, Slo, parse
-from shapebench.spec import Limits, Load, Search
+from shapebench.spec.model import Limits, Load, Search
+from shapebench.spec.slo import Held, Judged, Slo, parse
 from shapebench.warehouse import load, query
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, refused, request, run, run_tables, verdict
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.choice import Choice
-from shapebench.spec import Search, SpecError, parse_as
+from shapebench.spec.model import Search, SpecError, parse_as
+from shapebench.spec.multi_endpoint import Choice
 
 A10 = {"url": "http://10.0.0.1:8000", "model": "m", "shape": "VM.GPU.A10.1"}
 L40S = {"url": "http://10.0.0.2:8000", "model": "m", "shape": "BM.GPU.L40S.4"}

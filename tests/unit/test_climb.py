@@ -11,7 +11,7 @@ from shapebench.climb import TooSlow, skipped, stopped_by, too_slow
 from shapebench.load.samples import Sample
 from shapebench.records import Run
 from shapebench.runs import RunFile, save
-from shapebench.spec import Load, Search
+from shapebench.spec.model import Load, Search
 from tests.level_sample import FACTS, closed_loop, level, refused, request, run
 
 LOAD = Load(levels=(1, 2, 4, 8, 16), stop_below_query_tokens_per_s=10)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.conclusion import Conclusion, conclude
-from shapebench.spec import Limits, Load
+from shapebench.spec.model import Limits, Load
 
 GOOD: dict[str, Any] = {
     "verdict": "valid",

@@ -8,7 +8,7 @@ import pytest
 
 from shapebench.charts.figure2 import CHARTS, QUERY, TTFT, TTFT_LOG, ChartEntry
 from shapebench.charts.theme import PALETTES, SERIES, STEPS
-from shapebench.spec import Limits
+from shapebench.spec.model import Limits
 from tests.drawn_chart import items
 from tests.report_sample import LEVELS, SYSTEM, level, sample, unmeasured
 

@@ -6,9 +6,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from shapebench.choice import Choice
-from shapebench.spec import Spec
-from shapebench.workloads import presets
+from shapebench.spec.model import Spec
+from shapebench.spec.multi_endpoint import Choice
+from shapebench.spec.presets import presets
 
 SCHEMA = Spec.model_json_schema()
 CHOICE = Choice.model_json_schema()

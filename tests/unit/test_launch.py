@@ -14,7 +14,7 @@ import pytest
 
 from shapebench.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
 from shapebench.simulator.process import running
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 

@@ -22,7 +22,7 @@ from shapebench.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs import begin
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
-from shapebench.spec import Endpoint, parse
+from shapebench.spec.model import Endpoint, parse
 from shapebench.workload import Lengths, Sizing, candidate_words
 from tests.route_server import Reply, healthy, serving, table
 

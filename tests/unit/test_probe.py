@@ -17,7 +17,7 @@ from shapebench.metrics import read
 from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
 from shapebench.records import Facts
 from shapebench.simulator.process import running
-from shapebench.spec import Spec, parse
+from shapebench.spec.model import Spec, parse
 from shapebench.workload import Mix
 from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
 

@@ -8,7 +8,7 @@ import pytest
 
 from shapebench.load.tally import Progress
 from shapebench.progress import done, in_words, listening, share, so_far, tell
-from shapebench.spec import Load
+from shapebench.spec.model import Load
 
 Heard = list[tuple[int, Progress]]
 

@@ -20,7 +20,7 @@ from shapebench.provenance import ADDRESS, Host, command_at, host_of, revision, 
 from shapebench.records import Facts
 from shapebench.runs import RunFile, begin, load, save
 from shapebench.simulator.process import running
-from shapebench.spec import UNKNOWN_SHAPE, Endpoint, Spec, parse
+from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse
 from tests.level_sample import FACTS
 from tests.report_sample import run
 from tests.route_server import MODEL, healthy, serving, table

@@ -11,7 +11,7 @@ import pytest
 
 from shapebench import warehouse
 from shapebench.publish import PublishError, days_to_share, including, publish, share, shared_until
-from shapebench.spec import Spec, SpecError, parse
+from shapebench.spec.model import Spec, SpecError, parse
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import connection
 from shapebench.stores.oci.upload import Upload

@@ -16,9 +16,9 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from shapebench import spec
 from shapebench.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
 from shapebench.pages.run import PARTS, Report, plots, write
+from shapebench.spec import model as spec
 from tests.report_sample import LEVELS, failures, finding, level, run, sample, unmeasured, whole
 
 PLOTTED = ("curves", "scaling", "percentiles", "distributions", "timelines", "errors")

@@ -9,7 +9,7 @@ import pytest
 from shapebench import runs
 from shapebench.errors import ShapebenchError
 from shapebench.runs import RunFile, RunNotFoundError, begin, load, save
-from shapebench.spec import parse
+from shapebench.spec.model import parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
 
 

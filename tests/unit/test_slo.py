@@ -10,9 +10,9 @@ import pytest
 
 from shapebench import metrics
 from shapebench.rows import measured
-from shapebench.slo import Slo, judge, judged, parse, promised
-from shapebench.spec import Limits, Spec, SpecError
-from shapebench.spec import parse as parse_spec
+from shapebench.spec.model import Limits, Spec, SpecError
+from shapebench.spec.model import parse as parse_spec
+from shapebench.spec.slo import Slo, judge, judged, parse, promised
 from shapebench.warehouse import load, query
 from tests.level_sample import RUN_ID, closed_loop, level, refused, request, run_tables
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from shapebench.choice import Choice
-from shapebench.spec import Load, Spec, SpecError, parse, parse_as, read
+from shapebench.spec.model import Load, Spec, SpecError, parse, parse_as, read
+from shapebench.spec.multi_endpoint import Choice
 
 LEAST = {"endpoint": {"url": "http://127.0.0.1:8000", "model": "m"}}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shapebench.endpoint import BadAddress, api_key
-from shapebench.spec import Endpoint, Spec, SpecError, parse
+from shapebench.spec.model import Endpoint, Spec, SpecError, parse
 from shapebench.support import credentials as vault
 
 KEY = (vault.ENDPOINT_KEY, "prod")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.spec import Load, Spec, SpecError, Workload, parse
-from shapebench.workloads import HOW_LONG, presets
+from shapebench.spec.model import Load, Spec, SpecError, Workload, parse
+from shapebench.spec.presets import HOW_LONG, presets
 
 ENDPOINT = {"url": "http://h", "model": "m"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shapebench.records import Artifact
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import Shipment, StoreError
 from shapebench.stores.oci import upload
 from shapebench.stores.oci.connection import client, opened

@@ -15,7 +15,7 @@ import oci
 from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
 from oci.exceptions import ServiceError
 
-from shapebench.spec import OciTarget
+from shapebench.spec.model import OciTarget
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci.trouble import SESSION, refusal, root
 from shapebench.support import credentials as vault

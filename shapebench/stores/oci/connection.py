@@ -12,7 +12,7 @@ import oci
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
-from shapebench.spec import OciTarget
+from shapebench.spec.model import OciTarget
 from shapebench.stores.oci.authentication import AUTHENTICATION
 from shapebench.stores.oci.trouble import explained
 

@@ -16,7 +16,7 @@ from shapebench.evidence.scrape import Scraper
 from shapebench.metronome import process as metronome
 from shapebench.simulator import process as simulator
 from shapebench.simulator.presets import LLAMA
-from shapebench.spec import Endpoint
+from shapebench.spec.model import Endpoint
 from shapebench.support.timestamps import clock_ns
 from tests.route_server import Reply, healthy, serving, table
 

@@ -8,7 +8,7 @@ import oci
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shapebench.spec import Spec, parse
+from shapebench.spec.model import Spec, parse
 from shapebench.stores.oci import connection
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
 

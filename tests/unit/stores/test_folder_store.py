@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError, md5_of
 from tests.shipments import sent
 

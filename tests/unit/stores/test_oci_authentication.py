@@ -11,7 +11,7 @@ import oci
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shapebench.spec import OciTarget, Spec
+from shapebench.spec.model import OciTarget, Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci.authentication import AUTHENTICATION
 from shapebench.stores.oci.trouble import SIGNATURES

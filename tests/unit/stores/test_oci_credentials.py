@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import client
 from shapebench.stores.oci.authentication import ENVIRONMENT

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shapebench.records import Artifact
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import upload
 from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError

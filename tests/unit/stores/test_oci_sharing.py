@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from shapebench.records import Link
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores import share
 from shapebench.stores.files import Shipment, StoreError, outgoing
 from shapebench.stores.oci import client, send

@@ -8,7 +8,7 @@ from pathlib import Path
 import oci
 import pytest
 
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import Shipment, outgoing, report_files
 from shapebench.stores.oci import client, connection, send
 from tests.oci_lookalike import NAMESPACE, ObjectStorage

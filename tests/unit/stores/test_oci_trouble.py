@@ -11,7 +11,7 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from shapebench.records import Artifact
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import connection, send
 from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError, register, running

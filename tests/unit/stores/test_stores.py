@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shapebench import stores
-from shapebench.spec import Spec
+from shapebench.spec.model import Spec
 from shapebench.stores.files import Shipment, StoreError, content_type_of, report_files, sample_files
 from tests.conftest import ROOT
 from tests.shipments import sent

@@ -21,9 +21,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from shapebench import slo, workloads
 from shapebench.errors import ShapebenchError
-from shapebench.slo import Slo
+from shapebench.spec import presets as workloads
+from shapebench.spec import slo
+from shapebench.spec.slo import Slo
 from shapebench.support import credentials as vault
 from shapebench.workload import Lengths
 

@@ -24,7 +24,7 @@ class Preset:
 
 @cache
 def presets() -> Mapping[str, Preset]:
-    text = files("shapebench").joinpath("catalogue", "workloads.yaml").read_text(encoding="utf-8")
+    text = files("shapebench").joinpath("spec", "presets.yaml").read_text(encoding="utf-8")
     return {name: Preset(**fields) for name, fields in yaml.safe_load(text).items()}
 
 

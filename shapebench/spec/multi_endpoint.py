@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shapebench import workloads
-from shapebench.spec import (
+from shapebench.spec import presets as workloads
+from shapebench.spec.model import (
     UNKNOWN_SHAPE,
     Endpoint,
     Limits,

@@ -1,0 +1,1 @@
+"""What a person types: endpoint, workload, load, limits, SLOs, presets."""
