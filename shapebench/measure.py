@@ -13,7 +13,7 @@ from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
 from shapebench.records import Asked, Calibration, Facts, LevelRun, Run
 from shapebench.resume import attempt
-from shapebench.shapes import memory_bandwidth_bytes_per_s
+from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
 from shapebench.spec.slo import promised
 from shapebench.workload import Mix

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from shapebench.shapes import known_shape
 from shapebench.simulator.presets import LLAMA
 from shapebench.simulator.process import running
+from shapebench.sizing.shapes import known_shape
 from shapebench.spec.model import parse_as
 from shapebench.spec.multi_endpoint import Choice
 from terminal import choose

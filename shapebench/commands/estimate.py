@@ -39,12 +39,12 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
 
     MODEL is the path of its config.json, of the folder that it lies in, or the name of a well-known model.
     """
-    from shapebench.estimate import showing
-    from shapebench.estimate.bounds import Workload
-    from shapebench.estimate.estimating import estimate as estimate_on
-    from shapebench.estimate.families import Served, model_from
-    from shapebench.estimate.fit import Serving
-    from shapebench.shapes import all_shapes, known_shape
+    from shapebench.sizing.estimate import showing
+    from shapebench.sizing.estimate.bounds import Workload
+    from shapebench.sizing.estimate.estimating import estimate as estimate_on
+    from shapebench.sizing.estimate.families import Served, model_from
+    from shapebench.sizing.estimate.fit import Serving
+    from shapebench.sizing.shapes import all_shapes, known_shape
 
     lengths = {name: _mean(name, flags.pop(name)) for name in ("input_tokens", "output_tokens")}
     workload = Workload(**lengths, concurrency=concurrency)
@@ -75,8 +75,8 @@ def _mean(name: str, text: str) -> int:
 @as_json
 def shapes(shape: str | None, as_json: bool) -> None:
     """List the compute shapes that are known, or all that is known of SHAPE, with its sources."""
-    from shapebench.catalogue import showing
-    from shapebench.shapes import all_shapes, known_shape
+    from shapebench.sizing.catalogue import showing
+    from shapebench.sizing.shapes import all_shapes, known_shape
 
     listed = [known_shape(shape)] if shape else all_shapes()
     if as_json:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from shapebench.capacity.search import Evidence, found
-from shapebench.estimate.cost import cost_per_million_output_tokens
+from shapebench.sizing.estimate.cost import cost_per_million_output_tokens
 
 Row = Mapping[Hashable, Any]
 Weigh = Callable[[Row], Evidence]  # by what margin does a row of level_summary keep what is asked, and how surely?

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.catalogue.reading import VARIABLE, built_in_catalogue
 from shapebench.errors import ShapebenchError
-from shapebench.shapes import (
+from shapebench.sizing.catalogue.reading import VARIABLE, built_in_catalogue
+from shapebench.sizing.shapes import (
     all_shapes,
     amount,
     known_shape,

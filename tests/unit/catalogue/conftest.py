@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.catalogue.reading import VARIABLE
+from shapebench.sizing.catalogue.reading import VARIABLE
 
 
 @pytest.fixture(autouse=True)

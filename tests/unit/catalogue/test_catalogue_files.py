@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.catalogue.reading import VARIABLE, CatalogueError, built_in_catalogue, catalogue
-from shapebench.catalogue.schema import SURE, Catalogue, Fact
-from shapebench.shapes import Price, known_shape, shape_named
+from shapebench.sizing.catalogue.reading import VARIABLE, CatalogueError, built_in_catalogue, catalogue
+from shapebench.sizing.catalogue.schema import SURE, Catalogue, Fact
+from shapebench.sizing.shapes import Price, known_shape, shape_named
 
 BUILT_IN = built_in_catalogue()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.estimate.bounds import Bound, Workload, numbers_on
-from shapebench.estimate.cost import cost_per_million_output_tokens
-from shapebench.estimate.estimating import Estimate, estimate
-from shapebench.estimate.families import Served, model_from
-from shapebench.estimate.fit import Serving
-from shapebench.shapes import all_shapes, known_shape
+from shapebench.sizing.estimate.bounds import Bound, Workload, numbers_on
+from shapebench.sizing.estimate.cost import cost_per_million_output_tokens
+from shapebench.sizing.estimate.estimating import Estimate, estimate
+from shapebench.sizing.estimate.families import Served, model_from
+from shapebench.sizing.estimate.fit import Serving
+from shapebench.sizing.shapes import all_shapes, known_shape
 
 
 def on(shape: str, model: str = "Llama-3.2-3B", workload: Workload | None = None, **serving: float) -> Estimate:

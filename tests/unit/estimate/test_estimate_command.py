@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from shapebench.cli import cli
 from shapebench.errors import ShapebenchError
-from shapebench.estimate.estimating import BEST
+from shapebench.sizing.estimate.estimating import BEST
 
 
 def run(*arguments: str) -> Result:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shapebench.estimate.config import ConfigError, known_models
-from shapebench.estimate.families import Served, model_from, model_of
-from shapebench.estimate.model import Model
+from shapebench.sizing.estimate.config import ConfigError, known_models
+from shapebench.sizing.estimate.families import Served, model_from, model_of
+from shapebench.sizing.estimate.model import Model
 
 LLAMA_3B = {
     "model_type": "llama",

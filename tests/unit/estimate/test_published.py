@@ -5,12 +5,12 @@ Lines of vLLM's own log, from public repositories; docs/shapes.md tells of each.
 
 import pytest
 
-from shapebench.estimate.bounds import Workload
-from shapebench.estimate.config import read_config
-from shapebench.estimate.estimating import estimate
-from shapebench.estimate.families import Served, model_from, model_of
-from shapebench.estimate.fit import Serving
-from shapebench.shapes import known_shape
+from shapebench.sizing.estimate.bounds import Workload
+from shapebench.sizing.estimate.config import read_config
+from shapebench.sizing.estimate.estimating import estimate
+from shapebench.sizing.estimate.families import Served, model_from, model_of
+from shapebench.sizing.estimate.fit import Serving
+from shapebench.sizing.shapes import known_shape
 
 W8A8 = {
     "quant_method": "compressed-tensors",

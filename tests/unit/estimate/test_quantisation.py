@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from shapebench.estimate.config import ConfigError
-from shapebench.estimate.families import Served, model_from
-from shapebench.estimate.quantisation import kv_cache_bytes, scheme
+from shapebench.sizing.estimate.config import ConfigError
+from shapebench.sizing.estimate.families import Served, model_from
+from shapebench.sizing.estimate.quantisation import kv_cache_bytes, scheme
 
 
 def tensors(bits: int, kind: str, activations: int | None = None, **weights: Any) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from statistics import mean, quantiles
 
 import pytest
 
-from shapebench.catalogue.reading import VARIABLE, built_in_catalogue
 from shapebench.errors import ShapebenchError
-from shapebench.estimate.families import model_from
-from shapebench.shapes import single_gpu
 from shapebench.simulator.engine import Engine, Request
 from shapebench.simulator.presets import LLAMA, PRESETS, on_gpu, preset_named
+from shapebench.sizing.catalogue.reading import VARIABLE, built_in_catalogue
+from shapebench.sizing.estimate.families import model_from
+from shapebench.sizing.shapes import single_gpu
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 

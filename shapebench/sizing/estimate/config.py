@@ -100,7 +100,7 @@ def read_config(model: str) -> tuple[str, dict[str, Any]]:
 @cache
 def known_models() -> list[dict[str, Any]]:
     """The catalogue's models: `names`, published `parameters`, and `config`."""
-    text = files("shapebench").joinpath("catalogue", "models.yaml").read_text(encoding="utf-8")
+    text = files("shapebench").joinpath("sizing", "catalogue", "models.yaml").read_text(encoding="utf-8")
     content: list[dict[str, Any]] = yaml.safe_load(text)
     return content
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shapebench.estimate.config import Config, ConfigError, checked, read_config, text_part
-from shapebench.estimate.model import Attention, Layer, Mlp, Model
-from shapebench.estimate.quantisation import DTYPES, kv_cache_bytes, scheme
+from shapebench.sizing.estimate.config import Config, ConfigError, checked, read_config, text_part
+from shapebench.sizing.estimate.model import Attention, Layer, Mlp, Model
+from shapebench.sizing.estimate.quantisation import DTYPES, kv_cache_bytes, scheme
 
 Windows = Callable[[Config], list[int | None]]
 

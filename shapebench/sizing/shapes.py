@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shapebench.catalogue.reading import VARIABLE, catalogue
-from shapebench.catalogue.schema import SURE, Catalogue, Cpu, Fact, Gpu, PricedPart, ShapeEntry
 from shapebench.errors import ShapebenchError
+from shapebench.sizing.catalogue.reading import VARIABLE, catalogue
+from shapebench.sizing.catalogue.schema import SURE, Catalogue, Cpu, Fact, Gpu, PricedPart, ShapeEntry
 
 # What a part is billed by the number of.
 UNITS: dict[str, Callable[[ShapeEntry], float]] = {

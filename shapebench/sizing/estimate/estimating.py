@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shapebench.estimate.bounds import Bound, Workload, bound, numbers_on
-from shapebench.estimate.cost import cost_per_million_output_tokens
-from shapebench.estimate.fit import Fit, Serving, fit
-from shapebench.estimate.model import Model
-from shapebench.shapes import Shape
+from shapebench.sizing.estimate.bounds import Bound, Workload, bound, numbers_on
+from shapebench.sizing.estimate.cost import cost_per_million_output_tokens
+from shapebench.sizing.estimate.fit import Fit, Serving, fit
+from shapebench.sizing.estimate.model import Model
+from shapebench.sizing.shapes import Shape
 
 BEST = (
     "These are bounds of the hardware, not forecasts: without speculative decoding and cached prompts no server is "

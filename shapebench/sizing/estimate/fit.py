@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shapebench.estimate.model import Model
-from shapebench.shapes import Shape
+from shapebench.sizing.estimate.model import Model
+from shapebench.sizing.shapes import Shape
 
 BLOCK_TOKENS = 16  # vLLM hands out the KV cache in blocks
 

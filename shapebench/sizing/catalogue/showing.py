@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.catalogue.schema import SURE
-from shapebench.shapes import Shape, amount
+from shapebench.sizing.catalogue.schema import SURE
+from shapebench.sizing.shapes import Shape, amount
 
 
 def show_all(shapes: Sequence[Shape], console: Console) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from shapebench.estimate.quantisation import Scheme
+from shapebench.sizing.estimate.quantisation import Scheme
 
 MULTIPLY_ADD = 2  # FLOP
 Weights = dict[str, float]  # how many numbers there are, by kind: shares of experts make them fractions

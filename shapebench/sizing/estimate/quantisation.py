@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shapebench.estimate.config import ConfigError
+from shapebench.sizing.estimate.config import ConfigError
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NUMBERS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}  # what a data sheet calls them

@@ -8,9 +8,9 @@ cached prompts, which need fewer steps than tokens, can beat it.
 
 from dataclasses import dataclass
 
-from shapebench.estimate.fit import Fit
-from shapebench.estimate.model import Model
-from shapebench.shapes import Shape
+from shapebench.sizing.estimate.fit import Fit
+from shapebench.sizing.estimate.model import Model
+from shapebench.sizing.shapes import Shape
 
 # What a processor multiplies in where it cannot in the numbers asked for, the first that it has.
 INSTEAD = {

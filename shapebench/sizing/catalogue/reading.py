@@ -11,8 +11,8 @@ import yaml
 from platformdirs import user_config_path
 from pydantic import ValidationError
 
-from shapebench.catalogue.schema import Catalogue, Entry
 from shapebench.errors import ShapebenchError
+from shapebench.sizing.catalogue.schema import Catalogue, Entry
 
 VARIABLE = "SHAPEBENCH_CATALOGUE"
 BUILT_IN = ("processors.yaml", "oci.yaml")
@@ -45,7 +45,7 @@ def own_files() -> tuple[Path, ...]:
 
 
 def _built_in() -> tuple[Path, ...]:
-    return tuple(Path(str(files("shapebench"))) / "catalogue" / name for name in BUILT_IN)
+    return tuple(Path(str(files("shapebench"))) / "sizing" / "catalogue" / name for name in BUILT_IN)
 
 
 def _files_in(path: Path) -> list[Path]:

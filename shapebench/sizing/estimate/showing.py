@@ -7,11 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.estimate.bounds import Bound, Workload
-from shapebench.estimate.estimating import BEST, Estimate
-from shapebench.estimate.fit import Serving
-from shapebench.estimate.model import Model
-from shapebench.shapes import amount
+from shapebench.sizing.estimate.bounds import Bound, Workload
+from shapebench.sizing.estimate.estimating import BEST, Estimate
+from shapebench.sizing.estimate.fit import Serving
+from shapebench.sizing.estimate.model import Model
+from shapebench.sizing.shapes import amount
 
 
 def as_object(model: Model, estimates: Sequence[Estimate], workload: Workload, serving: Serving) -> dict[str, Any]:

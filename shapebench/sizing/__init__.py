@@ -1,0 +1,1 @@
+"""Catalogue of shapes and prices, and estimates from it."""
