@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import metrics
-from shapebench.metronome.process import running
+from shapebench.test_servers.reference.process import running
 
 TTFT_S, GAP_S, TOKENS = 0.2, 0.02, 100
 BARE_S = 8.0

@@ -18,7 +18,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 from tests.conftest import BroughtUp, brought_up_in, ended
 from tests.flow_runs import is_measured, set_state, spec, wait_until
 

@@ -22,10 +22,10 @@ from itertools import count
 
 import numpy as np
 
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.presets import PRESETS, Preset, with_settings
-from shapebench.simulator.process import running
 from shapebench.spec.slo import Slo, parse
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
 
 PRESET = "a10-llama-3.2-3b"
 RETURN_S = 0.001

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import warehouse
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import BroughtUp, brought_up_in, ended
 
 ARGUMENTS = ("--levels", "1,2,4,8,16,32", "--requests", "320", "--no-calibrate", "--json")

@@ -20,11 +20,11 @@ from pathlib import Path
 from scipy import stats
 
 from shapebench import alone, metrics
-from shapebench.metronome import process as metronome
-from shapebench.simulator import process as simulator
-from shapebench.simulator.presets import LLAMA
 from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference, of_samples
+from shapebench.test_servers import process as simulator
+from shapebench.test_servers.reference import process as metronome
+from shapebench.test_servers.simulator.presets import LLAMA
 
 SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
     "metronome": ("metronome", lambda: metronome.running(ttft_s=0.05, gap_s=0.002, jitter=0.2)),

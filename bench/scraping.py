@@ -22,8 +22,8 @@ from shapebench.endpoint import Client
 from shapebench.evidence.scrape import Scraper
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.metronome.process import running
 from shapebench.spec.model import parse
+from shapebench.test_servers.reference.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 PAGE = Path(__file__).parent.parent / "tests" / "contract" / "recorded" / "metrics.txt"

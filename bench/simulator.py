@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 
 _OUTPUT_TOKENS = 100
 _BODY = b'{"prompt":"%b","max_tokens":%d,"ignore_eos":true,"stream":true}' % (b" word" * 200, _OUTPUT_TOKENS)

@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.resume import of_flow_run
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import LLAMA
 from terminal.services import Service
 from tests.conftest import BroughtUp, brought_up_in
 

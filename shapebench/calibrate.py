@@ -14,9 +14,9 @@ from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.process import Outcome
 from shapebench.load.watch import cores
-from shapebench.metronome.process import running
 from shapebench.records import Calibration, LevelRun
 from shapebench.samples import Samples
+from shapebench.test_servers.reference.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 DURATION_S = 1.0

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
 from shapebench.spec.model import parse
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import LLAMA
 from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import LLAMA
 from terminal.own_server import free_port
 from terminal.run import SETTINGS
 

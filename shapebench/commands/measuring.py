@@ -119,9 +119,9 @@ def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, 
 )
 def simulate(preset: str, settings: tuple[str, ...], faults: tuple[str, ...], **flags: Any) -> None:
     """Serve as vLLM does, with known timing, until stopped."""
-    from shapebench.simulator.faults import faults_from
-    from shapebench.simulator.presets import PRESETS, with_settings
-    from shapebench.simulator.server import serve
+    from shapebench.test_servers.simulator.faults import faults_from
+    from shapebench.test_servers.simulator.presets import PRESETS, with_settings
+    from shapebench.test_servers.simulator.server import serve
 
     if preset not in PRESETS:
         raise click.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")

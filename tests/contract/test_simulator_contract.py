@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 
 RECORDED = Path(__file__).parent / "recorded"
 MODEL = "meta-llama/Llama-3.2-3B-Instruct"

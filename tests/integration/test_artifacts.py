@@ -16,8 +16,8 @@ from shapebench.load.tally import Progress
 from shapebench.markdown import text
 from shapebench.progress import tell as tell_progress
 from shapebench.records import Run
-from shapebench.simulator.process import running
 from shapebench.support.endpoint_id import slug
+from shapebench.test_servers.process import running
 from tasks import show_progress, tell
 from terminal.own_server import free_port
 from tests import level_sample

@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.simulator.capacity import Lengths, greatest_concurrency
-from shapebench.simulator.presets import PRESETS
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import PRESETS
 from tests.conftest import MODEL, Finished, Shell
+from tests.simulator_truth import Lengths, greatest_concurrency
 
 pytestmark = pytest.mark.slow
 

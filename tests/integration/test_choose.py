@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from shapebench.simulator.capacity import Lengths, greatest_concurrency
-from shapebench.simulator.presets import PRESETS, Preset
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import PRESETS, Preset
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
+from tests.simulator_truth import Lengths, greatest_concurrency
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import pytest
 
 from shapebench import warehouse
 from shapebench.metrics import DISTRIBUTIONS, STATS
-from shapebench.metronome.process import running as metronome_running
 from shapebench.rows import measured as measured_level
+from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.warehouse import load
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell

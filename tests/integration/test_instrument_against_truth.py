@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import metrics
-from shapebench.metronome.process import running as metronome_running
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.reference.process import running as metronome_running
+from shapebench.test_servers.simulator.presets import LLAMA
 
 pytestmark = pytest.mark.slow
 STREAMS, REQUESTS = 32, 64

@@ -10,7 +10,7 @@ import pytest
 from shapebench import metrics
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.process import Outcome, measure
-from shapebench.metronome.process import running
+from shapebench.test_servers.reference.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 STREAMS, PROCESSES = 10_000, 2

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from shapebench.load.samples import join
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
@@ -225,7 +225,7 @@ def test_a_spec_with_faults_is_refused_with_all_of_them(shell: Shell, simulator:
 
 def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {url.rpartition(':')[2]}"
+    launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {url.rpartition(':')[2]}"
     done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})), "--json")
     assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
     with pytest.raises(httpx.ConnectError):

@@ -225,7 +225,7 @@ def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
 def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell, tmp_path: Path) -> None:
     port = free_port()
     content = spec(f"http://127.0.0.1:{port}", tmp_path / "data", [1, 2])
-    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {port}"
+    launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}"
     content["endpoint"]["launch"] = launch
     run, started = broken_off(shell, tmp_path, content, 2)
     _, still_there = psutil.wait_procs(started, timeout=30)

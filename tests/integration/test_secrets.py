@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 from terminal.own_server import free_port
 from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
@@ -97,7 +97,7 @@ def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def launched_and_measured(brought_up: BroughtUp, data: Path) -> Finished:
     """A run in a shell, whose server it starts itself, with the key in the environment."""
     port = free_port()
-    launch = f"{sys.executable} -m shapebench.simulator --preset fast --port {port}"
+    launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}"
     endpoint = {"url": f"http://127.0.0.1:{port}", "model": MODEL, "launch": launch}
     load = {"levels": [1], "requests": 8, "calibrate": False}
     file = data / "spec.yaml"

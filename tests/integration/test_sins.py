@@ -21,8 +21,8 @@ from shapebench.probe import probe
 from shapebench.records import Verdict
 from shapebench.rows import measured
 from shapebench.runs import begin
-from shapebench.simulator.process import running
 from shapebench.spec.model import parse
+from shapebench.test_servers.process import running
 from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow

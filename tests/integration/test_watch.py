@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from shapebench.simulator.presets import LLAMA
 from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import slug
+from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.warehouse import query
 from terminal.run import SETTINGS
 from tests.conftest import ROOT, BroughtUp, ended

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from shapebench.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
-from shapebench.simulator.process import running
 from shapebench.spec.model import Endpoint
+from shapebench.test_servers.process import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 

@@ -20,9 +20,9 @@ from shapebench.measure import _asked, _changes, measure, plan
 from shapebench.metrics import read
 from shapebench.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs import begin
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
 from shapebench.spec.model import Endpoint, parse
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.workload import Lengths, Sizing, candidate_words
 from tests.route_server import Reply, healthy, serving, table
 

@@ -20,13 +20,13 @@ import httpx
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.metronome import truth, wire
-from shapebench.metronome.pace import Pace
-from shapebench.metronome.process import running
-from shapebench.metronome.routes import Routes
-from shapebench.metronome.server import Server, allow_many_connections
+from shapebench.test_servers.reference import truth, wire
+from shapebench.test_servers.reference.pace import Pace
+from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.routes import Routes
+from shapebench.test_servers.reference.server import Server, allow_many_connections
 
-COMMAND = [sys.executable, "-m", "shapebench.metronome"]
+COMMAND = [sys.executable, "-m", "shapebench.test_servers.reference"]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: {"messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "How are you?"}]},
@@ -502,7 +502,7 @@ def test_it_ends_at_once_where_standard_input_is_no_pipe() -> None:
 @pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed() -> None:
     code = (
-        "import time; from shapebench.metronome.process import running\n"
+        "import time; from shapebench.test_servers.reference.process import running\n"
         "with running() as url: print(url, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:

@@ -16,8 +16,8 @@ from shapebench.load.plan import LevelPlan, Target
 from shapebench.metrics import read
 from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
 from shapebench.records import Facts
-from shapebench.simulator.process import running
 from shapebench.spec.model import Spec, parse
+from shapebench.test_servers.process import running
 from shapebench.workload import Mix
 from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
 
@@ -264,7 +264,9 @@ def test_a_server_that_died_is_not_mistaken_for_another_on_its_port(simulator: s
 def test_a_launched_server_is_waited_for_and_measured(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = shlex.join([sys.executable, "-m", "shapebench.simulator", "--preset", "fast", "--port", str(port)])
+    command = shlex.join(
+        [sys.executable, "-m", "shapebench.test_servers.simulator", "--preset", "fast", "--port", str(port)]
+    )
     with launched(command, tmp_path / "server.log") as still_starting:
         assert probe(spec(f"http://127.0.0.1:{port}"), still_starting).is_vllm
     failure(Refused, spec(f"http://127.0.0.1:{port}", ready_timeout_s=SHORT_S))

@@ -19,8 +19,8 @@ from shapebench.probe import probe
 from shapebench.provenance import ADDRESS, Host, command_at, host_of, revision, with_its_shape
 from shapebench.records import Facts
 from shapebench.runs import RunFile, begin, load, save
-from shapebench.simulator.process import running
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse
+from shapebench.test_servers.process import running
 from tests.level_sample import FACTS
 from tests.report_sample import run
 from tests.route_server import MODEL, healthy, serving, table
@@ -120,7 +120,7 @@ def test_the_probe_keeps_it_and_the_servers_arguments_without_its_key(monkeypatc
     assert host.instance
     assert host.gpus
     assert host.command
-    assert "-m shapebench.simulator" in host.command
+    assert "-m shapebench.test_servers.simulator" in host.command
     assert "--preset fast" in host.command
     assert "hush" not in host.command
 

@@ -13,11 +13,11 @@ from shapebench.errors import ShapebenchError
 from shapebench.evidence import scrape
 from shapebench.evidence.exposition import known_values
 from shapebench.evidence.scrape import Scraper
-from shapebench.metronome import process as metronome
-from shapebench.simulator import process as simulator
-from shapebench.simulator.presets import LLAMA
 from shapebench.spec.model import Endpoint
 from shapebench.support.timestamps import clock_ns
+from shapebench.test_servers import process as simulator
+from shapebench.test_servers.reference import process as metronome
+from shapebench.test_servers.simulator.presets import LLAMA
 from tests.route_server import Reply, healthy, serving, table
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded" / "metrics.txt"

@@ -23,9 +23,9 @@ from shapebench.load.process import Outcome, measure
 from shapebench.load.samples import join, sample, without_secret
 from shapebench.load.tally import Progress
 from shapebench.load.wire import Answer
-from shapebench.metronome.process import running as metronome_running
-from shapebench.simulator.presets import LLAMA
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
+from shapebench.test_servers.reference.process import running as metronome_running
+from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.workload import Ask, Lengths, Mix, Sizing, candidate_words
 from tests.route_server import Reply, serving
 

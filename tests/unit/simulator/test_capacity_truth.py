@@ -5,9 +5,9 @@ from statistics import mean, quantiles
 
 import pytest
 
-from shapebench.simulator.capacity import MOST_STREAMS, Lengths, greatest_concurrency, places, truth
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.presets import PRESETS, Preset, with_settings
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
+from tests.simulator_truth import MOST_STREAMS, Lengths, greatest_concurrency, places, truth
 
 ARTICLE = Lengths(200, 100)
 A10 = PRESETS["a10-llama-3.2-3b"]

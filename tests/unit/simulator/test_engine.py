@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from shapebench.simulator.engine import BLOCK_TOKENS, Engine, PrefixCache, Request, block_hashes
-from shapebench.simulator.presets import Preset
+from shapebench.test_servers.simulator.engine import BLOCK_TOKENS, Engine, PrefixCache, Request, block_hashes
+from shapebench.test_servers.simulator.presets import Preset
 
 PLAIN = Preset(
     name="plain",

@@ -9,11 +9,11 @@ from statistics import mean, quantiles
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.presets import LLAMA, PRESETS, on_gpu, preset_named
 from shapebench.sizing.catalogue.reading import VARIABLE, built_in_catalogue
 from shapebench.sizing.estimate.families import model_from
 from shapebench.sizing.shapes import single_gpu
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.presets import LLAMA, PRESETS, on_gpu, preset_named
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from shapebench.cli import cli
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.faults import HONEST, Faults, Picks, faults_from
-from shapebench.simulator.presets import PRESETS, Preset, with_settings
+from shapebench.test_servers.simulator.faults import HONEST, Faults, Picks, faults_from
+from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
 
 FAST = PRESETS["fast"]
 
@@ -91,7 +91,9 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
 
 def test_simulate_passes_on_faults_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[object] = []
-    monkeypatch.setattr("shapebench.simulator.server.serve", lambda preset, **rest: served.extend([preset, rest]))
+    monkeypatch.setattr(
+        "shapebench.test_servers.simulator.server.serve", lambda preset, **rest: served.extend([preset, rest])
+    )
     words = ["--fault", "refused=0.1", "--fault", "bunched=4", "--set", "max_num_seqs=8"]
     assert CliRunner().invoke(cli, ["simulate", "--preset", "fast", *words]).exit_code == 0
     faults = Faults(refused=0.1, bunched=4)

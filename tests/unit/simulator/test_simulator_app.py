@@ -9,14 +9,14 @@ import httpx
 import pytest
 import uvloop
 
-from shapebench.simulator.app import App
-from shapebench.simulator.driver import Driver
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.metrics import Metrics
-from shapebench.simulator.presets import PRESETS, Preset
-from shapebench.simulator.requests import ChatAsked, CompletionAsked
-from shapebench.simulator.truth import Truth
-from shapebench.simulator.wire import draw
+from shapebench.test_servers.simulator.app import App
+from shapebench.test_servers.simulator.driver import Driver
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.metrics import Metrics
+from shapebench.test_servers.simulator.presets import PRESETS, Preset
+from shapebench.test_servers.simulator.requests import ChatAsked, CompletionAsked
+from shapebench.test_servers.simulator.truth import Truth
+from shapebench.test_servers.simulator.wire import draw
 
 FAST = PRESETS["fast"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from shapebench.simulator.app import App
-from shapebench.simulator.faults import Faults
-from shapebench.simulator.faulty import FaultyApp
-from shapebench.simulator.presets import PRESETS
-from shapebench.simulator.process import running
-from shapebench.simulator.truth import Truth
-from shapebench.simulator.wire import VERSION
+from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.app import App
+from shapebench.test_servers.simulator.faults import Faults
+from shapebench.test_servers.simulator.faulty import FaultyApp
+from shapebench.test_servers.simulator.presets import PRESETS
+from shapebench.test_servers.simulator.truth import Truth
+from shapebench.test_servers.simulator.wire import VERSION
 
 FAST = PRESETS["fast"]
 PLAIN: dict[str, Any] = {"prompt": "Hi there", "max_tokens": 20, "min_tokens": 20, "ignore_eos": True}

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.process import running
+from shapebench.test_servers.process import running
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-m", "shapebench.simulator"]
+COMMAND = [sys.executable, "-m", "shapebench.test_servers.simulator"]
 STREAM: dict[str, Any] = {"prompt": "Hi", "max_tokens": 4000, "ignore_eos": True, "stream": True}
 
 
@@ -113,7 +113,7 @@ def test_a_signal_ends_it_with_status_0_even_while_it_streams(number: signal.Sig
 
 def test_it_ends_when_its_parent_is_killed() -> None:
     code = (
-        "import time; from shapebench.simulator.process import running\n"
+        "import time; from shapebench.test_servers.process import running\n"
         "with running('fast') as url: print(url, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:

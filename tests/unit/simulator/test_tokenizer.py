@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.simulator.tokenizer import chat_pieces, pieces, token_ids
+from shapebench.test_servers.simulator.tokenizer import chat_pieces, pieces, token_ids
 
 WORD = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=12)
 
@@ -35,7 +35,7 @@ def test_a_word_is_cut_the_same_whatever_is_before_it(before: str, word: str) ->
 
 
 def test_ids_are_the_same_in_another_process() -> None:
-    code = "from shapebench.simulator.tokenizer import *; print(token_ids(pieces('Hello, world')))"
+    code = "from shapebench.test_servers.simulator.tokenizer import *; print(token_ids(pieces('Hello, world')))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == str(token_ids(pieces("Hello, world")))
 

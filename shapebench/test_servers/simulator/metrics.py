@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from shapebench.simulator.engine import BLOCK_TOKENS, Engine, Request
-from shapebench.simulator.presets import Preset
+from shapebench.test_servers.simulator.engine import BLOCK_TOKENS, Engine, Request
+from shapebench.test_servers.simulator.presets import Preset
 
 _TTFT_S = (
     0.001,

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.metrics import Metrics
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.metrics import Metrics
 
 
 class Driver:

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from shapebench.simulator.driver import Driver
-from shapebench.simulator.engine import Engine, Request, block_hashes
-from shapebench.simulator.metrics import Metrics
-from shapebench.simulator.presets import Preset
-from shapebench.simulator.requests import (
+from shapebench.test_servers.simulator.driver import Driver
+from shapebench.test_servers.simulator.engine import Engine, Request, block_hashes
+from shapebench.test_servers.simulator.metrics import Metrics
+from shapebench.test_servers.simulator.presets import Preset
+from shapebench.test_servers.simulator.requests import (
     Asked,
     ChatAsked,
     CompletionAsked,
@@ -27,9 +27,9 @@ from shapebench.simulator.requests import (
     check_model,
     parse,
 )
-from shapebench.simulator.tokenizer import token_ids
-from shapebench.simulator.truth import Log, Truth, no_log
-from shapebench.simulator.wire import VERSION, Answer, ChatAnswer, CompletionAnswer, draw, models
+from shapebench.test_servers.simulator.tokenizer import token_ids
+from shapebench.test_servers.simulator.truth import Log, Truth, no_log
+from shapebench.test_servers.simulator.wire import VERSION, Answer, ChatAnswer, CompletionAnswer, draw, models
 
 AnswerKind = TypeVar("AnswerKind", bound=Answer)
 Headers = Sequence[tuple[bytes, bytes]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from shapebench.simulator.presets import Preset
+from shapebench.test_servers.simulator.presets import Preset
 
 BLOCK_TOKENS = 16
 

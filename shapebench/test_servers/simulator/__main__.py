@@ -1,4 +1,4 @@
-"""`python -m shapebench.simulator`."""
+"""`python -m shapebench.test_servers.simulator`."""
 
 import argparse
 import os
@@ -8,13 +8,15 @@ import threading
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.faults import faults_from
-from shapebench.simulator.presets import PRESETS, preset_named, with_settings
-from shapebench.simulator.server import serve
+from shapebench.test_servers.simulator.faults import faults_from
+from shapebench.test_servers.simulator.presets import PRESETS, preset_named, with_settings
+from shapebench.test_servers.simulator.server import serve
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shapebench.simulator", description="Serve what vLLM serves.")
+    parser = argparse.ArgumentParser(
+        prog="python -m shapebench.test_servers.simulator", description="Serve what vLLM serves."
+    )
     parser.add_argument("--preset", default="a10-llama-3.2-3b", help=f"one of {', '.join(PRESETS)} (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes any free port (%(default)s)")
     parser.add_argument("--log", type=Path, help="a file to append one JSON line to for each request")

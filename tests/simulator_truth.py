@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from shapebench.simulator.presets import Preset
+from shapebench.test_servers.simulator.presets import Preset
 
 MOST_STREAMS = 10_000
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import httptools
 
-from shapebench.metronome import wire
-from shapebench.metronome.loop import Loop
-from shapebench.metronome.requests import Request
 from shapebench.support.timestamps import Stamps, clock_ns
+from shapebench.test_servers.reference import wire
+from shapebench.test_servers.reference.loop import Loop
+from shapebench.test_servers.reference.requests import Request
 
 
 def _not_logged(_sent_ns: list[int]) -> None:

@@ -1,16 +1,18 @@
-"""`python -m shapebench.metronome`."""
+"""`python -m shapebench.test_servers.reference`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.metronome.pace import Pace
-from shapebench.metronome.server import serve
+from shapebench.test_servers.reference.pace import Pace
+from shapebench.test_servers.reference.server import serve
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shapebench.metronome", description="Answer at a known pace.")
+    parser = argparse.ArgumentParser(
+        prog="python -m shapebench.test_servers.reference", description="Answer at a known pace."
+    )
     parser.add_argument("--ttft-s", type=float, default=0.2, help="from a request to its first token (%(default)s)")
     parser.add_argument("--gap-s", type=float, default=0.02, help="from each token to the next (%(default)s)")
     parser.add_argument("--jitter", type=float, default=0.0, help="how far times are off, relative (%(default)s)")

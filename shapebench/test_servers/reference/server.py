@@ -8,13 +8,13 @@ import socket
 from pathlib import Path
 from weakref import WeakSet
 
-from shapebench.metronome import truth
-from shapebench.metronome.connection import Connection, Respond
-from shapebench.metronome.loop import Loop
-from shapebench.metronome.pace import Pace
-from shapebench.metronome.routes import Routes
-from shapebench.simulator.listener import listening
 from shapebench.support.timestamps import Stamps
+from shapebench.test_servers.listener import listening
+from shapebench.test_servers.reference import truth
+from shapebench.test_servers.reference.connection import Connection, Respond
+from shapebench.test_servers.reference.loop import Loop
+from shapebench.test_servers.reference.pace import Pace
+from shapebench.test_servers.reference.routes import Routes
 
 _BACKLOG = 8192
 _MOST_ACCEPTED = 64  # in one turn: some milliseconds of work

@@ -28,7 +28,7 @@ def running(
     options += [] if api_key is None else ["--api-key", api_key]
     options += [f"--fault={word}" for word in faults]
     options += [f"--set={word}" for word in settings]
-    with started("shapebench.simulator", options) as url:
+    with started("shapebench.test_servers.simulator", options) as url:
         yield url
 
 

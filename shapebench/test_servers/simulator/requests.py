@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shapebench.simulator.presets import Preset
-from shapebench.simulator.tokenizer import BOS, Piece, chat_pieces, pieces
+from shapebench.test_servers.simulator.presets import Preset
+from shapebench.test_servers.simulator.tokenizer import BOS, Piece, chat_pieces, pieces
 
 
 class Refused(Exception):

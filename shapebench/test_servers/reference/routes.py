@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 
-from shapebench.metronome import wire
-from shapebench.metronome.connection import Answer, refused
-from shapebench.metronome.pace import Pace
-from shapebench.metronome.requests import Request
-from shapebench.metronome.truth import Log, Truth
+from shapebench.test_servers.reference import wire
+from shapebench.test_servers.reference.connection import Answer, refused
+from shapebench.test_servers.reference.pace import Pace
+from shapebench.test_servers.reference.requests import Request
+from shapebench.test_servers.reference.truth import Log, Truth
 
 
 class Routes:

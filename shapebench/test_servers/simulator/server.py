@@ -11,12 +11,12 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shapebench.simulator import truth
-from shapebench.simulator.app import App
-from shapebench.simulator.faults import HONEST, Faults
-from shapebench.simulator.faulty import FaultyApp
-from shapebench.simulator.listener import listening
-from shapebench.simulator.presets import Preset
+from shapebench.test_servers.listener import listening
+from shapebench.test_servers.simulator import truth
+from shapebench.test_servers.simulator.app import App
+from shapebench.test_servers.simulator.faults import HONEST, Faults
+from shapebench.test_servers.simulator.faulty import FaultyApp
+from shapebench.test_servers.simulator.presets import Preset
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

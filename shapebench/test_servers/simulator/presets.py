@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pydantic import PositiveInt
 
 from shapebench.errors import ShapebenchError
-from shapebench.simulator.settings import Amount, Share, changed
 from shapebench.sizing.catalogue.reading import built_in_catalogue
 from shapebench.sizing.estimate.bounds import numbers_on
 from shapebench.sizing.estimate.families import Served, model_from
 from shapebench.sizing.estimate.fit import Serving, fit
 from shapebench.sizing.estimate.model import Model
 from shapebench.sizing.shapes import Shape, single_gpu
+from shapebench.test_servers.simulator.settings import Amount, Share, changed
 
 LLAMA = "meta-llama/Llama-3.2-3B-Instruct"
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from pydantic import NonNegativeInt
 
-from shapebench.simulator.settings import Amount, Share, changed
+from shapebench.test_servers.simulator.settings import Amount, Share, changed
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import orjson
 
-from shapebench.simulator.presets import Preset
-from shapebench.simulator.requests import Asked
-from shapebench.simulator.tokenizer import EOS, Piece, pieces, token_id, token_ids
+from shapebench.test_servers.simulator.presets import Preset
+from shapebench.test_servers.simulator.requests import Asked
+from shapebench.test_servers.simulator.tokenizer import EOS, Piece, pieces, token_id, token_ids
 
 VERSION = "0.32.0"
 _NATURAL_TOKENS = 512  # an answer whose length is not set ends by itself before it gets longer than this

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shapebench.simulator.process import started
+from shapebench.test_servers.process import started
 
 
 @contextmanager
@@ -15,5 +15,5 @@ def running(
     options = ["--ttft-s", str(ttft_s), "--gap-s", str(gap_s), "--jitter", str(jitter)]
     options += [] if log is None else ["--log", str(log)]
     options += [] if metrics is None else ["--metrics", str(metrics)]
-    with started("shapebench.metronome", options) as url:
+    with started("shapebench.test_servers.reference", options) as url:
         yield url

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import orjson
 
-from shapebench.simulator.app import App, Call, Job
-from shapebench.simulator.engine import Engine, Request
-from shapebench.simulator.faults import Faults, Picks
-from shapebench.simulator.metrics import Metrics
-from shapebench.simulator.presets import Preset
-from shapebench.simulator.requests import Asked, overloaded
-from shapebench.simulator.tokenizer import EOS
-from shapebench.simulator.truth import Log, no_log
-from shapebench.simulator.wire import Answer, ChatAnswer, CompletionAnswer, text_of
+from shapebench.test_servers.simulator.app import App, Call, Job
+from shapebench.test_servers.simulator.engine import Engine, Request
+from shapebench.test_servers.simulator.faults import Faults, Picks
+from shapebench.test_servers.simulator.metrics import Metrics
+from shapebench.test_servers.simulator.presets import Preset
+from shapebench.test_servers.simulator.requests import Asked, overloaded
+from shapebench.test_servers.simulator.tokenizer import EOS
+from shapebench.test_servers.simulator.truth import Log, no_log
+from shapebench.test_servers.simulator.wire import Answer, ChatAnswer, CompletionAnswer, text_of
 
 OTHER_VERSION = "0.33.0"
 

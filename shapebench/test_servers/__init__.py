@@ -1,0 +1,1 @@
+"""The simulator and the reference server of known timing."""
