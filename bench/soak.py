@@ -26,7 +26,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.resume import of_flow_run
+from shapebench.runs.resume import of_flow_run
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
 from terminal.services import Service

@@ -26,7 +26,7 @@ from great_expectations.render.renderer.content_block import ValidationResultsTa
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader
 
-from shapebench.records import Finding, LevelRun
+from shapebench.runs.records import Finding, LevelRun
 
 SEVERITIES = {"invalid": FailureSeverity.CRITICAL, "suspect": FailureSeverity.WARNING}
 

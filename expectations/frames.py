@@ -10,8 +10,8 @@ from shapebench.calibrate import processes_that_would_do
 from shapebench.evidence.account import Account, mean_ttft_s, reconcile, same_ttfts
 from shapebench.evidence.drift import ttft_drift
 from shapebench.evidence.fit import fit
-from shapebench.records import Asked, LevelRun
 from shapebench.rows import Measured
+from shapebench.runs.records import Asked, LevelRun
 from shapebench.samples import Samples
 from shapebench.workload import LEAST_WORDS
 

@@ -17,10 +17,10 @@ from flows.capacity import searched
 from shapebench.conclusion import Conclusion, conclude
 from shapebench.launch import serving
 from shapebench.load.process import stopped_on_error
-from shapebench.records import Artifact, Facts, LevelRun, Run, Verdict
-from shapebench.resume import in_hand, is_measured
 from shapebench.rows import level_summary
-from shapebench.runs import RunFile
+from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
+from shapebench.runs.resume import in_hand, is_measured
+from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from tasks.blocks import unlocked
 from tasks.calibrate import calibrate

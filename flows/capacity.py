@@ -5,8 +5,8 @@ It is a part of the main flow, which does with its levels as with any others.
 
 from shapebench.capacity.search import next_step
 from shapebench.capacity.steps import as_asked, begin
-from shapebench.records import Facts, LevelRun, Run
-from shapebench.runs import RunFile
+from shapebench.runs.records import Facts, LevelRun, Run
+from shapebench.runs.run_file import RunFile
 from tasks.calibrate import calibrate
 from tasks.capacity import weigh
 from tasks.measure import measure

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from prefect import flow
 
-from shapebench import runs
-from shapebench.records import Artifact
+from shapebench.runs import run_file as runs
+from shapebench.runs.records import Artifact
 from tasks.draw import draw
 from tasks.publish import publish
 

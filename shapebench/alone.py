@@ -16,9 +16,9 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
 from shapebench.probe import probe
-from shapebench.records import LevelRun
 from shapebench.rows import measured
-from shapebench.runs import begin
+from shapebench.runs.records import LevelRun
+from shapebench.runs.run_file import begin
 from shapebench.spec.model import Spec
 from shapebench.timeline import timeline
 

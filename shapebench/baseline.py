@@ -17,7 +17,7 @@ from pydantic import Field
 
 from shapebench import warehouse
 from shapebench.metrics import METRICS, TOTAL
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from shapebench.spec.model import Part
 
 Row = Mapping[str, Any]

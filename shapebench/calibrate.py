@@ -14,7 +14,7 @@ from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.process import Outcome
 from shapebench.load.watch import cores
-from shapebench.records import Calibration, LevelRun
+from shapebench.runs.records import Calibration, LevelRun
 from shapebench.samples import Samples
 from shapebench.test_servers.reference.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words

@@ -18,7 +18,7 @@ from shapebench.comparison.changes import changes
 from shapebench.comparison.ranking import Weigh, ranking
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
 from shapebench.spec.model import Limits
 from shapebench.spec.slo import Held, judge

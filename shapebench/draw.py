@@ -11,8 +11,8 @@ import pandas as pd
 
 from shapebench import intervals, warehouse
 from shapebench.pages import run as report
-from shapebench.records import DATA_DOCS
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.records import DATA_DOCS
+from shapebench.runs.run_file import RunNotFoundError
 
 JSON_COLUMNS = ("spec", "facts", "versions", "machine")
 COMPLETED = """

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from shapebench import metrics, warehouse
 from shapebench.errors import ShapebenchError
 from shapebench.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from shapebench.support.atomic_file import written_whole
 
 # The views that hold a run's rows, each a file of its own.

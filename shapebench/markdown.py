@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from shapebench.comparison.table import COLUMNS, cells
 from shapebench.conclusion import Conclusion
-from shapebench.records import Artifact, Run, Verdict
+from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.redact import one_line
 
 LONGEST_TEXT = 400

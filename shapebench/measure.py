@@ -11,8 +11,8 @@ from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
-from shapebench.records import Asked, Calibration, Facts, LevelRun, Run
-from shapebench.resume import attempt
+from shapebench.runs.records import Asked, Calibration, Facts, LevelRun, Run
+from shapebench.runs.resume import attempt
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
 from shapebench.spec.slo import promised

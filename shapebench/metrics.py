@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from shapebench.evidence.account import Account, mean_ttft_s, same_ttfts
-from shapebench.records import MetricRow
+from shapebench.runs.records import MetricRow
 from shapebench.samples import Samples, read_requests
 from shapebench.spec.slo import OF_EACH_REQUEST
 from shapebench.support.batch_means import of_samples

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.provenance import host_of, revision
-from shapebench.records import Facts
+from shapebench.runs.records import Facts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec
 from shapebench.workload import Sizing, candidate_words, single_token_words

@@ -11,7 +11,7 @@ from typing import Any
 
 from shapebench import rows, stores, warehouse
 from shapebench.errors import ShapebenchError
-from shapebench.records import Artifact, Link
+from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import Spec
 from shapebench.stores.files import OutgoingFile, Shipment, StoreError, outgoing, report_files, sample_files
 

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.calibrate import calibrate as calibrate_client
 from shapebench.calibrate import in_words
-from shapebench.records import Calibration, Run
+from shapebench.runs.records import Calibration, Run
 from shapebench.support.run_log import milestone
 
 

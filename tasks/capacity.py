@@ -6,8 +6,8 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.capacity.evidence import evidence
 from shapebench.capacity.search import Evidence
 from shapebench.capacity.words import in_words
-from shapebench.records import LevelRun, Run
 from shapebench.rows import held_against, measured
+from shapebench.runs.records import LevelRun, Run
 from shapebench.support.run_log import milestone
 
 

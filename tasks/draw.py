@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.draw import draw as draw_report
-from shapebench.records import Run
+from shapebench.runs.records import Run
 from shapebench.support.run_log import milestone
 
 

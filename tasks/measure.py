@@ -10,8 +10,8 @@ from shapebench.climb import stopped_by
 from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
 from shapebench.progress import in_words, tell
-from shapebench.records import Calibration, Facts, LevelRun, Run
-from shapebench.runs import keep
+from shapebench.runs.records import Calibration, Facts, LevelRun, Run
+from shapebench.runs.run_file import keep
 from shapebench.support.run_log import milestone
 
 

@@ -9,8 +9,8 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from shapebench.probe import may_pass
 from shapebench.probe import probe as probe_endpoint
-from shapebench.records import Facts, Run
-from shapebench.resume import know
+from shapebench.runs.records import Facts, Run
+from shapebench.runs.resume import know
 from shapebench.support.run_log import milestone
 
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from shapebench.publish import PublishError
 from shapebench.publish import publish as publish_report
-from shapebench.records import Artifact, Run
+from shapebench.runs.records import Artifact, Run
 from shapebench.support import credentials as vault
 from shapebench.support.run_log import milestone
 from tasks.blocks import unlocked

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from shapebench.load.tally import Progress
 from shapebench.progress import listening, so_far
-from shapebench.records import Run
+from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone
 

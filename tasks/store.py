@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench import rows, warehouse
 from shapebench.conclusion import Conclusion
-from shapebench.records import Facts, Run, Verdict
+from shapebench.runs.records import Facts, Run, Verdict
 from shapebench.support.run_log import milestone
 
 

@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.records import Facts, LevelRun, Run
 from shapebench.rows import Measured, measured
-from shapebench.runs import RunFile, save
+from shapebench.runs.records import Facts, LevelRun, Run
+from shapebench.runs.run_file import RunFile, save
 
 
 @task(name="summarise", cache_policy=NO_CACHE)

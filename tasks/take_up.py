@@ -2,9 +2,9 @@
 
 from prefect.runtime import flow_run
 
-from shapebench import resume
 from shapebench.errors import ShapebenchError
-from shapebench.runs import RunFile
+from shapebench.runs import resume
+from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from shapebench.support.run_log import milestone
 

@@ -13,7 +13,7 @@ from shapebench.charts import figure2
 from shapebench.conclusion import Conclusion
 from shapebench.markdown import Picture, report_page, verdict_page
 from shapebench.pages.columns import COLUMNS
-from shapebench.records import Artifact, Run, Verdict
+from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone
 from tasks.events import announce

@@ -22,7 +22,7 @@ from shapebench.capacity.words import answer
 from shapebench.errors import ShapebenchError
 from shapebench.load.tally import Progress
 from shapebench.progress import done, listening, share
-from shapebench.runs import RunFile
+from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from terminal import own_server
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from shapebench.conclusion import Conclusion
 from shapebench.load.samples import Sample, SampleStream, join
-from shapebench.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.rows import Measured, Tables, measured, tables
+from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.spec.model import parse
 from shapebench.workload import Lengths, Sizing
 

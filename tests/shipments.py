@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from shapebench.stores import send
 from shapebench.stores.files import Shipment, report_files

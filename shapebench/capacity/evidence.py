@@ -14,7 +14,7 @@ import numpy as np
 from shapebench import intervals, metrics
 from shapebench.capacity.search import Evidence
 from shapebench.intervals import Sliced
-from shapebench.records import Standing
+from shapebench.runs.records import Standing
 from shapebench.samples import Samples
 from shapebench.spec.slo import Held, Judged
 from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of

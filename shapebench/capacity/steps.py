@@ -3,9 +3,9 @@
 import random
 from dataclasses import replace
 
-from shapebench import runs
 from shapebench.capacity.search import Step
-from shapebench.records import LevelRun, Run
+from shapebench.runs import run_file as runs
+from shapebench.runs.records import LevelRun, Run
 from shapebench.spec.model import Load, Spec
 
 AGAIN = 4  # times as long, which halves an interval

@@ -7,7 +7,7 @@ from typing import Any
 
 from shapebench.capacity.evidence import evidence
 from shapebench.capacity.search import found
-from shapebench.records import Verdict
+from shapebench.runs.records import Verdict
 from shapebench.spec.model import Search
 from shapebench.spec.slo import Held, Judged
 

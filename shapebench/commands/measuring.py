@@ -58,7 +58,7 @@ def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_j
     """Go on with a run that was broken off: measure what is left, then do all that follows."""
     from rich.console import Console
 
-    from shapebench.resume import settle
+    from shapebench.runs.resume import settle
 
     earlier = settle(data or Path("data"), run_id, as_is=as_is)
     spec, terminal = earlier.run.spec, above("terminal.run")

@@ -46,7 +46,7 @@ def _unlocked(spec: Any) -> AbstractContextManager[None]:
 def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int | None, **also: bool) -> None:
     """Send a run's report to where its spec publishes; what is there already is not sent again."""
     from shapebench import publish as publishing
-    from shapebench import runs
+    from shapebench.runs import run_file as runs
 
     folder = data or Path("data")
     spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})

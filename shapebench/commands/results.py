@@ -28,7 +28,8 @@ def list_runs(data: Path | None, unfinished: bool, as_json: bool) -> None:
 def _list_unfinished(data: Path, as_json: bool) -> None:
     import pyarrow as pa
 
-    from shapebench import resume, warehouse
+    from shapebench import warehouse
+    from shapebench.runs import resume
 
     there = (data / warehouse.FILE_NAME).exists()
     stored = warehouse.query(data, "SELECT run_id FROM runs")["run_id"].to_pylist() if there else []

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from shapebench.records import Artifact, Link
+from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import OciTarget, Spec
 from shapebench.stores.files import Shipment, StoreError
 

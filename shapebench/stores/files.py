@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 
 OCTETS = "application/octet-stream"
 TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's, so that a file has one type everywhere

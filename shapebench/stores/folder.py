@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkstemp
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from shapebench.stores.files import OutgoingFile, Shipment, StoreError, md5_of
 

@@ -15,7 +15,7 @@ from shapebench.conclusion import Conclusion
 from shapebench.load.tally import Progress
 from shapebench.markdown import text
 from shapebench.progress import tell as tell_progress
-from shapebench.records import Run
+from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.process import running
 from tasks import show_progress, tell

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
-from shapebench.resume import unfinished
-from shapebench.runs import RunFile, load
+from shapebench.runs.resume import unfinished
+from shapebench.runs.run_file import RunFile, load
 from shapebench.test_servers.process import running
 from tests.conftest import MODEL, BroughtUp, Shell, ended
 from tests.flow_runs import is_measured, level_files, processes, retry, set_state, spec, state, wait_until

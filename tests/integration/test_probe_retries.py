@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.beside]
 PROBE = """
 import sys
 from prefect import flow
-from shapebench.resume import in_hand
+from shapebench.runs.resume import in_hand
 from shapebench.spec.model import parse
 from tasks.probe import probe
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from shapebench.resume import in_hand
+from shapebench.runs.resume import in_hand
 from shapebench.spec.model import parse
 from tasks.take_up import MOST_STARTS, BrokenOffAgain, earlier_run
 from terminal.own_server import free_port

@@ -18,9 +18,9 @@ from expectations.validate import validate
 from shapebench.calibrate import calibrate
 from shapebench.measure import measure
 from shapebench.probe import probe
-from shapebench.records import Verdict
 from shapebench.rows import measured
-from shapebench.runs import begin
+from shapebench.runs.records import Verdict
+from shapebench.runs.run_file import begin
 from shapebench.spec.model import parse
 from shapebench.test_servers.process import running
 from tests.conftest import MODEL

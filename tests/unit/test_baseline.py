@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shapebench.baseline import Judgement, Rule, judge, watched
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.sql.results_file import ResultsFile
 
 STEADY = (100, 102, 98, 101, 99)  # a run lies within 4.8 % of the mean in 95 of 100 cases

@@ -7,7 +7,7 @@ import pytest
 from shapebench import calibrate as module
 from shapebench.calibrate import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed
 from shapebench.errors import ShapebenchError
-from shapebench.records import Calibration
+from shapebench.runs.records import Calibration
 from shapebench.test_servers.reference.process import running
 
 CORE_US = 1e6 * BUSY_SHARE / FAST_STREAM_TOKENS_PER_S  # what a token of one stream may cost for a process to be full

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench import runs
 from shapebench.capacity.evidence import evidence, surely
 from shapebench.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidence, Found, Step, found, next_step
 from shapebench.capacity.steps import as_asked, begin, longer
 from shapebench.capacity.words import in_words, sentences
 from shapebench.conclusion import Conclusion
 from shapebench.load.samples import Sample
-from shapebench.records import Run
 from shapebench.rows import Measured, held_against, measured, tables
-from shapebench.runs import RunFile, save
+from shapebench.runs import run_file as runs
+from shapebench.runs.records import Run
+from shapebench.runs.run_file import RunFile, save
 from shapebench.spec.model import Limits, Load, Search
 from shapebench.spec.slo import Held, Judged, Slo, parse
 from shapebench.warehouse import load, query

@@ -9,8 +9,8 @@ import pytest
 
 from shapebench.climb import TooSlow, skipped, stopped_by, too_slow
 from shapebench.load.samples import Sample
-from shapebench.records import Run
-from shapebench.runs import RunFile, save
+from shapebench.runs.records import Run
+from shapebench.runs.run_file import RunFile, save
 from shapebench.spec.model import Load, Search
 from tests.level_sample import FACTS, closed_loop, level, refused, request, run
 

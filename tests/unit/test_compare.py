@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shapebench.compare import Asked, Compared, CompareError, chosen, compare
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.sql.results_file import ResultsFile
 
 LEVEL = {"ttft_s_mean": 0.1, "ttft_s_p95": 0.2, "ttft_s_max": 0.3, "query_tokens_per_s_mean": 40.0}

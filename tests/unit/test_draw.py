@@ -12,7 +12,7 @@ from shapebench import warehouse
 from shapebench.draw import draw
 from shapebench.imports.taken import take
 from shapebench.pages.run import Report, plots
-from shapebench.runs import RunNotFoundError
+from shapebench.runs.run_file import RunNotFoundError
 from tests.level_sample import RUN_ID, clean, closed_loop, level, measured, refused, run_tables
 from tests.unit.imports.import_samples import SAMPLES
 

@@ -15,8 +15,8 @@ from expectations.declared import ANSWERS, LEVEL, Declared, gxe
 from expectations.table import PAGE, page
 from expectations.validate import validate
 from shapebench.load.samples import Sample
-from shapebench.records import Calibration, Verdict
 from shapebench.rows import Measured, measured
+from shapebench.runs.records import Calibration, Verdict
 from shapebench.workload import Lengths
 from tests.level_sample import (
     ASKED,

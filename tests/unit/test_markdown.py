@@ -17,7 +17,7 @@ from shapebench.markdown import (
     text,
     verdict_page,
 )
-from shapebench.records import Artifact, Finding, Verdict
+from shapebench.runs.records import Artifact, Finding, Verdict
 from tests import level_sample
 
 CONCLUSION = Conclusion("Suits 16 concurrent users, but not 32", ("With 16 users, 43 tokens/s.", "It grew by 9%."))

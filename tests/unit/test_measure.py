@@ -18,8 +18,8 @@ from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
 from shapebench.measure import _asked, _changes, measure, plan
 from shapebench.metrics import read
-from shapebench.records import Asked, Calibration, Facts, LevelRun
-from shapebench.runs import begin
+from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
+from shapebench.runs.run_file import begin
 from shapebench.spec.model import Endpoint, parse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA

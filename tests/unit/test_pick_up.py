@@ -10,14 +10,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import runs, warehouse
+from shapebench import warehouse
 from shapebench.conclusion import Conclusion
 from shapebench.evidence.exposition import ITS_START
 from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import SampleStream
 from shapebench.measure import plan
-from shapebench.records import Facts
-from shapebench.resume import (
+from shapebench.rows import measured, tables
+from shapebench.runs import run_file as runs
+from shapebench.runs.records import Facts
+from shapebench.runs.resume import (
     NothingMeasured,
     StillMeasured,
     attempt,
@@ -29,14 +31,13 @@ from shapebench.resume import (
     settle,
     unfinished,
 )
-from shapebench.rows import measured, tables
-from shapebench.runs import RunFile, RunNotFoundError, load, save
+from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
 
 HOLDER = """
 import sys
 from pathlib import Path
-from shapebench.resume import held
+from shapebench.runs.resume import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -15,7 +15,7 @@ from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.metrics import read
 from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
-from shapebench.records import Facts
+from shapebench.runs.records import Facts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.process import running
 from shapebench.workload import Mix

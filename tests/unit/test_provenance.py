@@ -17,8 +17,8 @@ from shapebench.instance import Gpu, Instance
 from shapebench.pages.origin import origin
 from shapebench.probe import probe
 from shapebench.provenance import ADDRESS, Host, command_at, host_of, revision, with_its_shape
-from shapebench.records import Facts
-from shapebench.runs import RunFile, begin, load, save
+from shapebench.runs.records import Facts
+from shapebench.runs.run_file import RunFile, begin, load, save
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse
 from shapebench.test_servers.process import running
 from tests.level_sample import FACTS

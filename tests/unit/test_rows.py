@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from shapebench import metrics, rows, warehouse
-from shapebench.records import Artifact
 from shapebench.rows import Measured, measured
+from shapebench.runs.records import Artifact
 from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
 
 

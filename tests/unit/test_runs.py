@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench import runs
 from shapebench.errors import ShapebenchError
-from shapebench.runs import RunFile, RunNotFoundError, begin, load, save
+from shapebench.runs import run_file as runs
+from shapebench.runs.run_file import RunFile, RunNotFoundError, begin, load, save
 from shapebench.spec.model import parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from shapebench.stores.files import Shipment, StoreError
 from shapebench.stores.oci import upload

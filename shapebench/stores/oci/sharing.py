@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import oci
 
-from shapebench.records import Link
+from shapebench.runs.records import Link
 from shapebench.spec.model import OciTarget
 from shapebench.stores.oci.connection import Bucket, opened
 from shapebench.stores.oci.trouble import PAR_POLICY

@@ -13,7 +13,7 @@ import oci
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.stores.files import OutgoingFile, Shipment
 from shapebench.stores.oci.connection import Bucket, PartLost
 from shapebench.stores.oci.trouble import concerns_all, refusal, remedy_for

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import upload

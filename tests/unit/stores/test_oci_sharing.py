@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shapebench.records import Link
+from shapebench.runs.records import Link
 from shapebench.spec.model import Spec
 from shapebench.stores import share
 from shapebench.stores.files import Shipment, StoreError, outgoing

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from shapebench.records import Artifact
+from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import connection, send

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from shapebench.errors import ShapebenchError
 from shapebench.provenance import with_its_shape
-from shapebench.records import Facts, LevelRun, Run
+from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.spec.model import Spec
 from shapebench.support.atomic_file import written_whole
 
