@@ -11,11 +11,11 @@ from typing import Any, Self
 
 import httpx
 
+from shapebench.apis.answer_parser import blotted, error_text
+from shapebench.apis.request_body import APIS, body
 from shapebench.errors import ShapebenchError
 from shapebench.evidence import exposition
 from shapebench.load.plan import Target
-from shapebench.load.requests import APIS, body
-from shapebench.load.tokens import blotted, error_text
 from shapebench.load.way import tls_context
 from shapebench.spec.model import Endpoint
 from shapebench.support import credentials as vault

@@ -4,8 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from shapebench.apis.request_body import writer
 from shapebench.load.plan import LevelPlan
-from shapebench.load.requests import writer
 from shapebench.load.samples import Sample, sample, without_secret
 from shapebench.load.tally import Tally
 from shapebench.load.watch import Watch

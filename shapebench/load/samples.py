@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from shapebench.load.tokens import Reading, StreamFault, blotted, error_text, read
+from shapebench.apis.answer_parser import Reading, StreamFault, blotted, error_text, read
 from shapebench.load.wire import Answer
 from shapebench.support.atomic_file import written_whole
 from shapebench.workload import Ask

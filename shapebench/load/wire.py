@@ -15,8 +15,8 @@ from functools import partial
 
 import httptools
 
-from shapebench.load.alike import Alike
-from shapebench.load.sse import Piece
+from shapebench.apis.chunk_interning import Alike
+from shapebench.apis.sse import Piece
 from shapebench.load.way import Fault, Way, fault_of
 from shapebench.support.event_loop import Callback, Reactor
 from shapebench.support.timestamps import Receive, Stamps, clock_ns

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.load.sse import Events, Piece
+from shapebench.apis.sse import Events, Piece
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded"
 NAMES = ("sse_chat.txt", "sse_chat_usage_each_chunk.txt", "sse_completions.txt")

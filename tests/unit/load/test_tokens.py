@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shapebench.load.alike import Alike, cut
-from shapebench.load.tokens import Reading, StreamFault, error_text, read
+from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
+from shapebench.apis.chunk_interning import Alike, cut
 from tests.unit.load.test_sse import NAMES, body
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded"

@@ -17,10 +17,10 @@ import orjson
 import pytest
 import trustme
 
+from shapebench.apis.answer_parser import Reading, read
+from shapebench.apis.request_body import writer
 from shapebench.load.plan import Target
-from shapebench.load.requests import writer
 from shapebench.load.samples import Sample, sample
-from shapebench.load.tokens import Reading, read
 from shapebench.load.way import Way, find
 from shapebench.load.wire import MOST_HEAD_BYTES, Answer, Connection
 from shapebench.support.event_loop import Reactor

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from shapebench.load.alike import cut
-from shapebench.load.sse import Events, Piece
+from shapebench.apis.chunk_interning import cut
+from shapebench.apis.sse import Events, Piece
 
 TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
 MOST_TOKENS = 2**31 - 1  # what a column of the samples can hold

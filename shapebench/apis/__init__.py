@@ -1,0 +1,1 @@
+"""How each API is asked and how its answers are read."""
