@@ -19,9 +19,9 @@ from rich.table import Table
 from shapebench import metrics
 from shapebench.calibrate import true_ttft_s
 from shapebench.endpoint import Client
-from shapebench.evidence.scrape import Scraper
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
+from shapebench.server_metrics.scraper import Scraper
 from shapebench.spec.model import parse
 from shapebench.test_servers.reference.process import running
 from shapebench.workload import Lengths, Mix, Sizing, candidate_words

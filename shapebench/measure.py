@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shapebench.endpoint import Client, EndpointError, api_key, target
-from shapebench.evidence import exposition
-from shapebench.evidence.scrape import Scraper
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun, Run
 from shapebench.runs.resume import attempt
+from shapebench.server_metrics import vllm_metrics as exposition
+from shapebench.server_metrics.scraper import Scraper
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
 from shapebench.spec.slo import promised

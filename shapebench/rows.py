@@ -16,9 +16,9 @@ from shapebench.capacity.evidence import surely
 from shapebench.capacity.tables import search_row, slo_rows
 from shapebench.climb import skipped
 from shapebench.conclusion import Conclusion
-from shapebench.evidence.account import Account
 from shapebench.runs.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
 from shapebench.samples import Samples
+from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.slo import Judged, Slo, judge
 from shapebench.timeline import timeline
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shapebench.evidence.account import Account
+from shapebench.server_metrics.reconcile import Account
 
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

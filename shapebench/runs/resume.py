@@ -10,11 +10,11 @@ from typing import Any
 
 from shapebench.climb import stopped_by
 from shapebench.errors import ShapebenchError
-from shapebench.evidence import exposition
 from shapebench.load.samples import join
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts, Run
 from shapebench.runs.run_file import RunFile
+from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.spec.model import Spec
 from shapebench.support.file_lock import locked
 from shapebench.support.run_log import milestone

@@ -16,7 +16,7 @@ import trustme
 
 from shapebench import endpoint as endpoints
 from shapebench.endpoint import Client, EndpointError, Model
-from shapebench.evidence.exposition import known_values
+from shapebench.server_metrics.vllm_metrics import known_values
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.process import running
 from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from shapebench.endpoint import Client
-from shapebench.evidence.account import Account
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
@@ -20,6 +19,7 @@ from shapebench.measure import _asked, _changes, measure, plan
 from shapebench.metrics import read
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs.run_file import begin
+from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.model import Endpoint, parse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA

@@ -12,7 +12,6 @@ import pytest
 
 from shapebench import warehouse
 from shapebench.conclusion import Conclusion
-from shapebench.evidence.exposition import ITS_START
 from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import SampleStream
 from shapebench.measure import plan
@@ -32,6 +31,7 @@ from shapebench.runs.resume import (
     unfinished,
 )
 from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
+from shapebench.server_metrics.vllm_metrics import ITS_START
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
 
 HOLDER = """

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench import metrics
-from shapebench.evidence.account import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
 from shapebench.load.samples import Sample
+from shapebench.server_metrics.reconcile import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
 from tests.level_sample import ASKED, STARTED_NS, closed_loop, counted, refused, request, server_says, write
 
 Said = dict[tuple[str, str], float]

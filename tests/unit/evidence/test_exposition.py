@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.evidence.exposition import NAMES, Values, identity, known_values
+from shapebench.server_metrics.vllm_metrics import NAMES, Values, identity, known_values
 
 RECORDED = (Path(__file__).parents[2] / "contract" / "recorded" / "metrics.txt").read_text(encoding="utf-8")
 STARTED = "process_start_time_seconds"

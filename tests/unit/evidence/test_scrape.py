@@ -10,9 +10,9 @@ import pytest
 
 from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
-from shapebench.evidence import scrape
-from shapebench.evidence.exposition import known_values
-from shapebench.evidence.scrape import Scraper
+from shapebench.server_metrics import scraper as scrape
+from shapebench.server_metrics.scraper import Scraper
+from shapebench.server_metrics.vllm_metrics import known_values
 from shapebench.spec.model import Endpoint
 from shapebench.support.timestamps import clock_ns
 from shapebench.test_servers import process as simulator

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shapebench.errors import ShapebenchError
-from shapebench.evidence.exposition import Values, known_values
+from shapebench.server_metrics.vllm_metrics import Values, known_values
 from shapebench.support.atomic_file import written_whole
 from shapebench.support.timestamps import clock_ns
 
