@@ -18,9 +18,9 @@ from rich.table import Table
 
 from shapebench import metrics
 from shapebench.calibrate import true_ttft_s
-from shapebench.endpoint import Client
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
+from shapebench.probe.client import Client
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.spec.model import parse
 from shapebench.test_servers.reference.process import running

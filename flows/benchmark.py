@@ -15,8 +15,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.capacity import searched
 from shapebench.conclusion import Conclusion, conclude
-from shapebench.launch import serving
 from shapebench.load.process import stopped_on_error
+from shapebench.probe.launch import serving
 from shapebench.rows import level_summary
 from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.runs.resume import in_hand, is_measured

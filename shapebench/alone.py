@@ -15,7 +15,7 @@ from shapebench.calibrate import calibrate
 from shapebench.errors import ShapebenchError
 from shapebench.load.tally import Progress
 from shapebench.measure import measure as measure_level
-from shapebench.probe import probe
+from shapebench.probe.probe import probe
 from shapebench.rows import measured
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin

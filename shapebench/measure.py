@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from shapebench.endpoint import Client, EndpointError, api_key, target
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
+from shapebench.probe.client import Client, EndpointError, api_key, target
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun, Run
 from shapebench.runs.resume import attempt
 from shapebench.server_metrics import vllm_metrics as exposition

@@ -10,9 +10,9 @@ import httpx
 from rich.console import Console
 
 from shapebench import warehouse
-from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
-from shapebench.probe import served_model, trouble_with
+from shapebench.probe.client import Client
+from shapebench.probe.probe import served_model, trouble_with
 from shapebench.spec.model import OciTarget, Spec
 from terminal.run import SETTINGS
 

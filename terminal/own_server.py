@@ -18,7 +18,7 @@ from socket import socket
 import httpx
 
 from shapebench.errors import ShapebenchError
-from shapebench.launch import launched
+from shapebench.probe.launch import launched
 
 START_TIMEOUT_S = 120  # the first start creates Prefect's database
 # What Prefect sets for a server that it starts for a run.

@@ -9,8 +9,8 @@ from shapebench.load.plan import LevelPlan
 from shapebench.load.samples import Sample, sample, without_secret
 from shapebench.load.tally import Tally
 from shapebench.load.watch import Watch
-from shapebench.load.way import Fault, find
 from shapebench.load.wire import Answer, Connection
+from shapebench.probe.route import Fault, find
 from shapebench.support.batch_means import Buckets
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Stamps, clock_ns

@@ -17,7 +17,7 @@ import httptools
 
 from shapebench.apis.chunk_interning import Alike
 from shapebench.apis.sse import Piece
-from shapebench.load.way import Fault, Way, fault_of
+from shapebench.probe.route import Fault, Way, fault_of
 from shapebench.support.event_loop import Callback, Reactor
 from shapebench.support.timestamps import Receive, Stamps, clock_ns
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from shapebench.provenance import Host
+from shapebench.probe.host import Host
 from shapebench.spec.model import Spec
 from shapebench.workload import Lengths, Sizing
 

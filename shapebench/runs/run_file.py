@@ -13,7 +13,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from shapebench.errors import ShapebenchError
-from shapebench.provenance import with_its_shape
+from shapebench.probe.host import with_its_shape
 from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.spec.model import Spec
 from shapebench.support.atomic_file import written_whole

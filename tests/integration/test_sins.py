@@ -17,7 +17,7 @@ import pytest
 from expectations.validate import validate
 from shapebench.calibrate import calibrate
 from shapebench.measure import measure
-from shapebench.probe import probe
+from shapebench.probe.probe import probe
 from shapebench.rows import measured
 from shapebench.runs.records import Verdict
 from shapebench.runs.run_file import begin

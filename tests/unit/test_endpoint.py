@@ -14,8 +14,8 @@ import httpx
 import pytest
 import trustme
 
-from shapebench import endpoint as endpoints
-from shapebench.endpoint import Client, EndpointError, Model
+from shapebench.probe import client as endpoints
+from shapebench.probe.client import Client, EndpointError, Model
 from shapebench.server_metrics.vllm_metrics import known_values
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.process import running

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.instance import Gpu, Instance, NoDriver, NoMetadata, gpus, instance
+from shapebench.probe.oci_metadata import Gpu, Instance, NoDriver, NoMetadata, gpus, instance
 from tests.route_server import serving, table
 
 FLEX = {

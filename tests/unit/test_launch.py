@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shapebench.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
+from shapebench.probe.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.process import running
 
@@ -139,7 +139,7 @@ def test_what_a_command_leaves_in_the_background_is_ended_with_it(tmp_path: Path
 def test_nothing_is_left_when_the_parent_is_killed(number: signal.Signals, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     code = (
-        "import pathlib, signal, sys, time\nfrom shapebench.launch import launched\n"
+        "import pathlib, signal, sys, time\nfrom shapebench.probe.launch import launched\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which nohup has everybody ignore
         "with launched(sys.argv[1], pathlib.Path(sys.argv[2])):\n    time.sleep(600)"
     )

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from shapebench.endpoint import Client
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan
 from shapebench.load.process import Outcome
 from shapebench.load.tally import Progress
 from shapebench.measure import _asked, _changes, measure, plan
 from shapebench.metrics import read
+from shapebench.probe.client import Client
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs.run_file import begin
 from shapebench.server_metrics.reconcile import Account

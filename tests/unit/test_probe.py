@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from shapebench.endpoint import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
-from shapebench.launch import LaunchDied, launched
 from shapebench.load import process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.metrics import read
-from shapebench.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
+from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
+from shapebench.probe.launch import LaunchDied, launched
+from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
 from shapebench.runs.records import Facts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.process import running

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shapebench.endpoint import BadAddress, api_key
+from shapebench.probe.client import BadAddress, api_key
 from shapebench.spec.model import Endpoint, Spec, SpecError, parse
 from shapebench.support import credentials as vault
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapebench.endpoint import Client
 from shapebench.errors import ShapebenchError
+from shapebench.probe.client import Client
 from shapebench.server_metrics import scraper as scrape
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.server_metrics.vllm_metrics import known_values

@@ -21,8 +21,8 @@ from shapebench.apis.answer_parser import Reading, read
 from shapebench.apis.request_body import writer
 from shapebench.load.plan import Target
 from shapebench.load.samples import Sample, sample
-from shapebench.load.way import Way, find
 from shapebench.load.wire import MOST_HEAD_BYTES, Answer, Connection
+from shapebench.probe.route import Way, find
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Receive, Stamps
 from shapebench.workload import Ask

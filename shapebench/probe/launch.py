@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shapebench.endpoint import Client, EndpointError, NameNotFound, Refused
+from shapebench.probe.client import Client, EndpointError, NameNotFound, Refused
 from shapebench.spec.model import Endpoint
 
 STOP_TIMEOUT_S = 30

@@ -15,7 +15,7 @@ from shapebench.apis.answer_parser import blotted, error_text
 from shapebench.apis.request_body import APIS, body
 from shapebench.errors import ShapebenchError
 from shapebench.load.plan import Target
-from shapebench.load.way import tls_context
+from shapebench.probe.route import tls_context
 from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.spec.model import Endpoint
 from shapebench.support import credentials as vault

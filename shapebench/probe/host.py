@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from shapebench.errors import ShapebenchError
-from shapebench.instance import METADATA, Gpu, Instance, gpus, instance
+from shapebench.probe.oci_metadata import METADATA, Gpu, Instance, gpus, instance
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
 from shapebench.support.redact import without_secrets
 from shapebench.support.run_log import milestone

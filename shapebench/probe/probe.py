@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from shapebench.endpoint import Client, Dropped, EndpointError, Model, Refused, TooSlow
-from shapebench.provenance import host_of, revision
+from shapebench.probe.client import Client, Dropped, EndpointError, Model, Refused, TooSlow
+from shapebench.probe.host import host_of, revision
 from shapebench.runs.records import Facts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec
