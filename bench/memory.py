@@ -22,10 +22,10 @@ import psutil
 import pyarrow.parquet as pq
 
 from shapebench import metrics
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.tally import Progress
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
 
 LIMIT_BYTES = 1 << 30
 TOKENS = 100

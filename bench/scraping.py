@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import metrics
-from shapebench.calibrate import true_ttft_s
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.calibration import true_ttft_s
 from shapebench.load.plan import LevelPlan, Target
+from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
 from shapebench.probe.client import Client
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.spec.model import parse
 from shapebench.test_servers.reference.process import running
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 PAGE = Path(__file__).parent.parent / "tests" / "contract" / "recorded" / "metrics.txt"
 TTFT_S, GAP_S, TOKENS = 0.1, 0.01, 50

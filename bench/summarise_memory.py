@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shapebench import rows, warehouse
-from shapebench.load.samples import ROW_GROUP, schema
+from shapebench.load.sample_writer import ROW_GROUP, schema
 from tests.level_sample import RUN_ID, STARTED_NS, level, run_tables
 
 LIMIT_BYTES = 1e9

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from shapebench import metrics
-from shapebench.calibrate import processes_that_would_do
 from shapebench.evidence.drift import ttft_drift
 from shapebench.evidence.fit import fit
+from shapebench.load.calibration import processes_that_would_do
+from shapebench.load.prompts import LEAST_WORDS
 from shapebench.rows import Measured
 from shapebench.runs.records import Asked, LevelRun
 from shapebench.samples import Samples
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
-from shapebench.workload import LEAST_WORDS
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.
 MOMENT_NS = 100_000_000

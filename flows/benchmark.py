@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.capacity import searched
 from shapebench.conclusion import Conclusion, conclude
-from shapebench.load.process import stopped_on_error
+from shapebench.load.workers import stopped_on_error
 from shapebench.probe.launch import serving
 from shapebench.rows import level_summary
 from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench import metrics
-from shapebench.calibrate import calibrate
 from shapebench.errors import ShapebenchError
-from shapebench.load.tally import Progress
-from shapebench.measure import measure as measure_level
+from shapebench.load.calibration import calibrate
+from shapebench.load.counters import Progress
+from shapebench.load.run_level import measure as measure_level
 from shapebench.probe.probe import probe
 from shapebench.rows import measured
 from shapebench.runs.records import LevelRun

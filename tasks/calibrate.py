@@ -6,8 +6,8 @@ from functools import partial
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.calibrate import calibrate as calibrate_client
-from shapebench.calibrate import in_words
+from shapebench.load.calibration import calibrate as calibrate_client
+from shapebench.load.calibration import in_words
 from shapebench.runs.records import Calibration, Run
 from shapebench.support.run_log import milestone
 

@@ -7,9 +7,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.climb import stopped_by
-from shapebench.load.tally import Progress
-from shapebench.measure import measure as measure_level
-from shapebench.progress import in_words, tell
+from shapebench.load.counters import Progress
+from shapebench.load.progress import in_words, tell
+from shapebench.load.run_level import measure as measure_level
 from shapebench.runs.records import Calibration, Facts, LevelRun, Run
 from shapebench.runs.run_file import keep
 from shapebench.support.run_log import milestone

@@ -11,8 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
-from shapebench.load.tally import Progress
-from shapebench.progress import listening, so_far
+from shapebench.load.counters import Progress
+from shapebench.load.progress import listening, so_far
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone

@@ -20,8 +20,8 @@ from rich.table import Table
 from shapebench import warehouse
 from shapebench.capacity.words import answer
 from shapebench.errors import ShapebenchError
-from shapebench.load.tally import Progress
-from shapebench.progress import done, listening, share
+from shapebench.load.counters import Progress
+from shapebench.load.progress import done, listening, share
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from terminal import own_server

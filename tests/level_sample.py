@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from shapebench.conclusion import Conclusion
-from shapebench.load.samples import Sample, SampleStream, join
+from shapebench.load.prompts import Lengths, Sizing
+from shapebench.load.sample_writer import Sample, SampleStream, join
 from shapebench.rows import Measured, Tables, measured, tables
 from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.spec.model import parse
-from shapebench.workload import Lengths, Sizing
 
 RUN_ID = "20260714T093000-a1b2c3"
 CLIENT = {  # one that had nothing to do

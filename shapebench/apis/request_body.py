@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from shapebench.load.plan import Target
-from shapebench.workload import Ask
+from shapebench.load.prompts import Ask
 
 APIS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "chat": ("/v1/chat/completions", lambda prompt: {"messages": [{"role": "user", "content": prompt}]}),

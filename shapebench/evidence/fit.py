@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from shapebench.workload import Lengths
+from shapebench.load.prompts import Lengths
 
 CHANCE = 1e-6
 Z = float(stats.norm.isf(CHANCE / 2))

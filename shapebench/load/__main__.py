@@ -19,9 +19,9 @@ from importlib.abc import MetaPathFinder
 import orjson
 
 from shapebench.errors import ShapebenchError
-from shapebench.load.level import Level
+from shapebench.load.closed_loop import Level
 from shapebench.load.plan import LevelPlan
-from shapebench.load.samples import SampleStream
+from shapebench.load.sample_writer import SampleStream
 from shapebench.support.timestamps import clock_ns
 
 REPORT_EVERY_S = 0.25

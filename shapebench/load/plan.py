@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 
-from shapebench.workload import Lengths, Mix, Sizing
+from shapebench.load.prompts import Lengths, Mix, Sizing
 
 
 @dataclass(frozen=True)

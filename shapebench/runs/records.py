@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from shapebench.load.prompts import Lengths, Sizing
 from shapebench.probe.host import Host
 from shapebench.spec.model import Spec
-from shapebench.workload import Lengths, Sizing
 
 DATA_DOCS = "validation"  # a folder of Great Expectations' own pages, beside a run's samples and beside its report
 Standing = Literal["valid", "suspect", "invalid"]

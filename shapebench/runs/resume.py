@@ -10,7 +10,7 @@ from typing import Any
 
 from shapebench.climb import stopped_by
 from shapebench.errors import ShapebenchError
-from shapebench.load.samples import join
+from shapebench.load.sample_writer import join
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts, Run
 from shapebench.runs.run_file import RunFile

@@ -22,11 +22,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shapebench.errors import ShapebenchError
+from shapebench.load.prompts import Lengths
 from shapebench.spec import presets as workloads
 from shapebench.spec import slo
 from shapebench.spec.slo import Slo
 from shapebench.support import credentials as vault
-from shapebench.workload import Lengths
 
 USUAL_REQUESTS_PER_STREAM = 30
 LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes

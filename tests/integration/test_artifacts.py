@@ -12,9 +12,9 @@ from prefect import artifacts
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from shapebench.conclusion import Conclusion
-from shapebench.load.tally import Progress
+from shapebench.load.counters import Progress
+from shapebench.load.progress import tell as tell_progress
 from shapebench.markdown import text
-from shapebench.progress import tell as tell_progress
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.process import running

@@ -9,9 +9,9 @@ import pytest
 
 from shapebench import metrics
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.process import Outcome, measure
+from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.workers import Outcome, measure
 from shapebench.test_servers.reference.process import running
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 STREAMS, PROCESSES = 10_000, 2
 FILES = STREAMS + 100  # the server's

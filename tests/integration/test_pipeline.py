@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from shapebench.load.samples import join
+from shapebench.load.sample_writer import join
 from shapebench.test_servers.process import running
 from terminal.own_server import free_port
 from tests import oci_lookalike

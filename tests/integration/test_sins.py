@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from expectations.validate import validate
-from shapebench.calibrate import calibrate
-from shapebench.measure import measure
+from shapebench.load.calibration import calibrate
+from shapebench.load.run_level import measure
 from shapebench.probe.probe import probe
 from shapebench.rows import measured
 from shapebench.runs.records import Verdict

@@ -8,10 +8,10 @@ import pytest
 
 from shapebench import metrics
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.process import Outcome, measure
+from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.workers import Outcome, measure
 from shapebench.support.batch_means import LEAST_S, of_samples
 from shapebench.test_servers.reference.process import running
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 pytestmark = pytest.mark.slow
 WITHIN = 0.1

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench import calibrate as module
-from shapebench.calibrate import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed
 from shapebench.errors import ShapebenchError
+from shapebench.load import calibration as module
+from shapebench.load.calibration import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed
 from shapebench.runs.records import Calibration
 from shapebench.test_servers.reference.process import running
 

@@ -15,7 +15,7 @@ from shapebench.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidence, Found,
 from shapebench.capacity.steps import as_asked, begin, longer
 from shapebench.capacity.words import in_words, sentences
 from shapebench.conclusion import Conclusion
-from shapebench.load.samples import Sample
+from shapebench.load.sample_writer import Sample
 from shapebench.rows import Measured, held_against, measured, tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shapebench.climb import TooSlow, skipped, stopped_by, too_slow
-from shapebench.load.samples import Sample
+from shapebench.load.sample_writer import Sample
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
 from shapebench.spec.model import Load, Search

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.process import Outcome
-from shapebench.load.tally import Progress
-from shapebench.measure import _asked, _changes, measure, plan
+from shapebench.load.prompts import Lengths, Sizing, candidate_words
+from shapebench.load.run_level import _asked, _changes, measure, plan
+from shapebench.load.workers import Outcome
 from shapebench.metrics import read
 from shapebench.probe.client import Client
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
@@ -23,7 +24,6 @@ from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.model import Endpoint, parse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
-from shapebench.workload import Lengths, Sizing, candidate_words
 from tests.route_server import Reply, healthy, serving, table
 
 pytestmark = pytest.mark.beside

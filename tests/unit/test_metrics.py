@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from shapebench import metrics
 from shapebench import samples as of_a_level
-from shapebench.load.samples import Sample
+from shapebench.load.sample_writer import Sample
 from shapebench.metrics import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
 from shapebench.samples import Samples
 from tests.level_sample import STARTED_NS, closed_loop, refused, request, write

@@ -13,8 +13,8 @@ import pytest
 from shapebench import warehouse
 from shapebench.conclusion import Conclusion
 from shapebench.load.plan import LevelPlan
-from shapebench.load.samples import SampleStream
-from shapebench.measure import plan
+from shapebench.load.run_level import plan
+from shapebench.load.sample_writer import SampleStream
 from shapebench.rows import measured, tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts

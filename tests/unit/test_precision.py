@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from shapebench import metrics
-from shapebench.load.samples import Sample, SampleStream, join
+from shapebench.load.sample_writer import Sample, SampleStream, join
 from shapebench.samples import Samples
 from shapebench.support.batch_means import (
     FEWEST_BATCHES,

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shapebench.load import process
+from shapebench.load import workers as process
 from shapebench.load.plan import LevelPlan, Target
+from shapebench.load.prompts import Mix
 from shapebench.metrics import read
 from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.probe.launch import LaunchDied, launched
@@ -18,7 +19,6 @@ from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pas
 from shapebench.runs.records import Facts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.process import running
-from shapebench.workload import Mix
 from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
 
 KEY = "SHAPEBENCH_API_KEY"

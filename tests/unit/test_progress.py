@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.load.tally import Progress
-from shapebench.progress import done, in_words, listening, share, so_far, tell
+from shapebench.load.counters import Progress
+from shapebench.load.progress import done, in_words, listening, share, so_far, tell
 from shapebench.spec.model import Load
 
 Heard = list[tuple[int, Progress]]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from shapebench import metrics, samples
-from shapebench.load.samples import Sample
+from shapebench.load.sample_writer import Sample
 from shapebench.timeline import LEAST_BIN_S, MOST_BINS, timeline
 from tests.level_sample import closed_loop, refused, request, write
 

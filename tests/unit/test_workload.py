@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.workload import (
+from shapebench.load.prompts import (
     LEAST_WORDS,
     Ask,
     Lengths,

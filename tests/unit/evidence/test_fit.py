@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.evidence.fit import Fit, fit
-from shapebench.workload import LEAST_WORDS, Lengths
+from shapebench.load.prompts import LEAST_WORDS, Lengths
 
 Z = 4.891638  # the normal distribution's quantile for one in a million, two-sided
 MOST_DISTANCE_OF_100 = math.sqrt(math.log(2e6) / 200)  # 0.2693

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.load.watch import LATE_S, Histogram, Watch, together
+from shapebench.load.client_health import LATE_S, Histogram, Watch, together
 
 
 def histogram(times_s: list[float]) -> Histogram:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from shapebench.load.plan import Target
-from shapebench.workload import Lengths, Mix, Sizing
+from shapebench.load.prompts import Lengths, Mix, Sizing
 from tests.scripted_server import (
     CHUNKED,
     CHUNKED_ANSWER,
@@ -294,7 +294,7 @@ def test_a_server_that_resets_the_handshake_is_a_fault_of_each_request() -> None
 def test_a_server_that_is_silent_in_the_handshake_is_a_timeout_of_each_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shapebench.load.level.OPENING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("shapebench.load.closed_loop.OPENING_TIMEOUT_S", 0.1)
     assert unable([forever], "https", request_timeout_s=0.3) == {"timeout": 8}
 
 

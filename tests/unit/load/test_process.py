@@ -17,16 +17,16 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.counters import Progress
+from shapebench.load.http_connection import Answer
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.process import Outcome, measure
-from shapebench.load.samples import join, sample, without_secret
-from shapebench.load.tally import Progress
-from shapebench.load.wire import Answer
+from shapebench.load.prompts import Ask, Lengths, Mix, Sizing, candidate_words
+from shapebench.load.sample_writer import join, sample, without_secret
+from shapebench.load.workers import Outcome, measure
 from shapebench.test_servers.process import running
 from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.test_servers.simulator.presets import LLAMA
-from shapebench.workload import Ask, Lengths, Mix, Sizing, candidate_words
 from tests.route_server import Reply, serving
 
 pytestmark = pytest.mark.slow
@@ -440,7 +440,7 @@ def test_where_time_alone_ends_a_level_progress_knows_no_number_of_requests(url:
 LIMITED = """
 import resource, sys
 from shapebench.load.plan import LevelPlan
-from shapebench.load.process import measure
+from shapebench.load.workers import measure
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[3])))
 print(measure(LevelPlan.from_json(sys.stdin.buffer.readline()), sys.argv[1], lambda _: None).error)
 """
@@ -480,7 +480,7 @@ def test_more_processes_get_by_with_a_lower_limit(url: str, tmp_path: Path) -> N
 PARENT = """
 import sys
 from shapebench.load.plan import LevelPlan
-from shapebench.load.process import measure
+from shapebench.load.workers import measure
 measure(LevelPlan.from_json(sys.stdin.buffer.readline()), sys.argv[1], lambda seen: print(seen.completed, flush=True))
 """
 

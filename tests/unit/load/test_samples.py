@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.load.samples import BATCH, Sample, SampleStream, join, sample, schema
-from shapebench.load.wire import Answer
-from shapebench.workload import Ask
+from shapebench.load.http_connection import Answer
+from shapebench.load.prompts import Ask
+from shapebench.load.sample_writer import BATCH, Sample, SampleStream, join, sample, schema
 from tests.scripted_server import STREAM, TOKEN, event
 
 ASK = Ask(index=3, warmup=False, prompt="a b", input_tokens=20, output_tokens=2)

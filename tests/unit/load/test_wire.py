@@ -19,13 +19,13 @@ import trustme
 
 from shapebench.apis.answer_parser import Reading, read
 from shapebench.apis.request_body import writer
+from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
 from shapebench.load.plan import Target
-from shapebench.load.samples import Sample, sample
-from shapebench.load.wire import MOST_HEAD_BYTES, Answer, Connection
+from shapebench.load.prompts import Ask
+from shapebench.load.sample_writer import Sample, sample
 from shapebench.probe.route import Way, find
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Receive, Stamps
-from shapebench.workload import Ask
 from tests.scripted_server import (
     CHUNKED,
     CHUNKED_ANSWER,

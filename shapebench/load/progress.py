@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from shapebench.load.tally import Progress
+from shapebench.load.counters import Progress
 from shapebench.spec.model import Load
 
 Listener = Callable[[int, Progress], None]

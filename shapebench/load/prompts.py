@@ -10,7 +10,7 @@ LEAST_WORDS = 8  # enough words for prompts never to repeat
 
 def candidate_words() -> tuple[str, ...]:
     """Short common English words, of which most tokenizers make one token each."""
-    return tuple(files("shapebench").joinpath("words.txt").read_text(encoding="utf-8").split())
+    return tuple(files("shapebench").joinpath("load", "prompt_words.txt").read_text(encoding="utf-8").split())
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import pandas as pd
 
 from shapebench import metrics
 from shapebench.errors import ShapebenchError
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.client_health import cores
 from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.process import Outcome
-from shapebench.load.watch import cores
+from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.workers import Outcome
 from shapebench.runs.records import Calibration, LevelRun
 from shapebench.samples import Samples
 from shapebench.test_servers.reference.process import running
-from shapebench.workload import Lengths, Mix, Sizing, candidate_words
 
 DURATION_S = 1.0
 TTFT_S, ANSWER_S = 0.1, 0.5

@@ -5,16 +5,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from shapebench.apis.request_body import writer
+from shapebench.load.client_health import Watch
+from shapebench.load.counters import Tally
+from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.plan import LevelPlan
-from shapebench.load.samples import Sample, sample, without_secret
-from shapebench.load.tally import Tally
-from shapebench.load.watch import Watch
-from shapebench.load.wire import Answer, Connection
+from shapebench.load.prompts import Ask
+from shapebench.load.sample_writer import Sample, sample, without_secret
 from shapebench.probe.route import Fault, find
 from shapebench.support.batch_means import Buckets
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Stamps, clock_ns
-from shapebench.workload import Ask
 
 OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers
 OPENING_LOOK_S = 0.005

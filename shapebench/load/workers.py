@@ -17,10 +17,10 @@ from typing import IO, Any, Literal, Self
 
 import orjson
 
-from shapebench.load import watch
+from shapebench.load import client_health as watch
+from shapebench.load.counters import Progress, Tally, progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.samples import join
-from shapebench.load.tally import Progress, Tally, progress
+from shapebench.load.sample_writer import join
 from shapebench.support.batch_means import Buckets, UntilPrecise
 
 STOP_TIMEOUT_S = 5

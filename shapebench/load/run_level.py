@@ -4,10 +4,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from shapebench.load import process
+from shapebench.load import workers as process
+from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.process import Outcome
-from shapebench.load.tally import Progress
+from shapebench.load.prompts import Mix
+from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client, EndpointError, api_key, target
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun, Run
 from shapebench.runs.resume import attempt
@@ -16,7 +17,6 @@ from shapebench.server_metrics.scraper import Scraper
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
 from shapebench.spec.slo import promised
-from shapebench.workload import Mix
 
 LOOKS = 3  # to tell a server that changed from several that take turns
 
