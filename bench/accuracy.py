@@ -28,7 +28,7 @@ from peers.peers import run as run_peer
 from rich.console import Console
 from rich.table import Table
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.test_servers.reference.process import running
 
 TTFT_S, GAP_S, TOKENS = 0.2, 0.02, 100

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from shapebench.baseline import MORE_IS_BETTER, Rule, judge
+from shapebench.analysis.regression import MORE_IS_BETTER, Rule, judge
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 NUMBERS = (

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan, Target

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from scipy import stats
 
-from shapebench import alone, metrics
+from shapebench import alone
+from shapebench.analysis import metrics
 from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference, of_samples
 from shapebench.test_servers import process as simulator

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.load import workers as process
 from shapebench.load.calibration import true_ttft_s
 from shapebench.load.plan import LevelPlan, Target

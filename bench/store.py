@@ -22,7 +22,7 @@ from rich.table import Table
 
 from expectations.validate import validate
 from shapebench import schema, warehouse
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.rows import Measured, Tables, measured, tables
 from tests.level_sample import FACTS, closed_loop, counted, level, run, server_says
 

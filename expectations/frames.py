@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapebench import metrics
-from shapebench.evidence.drift import ttft_drift
-from shapebench.evidence.fit import fit
+from shapebench.analysis import metrics
+from shapebench.analysis.drift import ttft_drift
+from shapebench.analysis.length_distribution import fit
+from shapebench.analysis.sample_reader import Samples
 from shapebench.load.calibration import processes_that_would_do
 from shapebench.load.prompts import LEAST_WORDS
 from shapebench.rows import Measured
 from shapebench.runs.records import Asked, LevelRun
-from shapebench.samples import Samples
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.

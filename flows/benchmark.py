@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.capacity import searched
-from shapebench.conclusion import Conclusion, conclude
+from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.load.workers import stopped_on_error
 from shapebench.probe.launch import serving
 from shapebench.rows import level_summary

@@ -3,8 +3,8 @@
 It is a part of the main flow, which does with its levels as with any others.
 """
 
-from shapebench.capacity.search import next_step
-from shapebench.capacity.steps import as_asked, begin
+from shapebench.analysis.capacity.search import next_step
+from shapebench.analysis.capacity.steps import as_asked, begin
 from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.runs.run_file import RunFile
 from tasks.calibrate import calibrate

@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from shapebench.baseline import Rule, Watched
+from shapebench.analysis.regression import Rule, Watched
 from tasks.judge import judge
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from shapebench import metrics
+from shapebench.analysis import metrics
+from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
@@ -20,7 +21,6 @@ from shapebench.rows import measured
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin
 from shapebench.spec.model import Spec
-from shapebench.timeline import timeline
 
 logger = logging.getLogger("shapebench")
 

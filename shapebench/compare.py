@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from shapebench import warehouse
-from shapebench.baseline import Rule, watched
-from shapebench.capacity.evidence import evidence
-from shapebench.capacity.search import Evidence
-from shapebench.comparison import grounds
-from shapebench.comparison.changes import changes
-from shapebench.comparison.ranking import Weigh, ranking
+from shapebench.analysis.capacity.level_outcome import evidence
+from shapebench.analysis.capacity.search import Evidence
+from shapebench.analysis.comparison import grounds
+from shapebench.analysis.comparison.changes import changes
+from shapebench.analysis.comparison.ranking import Weigh, ranking
+from shapebench.analysis.regression import Rule, watched
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
 from shapebench.runs.run_file import RunNotFoundError
@@ -117,7 +117,7 @@ def _changes(asked: Asked) -> Compared:
 
 
 def _shapes(asked: Asked) -> Compared:
-    from shapebench.comparison.labels import labels
+    from shapebench.analysis.comparison.labels import labels
     from shapebench.pages import shapes as page
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 
 PAGE = Path(__file__).parent.parent / "docs" / "data-dictionary.md"
 COLUMNS = """

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench import intervals, warehouse
+from shapebench import warehouse
+from shapebench.analysis import percentile_intervals as intervals
 from shapebench.pages import run as report
 from shapebench.runs.records import DATA_DOCS
 from shapebench.runs.run_file import RunNotFoundError

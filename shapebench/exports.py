@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from shapebench import metrics, warehouse
+from shapebench import warehouse
+from shapebench.analysis import metrics
 from shapebench.errors import ShapebenchError
 from shapebench.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
 from shapebench.runs.run_file import RunNotFoundError

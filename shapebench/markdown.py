@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from shapebench.comparison.table import COLUMNS, cells
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.comparison.table import COLUMNS, cells
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.redact import one_line
 

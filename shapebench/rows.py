@@ -11,16 +11,16 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 
-from shapebench import metrics
-from shapebench.capacity.evidence import surely
-from shapebench.capacity.tables import search_row, slo_rows
-from shapebench.climb import skipped
-from shapebench.conclusion import Conclusion
+from shapebench.analysis import metrics
+from shapebench.analysis.capacity.level_outcome import surely
+from shapebench.analysis.capacity.tables import search_row, slo_rows
+from shapebench.analysis.conclusion import Conclusion
+from shapebench.analysis.early_stop import skipped
+from shapebench.analysis.sample_reader import Samples
+from shapebench.analysis.timeline import timeline
 from shapebench.runs.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
-from shapebench.samples import Samples
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.slo import Judged, Slo, judge
-from shapebench.timeline import timeline
 
 Tables = dict[str, pa.Table]
 

@@ -8,7 +8,8 @@ from string import Template
 
 import yaml
 
-from shapebench import dictionary, metrics
+from shapebench import dictionary
+from shapebench.analysis import metrics
 from shapebench.dictionary import Connection
 from shapebench.errors import ShapebenchError
 

@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.capacity.evidence import evidence
-from shapebench.capacity.search import Evidence
-from shapebench.capacity.words import in_words
+from shapebench.analysis.capacity.level_outcome import evidence
+from shapebench.analysis.capacity.search import Evidence
+from shapebench.analysis.capacity.wording import in_words
 from shapebench.rows import held_against, measured
 from shapebench.runs.records import LevelRun, Run
 from shapebench.support.run_log import milestone

@@ -6,7 +6,7 @@ from collections import deque
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.climb import stopped_by
+from shapebench.analysis.early_stop import stopped_by
 from shapebench.load.counters import Progress
 from shapebench.load.progress import in_words, tell
 from shapebench.load.run_level import measure as measure_level

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench import rows, warehouse
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.runs.records import Facts, Run, Verdict
 from shapebench.support.run_log import milestone
 

@@ -9,8 +9,8 @@ from prefect import artifacts, task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench import warehouse
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.charts import figure2
-from shapebench.conclusion import Conclusion
 from shapebench.markdown import Picture, report_page, verdict_page
 from shapebench.pages.columns import COLUMNS
 from shapebench.runs.records import Artifact, Run, Verdict

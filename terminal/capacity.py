@@ -3,7 +3,7 @@
 from typing import Any
 
 from shapebench import warehouse
-from shapebench.capacity.search import Found
+from shapebench.analysis.capacity.search import Found
 from shapebench.spec.model import Spec
 from terminal import run
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from shapebench.comparison.table import COLUMNS, cells
+from shapebench.analysis.comparison.table import COLUMNS, cells
 from shapebench.spec.multi_endpoint import Choice
 from terminal.run import log_to, starting
 

@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from shapebench import warehouse
-from shapebench.capacity.words import answer
+from shapebench.analysis.capacity.wording import answer
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
 from shapebench.load.progress import done, listening, share

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.prompts import Lengths, Sizing
 from shapebench.load.sample_writer import Sample, SampleStream, join
 from shapebench.rows import Measured, Tables, measured, tables

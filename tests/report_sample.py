@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapebench import intervals
+from shapebench.analysis import percentile_intervals as intervals
 from shapebench.pages.run import Detail, Report
 from shapebench.spec.model import Spec
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from shapebench.scaling.growth import Growth, growth, roughened
-from shapebench.scaling.levels import Levels, levels_of
-from shapebench.scaling.usl import LEAST_LEVELS, TAILS, Law, fit
+from shapebench.analysis.scaling.growth import Growth, growth, roughened
+from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.usl import LEAST_LEVELS, TAILS, Law, fit
 
 POINTS = 60  # of the curve
 

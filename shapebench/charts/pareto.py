@@ -3,9 +3,9 @@
 import altair as alt
 import pandas as pd
 
+from shapebench.analysis.comparison.ranking import on_the_front
 from shapebench.charts.curves import Axis, Curves
 from shapebench.charts.theme import Plot, named
-from shapebench.comparison.ranking import on_the_front
 
 
 def front(points: pd.DataFrame, x: Axis, y: Axis) -> Plot:

@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from shapebench.analysis.percentile_intervals import SHOWN
 from shapebench.charts.theme import (
     CROSSED_BOX,
     Entry,
@@ -22,7 +23,6 @@ from shapebench.charts.theme import (
     step,
     ticks,
 )
-from shapebench.intervals import SHOWN
 
 LEGEND = Legend("Percentile", "percentile", tuple(Entry(name, step(at, len(SHOWN))) for at, name in enumerate(SHOWN)))
 _NAMES: dict[Scale, str] = {"linear": "", "log": "-log"}

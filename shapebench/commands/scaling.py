@@ -19,9 +19,9 @@ def scaling(file: Path, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from shapebench.scaling import showing
-    from shapebench.scaling.curve import read_curve
-    from shapebench.scaling.saturation import saturation
+    from shapebench.analysis.scaling import showing
+    from shapebench.analysis.scaling.curve import read_curve
+    from shapebench.analysis.scaling.saturation import saturation
 
     curve = read_curve(file)
     found = saturation(curve.rows)

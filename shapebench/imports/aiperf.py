@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.imports.answers import Answer, checked, completed, failed, span_s, summarise
 from shapebench.imports.fields import (
     Refused,

@@ -19,7 +19,7 @@ How its words map to ours:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.imports.answers import Answer, checked, summarise
 from shapebench.imports.fields import (
     count,

@@ -22,7 +22,7 @@ tokens.
 from collections.abc import Mapping
 from typing import Any
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.imports.answers import Answer, checked, completed, failed, summarise
 from shapebench.imports.fields import Refused, before, count, get, length, moment, needed, number, text
 from shapebench.imports.files import Document

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.imports.answers import Answer, checked, summarise
 from shapebench.imports.fields import (
     Refused,

@@ -8,7 +8,8 @@ from pathlib import Path
 import orjson
 import pandas as pd
 
-from shapebench import metrics
+from shapebench.analysis import metrics
+from shapebench.analysis.sample_reader import Samples
 from shapebench.errors import ShapebenchError
 from shapebench.load import workers as process
 from shapebench.load.client_health import cores
@@ -16,7 +17,6 @@ from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
 from shapebench.load.workers import Outcome
 from shapebench.runs.records import Calibration, LevelRun
-from shapebench.samples import Samples
 from shapebench.test_servers.reference.process import running
 
 DURATION_S = 1.0

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from shapebench.analysis.comparison.changes import MATTERS, Changes, settings_that_differ
+from shapebench.analysis.comparison.labels import labels
 from shapebench.charts.changes import change
 from shapebench.charts.curves import Axis, Curves
 from shapebench.charts.theme import Plot
-from shapebench.comparison.changes import MATTERS, Changes, settings_that_differ
-from shapebench.comparison.labels import labels
 from shapebench.pages.columns import ABSENT
 from shapebench.pages.kit import write_page
 from shapebench.spec.model import Limits

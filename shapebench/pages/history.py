@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.baseline import Judgement
+from shapebench.analysis.regression import Judgement
 from shapebench.charts.history import history
 from shapebench.charts.theme import Plot
 from shapebench.pages.changes import Runs

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 from altair.utils.schemapi import debug_mode
 
-from shapebench.capacity.words import answer
+from shapebench.analysis.capacity.wording import answer
+from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
 from shapebench.charts.fitted import Fit, fitted
 from shapebench.charts.theme import Plot
-from shapebench.conclusion import Conclusion, conclude
 from shapebench.pages import summary
 from shapebench.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
 from shapebench.pages.kit import Figure, figure, render

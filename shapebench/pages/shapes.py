@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from shapebench.analysis.comparison.grounds import headline, money, sentences
+from shapebench.analysis.comparison.labels import labels
+from shapebench.analysis.comparison.ranking import Entry, Ranking
 from shapebench.charts.curves import Axis, Curves
 from shapebench.charts.pareto import front
 from shapebench.charts.theme import Plot
-from shapebench.comparison.grounds import headline, money, sentences
-from shapebench.comparison.labels import labels
-from shapebench.comparison.ranking import Entry, Ranking
 from shapebench.pages.changes import Runs, figure2_of, with_series
 from shapebench.pages.columns import ABSENT
 from shapebench.pages.kit import write_page

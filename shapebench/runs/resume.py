@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench.climb import stopped_by
+from shapebench.analysis.early_stop import stopped_by
 from shapebench.errors import ShapebenchError
 from shapebench.load.sample_writer import join
 from shapebench.runs import run_file as runs

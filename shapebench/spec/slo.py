@@ -52,7 +52,7 @@ def parse(text: str) -> Slo:
 
 def _metrics() -> Any:
     """Imported when it is first needed: it takes long, and the spec, which it needs itself, has SLOs in it."""
-    from shapebench import metrics
+    from shapebench.analysis import metrics
 
     return metrics
 

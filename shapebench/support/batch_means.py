@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     import pandas as pd
 
-    from shapebench.samples import Samples, Values
+    from shapebench.analysis.sample_reader import Samples, Values
 
 BUCKET_S = 0.1
 BUCKETS_OF_A_LEVEL = 1000  # that is over
@@ -193,7 +193,7 @@ def widening(strays: list[float], squares: float) -> float:
 
 def of_samples(samples: "Samples") -> Precision:
     """Of a level that is over, in its steady window; `samples` as `metrics.read` gives them."""
-    from shapebench import metrics  # only now: with pandas, it is too heavy for the processes that measure
+    from shapebench.analysis import metrics  # only now: with pandas, it is too heavy for the processes that measure
 
     start_ns, end_ns = metrics.steady_window_ns(samples)
     if end_ns <= start_ns:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.markdown import Picture, verdict_page
 from terminal.own_server import free_port
 from terminal.run import SETTINGS

@@ -11,7 +11,7 @@ import pytest
 from prefect import artifacts
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.counters import Progress
 from shapebench.load.progress import tell as tell_progress
 from shapebench.markdown import text

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
-from shapebench.metrics import DISTRIBUTIONS, STATS
+from shapebench.analysis.metrics import DISTRIBUTIONS, STATS
 from shapebench.rows import measured as measured_level
 from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.warehouse import load

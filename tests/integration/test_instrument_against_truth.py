@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.test_servers.process import running
 from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.test_servers.simulator.presets import LLAMA

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
 from shapebench.load.workers import Outcome, measure

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.baseline import Judgement, Rule, judge, watched
+from shapebench.analysis.regression import Judgement, Rule, judge, watched
 from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.sql.results_file import ResultsFile
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.capacity.evidence import evidence, surely
-from shapebench.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidence, Found, Step, found, next_step
-from shapebench.capacity.steps import as_asked, begin, longer
-from shapebench.capacity.words import in_words, sentences
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.capacity.level_outcome import evidence, surely
+from shapebench.analysis.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidence, Found, Step, found, next_step
+from shapebench.analysis.capacity.steps import as_asked, begin, longer
+from shapebench.analysis.capacity.wording import in_words, sentences
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.sample_writer import Sample
 from shapebench.rows import Measured, held_against, measured, tables
 from shapebench.runs import run_file as runs

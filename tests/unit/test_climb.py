@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.climb import TooSlow, skipped, stopped_by, too_slow
+from shapebench.analysis.early_stop import TooSlow, skipped, stopped_by, too_slow
 from shapebench.load.sample_writer import Sample
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save

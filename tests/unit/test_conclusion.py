@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.conclusion import Conclusion, conclude
+from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.spec.model import Limits, Load
 
 GOOD: dict[str, Any] = {

@@ -6,8 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.intervals import SHOWN, Places, Sliced, Values, interval, of_gaps, of_level, of_requests, slices
-from shapebench.metrics import inter_token_s, read
+from shapebench.analysis.metrics import inter_token_s, read
+from shapebench.analysis.percentile_intervals import (
+    SHOWN,
+    Places,
+    Sliced,
+    Values,
+    interval,
+    of_gaps,
+    of_level,
+    of_requests,
+    slices,
+)
 from tests.level_sample import request, write
 
 TRUE = {50: 0.0, 95: 1.6448536}  # of the normal distribution
@@ -114,7 +124,7 @@ def test_gaps_are_those_of_the_metric_each_with_the_slice_of_its_request(samples
 
 
 def test_of_a_very_long_level_some_requests_are_enough(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shapebench.intervals.ENOUGH_TOKENS", 6)
+    monkeypatch.setattr("shapebench.analysis.percentile_intervals.ENOUGH_TOKENS", 6)
     level = of_gaps(samples, 1)
     assert level.latencies.tolist() == pytest.approx([0.03 / 3] * 3)
     assert level.slices.tolist() == [0, 0, 0]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.comparison.grounds import money
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.comparison.grounds import money
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.markdown import (
     LONGEST_NAME,
     LONGEST_TEXT,

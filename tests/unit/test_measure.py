@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from shapebench.analysis.metrics import read
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Lengths, Sizing, candidate_words
 from shapebench.load.run_level import _asked, _changes, measure, plan
 from shapebench.load.workers import Outcome
-from shapebench.metrics import read
 from shapebench.probe.client import Client
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs.run_file import begin

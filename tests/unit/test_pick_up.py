@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench import warehouse
-from shapebench.conclusion import Conclusion
+from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream

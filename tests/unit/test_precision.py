@@ -15,9 +15,9 @@ import orjson
 import pytest
 from scipy import stats
 
-from shapebench import metrics
+from shapebench.analysis import metrics
+from shapebench.analysis.sample_reader import Samples
 from shapebench.load.sample_writer import Sample, SampleStream, join
-from shapebench.samples import Samples
 from shapebench.support.batch_means import (
     FEWEST_BATCHES,
     LEAST_S,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from shapebench.analysis.metrics import read
 from shapebench.load import workers as process
 from shapebench.load.plan import LevelPlan, Target
 from shapebench.load.prompts import Mix
-from shapebench.metrics import read
 from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.probe.launch import LaunchDied, launched
 from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe

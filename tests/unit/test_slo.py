@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.rows import measured
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapebench import metrics, samples
+from shapebench.analysis import metrics
+from shapebench.analysis import sample_reader as samples
+from shapebench.analysis.timeline import LEAST_BIN_S, MOST_BINS, timeline
 from shapebench.load.sample_writer import Sample
-from shapebench.timeline import LEAST_BIN_S, MOST_BINS, timeline
 from tests.level_sample import closed_loop, refused, request, write
 
 

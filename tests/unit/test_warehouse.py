@@ -16,7 +16,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from shapebench import metrics, warehouse
+from shapebench import warehouse
+from shapebench.analysis import metrics
 from shapebench.rows import measured
 from shapebench.warehouse import WarehouseError, load, query
 from tests.level_sample import RUN_ID, clean, level, run_tables

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.comparison.changes import changes, settings_that_differ
+from shapebench.analysis.comparison.changes import changes, settings_that_differ
 
 LEVELS = (1, 2, 4, 8)
 NO_SETTINGS: dict[str, Any] = {"spec": {}, "facts": {}, "versions": {}, "machine": {}}

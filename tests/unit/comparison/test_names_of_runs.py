@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from shapebench.comparison.labels import labels
+from shapebench.analysis.comparison.labels import labels
 
 
 def run(run_id: str, model: str = "m", shape: str = "A10", day: int = 1) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.capacity.search import Evidence
-from shapebench.comparison.grounds import headline, sentences
-from shapebench.comparison.ranking import Ranking, Row, on_the_front, ranking
+from shapebench.analysis.capacity.search import Evidence
+from shapebench.analysis.comparison.grounds import headline, sentences
+from shapebench.analysis.comparison.ranking import Ranking, Row, on_the_front, ranking
 
 NAMED = {"a": "A10", "h": "H100"}
 SLO = "ttft_s p95 <= 0.5"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.load.sample_writer import Sample
 from shapebench.server_metrics.reconcile import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
 from tests.level_sample import ASKED, STARTED_NS, closed_loop, counted, refused, request, server_says, write

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from shapebench.evidence.drift import Drift, ttft_drift
+from shapebench.analysis.drift import Drift, ttft_drift
 
 Values = npt.NDArray[np.float64]
 SEEDS = 300

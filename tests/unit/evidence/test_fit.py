@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.evidence.fit import Fit, fit
+from shapebench.analysis.length_distribution import Fit, fit
 from shapebench.load.prompts import LEAST_WORDS, Lengths
 
 Z = 4.891638  # the normal distribution's quantile for one in a million, two-sided

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.scaling.curve import Curve, CurveError, Impossible, read_curve
+from shapebench.analysis.scaling.curve import Curve, CurveError, Impossible, read_curve
 
 HEADER = "concurrency,system_tokens_per_s,query_tokens_per_s,ttft_s\n"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shapebench.scaling.growth import Growth, growth, roughened
-from shapebench.scaling.levels import levels_of
-from shapebench.scaling.saturation import Saturation, saturation
-from shapebench.scaling.showing import sentences
+from shapebench.analysis.scaling.growth import Growth, growth, roughened
+from shapebench.analysis.scaling.levels import levels_of
+from shapebench.analysis.scaling.saturation import Saturation, saturation
+from shapebench.analysis.scaling.showing import sentences
 
 DOUBLINGS = (1, 2, 4, 8, 16, 32, 64, 128)
 TO_512 = (*DOUBLINGS, 256, 512)

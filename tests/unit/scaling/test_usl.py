@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.scaling.levels import Levels, levels_of
-from shapebench.scaling.usl import Estimate, fit, throughput
+from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.usl import Estimate, fit, throughput
 
 TO_512 = 2.0 ** np.arange(10)
 LAWS = {

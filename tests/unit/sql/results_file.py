@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.warehouse import FILE_NAME, load, query
 
 FIRST = datetime(2026, 7, 1)  # noqa: DTZ001 - the file's times are UTC and have no zone

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shapebench.metrics import needed_for
+from shapebench.analysis.metrics import needed_for
 from tests.unit.sql.results_file import ResultsFile
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.scaling.growth import GROWING_SHARE
+from shapebench.analysis.scaling.growth import GROWING_SHARE
 from tests.unit.sql.results_file import ResultsFile
 
 

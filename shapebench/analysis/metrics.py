@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from shapebench.analysis.sample_reader import Samples, read_requests
 from shapebench.runs.records import MetricRow
-from shapebench.samples import Samples, read_requests
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, same_ttfts
 from shapebench.spec.slo import OF_EACH_REQUEST
 from shapebench.support.batch_means import of_samples

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from shapebench.scaling.levels import ASSUMED_FREEDOM, Levels, Values
-from shapebench.scaling.usl import DRAWS, TAILS
+from shapebench.analysis.scaling.levels import ASSUMED_FREEDOM, Levels, Values
+from shapebench.analysis.scaling.usl import DRAWS, TAILS
 
 Places = npt.NDArray[np.intp]
 

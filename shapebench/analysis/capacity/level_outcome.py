@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from shapebench import intervals, metrics
-from shapebench.capacity.search import Evidence
-from shapebench.intervals import Sliced
+from shapebench.analysis import metrics
+from shapebench.analysis import percentile_intervals as intervals
+from shapebench.analysis.capacity.search import Evidence
+from shapebench.analysis.percentile_intervals import Sliced
+from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.records import Standing
-from shapebench.samples import Samples
 from shapebench.spec.slo import Held, Judged
 from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
 

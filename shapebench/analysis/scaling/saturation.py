@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from shapebench.scaling.growth import Growth, growth, roughened
-from shapebench.scaling.levels import Levels, levels_of
-from shapebench.scaling.usl import TAILS, Estimate, Law, fit
+from shapebench.analysis.scaling.growth import Growth, growth, roughened
+from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.usl import TAILS, Estimate, Law, fit
 
 REACH = 2  # times the greatest level; nothing is said of more
 STEPS = 33  # at which the law is asked on the way there

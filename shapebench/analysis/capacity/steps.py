@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from shapebench.capacity.search import Step
+from shapebench.analysis.capacity.search import Step
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import LevelRun, Run
 from shapebench.spec.model import Load, Spec

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from shapebench import warehouse
-from shapebench.metrics import METRICS, TOTAL
+from shapebench.analysis.metrics import METRICS, TOTAL
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.spec.model import Part
 

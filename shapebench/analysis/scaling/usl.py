@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shapebench.scaling.levels import Levels, Values
+from shapebench.analysis.scaling.levels import Levels, Values
 from shapebench.support.batch_means import Z, t_quantile
 
 LEAST_LEVELS = 3

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from shapebench.capacity.evidence import evidence
-from shapebench.capacity.search import found
+from shapebench.analysis.capacity.level_outcome import evidence
+from shapebench.analysis.capacity.search import found
 from shapebench.runs.records import Verdict
 from shapebench.spec.model import Search
 from shapebench.spec.slo import Held, Judged

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.metrics import is_completed
-from shapebench.samples import Chunks, Samples, read_chunks, read_requests
+from shapebench.analysis.metrics import is_completed
+from shapebench.analysis.sample_reader import Chunks, Samples, read_chunks, read_requests
 from shapebench.support.batch_means import FEWEST_BATCHES, MOST_BATCHES, ROUNDS_PER_BATCH
 
 Values = npt.NDArray[np.floating[Any]]

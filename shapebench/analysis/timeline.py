@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.samples import Samples
+from shapebench.analysis.sample_reader import Samples
 
 Values = npt.NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shapebench.capacity.search import Evidence, Found
+from shapebench.analysis.capacity.search import Evidence, Found
 
 
 def in_words(said: Evidence) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from shapebench.analysis.scaling.levels import NOISES
 from shapebench.errors import ShapebenchError
-from shapebench.scaling.levels import NOISES
 
 NEEDED = ("concurrency", "system_tokens_per_s")
 WELCOME = ("query_tokens_per_s", "ttft_s", *NOISES)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.spec.slo import Held
 
 ASKED = {"<=": "at most", ">=": "at least"}

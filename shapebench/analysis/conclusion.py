@@ -8,10 +8,10 @@ from itertools import takewhile
 
 import pandas as pd
 
-from shapebench import phrases
-from shapebench.climb import skipped, too_slow
-from shapebench.scaling.growth import LEAST_SLOPE
-from shapebench.scaling.saturation import Headroom, Saturation, saturation
+from shapebench.analysis import phrases
+from shapebench.analysis.early_stop import skipped, too_slow
+from shapebench.analysis.scaling.growth import LEAST_SLOPE
+from shapebench.analysis.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.spec.model import Limits, Load
 from shapebench.spec.slo import Judged, judged
 

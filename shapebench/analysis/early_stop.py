@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shapebench import metrics
+from shapebench.analysis import metrics
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run
 from shapebench.spec.model import Load

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapebench.capacity.search import Evidence, found
+from shapebench.analysis.capacity.search import Evidence, found
 from shapebench.sizing.estimate.cost import cost_per_million_output_tokens
 
 Row = Mapping[Hashable, Any]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from shapebench.comparison.ranking import Entry, Ranking
+from shapebench.analysis.comparison.ranking import Entry, Ranking
 
 Names = Mapping[str, str]  # of runs, by their ids
 

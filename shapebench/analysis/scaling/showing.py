@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.scaling.curve import Curve, Impossible
-from shapebench.scaling.growth import GROWING_SHARE
-from shapebench.scaling.levels import Source, usable
-from shapebench.scaling.saturation import Headroom, Saturation
-from shapebench.scaling.usl import Estimate, Law
+from shapebench.analysis.scaling.curve import Curve, Impossible
+from shapebench.analysis.scaling.growth import GROWING_SHARE
+from shapebench.analysis.scaling.levels import Source, usable
+from shapebench.analysis.scaling.saturation import Headroom, Saturation
+from shapebench.analysis.scaling.usl import Estimate, Law
 
 SOURCES: dict[Source, str] = {
     "given": "as is given, or more if the curve is less steady",
