@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, until
 from tests.level_sample import RUN_ID, closed_loop, level, measured, run_tables
 

@@ -25,7 +25,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import BroughtUp, brought_up_in, ended

@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from expectations.validate import validate
-from shapebench import schema, warehouse
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.rows import Measured, Tables, measured, tables
+from shapebench.results import database as warehouse
+from shapebench.results import migrations as schema
+from shapebench.results.rows import Measured, Tables, measured, tables
 from tests.level_sample import FACTS, closed_loop, counted, level, run, server_says
 
 LEVELS, REQUESTS, SECONDS = (1, 2, 4, 8, 16, 32), 500, 50

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from shapebench.rows import Measured, measured
+from shapebench.results.rows import Measured, measured
 from tests.level_sample import closed_loop, level
 
 LEVELS, REQUESTS = (1, 2, 4, 8, 16, 32), 500

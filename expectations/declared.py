@@ -6,7 +6,7 @@ from typing import Literal
 
 import great_expectations.expectations as gxe
 
-from shapebench.rows import Measured
+from shapebench.results.rows import Measured
 
 Severity = Literal["suspect", "invalid"]
 

@@ -11,7 +11,7 @@ from shapebench.analysis.length_distribution import fit
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.calibration import processes_that_would_do
 from shapebench.load.prompts import LEAST_WORDS
-from shapebench.rows import Measured
+from shapebench.results.rows import Measured
 from shapebench.runs.records import Asked, LevelRun
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
 

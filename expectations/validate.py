@@ -15,7 +15,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from expectations import frames
 from expectations.declared import ANSWERS, LEVEL, Declared
 from expectations.docs import Validation, write
-from shapebench.rows import Measured
+from shapebench.results.rows import Measured
 from shapebench.runs.records import Finding, Standing, Verdict
 
 logger = logging.getLogger("shapebench.validate")

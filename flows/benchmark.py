@@ -17,7 +17,7 @@ from flows.capacity import searched
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.load.workers import stopped_on_error
 from shapebench.probe.launch import serving
-from shapebench.rows import level_summary
+from shapebench.results.rows import level_summary
 from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.runs.resume import in_hand, is_measured
 from shapebench.runs.run_file import RunFile

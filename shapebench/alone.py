@@ -17,7 +17,7 @@ from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
 from shapebench.load.run_level import measure as measure_level
 from shapebench.probe.probe import probe
-from shapebench.rows import measured
+from shapebench.results.rows import measured
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin
 from shapebench.spec.model import Spec

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from shapebench import warehouse
 from shapebench.analysis.capacity.level_outcome import evidence
 from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.comparison import grounds
@@ -18,6 +17,7 @@ from shapebench.analysis.comparison.ranking import Weigh, ranking
 from shapebench.analysis.regression import Rule, watched
 from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
+from shapebench.results import database as warehouse
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
 from shapebench.spec.model import Limits

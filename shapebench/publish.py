@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench import rows, stores, warehouse
+from shapebench import stores
 from shapebench.errors import ShapebenchError
+from shapebench.results import database as warehouse
+from shapebench.results import rows
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import Spec
 from shapebench.stores.files import OutgoingFile, Shipment, StoreError, outgoing, report_files, sample_files

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapebench import warehouse
 from shapebench.compare import ENDPOINT, history_of, read_run
 from shapebench.pages import history, site
+from shapebench.results import database as warehouse
 from shapebench.support.atomic_file import written_whole
 
 _MADE_OF = ".made-of"  # what a page of plots was drawn from: they take seconds, and are drawn again only if it changed

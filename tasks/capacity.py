@@ -6,7 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.analysis.capacity.level_outcome import evidence
 from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.capacity.wording import in_words
-from shapebench.rows import held_against, measured
+from shapebench.results.rows import held_against, measured
 from shapebench.runs.records import LevelRun, Run
 from shapebench.support.run_log import milestone
 

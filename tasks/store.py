@@ -5,8 +5,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench import rows, warehouse
 from shapebench.analysis.conclusion import Conclusion
+from shapebench.results import database as warehouse
+from shapebench.results import rows
 from shapebench.runs.records import Facts, Run, Verdict
 from shapebench.support.run_log import milestone
 

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.rows import Measured, measured
+from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.runs.run_file import RunFile, save
 

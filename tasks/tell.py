@@ -8,11 +8,11 @@ from typing import Any
 from prefect import artifacts, task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench import warehouse
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.charts import figure2
 from shapebench.markdown import Picture, report_page, verdict_page
 from shapebench.pages.columns import COLUMNS
+from shapebench.results import database as warehouse
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expectations.validate import validate as hold_expectations
-from shapebench.rows import Measured
+from shapebench.results.rows import Measured
 from shapebench.runs.records import Run, Verdict
 from shapebench.support.run_log import milestone
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shapebench import warehouse
 from shapebench.analysis.capacity.search import Found
+from shapebench.results import database as warehouse
 from shapebench.spec.model import Spec
 from terminal import run
 

@@ -11,7 +11,7 @@ import pandas as pd
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.prompts import Lengths, Sizing
 from shapebench.load.sample_writer import Sample, SampleStream, join
-from shapebench.rows import Measured, Tables, measured, tables
+from shapebench.results.rows import Measured, Tables, measured, tables
 from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.spec.model import parse
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shapebench import warehouse
 from shapebench.analysis.metrics import METRICS, TOTAL
+from shapebench.results import database as warehouse
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.spec.model import Part
 

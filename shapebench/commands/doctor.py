@@ -17,7 +17,7 @@ from shapebench.commands.output import above, print_json
 @as_json
 def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
     """Tell what is wrong with a set-up, and what to do about it."""
-    from shapebench import warehouse
+    from shapebench.results import database as warehouse
 
     if set_aside:
         click.echo(f"It is now {warehouse.set_aside(flags['data'] or Path('data'))}.", err=True)

@@ -28,7 +28,7 @@ def list_runs(data: Path | None, unfinished: bool, as_json: bool) -> None:
 def _list_unfinished(data: Path, as_json: bool) -> None:
     import pyarrow as pa
 
-    from shapebench import warehouse
+    from shapebench.results import database as warehouse
     from shapebench.runs import resume
 
     there = (data / warehouse.FILE_NAME).exists()
@@ -47,8 +47,8 @@ def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
 
 
 def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
-    from shapebench import warehouse
     from shapebench.formats import FORMATS
+    from shapebench.results import database as warehouse
 
     if form not in (*FORMATS, "json"):
         raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
@@ -71,7 +71,7 @@ def _print(rows: "pa.Table", form: str) -> None:
 @as_json
 def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:
     """Import what LLMPerf, vllm bench serve, GuideLLM, AIPerf or genai-bench measured, from files and folders."""
-    from shapebench.imports.taken import take
+    from shapebench.results.imports.taken import take
 
     imported = take(list(paths), data or Path("data"), shape)
     if as_json:
@@ -91,7 +91,7 @@ def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None
 @as_json
 def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: bool) -> None:
     """Write a run as LLMPerf's files, or its tables as Parquet or CSV."""
-    from shapebench import exports
+    from shapebench.results import exports
 
     if form not in exports.FORMATS:
         raise click.BadParameter(f"{form!r} is none of {', '.join(exports.FORMATS)}", param_hint="--format")
@@ -111,7 +111,7 @@ def prune(older_than_days: int, data: Path | None, as_json: bool) -> None:
     """Drop single requests and seconds of old runs from the results file; summaries and Parquet files stay."""
     from datetime import UTC, datetime, timedelta
 
-    from shapebench import warehouse
+    from shapebench.results import database as warehouse
 
     dropped = warehouse.prune(data or Path("data"), datetime.now(UTC) - timedelta(days=older_than_days))
     if as_json:

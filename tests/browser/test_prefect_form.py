@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import set_state
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from shapebench.runs.resume import unfinished
 from shapebench.runs.run_file import RunFile, load
 from shapebench.test_servers.process import running

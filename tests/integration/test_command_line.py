@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import warehouse
 from shapebench.analysis.metrics import DISTRIBUTIONS, STATS
-from shapebench.rows import measured as measured_level
+from shapebench.results import database as warehouse
+from shapebench.results.database import load
+from shapebench.results.rows import measured as measured_level
 from shapebench.test_servers.reference.process import running as metronome_running
-from shapebench.warehouse import load
 from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables

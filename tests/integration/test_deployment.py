@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from shapebench.results.database import query
 from shapebench.test_servers.process import running
-from shapebench.warehouse import query
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import spec
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from playwright.sync_api import sync_playwright
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from tests import oci_lookalike
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
 from tests.conftest import MODEL, ROOT, Finished, Shell

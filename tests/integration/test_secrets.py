@@ -13,7 +13,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 from shapebench.test_servers.process import running
 from terminal.own_server import free_port
 from tests import flow_runs, oci_lookalike

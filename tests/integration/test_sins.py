@@ -18,7 +18,7 @@ from expectations.validate import validate
 from shapebench.load.calibration import calibrate
 from shapebench.load.run_level import measure
 from shapebench.probe.probe import probe
-from shapebench.rows import measured
+from shapebench.results.rows import measured
 from shapebench.runs.records import Verdict
 from shapebench.runs.run_file import begin
 from shapebench.spec.model import parse

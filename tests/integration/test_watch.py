@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+from shapebench.results.database import query
 from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.simulator.presets import LLAMA
-from shapebench.warehouse import query
 from terminal.run import SETTINGS
 from tests.conftest import ROOT, BroughtUp, ended
 from tests.unit.sql.results_file import ResultsFile

@@ -13,7 +13,7 @@ import pytest
 from expectations import validate as validation
 from expectations.declared import LEVEL, gxe
 from expectations.validate import validate
-from shapebench.rows import Measured, measured
+from shapebench.results.rows import Measured, measured
 from tests.level_sample import CLIENT, clean, closed_loop, level
 
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
-from shapebench import warehouse
 from shapebench.draw import draw
-from shapebench.imports.taken import take
 from shapebench.pages.run import Report, plots
+from shapebench.results import database as warehouse
+from shapebench.results.imports.taken import take
 from shapebench.runs.run_file import RunNotFoundError
 from tests.level_sample import RUN_ID, clean, closed_loop, level, measured, refused, run_tables
 from tests.unit.imports.import_samples import SAMPLES

@@ -16,7 +16,7 @@ from expectations.table import PAGE, page
 from expectations.validate import validate
 from shapebench.load.prompts import Lengths
 from shapebench.load.sample_writer import Sample
-from shapebench.rows import Measured, measured
+from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Calibration, Verdict
 from tests.level_sample import (
     ASKED,

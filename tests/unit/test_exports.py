@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.exports import FORMATS, VIEWS, export
-from shapebench.imports.taken import take
-from shapebench.rows import measured
-from shapebench.warehouse import load, query
+from shapebench.results.database import load, query
+from shapebench.results.exports import FORMATS, VIEWS, export
+from shapebench.results.imports.taken import take
+from shapebench.results.rows import measured
 from tests.level_sample import RUN_ID, closed_loop, level, refused, run_tables
 
 SAMPLES = Path(__file__).parent / "imports" / "samples"

@@ -19,7 +19,7 @@ FILES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / la
 HOMES = {
     "prefect": ("terminal", "flows", "tasks"),
     "great_expectations": ("expectations",),
-    "duckdb": ("shapebench/warehouse.py",),
+    "duckdb": ("shapebench/results/database.py",),
     "oci": ("shapebench/stores/oci/",),
     "altair": ("shapebench/charts/", "shapebench/pages/"),
     "httptools": ("shapebench/load", "shapebench/metronome"),

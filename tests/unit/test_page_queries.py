@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench import warehouse
 from shapebench.pages.columns import COLUMNS
 from shapebench.pages.queries import queries
+from shapebench.results import database as warehouse
 from tests.level_sample import RUN_ID, run_tables
 
 WHAT = [*queries(RUN_ID, 2)]

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench import warehouse
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
-from shapebench.rows import measured, tables
+from shapebench.results import database as warehouse
+from shapebench.results.rows import measured, tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts
 from shapebench.runs.resume import (

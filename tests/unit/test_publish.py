@@ -9,8 +9,8 @@ import duckdb
 import oci
 import pytest
 
-from shapebench import warehouse
 from shapebench.publish import PublishError, days_to_share, including, publish, share, shared_until
+from shapebench.results import database as warehouse
 from shapebench.spec.model import Spec, SpecError, parse
 from shapebench.stores.files import StoreError
 from shapebench.stores.oci import connection

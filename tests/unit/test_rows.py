@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shapebench import rows, warehouse
 from shapebench.analysis import metrics
-from shapebench.rows import Measured, measured
+from shapebench.results import database as warehouse
+from shapebench.results import rows
+from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Artifact
 from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from shapebench import dictionary, schema, warehouse
-from shapebench.rows import Measured, measured
-from shapebench.schema import LaterVersionError
-from shapebench.warehouse import WarehouseError, load, prune, query, set_aside
+from shapebench.results import database as warehouse
+from shapebench.results import dictionary
+from shapebench.results import migrations as schema
+from shapebench.results.database import WarehouseError, load, prune, query, set_aside
+from shapebench.results.migrations import LaterVersionError
+from shapebench.results.rows import Measured, measured
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
 EARLIER = sorted((Path(__file__).parents[1] / "results_of_earlier_versions").glob("*.duckdb.xz"))

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from shapebench.analysis import metrics
-from shapebench.rows import measured
+from shapebench.results.database import load, query
+from shapebench.results.rows import measured
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
 from shapebench.spec.slo import Slo, judge, judged, parse, promised
-from shapebench.warehouse import load, query
 from tests.level_sample import RUN_ID, closed_loop, level, refused, request, run_tables
 
 TTFT = Slo("ttft_s", "p95", "<=", 0.5)

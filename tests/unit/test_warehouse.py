@@ -16,10 +16,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from shapebench import warehouse
 from shapebench.analysis import metrics
-from shapebench.rows import measured
-from shapebench.warehouse import WarehouseError, load, query
+from shapebench.results import database as warehouse
+from shapebench.results.database import WarehouseError, load, query
+from shapebench.results.rows import measured
 from tests.level_sample import RUN_ID, clean, level, run_tables
 
 ROOT = Path(__file__).parents[2]
@@ -286,7 +286,7 @@ def test_a_file_that_is_not_ours_is_refused_and_not_overwritten(make: Callable[[
 LOAD = """
 import sys
 from pathlib import Path
-from shapebench.warehouse import load
+from shapebench.results.database import load
 from tests.level_sample import run_tables
 data = Path(sys.argv[1])
 for run_id in sys.argv[2:]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from shapebench.imports.numbers import Number
-from shapebench.imports.recognise import Sweep, sweeps
-from shapebench.imports.tool import Level
+from shapebench.results.imports.numbers import Number
+from shapebench.results.imports.recognise import Sweep, sweeps
+from shapebench.results.imports.tool import Level
 
 SAMPLES = Path(__file__).parent / "samples"
 MODEL = "meta-llama/Llama-3.2-3B-Instruct"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.imports.recognise import ImportRefusedError, sweeps
-from shapebench.imports.tool import Level
+from shapebench.results.imports.recognise import ImportRefusedError, sweeps
+from shapebench.results.imports.tool import Level
 from tests.unit.imports.import_samples import (
     MODEL,
     SAMPLES,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.imports.recognise import ImportRefusedError, sweeps
+from shapebench.results.imports.recognise import ImportRefusedError, sweeps
 from tests.unit.imports.import_samples import (
     MODEL,
     SAMPLES,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shapebench.imports.recognise import TOOLS, ImportRefusedError, sweeps
-from shapebench.imports.taken import tables
+from shapebench.results.imports.recognise import TOOLS, ImportRefusedError, sweeps
+from shapebench.results.imports.taken import tables
 from tests.unit.imports.import_samples import SAMPLES, read
 
 FILES = sorted(path for path in SAMPLES.rglob("*") if path.suffix in (".json", ".jsonl"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.imports.recognise import ImportRefusedError
-from shapebench.imports.taken import Imported, take
-from shapebench.warehouse import query
+from shapebench.results.database import query
+from shapebench.results.imports.recognise import ImportRefusedError
+from shapebench.results.imports.taken import Imported, take
 from tests.unit.imports.import_samples import MODEL, SAMPLES
 
 CHAT = SAMPLES / "vllm_bench" / "chat" / "c4.json"

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from shapebench.analysis import metrics
-from shapebench.warehouse import FILE_NAME, load, query
+from shapebench.results.database import FILE_NAME, load, query
 
 FIRST = datetime(2026, 7, 1)  # noqa: DTZ001 - the file's times are UTC and have no zone
 STATS = {metrics.column_name(m.name, stat): (m.name, stat) for m in metrics.DISTRIBUTIONS for stat in metrics.STATS}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.warehouse import load, query
+from shapebench.results.database import load, query
 from tests.level_sample import RUN_ID, run_tables
 from tests.unit.sql.results_file import ResultsFile
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shapebench.load.sample_writer import Sample
-from shapebench.warehouse import WarehouseError, load, query
+from shapebench.results.database import WarehouseError, load, query
 from tests.level_sample import RUN_ID, clean, level, refused, request, run_tables
 
 

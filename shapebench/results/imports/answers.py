@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shapebench.imports.fields import Refused
-from shapebench.imports.numbers import Differs, Number, of_values, share, total
+from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.numbers import Differs, Number, of_values, share, total
 
 NO_ONE_TOKEN = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
 

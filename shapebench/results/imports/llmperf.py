@@ -23,11 +23,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from shapebench.analysis import metrics
-from shapebench.imports.answers import Answer, checked, completed, failed, summarise
-from shapebench.imports.fields import Refused, before, count, get, length, moment, needed, number, text
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import Differs, Number, of_stats, total
-from shapebench.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
+from shapebench.results.imports.fields import Refused, before, count, get, length, moment, needed, number, text
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import Differs, Number, of_stats, total
+from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
 
 SUMMARY, RESPONSES = "_summary", "_individual_responses"
 EXPORTED = "shapebench_run_id"  # user metadata of our own exports

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shapebench.analysis import metrics
-from shapebench.imports.answers import Answer, checked, summarise
-from shapebench.imports.fields import (
+from shapebench.results.imports.answers import Answer, checked, summarise
+from shapebench.results.imports.fields import (
     count,
     get,
     items,
@@ -33,9 +33,9 @@ from shapebench.imports.fields import (
     text,
     without_secrets,
 )
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
-from shapebench.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
+from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 
 _TOKENS = "tokens are counted by GuideLLM's own tokenizer, not the server's usage"
 _WINDOW = "over its measured window, from which warm-up and cool-down may be left out"

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.analysis import metrics
-from shapebench.imports.answers import Answer, checked, completed, failed, span_s, summarise
-from shapebench.imports.fields import (
+from shapebench.results.imports.answers import Answer, checked, completed, failed, span_s, summarise
+from shapebench.results.imports.fields import (
     Refused,
     count,
     epoch_ns,
@@ -40,9 +40,9 @@ from shapebench.imports.fields import (
     text,
     without_secrets,
 )
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
-from shapebench.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
+from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 
 _TOKENS = "tokens are counted by AIPerf's own tokenizer, not the server's usage"
 _GAPS = {"inter_token_s": "between chunks, each counted once whatever tokens it has"}

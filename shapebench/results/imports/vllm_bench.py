@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.analysis import metrics
-from shapebench.imports.answers import Answer, checked, summarise
-from shapebench.imports.fields import (
+from shapebench.results.imports.answers import Answer, checked, summarise
+from shapebench.results.imports.fields import (
     Refused,
     before,
     count,
@@ -36,8 +36,8 @@ from shapebench.imports.fields import (
     numbers,
     text,
 )
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import (
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import (
     Differs,
     Number,
     of_stats,
@@ -48,7 +48,7 @@ from shapebench.imports.numbers import (
     times,
     total,
 )
-from shapebench.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
 
 OF_COMPLETIONS = ("vllm", "openai")  # the backends whose chunks with choices all carry a token
 OF_REQUESTS = ("input_lens", "output_lens", "ttfts", "itls")  # what --save-detailed adds

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapebench.imports.fields import Refused
+from shapebench.results.imports.fields import Refused
 
 SUFFIXES = (".json", ".jsonl")
 SPACE = re.compile(r"[ \t\r\n]*")

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shapebench.imports.answers import Answer, checked, completed, failed, summarise
-from shapebench.imports.fields import (
+from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
+from shapebench.results.imports.fields import (
     Refused,
     count,
     get,
@@ -33,9 +33,9 @@ from shapebench.imports.fields import (
     text,
     without_secrets,
 )
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import Differs, Number, of_stats, times, total
-from shapebench.imports.tool import (
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import Differs, Number, of_stats, times, total
+from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_SERVER,
     UNKNOWN_WORKLOAD,

@@ -22,8 +22,9 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from shapebench import dictionary, schema
 from shapebench.errors import ShapebenchError
+from shapebench.results import dictionary
+from shapebench.results import migrations as schema
 from shapebench.support.file_lock import locked
 
 FILE_NAME = "results.duckdb"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shapebench.analysis import metrics
-from shapebench.imports.fields import Refused
+from shapebench.results.imports.fields import Refused
 
 Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours
 

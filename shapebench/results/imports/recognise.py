@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
-from shapebench.imports.fields import Refused
-from shapebench.imports.files import Document
-from shapebench.imports.tool import Bundle, Level, Origin, Part, Tool
+from shapebench.results.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
+from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.tool import Bundle, Level, Origin, Part, Tool
 
 TOOLS: tuple[Tool, ...] = (llmperf.TOOL, vllm_bench.TOOL, guidellm.TOOL, aiperf.TOOL, genai_bench.TOOL)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from shapebench import warehouse
 from shapebench.errors import ShapebenchError
-from shapebench.imports.answers import rows
-from shapebench.imports.recognise import Sweep, sweeps
-from shapebench.imports.tool import Level
+from shapebench.results import database as warehouse
+from shapebench.results.imports.answers import rows
+from shapebench.results.imports.recognise import Sweep, sweeps
+from shapebench.results.imports.tool import Level
 
 UNKNOWN_SHAPE = "unknown shape"
 ORIGINAL = "original"

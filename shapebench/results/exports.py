@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from shapebench import warehouse
 from shapebench.analysis import metrics
 from shapebench.errors import ShapebenchError
-from shapebench.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
+from shapebench.results import database as warehouse
+from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.support.atomic_file import written_whole
 

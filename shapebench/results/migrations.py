@@ -8,12 +8,12 @@ from string import Template
 
 import yaml
 
-from shapebench import dictionary
 from shapebench.analysis import metrics
-from shapebench.dictionary import Connection
 from shapebench.errors import ShapebenchError
+from shapebench.results import dictionary
+from shapebench.results.dictionary import Connection
 
-SQL = Path(__file__).parent.parent / "sql"
+SQL = Path(__file__).parents[2] / "sql"
 
 
 class LaterVersionError(ShapebenchError):

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench.imports.answers import Answer
-from shapebench.imports.fields import Refused
-from shapebench.imports.files import Document
-from shapebench.imports.numbers import Differs, Number
+from shapebench.results.imports.answers import Answer
+from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.files import Document
+from shapebench.results.imports.numbers import Differs, Number
 
 UNKNOWN_MODEL = "unknown model"
 UNKNOWN_WORKLOAD = "unknown workload"

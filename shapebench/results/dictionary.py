@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from shapebench.analysis import metrics
 
-PAGE = Path(__file__).parent.parent / "docs" / "data-dictionary.md"
+PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 COLUMNS = """
     SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()
     WHERE database_name = current_database() AND NOT internal ORDER BY schema_name, table_name, column_index
@@ -93,6 +93,6 @@ def page(connection: Connection, macros: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    from shapebench.warehouse import data_dictionary
+    from shapebench.results.database import data_dictionary
 
     PAGE.write_text(data_dictionary(), encoding="utf-8")

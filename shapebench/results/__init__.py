@@ -1,0 +1,1 @@
+"""The results file: DuckDB, imports, exports."""
