@@ -26,8 +26,8 @@ def main() -> None:
     """Print medians, in seconds, and sizes."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     begun_s = time.perf_counter()
-    from shapebench.draw import draw
-    from shapebench.pages.kit import warm_up
+    from shapebench.report.build import draw
+    from shapebench.report.pages.kit import warm_up
 
     print(f"imports: {time.perf_counter() - begun_s:.2f} s")
     begun_s = time.perf_counter()

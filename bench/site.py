@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from shapebench.site import Built, build
+from shapebench.report.build_site import Built, build
 from tests.unit.sql.results_file import ResultsFile
 
 ENDPOINTS, LEVELS = 10, (1, 2, 4, 8, 16, 32)

@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.apart import Ended, ended_on_error
-from shapebench.compare import Compared
+from shapebench.report.build_comparison import Compared
 from shapebench.spec.multi_endpoint import Choice
 from tasks.compare import compare
 from tasks.measure_endpoint import measure_endpoint

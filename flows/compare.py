@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from shapebench.compare import Compared
+from shapebench.report.build_comparison import Compared
 from tasks.compare import compare as compare_runs
 
 Some = Annotated[list[str], Field(min_length=1)]

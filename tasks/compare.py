@@ -8,9 +8,9 @@ from prefect import task
 from prefect.artifacts import MarkdownArtifact
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.compare import Asked, Compared, chosen
-from shapebench.compare import compare as compare_runs
-from shapebench.markdown import comparison_page
+from shapebench.report.build_comparison import Asked, Compared, chosen
+from shapebench.report.build_comparison import compare as compare_runs
+from shapebench.report.markdown import comparison_page
 from shapebench.support.run_log import milestone
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.draw import draw as draw_report
+from shapebench.report.build import draw as draw_report
 from shapebench.runs.records import Run
 from shapebench.support.run_log import milestone
 

@@ -9,9 +9,9 @@ from prefect import artifacts, task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.charts import figure2
-from shapebench.markdown import Picture, report_page, verdict_page
-from shapebench.pages.columns import COLUMNS
+from shapebench.report.charts import figure2
+from shapebench.report.markdown import Picture, report_page, verdict_page
+from shapebench.report.pages.columns import COLUMNS
 from shapebench.results import database as warehouse
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import slug

@@ -58,7 +58,7 @@ def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose
     """
     with starting(console, verbose=verbose):
         from flows.benchmark import Outcome, benchmark
-        from shapebench.pages.kit import warm_up
+        from shapebench.report.pages.kit import warm_up
 
         warm_up()
     if not verbose:

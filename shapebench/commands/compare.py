@@ -28,8 +28,8 @@ def compare(  # noqa: PLR0913 - an argument for each option
     as_json: bool,
 ) -> None:
     """Compare runs: what changed between two, which machine is best, or how an endpoint fared over time."""
-    from shapebench.compare import VIEWS, Asked, chosen
-    from shapebench.compare import compare as compare_runs
+    from shapebench.report.build_comparison import VIEWS, Asked, chosen
+    from shapebench.report.build_comparison import compare as compare_runs
 
     if view is not None and view not in VIEWS:
         raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
@@ -57,7 +57,7 @@ def _price(text: str) -> tuple[str, float]:
 @as_json
 def site(to: Path | None, data: Path | None, as_json: bool) -> None:
     """Build pages of all runs, as static files; what has not changed since is left as it is."""
-    from shapebench.site import build
+    from shapebench.report.build_site import build
 
     folder = data or Path("data")
     built = build(folder, to or folder / "site")

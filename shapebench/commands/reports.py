@@ -17,7 +17,7 @@ from shapebench.commands.output import above, print_json
 @as_json
 def report(run_id: str, data: Path | None, as_json: bool) -> None:
     """Draw a run's report again from the database."""
-    from shapebench.draw import draw
+    from shapebench.report.build import draw
 
     page = draw(data or Path("data"), run_id)
     if as_json:

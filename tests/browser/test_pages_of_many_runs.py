@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from shapebench.compare import Asked, chosen, compare
-from shapebench.site import build
+from shapebench.report.build_comparison import Asked, chosen, compare
+from shapebench.report.build_site import build
 from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
 from tests.unit.sql.results_file import ResultsFile
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.markdown import Picture, verdict_page
+from shapebench.report.markdown import Picture, verdict_page
 from terminal.own_server import free_port
 from terminal.run import SETTINGS
 from tests import level_sample

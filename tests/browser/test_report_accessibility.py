@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from shapebench.pages.run import write
+from shapebench.report.pages.run import write
 from tests.browser.chromium import needs_chromium
 from tests.report_sample import failures, finding, level, sample, whole
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from shapebench.charts.figure2 import QUERY, TTFT, ChartEntry
-from shapebench.charts.theme import PALETTES
-from shapebench.pages.run import write
+from shapebench.report.charts.figure2 import QUERY, TTFT, ChartEntry
+from shapebench.report.charts.theme import PALETTES
+from shapebench.report.pages.run import write
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium, until
 from tests.report_sample import LEVELS, level, sample, unmeasured, whole
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shapebench.pages.run import write
+from shapebench.report.pages.run import write
 from tests.browser.chromium import needs_chromium, until
 from tests.report_sample import failures, level, sample, whole
 

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.counters import Progress
 from shapebench.load.progress import tell as tell_progress
-from shapebench.markdown import text
+from shapebench.report.markdown import text
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.process import running

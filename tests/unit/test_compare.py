@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.compare import Asked, Compared, CompareError, chosen, compare
+from shapebench.report.build_comparison import Asked, Compared, CompareError, chosen, compare
 from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.sql.results_file import ResultsFile
 

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from shapebench.draw import draw
-from shapebench.pages.run import Report, plots
+from shapebench.report.build import draw
+from shapebench.report.pages.run import Report, plots
 from shapebench.results import database as warehouse
 from shapebench.results.imports.taken import take
 from shapebench.runs.run_file import RunNotFoundError
@@ -21,7 +21,7 @@ EARLIER = sorted((Path(__file__).parents[1] / "results_of_earlier_versions").glo
 
 def collected(data: Path, run_id: str = RUN_ID) -> Report:
     """What would be drawn."""
-    with patch("shapebench.pages.run.write") as written:
+    with patch("shapebench.report.pages.run.write") as written:
         draw(data, run_id)
     report: Report = written.call_args.args[0]
     return report

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.charts.figure2 import CHARTS, QUERY, TTFT, TTFT_LOG, ChartEntry
-from shapebench.charts.theme import PALETTES, SERIES, STEPS
+from shapebench.report.charts.figure2 import CHARTS, QUERY, TTFT, TTFT_LOG, ChartEntry
+from shapebench.report.charts.theme import PALETTES, SERIES, STEPS
 from shapebench.spec.model import Limits
 from tests.drawn_chart import items
 from tests.report_sample import LEVELS, SYSTEM, level, sample, unmeasured

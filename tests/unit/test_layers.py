@@ -21,7 +21,7 @@ HOMES = {
     "great_expectations": ("expectations",),
     "duckdb": ("shapebench/results/database.py",),
     "oci": ("shapebench/stores/oci/",),
-    "altair": ("shapebench/charts/", "shapebench/pages/"),
+    "altair": ("shapebench/report/charts/", "shapebench/report/pages/"),
     "httptools": ("shapebench/load", "shapebench/metronome"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from shapebench.analysis.comparison.grounds import money
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.markdown import (
+from shapebench.report.markdown import (
     LONGEST_NAME,
     LONGEST_TEXT,
     Picture,

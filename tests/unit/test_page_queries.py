@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.pages.columns import COLUMNS
-from shapebench.pages.queries import queries
+from shapebench.report.pages.columns import COLUMNS
+from shapebench.report.pages.queries import queries
 from shapebench.results import database as warehouse
 from tests.level_sample import RUN_ID, run_tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import altair as alt
 import pytest
 
-from shapebench.pages.pictures import VEGA_LITE, Painters, painters
+from shapebench.report.pages.pictures import VEGA_LITE, Painters, painters
 
 POINT = {"data": {"values": [{"x": 1}]}, "mark": "point", "encoding": {"x": {"field": "x", "type": "quantitative"}}}
 

@@ -16,8 +16,8 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from shapebench.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
-from shapebench.pages.run import PARTS, Report, plots, write
+from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
+from shapebench.report.pages.run import PARTS, Report, plots, write
 from shapebench.spec import model as spec
 from tests.report_sample import LEVELS, failures, finding, level, run, sample, unmeasured, whole
 
@@ -60,7 +60,7 @@ def page(folder: Path, report: Report, *drawn: str) -> Page:
     """Written without plots but those of the parts named, since these take most of the time."""
     made = plots(report if drawn else sample([], []))
     some = [(part, group if part in drawn else []) for part, group in made]
-    with patch("shapebench.pages.run.plots", lambda _: some):
+    with patch("shapebench.report.pages.run.plots", lambda _: some):
         return Page(write(report, folder))
 
 

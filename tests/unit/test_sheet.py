@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.pages.sheet import MARGIN, WIDTH, Sheet, width
+from shapebench.report.pages.sheet import MARGIN, WIDTH, Sheet, width
 
 
 def test_letters_are_as_wide_as_helvetica_has_them() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.site import Built, build
+from shapebench.report.build_site import Built, build
 from tests.unit.sql.results_file import ResultsFile
 
 LEVEL = {"ttft_s_mean": 0.1, "ttft_s_p95": 0.2, "query_tokens_per_s_mean": 40.0, "system_tokens_per_s": 80.0}

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.pages.kit import Figure, figure
-from shapebench.pages.pictures import painters
-from shapebench.pages.run import Report, plots
-from shapebench.pages.sheet import A4
-from shapebench.pages.summary import drawn, write
+from shapebench.report.pages.kit import Figure, figure
+from shapebench.report.pages.pictures import painters
+from shapebench.report.pages.run import Report, plots
+from shapebench.report.pages.sheet import A4
+from shapebench.report.pages.summary import drawn, write
 from tests.report_sample import LEVELS, level, sample
 
 SVG = "{http://www.w3.org/2000/svg}"

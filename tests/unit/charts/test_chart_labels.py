@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.charts.labels import ABOVE, BELOW, NEAR, Frame, Place, placed
+from shapebench.report.charts.labels import ABOVE, BELOW, NEAR, Frame, Place, placed
 
 POINTS = st.lists(st.tuples(st.floats(0, 240), st.floats(0, 300)), min_size=1, max_size=12)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.charts.distributions import POINTS, plots
-from shapebench.charts.theme import MOST_LEVELS, PALETTES
+from shapebench.report.charts.distributions import POINTS, plots
+from shapebench.report.charts.theme import MOST_LEVELS, PALETTES
 from tests.drawn_chart import items, texts
 from tests.report_sample import level, sample, whole
 

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from shapebench.charts.errors import OTHERS, plots
-from shapebench.charts.theme import PALETTES, SERIES, Plot
+from shapebench.report.charts.errors import OTHERS, plots
+from shapebench.report.charts.theme import PALETTES, SERIES, Plot
 from tests.drawn_chart import items, texts
 from tests.report_sample import failures, level, sample
 

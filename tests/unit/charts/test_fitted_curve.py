@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.charts.fitted import Fit, fitted
+from shapebench.report.charts.fitted import Fit, fitted
 from tests.report_sample import LEVELS, sample, scaling
 
 SUMMARY = sample().levels

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from shapebench.charts.quantiles import GAPS, plots, ttft
-from shapebench.charts.theme import PALETTES, Plot
+from shapebench.report.charts.quantiles import GAPS, plots, ttft
+from shapebench.report.charts.theme import PALETTES, Plot
 from tests.drawn_chart import items, texts
 from tests.report_sample import LEVELS, level, sample
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from shapebench.charts.fitted import Fit
-from shapebench.charts.scaling import plots, says
-from shapebench.charts.theme import PALETTES
+from shapebench.report.charts.fitted import Fit
+from shapebench.report.charts.scaling import plots, says
+from shapebench.report.charts.theme import PALETTES
 from tests.drawn_chart import items, texts
 from tests.report_sample import LEVELS, sample, scaling
 

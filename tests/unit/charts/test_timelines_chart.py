@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from shapebench.charts.theme import MOST_LEVELS
-from shapebench.charts.timelines import SPANS, plots
+from shapebench.report.charts.theme import MOST_LEVELS
+from shapebench.report.charts.timelines import SPANS, plots
 from tests.drawn_chart import items, texts
 from tests.report_sample import level, sample, whole
 

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import HEADROOM, SERIES, WIDTH, Entry, Legend, Plot, finish, named
+from shapebench.report.charts.theme import HEADROOM, SERIES, WIDTH, Entry, Legend, Plot, finish, named
 
 TITLE = "Requests that failed, by kind"
 OTHERS = "other kinds"

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import SERIES, Entry, Legend, Plot, finish, hollow, named
+from shapebench.report.charts.theme import SERIES, Entry, Legend, Plot, finish, hollow, named
 
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 _FEW = 2  # curves, whose points all have room for a label

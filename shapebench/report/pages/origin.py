@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel
 
-from shapebench.pages.columns import ABSENT
+from shapebench.report.pages.columns import ABSENT
 from shapebench.spec.model import Endpoint, Limits, Load, Workload
 from shapebench.support.redact import without_secrets
 

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from shapebench.charts.theme import HEADROOM, ON_PAGE, WIDTH, Entry, Legend, Plot, finish_strips, spread
+from shapebench.report.charts.theme import HEADROOM, ON_PAGE, WIDTH, Entry, Legend, Plot, finish_strips, spread
 
 SPANS = 100  # that a level is cut into at most; more is not to be seen
 STRIP_HEIGHT = 96

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.charts.theme import (
+from shapebench.report.charts.theme import (
     ABOVE_PLOT,
     MARKS,
     ON_PAGE,

@@ -3,7 +3,7 @@
 import shlex
 from string import Template
 
-from shapebench.pages.columns import ACCOUNT_COLUMNS, COLUMNS, quoted, selected
+from shapebench.report.pages.columns import ACCOUNT_COLUMNS, COLUMNS, quoted, selected
 
 _OF_RUN = "WHERE run_id = $run"
 _STATEMENTS = {

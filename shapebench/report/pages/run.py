@@ -12,15 +12,15 @@ from altair.utils.schemapi import debug_mode
 
 from shapebench.analysis.capacity.wording import answer
 from shapebench.analysis.conclusion import Conclusion, conclude
-from shapebench.charts import distributions, errors, figure2, quantiles, scaling, timelines
-from shapebench.charts.fitted import Fit, fitted
-from shapebench.charts.theme import Plot
-from shapebench.pages import summary
-from shapebench.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
-from shapebench.pages.kit import Figure, figure, render
-from shapebench.pages.origin import origin
-from shapebench.pages.pictures import painters
-from shapebench.pages.queries import queries
+from shapebench.report.charts import distributions, errors, figure2, quantiles, scaling, timelines
+from shapebench.report.charts.fitted import Fit, fitted
+from shapebench.report.charts.theme import Plot
+from shapebench.report.pages import summary
+from shapebench.report.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
+from shapebench.report.pages.kit import Figure, figure, render
+from shapebench.report.pages.origin import origin
+from shapebench.report.pages.pictures import painters
+from shapebench.report.pages.queries import queries
 from shapebench.spec.model import Limits, Load
 
 PARTS = {

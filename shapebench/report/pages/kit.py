@@ -15,8 +15,8 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from platformdirs import user_cache_path
 
-from shapebench.charts.theme import MARKS, PALETTES, Plot
-from shapebench.pages.pictures import VEGA_LITE, Painters, painters
+from shapebench.report.charts.theme import MARKS, PALETTES, Plot
+from shapebench.report.pages.pictures import VEGA_LITE, Painters, painters
 from shapebench.support.atomic_file import written_whole
 
 _KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute

@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.labels import ABOVE, BELOW, Frame, Place, labels
-from shapebench.charts.theme import (
+from shapebench.report.charts.labels import ABOVE, BELOW, Frame, Place, labels
+from shapebench.report.charts.theme import (
     Plot,
     Scale,
     by_verdict,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import vl_convert
 
-from shapebench.charts.theme import PALETTES
-from shapebench.pages.columns import COLUMNS
-from shapebench.pages.kit import Figure, environment
-from shapebench.pages.origin import measured_how
-from shapebench.pages.sheet import A4, MARGIN, WIDTH, Sheet
+from shapebench.report.charts.theme import PALETTES
+from shapebench.report.pages.columns import COLUMNS
+from shapebench.report.pages.kit import Figure, environment
+from shapebench.report.pages.origin import measured_how
+from shapebench.report.pages.sheet import A4, MARGIN, WIDTH, Sheet
 
 if TYPE_CHECKING:
-    from shapebench.pages.run import Report
+    from shapebench.report.pages.run import Report
 
 NAME = "summary.pdf"
 _GAP = 14  # between two plots (pt)

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from shapebench.analysis.percentile_intervals import SHOWN
-from shapebench.charts.theme import (
+from shapebench.report.charts.theme import (
     CROSSED_BOX,
     Entry,
     Legend,

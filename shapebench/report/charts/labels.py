@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import HEIGHT, Scale, named
+from shapebench.report.charts.theme import HEIGHT, Scale, named
 
 # A plot is at least this wide on a phone. Where it is wider, points and labels only move apart.
 NARROWEST = 240

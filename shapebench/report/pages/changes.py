@@ -9,11 +9,11 @@ import pandas as pd
 
 from shapebench.analysis.comparison.changes import MATTERS, Changes, settings_that_differ
 from shapebench.analysis.comparison.labels import labels
-from shapebench.charts.changes import change
-from shapebench.charts.curves import Axis, Curves
-from shapebench.charts.theme import Plot
-from shapebench.pages.columns import ABSENT
-from shapebench.pages.kit import write_page
+from shapebench.report.charts.changes import change
+from shapebench.report.charts.curves import Axis, Curves
+from shapebench.report.charts.theme import Plot
+from shapebench.report.pages.columns import ABSENT
+from shapebench.report.pages.kit import write_page
 from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 

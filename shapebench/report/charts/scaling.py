@@ -5,9 +5,20 @@ from functools import partial
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.fitted import Fit
-from shapebench.charts.labels import NEAR, Frame, labels
-from shapebench.charts.theme import ABOVE_PLOT, Plot, Scale, by_verdict, finish, named, reach, scaled, ticks, verdicts
+from shapebench.report.charts.fitted import Fit
+from shapebench.report.charts.labels import NEAR, Frame, labels
+from shapebench.report.charts.theme import (
+    ABOVE_PLOT,
+    Plot,
+    Scale,
+    by_verdict,
+    finish,
+    named,
+    reach,
+    scaled,
+    ticks,
+    verdicts,
+)
 
 NAMES: dict[Scale, str] = {"linear": "scaling", "log": "scaling-log"}
 TITLE = "Throughput against the ideal line"

@@ -15,8 +15,8 @@ from shapebench.analysis.comparison import grounds
 from shapebench.analysis.comparison.changes import changes
 from shapebench.analysis.comparison.ranking import Weigh, ranking
 from shapebench.analysis.regression import Rule, watched
-from shapebench.draw import JSON_COLUMNS
 from shapebench.errors import ShapebenchError
+from shapebench.report.build import JSON_COLUMNS
 from shapebench.results import database as warehouse
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
@@ -24,7 +24,7 @@ from shapebench.spec.model import Limits
 from shapebench.spec.slo import Held, judge
 
 if TYPE_CHECKING:
-    from shapebench.pages.history import History
+    from shapebench.report.pages.history import History
 
 Run = dict[str, Any]  # a row of the view `runs`, with what it holds as JSON read
 ENDPOINT = ("source", "url", "model", "shape", "workload")
@@ -105,7 +105,7 @@ def _fitting(runs: list[Run]) -> str:
 
 
 def _changes(asked: Asked) -> Compared:
-    from shapebench.pages import changes as page
+    from shapebench.report.pages import changes as page
 
     if len(asked.runs) != 2:
         raise CompareError(f"What changed is asked of two runs, not {len(asked.runs)}.", "Name two, or another --view.")
@@ -118,7 +118,7 @@ def _changes(asked: Asked) -> Compared:
 
 def _shapes(asked: Asked) -> Compared:
     from shapebench.analysis.comparison.labels import labels
-    from shapebench.pages import shapes as page
+    from shapebench.report.pages import shapes as page
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
@@ -159,7 +159,7 @@ def _prices(asked: Asked) -> dict[str, float]:
 
 
 def _history(asked: Asked) -> Compared:
-    from shapebench.pages import history as page
+    from shapebench.report.pages import history as page
 
     past = history_of(asked.data, asked.runs[-1])
     written = page.write(past, asked.folder("history"))
@@ -168,7 +168,7 @@ def _history(asked: Asked) -> Compared:
 
 def history_of(data: Path, run: Run) -> "History":
     """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
-    from shapebench.pages.history import History
+    from shapebench.report.pages.history import History
 
     alike = " AND ".join(f"{name} IS NOT DISTINCT FROM ?" for name in ENDPOINT)
     rows = warehouse.query(

@@ -4,8 +4,8 @@ import altair as alt
 import pandas as pd
 
 from shapebench.analysis.comparison.ranking import on_the_front
-from shapebench.charts.curves import Axis, Curves
-from shapebench.charts.theme import Plot, named
+from shapebench.report.charts.curves import Axis, Curves
+from shapebench.report.charts.theme import Plot, named
 
 
 def front(points: pd.DataFrame, x: Axis, y: Axis) -> Plot:

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from shapebench.analysis.regression import Judgement
-from shapebench.charts.history import history
-from shapebench.charts.theme import Plot
-from shapebench.pages.changes import Runs
-from shapebench.pages.kit import write_page
+from shapebench.report.charts.history import history
+from shapebench.report.charts.theme import Plot
+from shapebench.report.pages.changes import Runs
+from shapebench.report.pages.kit import write_page
 from shapebench.support.redact import without_secrets
 
 # What is drawn, as regressions and level_summary name it; then the name and title of its plot.

@@ -11,12 +11,12 @@ import pandas as pd
 from shapebench.analysis.comparison.grounds import headline, money, sentences
 from shapebench.analysis.comparison.labels import labels
 from shapebench.analysis.comparison.ranking import Entry, Ranking
-from shapebench.charts.curves import Axis, Curves
-from shapebench.charts.pareto import front
-from shapebench.charts.theme import Plot
-from shapebench.pages.changes import Runs, figure2_of, with_series
-from shapebench.pages.columns import ABSENT
-from shapebench.pages.kit import write_page
+from shapebench.report.charts.curves import Axis, Curves
+from shapebench.report.charts.pareto import front
+from shapebench.report.charts.theme import Plot
+from shapebench.report.pages.changes import Runs, figure2_of, with_series
+from shapebench.report.pages.columns import ABSENT
+from shapebench.report.pages.kit import write_page
 from shapebench.spec.model import LIMITS, Limits
 from shapebench.spec.slo import Slo
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapebench.compare import ENDPOINT, history_of, read_run
-from shapebench.pages import history, site
+from shapebench.report.build_comparison import ENDPOINT, history_of, read_run
+from shapebench.report.pages import history, site
 from shapebench.results import database as warehouse
 from shapebench.support.atomic_file import written_whole
 

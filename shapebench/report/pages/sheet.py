@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shapebench.charts.theme import printable
+from shapebench.report.charts.theme import printable
 
 A4 = (595, 842)  # pt
 MARGIN = 44

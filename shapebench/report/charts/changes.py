@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import Plot, finish, named
+from shapebench.report.charts.theme import Plot, finish, named
 
 _COLOURS = {"better": "series_2", "worse": "suspect", "same": "valid", "inconclusive": "faint"}
 _LEAST_REACH = 0.1  # of the axis, as a share: what is small is drawn small

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from shapebench.charts.theme import Entry, Legend, Plot, finish, named, step
+from shapebench.report.charts.theme import Entry, Legend, Plot, finish, named, step
 
 _CROSS = "M-1,-1L1,1M1,-1L-1,1"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from shapebench.analysis import percentile_intervals as intervals
-from shapebench.pages import run as report
+from shapebench.report.pages import run as report
 from shapebench.results import database as warehouse
 from shapebench.runs.records import DATA_DOCS
 from shapebench.runs.run_file import RunNotFoundError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.pages.kit import render_without_plots
+from shapebench.report.pages.kit import render_without_plots
 from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 
