@@ -6,8 +6,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from shapebench.publish import PublishError
-from shapebench.publish import publish as publish_report
+from shapebench.publish.publish import PublishError
+from shapebench.publish.publish import publish as publish_report
 from shapebench.runs.records import Artifact, Run
 from shapebench.support import credentials as vault
 from shapebench.support.run_log import milestone

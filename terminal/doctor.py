@@ -114,7 +114,7 @@ def oci_config(spec: Spec | None, _data: Path) -> str:
     file = target.config_file.expanduser()
     if not file.exists() and not (spec and spec.publish.oci):
         raise NothingToCheck(f"{target.config_file} is not there; needed only for publishing to OCI Object Storage.")
-    from shapebench.stores.oci import client  # the SDK takes a second to import
+    from shapebench.publish.targets.oci import client  # the SDK takes a second to import
 
     place = PLACES[target.auth].format(target=target)
     return f"{place} has what is needed; objects go to {client(target).base_client.endpoint}."

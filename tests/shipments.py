@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from shapebench.publish.targets import send
+from shapebench.publish.targets.upload_batch import Shipment, report_files
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from shapebench.stores import send
-from shapebench.stores.files import Shipment, report_files
 
 RUN_ID = "r1"
 

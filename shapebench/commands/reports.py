@@ -45,7 +45,7 @@ def _unlocked(spec: Any) -> AbstractContextManager[None]:
 @as_json
 def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int | None, **also: bool) -> None:
     """Send a run's report to where its spec publishes; what is there already is not sent again."""
-    from shapebench import publish as publishing
+    from shapebench.publish import publish as publishing
     from shapebench.runs import run_file as runs
 
     folder = data or Path("data")

@@ -9,12 +9,12 @@ import duckdb
 import oci
 import pytest
 
-from shapebench.publish import PublishError, days_to_share, including, publish, share, shared_until
+from shapebench.publish.publish import PublishError, days_to_share, including, publish, share, shared_until
+from shapebench.publish.targets.oci import connection
+from shapebench.publish.targets.oci.upload import Upload
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.results import database as warehouse
 from shapebench.spec.model import Spec, SpecError, parse
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci import connection
-from shapebench.stores.oci.upload import Upload
 from tests.level_sample import RUN_ID, run_tables
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
 
@@ -371,7 +371,7 @@ def test_a_report_whose_link_has_expired_is_not_shared(bucket_spec: Spec, monkey
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(days=8)
 
-    monkeypatch.setattr("shapebench.publish.datetime", Later)
+    monkeypatch.setattr("shapebench.publish.publish.datetime", Later)
     assert shared_until(bucket_spec, RUN_ID) is None
 
 

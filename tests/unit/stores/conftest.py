@@ -8,8 +8,8 @@ import oci
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from shapebench.publish.targets.oci import connection
 from shapebench.spec.model import Spec, parse
-from shapebench.stores.oci import connection
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
 
 MakeSpec = Callable[..., Spec]

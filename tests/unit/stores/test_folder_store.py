@@ -5,8 +5,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from shapebench.publish.targets.upload_batch import StoreError, md5_of
 from shapebench.spec.model import Spec
-from shapebench.stores.files import StoreError, md5_of
 from tests.shipments import sent
 
 MakeSpec = Callable[..., Spec]

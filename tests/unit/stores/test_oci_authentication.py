@@ -11,10 +11,10 @@ import oci
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from shapebench.publish.targets.oci.authentication import AUTHENTICATION
+from shapebench.publish.targets.oci.trouble import SIGNATURES
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget, Spec
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci.authentication import AUTHENTICATION
-from shapebench.stores.oci.trouble import SIGNATURES
 from tests.instance_metadata import Metadata, serving, session_token
 from tests.oci_lookalike import REGION, ObjectStorage, RefusedError, new_key, register, write_config, write_key
 from tests.shipments import sent

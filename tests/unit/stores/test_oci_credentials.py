@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from shapebench.publish.targets.oci import client
+from shapebench.publish.targets.oci.authentication import ENVIRONMENT
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import Spec
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci import client
-from shapebench.stores.oci.authentication import ENVIRONMENT
 from shapebench.support import credentials as vault
 from tests.oci_lookalike import NAMESPACE, REGION, TENANCY, USER, ObjectStorage, fingerprint, register, write_key
 

@@ -9,8 +9,8 @@ import httpx
 import oci
 import pytest
 
+from shapebench.publish.targets.oci import client
 from shapebench.spec.model import Spec
-from shapebench.stores.oci import client
 from tests.instance_metadata import session_token
 from tests.oci_lookalike import NAMESPACE, ObjectStorage, new_key, register
 

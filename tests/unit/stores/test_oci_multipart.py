@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from shapebench.publish.targets.oci import upload
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci import upload
 from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError
 from tests.shipments import sent
 

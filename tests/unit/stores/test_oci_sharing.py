@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shapebench.publish.targets import share
+from shapebench.publish.targets.oci import client, send
+from shapebench.publish.targets.upload_batch import Shipment, StoreError, outgoing
 from shapebench.runs.records import Link
 from shapebench.spec.model import Spec
-from shapebench.stores import share
-from shapebench.stores.files import Shipment, StoreError, outgoing
-from shapebench.stores.oci import client, send
 from tests.oci_lookalike import NAMESPACE, PREAUTHENTICATE, ROUTES, Answer, ObjectStorage, RefusedError
 from tests.shipments import sent
 

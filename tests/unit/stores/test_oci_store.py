@@ -8,9 +8,9 @@ from pathlib import Path
 import oci
 import pytest
 
+from shapebench.publish.targets.oci import client, connection, send
+from shapebench.publish.targets.upload_batch import Shipment, outgoing, report_files
 from shapebench.spec.model import Spec
-from shapebench.stores.files import Shipment, outgoing, report_files
-from shapebench.stores.oci import client, connection, send
 from tests.oci_lookalike import NAMESPACE, ObjectStorage
 from tests.shipments import sent
 

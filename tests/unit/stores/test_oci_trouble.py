@@ -10,10 +10,10 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from shapebench.publish.targets.oci import connection, send
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci import connection, send
 from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError, register, running
 from tests.shipments import sent, shipment
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shapebench import stores
+from shapebench.publish import targets as stores
+from shapebench.publish.targets.upload_batch import Shipment, StoreError, content_type_of, report_files, sample_files
 from shapebench.spec.model import Spec
-from shapebench.stores.files import Shipment, StoreError, content_type_of, report_files, sample_files
 from tests.conftest import ROOT
 from tests.shipments import sent
 

@@ -15,9 +15,9 @@ import oci
 from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
 from oci.exceptions import ServiceError
 
+from shapebench.publish.targets.oci.trouble import SESSION, refusal, root
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget
-from shapebench.stores.files import StoreError
-from shapebench.stores.oci.trouble import SESSION, refusal, root
 from shapebench.support import credentials as vault
 
 Signing = dict[str, Any]  # what a client of the SDK is made with: config and signer

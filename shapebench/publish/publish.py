@@ -9,13 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench import stores
 from shapebench.errors import ShapebenchError
+from shapebench.publish import targets as stores
+from shapebench.publish.targets.upload_batch import (
+    OutgoingFile,
+    Shipment,
+    StoreError,
+    outgoing,
+    report_files,
+    sample_files,
+)
 from shapebench.results import database as warehouse
 from shapebench.results import rows
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import Spec
-from shapebench.stores.files import OutgoingFile, Shipment, StoreError, outgoing, report_files, sample_files
 
 OF_ALL_RUNS = ""  # the folder in the store of what belongs to no single run
 

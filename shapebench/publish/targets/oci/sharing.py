@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import oci
 
+from shapebench.publish.targets.oci.connection import Bucket, opened
+from shapebench.publish.targets.oci.trouble import PAR_POLICY
 from shapebench.runs.records import Link
 from shapebench.spec.model import OciTarget
-from shapebench.stores.oci.connection import Bucket, opened
-from shapebench.stores.oci.trouble import PAR_POLICY
 
 PAGE = "index.html"
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
+from shapebench.publish.targets.upload_batch import Shipment, StoreError
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import OciTarget, Spec
-from shapebench.stores.files import Shipment, StoreError
 
 Store = Callable[[Spec, Shipment], Iterator[Artifact]]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkstemp
 
+from shapebench.publish.targets.upload_batch import OutgoingFile, Shipment, StoreError, md5_of
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from shapebench.stores.files import OutgoingFile, Shipment, StoreError, md5_of
 
 
 def send(spec: Spec, shipment: Shipment) -> Iterator[Artifact]:

@@ -13,10 +13,10 @@ import oci
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
+from shapebench.publish.targets.oci.connection import Bucket, PartLost
+from shapebench.publish.targets.oci.trouble import concerns_all, refusal, remedy_for
+from shapebench.publish.targets.upload_batch import OutgoingFile, Shipment
 from shapebench.runs.records import Artifact
-from shapebench.stores.files import OutgoingFile, Shipment
-from shapebench.stores.oci.connection import Bucket, PartLost
-from shapebench.stores.oci.trouble import concerns_all, refusal, remedy_for
 
 # A file of more goes in parts of so much: large enough that each is worth its request, small enough that little is sent
 # again after a failure. OCI takes 10,000 parts, of at least 10 MiB each but for the last.

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from shapebench.publish.targets.oci import upload
+from shapebench.publish.targets.oci.connection import client, opened
+from shapebench.publish.targets.oci.sharing import share
+from shapebench.publish.targets.upload_batch import Shipment, StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from shapebench.stores.files import Shipment, StoreError
-from shapebench.stores.oci import upload
-from shapebench.stores.oci.connection import client, opened
-from shapebench.stores.oci.sharing import share
 
 __all__ = ["client", "send", "share"]
 

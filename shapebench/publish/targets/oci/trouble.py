@@ -12,8 +12,8 @@ from typing import Any
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
+from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget
-from shapebench.stores.files import StoreError
 
 CLOCK_TOLERANCE = timedelta(minutes=4)  # OCI takes signatures that are up to 5 min off
 

@@ -12,9 +12,9 @@ import oci
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
+from shapebench.publish.targets.oci.authentication import AUTHENTICATION
+from shapebench.publish.targets.oci.trouble import explained
 from shapebench.spec.model import OciTarget
-from shapebench.stores.oci.authentication import AUTHENTICATION
-from shapebench.stores.oci.trouble import explained
 
 RETRY = oci.retry.DEFAULT_RETRY_STRATEGY  # 8 attempts within 10 minutes: throttling, 5xx, timeouts, lost connections
 TIMEOUT_S = (10, 60)  # to connect; to hear something

@@ -1,0 +1,1 @@
+"""Copies reports to a folder or to OCI Object Storage."""
