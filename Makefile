@@ -25,10 +25,10 @@ setup: .venv/ready  ## Set up .venv (done by the others as needed)
 	@touch $@
 
 demo: setup  ## Run the main job against the embedded simulator
-	@$(BIN)/python -m terminal.demo
+	@$(BIN)/python -m cli.demo
 
 demo-shapes: setup  ## Choose among four simulated machines, measured at the same time
-	@$(BIN)/python -m terminal.demo_shapes
+	@$(BIN)/python -m cli.demo_shapes
 
 demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's CPU
 	@$(BIN)/shapebench run examples/vllm-cpu.yaml
@@ -36,10 +36,10 @@ demo-vllm: setup vllm  ## Run the main job against real vLLM on this machine's C
 PORT ?= 4200
 
 up: setup  ## Start Prefect here (server, worker, deployments); SPEC=my.yaml sets their defaults, PORT=4201 the port
-	@$(BIN)/python -m terminal.up up --port $(PORT) $(if $(SPEC),--spec $(SPEC))
+	@$(BIN)/python -m cli.local_prefect.up up --port $(PORT) $(if $(SPEC),--spec $(SPEC))
 
 down:  ## Stop what `make up` has started
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m terminal.up down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m cli.local_prefect.up down; fi
 
 FAST := not slow and not browser and not live
 BESIDE := beside or browser

@@ -89,7 +89,7 @@ def read_truth(log: Path, answers: frozenset[str] | None) -> Truth:
 
 def ours(url: str, streams: int, requests: int, processes: int | None) -> Said:
     """`shapebench measure` as people call it, its self-calibration left out."""
-    command = [sys.executable, "-m", "shapebench.cli", "measure", "--url", url, "--model", "metronome", "--json"]
+    command = [sys.executable, "-m", "cli", "measure", "--url", url, "--model", "metronome", "--json"]
     load = ["--concurrency", str(streams), "--requests", str(requests), "--output-tokens", str(TOKENS)]
     shared = [] if processes is None else ["--processes", str(processes)]
     with tempfile.TemporaryDirectory() as folder:

@@ -97,7 +97,7 @@ def search(case: Case, duration_s: float) -> dict[str, object]:
     with running(PRESET, settings=case.settings) as url, tempfile.TemporaryDirectory() as data:
         where = ("--url", url, "--model", PRESETS[PRESET].model, "--data", data)
         how = ("--slo", case.slo, "--duration", str(duration_s), "--json")
-        command = [sys.executable, "-m", "shapebench.cli", "capacity", *where, *how]
+        command = [sys.executable, "-m", "cli", "capacity", *where, *how]
         found: dict[str, object] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         return found
 

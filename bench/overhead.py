@@ -103,7 +103,7 @@ def seconds(run: dict[str, Any], first: str, last: str) -> float:
 
 def one_run(url: str, scratch: Path) -> tuple[float, float, float]:
     """Seconds of measuring, of the flow, and of the whole command."""
-    command = [sys.executable, "-m", "shapebench.cli", "run", "--url", url, "--model", LLAMA, *ARGUMENTS]
+    command = [sys.executable, "-m", "cli", "run", "--url", url, "--model", LLAMA, *ARGUMENTS]
     environment = {**os.environ, "PREFECT_HOME": str(scratch / "prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}
     begun_s = time.time()
     done = subprocess.run([*command, "--data", str(scratch)], env=environment, capture_output=True, check=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from shapebench import alone
+from cli import single_level as alone
 from shapebench.analysis import metrics
 from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference, of_samples

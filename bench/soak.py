@@ -26,10 +26,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from cli.local_prefect.services import Service
 from shapebench.runs.resume import of_flow_run
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
-from terminal.services import Service
 from tests.conftest import BroughtUp, brought_up_in
 
 KINDS = ("good", "failing", "killed")

@@ -60,7 +60,7 @@ def measure_apart(spec: Spec, hear: Callable[[str], None]) -> Ended:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spec.yaml"
         file.write_text(yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-        code, stdout, said = _run([sys.executable, "-m", "shapebench.cli", "run", str(file), "--json"], hear)
+        code, stdout, said = _run([sys.executable, "-m", "cli", "run", str(file), "--json"], hear)
     about = f"{spec.endpoint.shape} at {spec.endpoint.url}"
     if found := _object(stdout):
         return Ended(str(found["run_id"]), f"{about} is ranked, but: {said}" if code else None)

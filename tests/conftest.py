@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.local_prefect.own_server import free_port
+from cli.run import SETTINGS
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
-from terminal.own_server import free_port
-from terminal.run import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 MODEL = LLAMA
@@ -52,7 +52,7 @@ class Shell:
         self.environment = {**os.environ, **SETTINGS, **environment}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "shapebench.cli", *arguments]
+        command = [sys.executable, "-m", "cli", *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command, env=self.environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
@@ -140,7 +140,7 @@ class BroughtUp:
 
     def make(self, *arguments: str) -> Finished:
         """Run what `make up` and `make down` run."""
-        command = [sys.executable, "-m", "terminal.up", *arguments]
+        command = [sys.executable, "-m", "cli.local_prefect.up", *arguments]
         done = subprocess.run(
             command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
         )

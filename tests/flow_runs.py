@@ -10,7 +10,7 @@ import psutil
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from terminal.services import MARK
+from cli.local_prefect.services import MARK
 from tests.conftest import MODEL
 
 Files = dict[str, tuple[int, bytes]]

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from cli.local_prefect.own_server import free_port
+from cli.run import SETTINGS
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.markdown import Picture, verdict_page
-from terminal.own_server import free_port
-from terminal.run import SETTINGS
 from tests import level_sample
 from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
 from tests.conftest import prefect_home_in, wait_until_answers

@@ -11,6 +11,7 @@ import pytest
 from prefect import artifacts
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from cli.local_prefect.own_server import free_port
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.counters import Progress
 from shapebench.load.progress import tell as tell_progress
@@ -19,7 +20,6 @@ from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.process import running
 from tasks import show_progress, tell
-from terminal.own_server import free_port
 from tests import level_sample
 from tests.conftest import Shell
 

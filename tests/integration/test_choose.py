@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
+from cli.local_prefect.own_server import free_port
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import PRESETS, Preset
-from terminal.own_server import free_port
 from tests.conftest import MODEL, Finished, Shell
 from tests.simulator_truth import Lengths, greatest_concurrency
 

@@ -37,7 +37,7 @@ class Measured:
 def measure(url: str, model: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], pd.DataFrame]:
     """What is printed, and the samples."""
     load = ["--url", url, "--model", model, "--concurrency", str(STREAMS), "--requests", str(REQUESTS), *arguments]
-    command = [sys.executable, "-m", "shapebench.cli", "measure", *load, "--samples", str(folder), "--json"]
+    command = [sys.executable, "-m", "cli", "measure", *load, "--samples", str(folder), "--json"]
     printed = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     [file] = folder.glob("runs/*/level-0032.parquet")
     chunks = pq.read_table(file, columns=["chunk_offsets_s", "chunk_tokens"]).to_pandas()

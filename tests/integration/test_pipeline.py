@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from cli.local_prefect.own_server import free_port
 from shapebench.load.sample_writer import join
 from shapebench.test_servers.process import running
-from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
 

@@ -17,10 +17,10 @@ import psutil
 import pytest
 import yaml
 
+from cli.local_prefect.own_server import free_port
 from shapebench.runs.resume import in_hand
 from shapebench.spec.model import parse
 from tasks.take_up import MOST_STARTS, BrokenOffAgain, earlier_run
-from terminal.own_server import free_port
 from tests import oci_lookalike
 from tests.conftest import ROOT, BroughtUp, Finished, Shell, brought_up_in, ended
 from tests.flow_runs import (

@@ -13,9 +13,9 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from cli.local_prefect.own_server import free_port
 from shapebench.results import database as warehouse
 from shapebench.test_servers.process import running
-from terminal.own_server import free_port
 from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
 from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.local_prefect.own_server import free_port
 from tasks.lease import LEASE_S, LOOK_S
-from terminal.own_server import free_port
 from tests.conftest import ROOT, SOONER, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]

@@ -12,7 +12,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from terminal.services import MARK, Service
+from cli.local_prefect.services import MARK, Service
 from tests.conftest import MODEL, ROOT, BroughtUp, brought_up_in, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
@@ -250,4 +250,4 @@ def test_nothing_else_is_stopped(service: Service, tmp_path: Path) -> None:
 
 def test_make_calls_it_by_its_name() -> None:
     shown = subprocess.run(["make", "-n", "up", "PORT=4201"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "python -m terminal.up up --port 4201" in shown.stdout
+    assert "python -m cli.local_prefect.up up --port 4201" in shown.stdout

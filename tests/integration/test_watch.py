@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.run import SETTINGS
 from shapebench.results.database import query
 from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.simulator.presets import LLAMA
-from terminal.run import SETTINGS
 from tests.conftest import ROOT, BroughtUp, ended
 from tests.unit.sql.results_file import ResultsFile
 
@@ -173,7 +173,7 @@ def test_a_run_that_failed_is_sent_on(alerts: Path, receiver: Receiver, environm
     assert alerts.exists()
     before = len(receiver.heard)
     endpoint = ("--url", "http://127.0.0.1:1", "--model", "m", "--ready-timeout", "0.1")
-    command = [sys.executable, "-m", "shapebench.cli", "run", *endpoint, "--data", str(alerts.parent)]
+    command = [sys.executable, "-m", "cli", "run", *endpoint, "--data", str(alerts.parent)]
     failed = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )

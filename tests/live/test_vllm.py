@@ -7,7 +7,7 @@ import httpx
 import pytest
 import yaml
 
-from terminal.own_server import free_port
+from cli.local_prefect.own_server import free_port
 from tests.conftest import ROOT, Finished, Shell
 
 INSTALLED = (ROOT / ".venv-vllm" / "models" / "tiny" / "config.json").exists()

@@ -100,7 +100,7 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_the_command_line_is_light_to_import() -> None:
-    assert not loaded_by("shapebench.cli") & set(HEAVY)
+    assert not loaded_by("cli.main") & set(HEAVY)
 
 
 def test_the_measuring_process_imports_only_what_it_measures_with() -> None:

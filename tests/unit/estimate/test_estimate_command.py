@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from shapebench.cli import cli
+from cli.main import cli
 from shapebench.errors import ShapebenchError
 from shapebench.sizing.estimate.estimating import BEST
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from shapebench.cli import cli
+from cli.main import cli
 from tests.conftest import Shell
 
 LLAMA_70B = """# Oracle's documentation

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 from click.testing import CliRunner
 
-from shapebench.cli import cli
+from cli.main import cli
 from shapebench.errors import ShapebenchError
 from shapebench.test_servers.simulator.faults import HONEST, Faults, Picks, faults_from
 from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from cli import run
 from shapebench.analysis.capacity.search import Found
 from shapebench.results import database as warehouse
 from shapebench.spec.model import Spec
-from terminal import run
 
 
 def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:

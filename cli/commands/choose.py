@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import as_json, data_option, volume_option
-from shapebench.commands.output import above, print_json
+from cli.commands.options import as_json, data_option, volume_option
+from cli.commands.output import above, print_json
 
 
 @click.command()
@@ -19,7 +19,7 @@ def choose(file: Path, volume: str | None, as_json: bool, **given: Any) -> None:
     """Measure several endpoints at the same time, and say which machine is the cheapest that suits."""
     from rich.console import Console
 
-    choice, terminal = _choice(file, given), above("terminal.choose")
+    choice, terminal = _choice(file, given), above("cli.choose")
     chosen = terminal.run(choice, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if chosen.compared and as_json:
         print_json({**chosen.compared.answer, "failures": chosen.failures})

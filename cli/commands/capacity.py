@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import (
+from cli.commands.options import (
     as_json,
     data_option,
     endpoint_options,
@@ -16,7 +16,7 @@ from shapebench.commands.options import (
     volume_option,
     workload_options,
 )
-from shapebench.commands.output import above, print_json
+from cli.commands.output import above, print_json
 
 
 @click.command()
@@ -42,12 +42,12 @@ def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags:
     from rich.console import Console
 
     spec = _searching(spec_file, flags)
-    terminal = above("terminal.run")
+    terminal = above("cli.run")
     ended = terminal.run(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if ended.outcome is None:
         raise click.ClickException(ended.message)
     if as_json:
-        print_json(above("terminal.capacity").as_object(spec, ended.outcome))
+        print_json(above("cli.capacity").as_object(spec, ended.outcome))
     else:
         terminal.show(spec, ended.outcome, Console())
     if ended.failed:

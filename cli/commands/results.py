@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shapebench.commands.options import as_json, data_option
-from shapebench.commands.output import print_json
+from cli.commands.options import as_json, data_option
+from cli.commands.output import print_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
 
 
 def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
-    from shapebench.formats import FORMATS
+    from cli.print_table import FORMATS
     from shapebench.results import database as warehouse
 
     if form not in (*FORMATS, "json"):
@@ -56,7 +56,7 @@ def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> 
 
 
 def _print(rows: "pa.Table", form: str) -> None:
-    from shapebench.formats import FORMATS
+    from cli.print_table import FORMATS
 
     if form == "json":
         print_json(rows.to_pylist())

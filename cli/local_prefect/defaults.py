@@ -6,7 +6,7 @@ from typing import Any
 from shapebench.spec.model import Search, parse, read
 
 VARIABLE = "shapebench_defaults"
-USUAL_SPEC = Path(__file__).parents[1] / "examples" / "a10.yaml"
+USUAL_SPEC = Path(__file__).parents[2] / "examples" / "a10.yaml"
 
 
 def usual(variable: dict[str, Any] | str) -> dict[str, Any]:

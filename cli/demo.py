@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cli import run as terminal
 from shapebench.spec.model import parse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
-from terminal import run as terminal
 
 PRESET = "a10-llama-3.2-3b"
 WEIGHTS_BYTES = 6.4e9  # 3.2 billion parameters of 2 bytes

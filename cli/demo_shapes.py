@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cli import choose
 from shapebench.sizing.shapes import known_shape
 from shapebench.spec.model import parse_as
 from shapebench.spec.multi_endpoint import Choice
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
-from terminal import choose
 
 
 @dataclass(frozen=True)

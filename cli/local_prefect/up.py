@@ -14,12 +14,12 @@ from typing import Any
 import click
 import httpx
 
+from cli.local_prefect.defaults import VARIABLE, checked
+from cli.local_prefect.services import Service
 from shapebench.errors import ShapebenchError
 from shapebench.spec.model import read
-from terminal.defaults import VARIABLE, checked
-from terminal.services import Service
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PREFECT = (sys.executable, "-m", "prefect")
 POOL = "shapebench"
 START_TIMEOUT_S = 180

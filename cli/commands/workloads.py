@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import as_json
-from shapebench.commands.output import print_json
+from cli.commands.options import as_json
+from cli.commands.output import print_json
 
 
 @click.command()

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from shapebench.commands import (
+from cli.commands import (
     capacity,
     choose,
     compare,

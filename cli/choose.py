@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.run import log_to, starting
 from shapebench.analysis.comparison.table import COLUMNS, cells
 from shapebench.spec.multi_endpoint import Choice
-from terminal.run import log_to, starting
 
 
 def run(choice: Choice, console: Console, *, verbose: bool = False) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import as_json, with_options
-from shapebench.commands.output import print_json
+from cli.commands.options import as_json, with_options
+from cli.commands.output import print_json
 
 model_options = with_options(
     click.option("--dtype", default="auto", help="auto, half, bfloat16 or float32. [default: auto]"),

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import as_json, data_option, endpoint_options, spec_from
-from shapebench.commands.output import above, print_json
+from cli.commands.options import as_json, data_option, endpoint_options, spec_from
+from cli.commands.output import above, print_json
 
 
 @click.command()
@@ -21,7 +21,7 @@ def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any)
 
     if set_aside:
         click.echo(f"It is now {warehouse.set_aside(flags['data'] or Path('data'))}.", err=True)
-    checks = above("terminal.doctor")
+    checks = above("cli.doctor")
     named = spec_file is not None or flags["url"] is not None
     spec = spec_from(spec_file, flags) if named else None
     found = checks.examine(spec, spec.data if spec else flags["data"] or Path("data"))

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from cli.run import SETTINGS
 from shapebench.errors import ShapebenchError
 from shapebench.probe.client import Client
 from shapebench.probe.probe import served_model, trouble_with
 from shapebench.results import database as warehouse
 from shapebench.spec.model import OciTarget, Spec
-from terminal.run import SETTINGS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import click
 
-from shapebench.commands.options import as_json, data_option
-from shapebench.commands.output import above, print_json
+from cli.commands.options import as_json, data_option
+from cli.commands.output import above, print_json
 
 
 @click.command()

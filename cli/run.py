@@ -17,6 +17,7 @@ from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeEla
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from cli.local_prefect import own_server
 from shapebench.analysis.capacity.wording import answer
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
@@ -24,7 +25,6 @@ from shapebench.load.progress import done, listening, share
 from shapebench.results import database as warehouse
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
-from terminal import own_server
 
 # Set before Prefect is imported. What a user has set stays.
 SETTINGS = {

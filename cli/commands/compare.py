@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from shapebench.commands.options import as_json, data_option
-from shapebench.commands.output import print_json
+from cli.commands.options import as_json, data_option
+from cli.commands.output import print_json
 
 
 @click.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from shapebench.commands.options import (
+from cli.commands.options import (
     as_json,
     data_option,
     endpoint_options,
@@ -16,7 +16,7 @@ from shapebench.commands.options import (
     volume_option,
     workload_options,
 )
-from shapebench.commands.output import above, print_json
+from cli.commands.output import above, print_json
 from shapebench.errors import ShapebenchError
 
 
@@ -43,7 +43,7 @@ def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any)
     from rich.console import Console
 
     spec = spec_from(spec_file, flags)
-    terminal = above("terminal.run")
+    terminal = above("cli.run")
     ended = terminal.run(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     _show(terminal, spec, ended, as_json=as_json)
 
@@ -61,7 +61,7 @@ def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_j
     from shapebench.runs.resume import settle
 
     earlier = settle(data or Path("data"), run_id, as_is=as_is)
-    spec, terminal = earlier.run.spec, above("terminal.run")
+    spec, terminal = earlier.run.spec, above("cli.run")
     console = Console(stderr=True, quiet=volume == "quiet")
     ended = terminal.run(spec, console, earlier=earlier, verbose=volume == "verbose")
     _show(terminal, spec, ended, as_json=as_json)
@@ -94,7 +94,7 @@ def _show(terminal: Any, spec: Any, ended: Any, *, as_json: bool) -> None:
 @as_json
 def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
     """Measure one level with the instrument alone: no Prefect, no database."""
-    from shapebench import alone
+    from cli import single_level as alone
 
     spec = spec_from(None, {**flags, "levels": [concurrency]})
     result = alone.measure(spec, samples, quiet=quiet)
