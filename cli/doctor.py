@@ -134,7 +134,7 @@ def with_secrets(examination: Examination) -> Examination:
     def examine_with_secrets(spec: Spec | None, data: Path) -> str:
         if spec is None or not spec.blocks:
             return examination(spec, data)
-        from tasks.blocks import unlocked  # and Prefect, which takes seconds
+        from tasks.prefect.blocks import unlocked  # and Prefect, which takes seconds
 
         with unlocked(spec):
             return examination(spec, data)

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.capacity import searched
+from flows.search import searched
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.load.workers import stopped_on_error
 from shapebench.probe.launch import serving
@@ -22,18 +22,18 @@ from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.runs.resume import in_hand, is_measured
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
-from tasks.blocks import unlocked
 from tasks.calibrate import calibrate
 from tasks.draw import draw
 from tasks.measure import measure
+from tasks.notify import tell
+from tasks.prefect.blocks import unlocked
+from tasks.prefect.exclusive import sole_use
+from tasks.prefect.progress import progress_shown
 from tasks.probe import probe
 from tasks.publish import publish
-from tasks.show_progress import progress_shown
-from tasks.sole_use import sole_use
+from tasks.resume import earlier_run
 from tasks.store import store
 from tasks.summarise import summarise
-from tasks.take_up import earlier_run
-from tasks.tell import tell
 from tasks.validate import validate
 
 

@@ -9,11 +9,11 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from shapebench.apart import Ended, ended_on_error
 from shapebench.report.build_comparison import Compared
 from shapebench.spec.multi_endpoint import Choice
 from tasks.compare import compare
 from tasks.measure_endpoint import measure_endpoint
+from tasks.subprocess_run import Ended, ended_on_error
 
 
 @dataclass(frozen=True)

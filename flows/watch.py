@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from shapebench.analysis.regression import Rule, Watched
-from tasks.judge import judge
+from tasks.check_regression import judge
 
 
 @flow(name="watch")

@@ -5,10 +5,10 @@ import logging
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.apart import Ended, measure_apart
 from shapebench.spec.model import Spec
 from shapebench.support.redact import one_line
 from shapebench.support.run_log import LONGEST_TEXT
+from tasks.subprocess_run import Ended, measure_apart
 
 logger = logging.getLogger("shapebench.choose")
 

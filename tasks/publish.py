@@ -11,7 +11,7 @@ from shapebench.publish.publish import publish as publish_report
 from shapebench.runs.records import Artifact, Run
 from shapebench.support import credentials as vault
 from shapebench.support.run_log import milestone
-from tasks.blocks import unlocked
+from tasks.prefect.blocks import unlocked
 
 
 def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

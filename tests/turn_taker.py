@@ -6,8 +6,8 @@ import time
 from prefect import flow
 
 from shapebench.spec.model import Endpoint
-from tasks import lease
-from tasks.sole_use import sole_use
+from tasks.prefect import lease
+from tasks.prefect.exclusive import sole_use
 
 
 @flow

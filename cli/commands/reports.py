@@ -28,7 +28,11 @@ def report(run_id: str, data: Path | None, as_json: bool) -> None:
 
 def _unlocked(spec: Any) -> AbstractContextManager[None]:
     """With the credentials at hand, where Prefect blocks have them; Prefect takes seconds to import."""
-    return cast("AbstractContextManager[None]", above("tasks.blocks").unlocked(spec)) if spec.blocks else nullcontext()
+    return (
+        cast("AbstractContextManager[None]", above("tasks.prefect.blocks").unlocked(spec))
+        if spec.blocks
+        else nullcontext()
+    )
 
 
 @click.command()

@@ -140,7 +140,7 @@ def prepare(defaults: dict[str, Any] | None) -> None:
     from prefect.variables import Variable
     from prefect.workers.process import ProcessWorker
 
-    from tasks.blocks import BLOCKS
+    from tasks.prefect.blocks import BLOCKS
 
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):

@@ -19,7 +19,8 @@ from shapebench.report.markdown import text
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.process import running
-from tasks import show_progress, tell
+from tasks import notify as tell
+from tasks.prefect import progress as show_progress
 from tests import level_sample
 from tests.conftest import Shell
 

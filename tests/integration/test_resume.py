@@ -20,7 +20,7 @@ import yaml
 from cli.local_prefect.own_server import free_port
 from shapebench.runs.resume import in_hand
 from shapebench.spec.model import parse
-from tasks.take_up import MOST_STARTS, BrokenOffAgain, earlier_run
+from tasks.resume import MOST_STARTS, BrokenOffAgain, earlier_run
 from tests import oci_lookalike
 from tests.conftest import ROOT, BroughtUp, Finished, Shell, brought_up_in, ended
 from tests.flow_runs import (

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.beside]
 KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(4))
 MAKE_BLOCKS = """
 import json, sys
-from tasks.blocks import EndpointKey, OciCredentials
+from tasks.prefect.blocks import EndpointKey, OciCredentials
 
 given = json.load(sys.stdin)
 for name, key in given["keys"].items():

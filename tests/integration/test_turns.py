@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from cli.local_prefect.own_server import free_port
-from tasks.lease import LEASE_S, LOOK_S
+from tasks.prefect.lease import LEASE_S, LOOK_S
 from tests.conftest import ROOT, SOONER, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]

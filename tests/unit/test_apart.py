@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from shapebench import apart
+from tasks import subprocess_run as apart
 
 SAYS = """
 import sys

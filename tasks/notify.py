@@ -16,7 +16,7 @@ from shapebench.results import database as warehouse
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone
-from tasks.events import announce
+from tasks.prefect.events import announce
 
 FINISHED = "shapebench.run.finished"
 

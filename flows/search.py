@@ -10,7 +10,7 @@ from shapebench.runs.run_file import RunFile
 from tasks.calibrate import calibrate
 from tasks.capacity import weigh
 from tasks.measure import measure
-from tasks.show_progress import progress_shown
+from tasks.prefect.progress import progress_shown
 
 
 def searched(begun: RunFile, facts: Facts) -> tuple[Run, Facts, list[LevelRun]]:

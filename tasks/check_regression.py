@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.analysis.regression import Rule, Watched, watched
 from shapebench.support.run_log import milestone
-from tasks.events import announce
+from tasks.prefect.events import announce
 
 LEVELS = {"none": logging.INFO, "notice": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 

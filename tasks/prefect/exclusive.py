@@ -1,7 +1,7 @@
 """One measurement at a time on an endpoint: two flow runs must not measure each other.
 
 On one machine a lock file sees to it, which the kernel frees when its holder dies; between machines a concurrency limit
-at their Prefect server (tasks/lease.py).
+at their Prefect server (tasks/prefect/lease.py).
 """
 
 import logging
@@ -21,7 +21,7 @@ from prefect.settings import get_current_settings
 from shapebench.errors import ShapebenchError
 from shapebench.spec.model import Endpoint
 from shapebench.support.file_lock import locked
-from tasks import lease
+from tasks.prefect import lease
 
 logger = logging.getLogger("shapebench.probe")
 

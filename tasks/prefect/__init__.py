@@ -1,0 +1,1 @@
+"""How Prefect is used: leases, blocks, events, progress."""
