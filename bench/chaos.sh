@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 befalls="killed or kill_9 or four_processes or full or neither_blocks or not_ours or half_way or first_load or wal"
 for time in $(seq "${1:-50}"); do
     echo "$time of ${1:-50}"
-    .venv/bin/python -m pytest --quiet --numprocesses auto tests/unit/test_warehouse.py -k "$befalls"
+    .venv/bin/python -m pytest --quiet --numprocesses auto tests/unit/results/test_database.py -k "$befalls"
 done

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from shapebench.report.build_site import Built, build
-from tests.unit.sql.results_file import ResultsFile
+from tests.unit.results.sql.results_file import ResultsFile
 
 ENDPOINTS, LEVELS = 10, (1, 2, 4, 8, 16, 32)
 

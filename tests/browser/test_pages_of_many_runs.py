@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from shapebench.report.build_comparison import Asked, chosen, compare
 from shapebench.report.build_site import build
 from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
-from tests.unit.sql.results_file import ResultsFile
+from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = [
     pytest.mark.browser,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Shell
-from tests.unit.sql.results_file import ResultsFile
+from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 

@@ -21,7 +21,7 @@ from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import slug
 from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import ROOT, BroughtUp, ended
-from tests.unit.sql.results_file import ResultsFile
+from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 

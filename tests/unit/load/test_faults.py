@@ -41,9 +41,9 @@ from tests.scripted_server import (
     send,
     served,
 )
-from tests.unit.load.test_level import ANSWER, Kept, kinds, plan
-from tests.unit.load.test_sse import RECORDED
-from tests.unit.load.test_wire import BODY, PLAIN_AND_TLS, server_tls
+from tests.unit.apis.test_sse import RECORDED
+from tests.unit.load.test_closed_loop import ANSWER, Kept, kinds, plan
+from tests.unit.load.test_http_connection import BODY, PLAIN_AND_TLS, server_tls
 
 REQUESTS, FAULTY = 24, 4
 

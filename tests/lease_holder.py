@@ -1,0 +1,24 @@
+"""A flow that does nothing but hold an endpoint: python -m tests.lease_holder URL wait|fail SECONDS [RENEW_S=1 …]."""
+
+import sys
+import time
+
+from prefect import flow
+
+from shapebench.spec.model import Endpoint
+from tasks.prefect import lease
+from tasks.prefect.exclusive import sole_use
+
+
+@flow
+def hold(url: str, when_busy: str, hold_s: float) -> None:
+    with sole_use(Endpoint(url=url, model="m"), when_busy):  # type: ignore[arg-type]
+        print("in", flush=True)
+        time.sleep(hold_s)
+    print("out", flush=True)
+
+
+if __name__ == "__main__":
+    for name, value in (setting.split("=") for setting in sys.argv[4:]):
+        setattr(lease, name, float(value))
+    hold(sys.argv[1], sys.argv[2], float(sys.argv[3]))

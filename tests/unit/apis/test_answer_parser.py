@@ -1,0 +1,317 @@
+"""Which chunk carries how many tokens, and what makes a stream no answer."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
+from shapebench.apis.chunk_interning import Alike, cut
+from tests.unit.apis.test_sse import NAMES, body
+
+RECORDED = Path(__file__).parents[2] / "contract" / "recorded"
+DONE = b"[DONE]"
+
+
+def delta(**content: Any) -> dict[str, Any]:
+    return {"id": "a-1", "choices": [{"index": 0, "delta": content, "finish_reason": None}]}
+
+
+def usage(prompt: Any = 20, completion: Any = 2) -> dict[str, Any]:
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": 22}
+
+
+TOKEN = delta(content=" he")
+LAST = {"id": "a-1", "choices": [], "usage": usage()}
+
+
+def stream(*chunks: Any) -> Reading:
+    """Read chunks that arrive at 0, 1, 2, …; bytes are sent as they are."""
+    reading = Reading()
+    texts = [chunk if isinstance(chunk, bytes) else orjson.dumps(chunk) for chunk in chunks]
+    read([(at, b"data: %b\n\n" % text) for at, text in enumerate(texts)], reading)
+    return reading
+
+
+def fault(*chunks: Any) -> StreamFault:
+    with pytest.raises(StreamFault) as raised:
+        stream(*chunks)
+    return raised.value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_a_recorded_stream_the_tokens_counted_are_those_of_its_usage(name: str) -> None:
+    reading = Reading()
+    read([(7, body(name))], reading)
+    assert sum(reading.chunk_tokens) == reading.output_tokens
+    assert len(reading.arrivals_ns) == len(reading.chunk_tokens)
+    assert reading.finish_reason == "length"
+    assert reading.input_tokens is not None
+    assert reading.response_id is not None
+
+
+def test_a_token_has_the_arrival_of_its_chunk() -> None:
+    assert stream(delta(role="assistant", content=""), TOKEN, TOKEN, LAST, DONE).arrivals_ns == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [delta(role="assistant"), delta(role="assistant", content=""), delta(role="assistant", content=None)],
+)
+def test_a_chunk_with_only_a_role_carries_no_token(opening: dict[str, Any]) -> None:
+    assert stream(opening, TOKEN, LAST, DONE).arrivals_ns == [1]
+
+
+def test_a_role_beside_a_text_does_not_hide_the_token() -> None:
+    assert stream(delta(role="assistant", content=" he"), LAST, DONE).chunk_tokens == [1]
+
+
+@pytest.mark.parametrize("empty", [delta(content=""), delta(role=None, content="")])
+def test_an_empty_text_is_a_token(empty: dict[str, Any]) -> None:
+    assert stream(TOKEN, empty, LAST, DONE).arrivals_ns == [0, 1]
+
+
+def test_an_empty_text_is_a_token_in_a_completion() -> None:
+    text = {"id": "a-1", "choices": [{"index": 0, "text": "", "finish_reason": None}]}
+    assert stream(text, LAST, DONE).chunk_tokens == [1]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "tool_calls", "refusal"])
+def test_what_a_model_thinks_or_calls_is_made_of_tokens(field: str) -> None:
+    assert stream(delta(**{field: "x"}), LAST, DONE).chunk_tokens == [1]
+
+
+@pytest.mark.parametrize("content", [{}, {"content": None}])
+def test_a_finish_chunk_without_content_carries_no_token(content: dict[str, Any]) -> None:
+    finish = {"id": "a-1", "choices": [{"index": 0, "delta": content, "finish_reason": "stop"}]}
+    reading = stream(TOKEN, finish, LAST, DONE)
+    assert (reading.arrivals_ns, reading.finish_reason) == ([0], "stop")
+
+
+def test_token_ids_say_how_many_tokens_a_chunk_carries() -> None:
+    several = {"id": "a-1", "choices": [{"index": 0, "delta": {"content": " he he"}, "token_ids": [602, 602, 5]}]}
+    assert stream(several, TOKEN, LAST, DONE).chunk_tokens == [3, 1]
+
+
+def test_running_usage_says_how_many_tokens_a_chunk_carries() -> None:
+    counts = [0, 1, 4, 4, 5]
+    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in counts]
+    reading = stream(*chunks, LAST | {"usage": usage(completion=5)}, DONE)
+    assert (reading.arrivals_ns, reading.chunk_tokens) == ([1, 2, 4], [1, 3, 1])
+
+
+def test_running_usage_that_goes_back_takes_no_tokens_away() -> None:
+    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (3, 2)]
+    assert stream(*chunks, LAST, DONE).chunk_tokens == [3]
+
+
+def test_running_usage_that_goes_back_and_forth_counts_no_token_twice() -> None:
+    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (3, 2, 3, 4)]
+    assert stream(*chunks, LAST | {"usage": usage(completion=4)}, DONE).chunk_tokens == [3, 1]
+
+
+def test_usage_only_in_the_last_chunk_with_a_token_does_not_count_those_before_it_again() -> None:
+    last = delta(content="x") | {"usage": usage(completion=3)}
+    reading = stream(TOKEN, TOKEN, last, DONE)
+    assert (reading.chunk_tokens, reading.unaccounted_tokens) == ([1, 1, 1], 0)
+
+
+def test_usage_in_the_first_chunk_alone_does_not_make_the_last_one_carry_all() -> None:
+    opening = delta(role="assistant", content="") | {"usage": usage(completion=0)}
+    last = delta(content="x") | {"usage": usage(completion=3)}
+    assert stream(opening, TOKEN, TOKEN, last, DONE).chunk_tokens == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("counted", "unaccounted"), [(2, 0), (5, 3), (1, -1)])
+def test_what_the_server_counted_is_held_against_what_its_chunks_carried(counted: int, unaccounted: int) -> None:
+    reading = stream(TOKEN, TOKEN, LAST | {"usage": usage(completion=counted)}, DONE)
+    assert reading.unaccounted_tokens == unaccounted
+
+
+def test_the_usage_chunk_gives_the_counts_and_is_no_token() -> None:
+    reading = stream(TOKEN, TOKEN, LAST, DONE)
+    assert (reading.input_tokens, reading.output_tokens, len(reading.arrivals_ns)) == (20, 2, 2)
+
+
+def test_an_error_field_of_null_is_no_error() -> None:
+    assert stream(TOKEN | {"error": None}, LAST, DONE).chunk_tokens == [1]
+
+
+def test_ids_and_reasons_that_are_numbers_become_text() -> None:
+    numbers = {"id": 17, "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": 3}]}
+    reading = stream(numbers, LAST, DONE)
+    assert (reading.response_id, reading.finish_reason) == ("17", "3")
+
+
+def test_an_error_object_in_the_stream_is_a_fault_with_its_message() -> None:
+    error = {"error": {"message": "CUDA out of memory", "type": "InternalServerError", "code": 500}}
+    raised = fault(TOKEN, error, DONE)
+    assert (raised.kind, raised.message) == ("stream_error", "CUDA out of memory")
+
+
+def test_a_stream_without_its_end_is_incomplete() -> None:
+    assert fault(TOKEN, TOKEN, LAST).kind == "incomplete"
+
+
+def test_an_empty_stream_is_incomplete() -> None:
+    assert fault().kind == "incomplete"
+
+
+def test_a_stream_without_usage_is_a_fault() -> None:
+    assert fault(TOKEN, DONE).kind == "no_usage"
+
+
+def test_an_answer_without_a_token_is_a_fault() -> None:
+    assert fault(delta(role="assistant"), LAST, DONE).kind == "empty"
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"id": "a', b"hello", b"[1,2]", b"7", b"null", b'"text"', b"\xff\xfe"])
+def test_a_chunk_that_is_no_json_object_is_malformed(data: bytes) -> None:
+    assert fault(TOKEN, data, DONE).kind == "malformed"
+
+
+@pytest.mark.parametrize("count", ["2", 1.5, -1, None, [], 2**40])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_a_usage_that_is_no_count_is_malformed(name: str, count: Any) -> None:
+    assert fault(TOKEN, {"choices": [], "usage": usage() | {name: count}}, DONE).kind == "malformed"
+
+
+def test_what_came_before_a_fault_is_kept() -> None:
+    reading = Reading()
+    with pytest.raises(StreamFault):
+        read([(5, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'), (6, b"data: {\n\n")], reading)
+    assert (reading.arrivals_ns, reading.chunk_tokens) == ([5], [1])
+
+
+def test_what_comes_after_the_end_is_not_read() -> None:
+    assert stream(TOKEN, LAST, DONE, b"{").chunk_tokens == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"error":{"message":"too long","type":"BadRequestError"}}', "too long"),
+        (b'{"error":"Unauthorized"}', "Unauthorized"),
+        (b'{"detail":"Not Found"}', "Not Found"),
+        (b'{"error":null,"detail":"why"}', "why"),
+        (b'{"message":"m"}', "m"),
+        (b"<h1>Bad Gateway</h1>", "<h1>Bad Gateway</h1>"),
+        (b"[1]", "[1]"),
+        (b"", ""),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_an_error_body_gives_its_message(text: bytes, message: str) -> None:
+    assert error_text(text) == message
+
+
+def test_every_recorded_error_gives_a_message_in_words() -> None:
+    bodies = [
+        part.partition("\r\n\r\n")[2] for part in (RECORDED / "errors.txt").read_bytes().decode().split("### ")[1:]
+    ]
+    messages = [error_text(text.encode()) for text in bodies]
+    assert len(messages) > 5
+    assert not any(message.startswith("{") or not message for message in messages)
+
+
+def test_a_long_error_is_cut() -> None:
+    assert len(error_text(orjson.dumps({"error": "x" * 100_000}))) == 2000
+
+
+def outcome(pieces: list[tuple[int, bytes]]) -> tuple[Reading, str | None]:
+    """All that reading comes to, and the kind of its fault, whose message may cite another piece's text."""
+    reading = Reading()
+    try:
+        read(pieces, reading)
+    except StreamFault as raised:
+        return reading, raised.kind
+    except Exception as error:  # noqa: BLE001 - what a strange chunk leads to is to be the same, too
+        return reading, type(error).__name__
+    return reading, None
+
+
+def alike_and_not(texts: list[bytes]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    """The pieces as a connection keeps them, and as they came, none of which is another."""
+    alike = Alike()
+    kept = [(at, alike.standing_for(text)) for at, text in enumerate(texts)]
+    return kept, [(at, bytes(bytearray(text))) for at, text in enumerate(texts)]
+
+
+EVENTS = [text for name in NAMES for text in re.findall(rb".*?\n\n", body(name), re.DOTALL)]
+MUTATIONS = [
+    (rb'"content":"[^"]*"', [b'"content":null', b'"content":""', b'"content":"x","role":"assistant"']),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"%b"' % text for text in (b"", b"a", b"\xc3\xa9", b"\xe2\x80\xa8")]),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"%b"' % text for text in (b"\t", b"\x00", b"\x7f", b"\xff", b"\r", b"\n")]),
+    (rb'"(content|text)":"[^"]*"', [rb'"\1":"\\"', rb'"\1":"\\"","role":"a', rb'"\1":"a","text":"b"', rb'"\1": "a"']),
+    (rb'"token_ids":[^\]},]*\]?', [b'"token_ids":[1,2,3]', b'"token_ids": [5]', b'"token_ids":null', b'"x":1']),
+    (rb'"finish_reason":[^,}]*', [b'"finish_reason":"stop"', b'"finish_reason" : "length"', b'"finish_reason":null']),
+    (rb'"model":', [b'"usage":{"prompt_tokens":1,"completion_tokens":9},"model":', b'"usage": null,"model":']),
+    (
+        rb'"model":',
+        [b'"us\\\\u0061ge":{"prompt_tokens":1,"completion_tokens":4},"model":', b'"error":{"message":"e"},"m":'],
+    ),
+    (rb'"delta":{', [b'"delta":{"role":"assistant",', b'"delta":{"r\\\\u006fle":"a",', b'"delta":{"role" : null,']),
+    (rb'"id":"[^"]*"', [b'"id":"other"', b'"id":null', b'"id":""']),
+    (rb"^data: ", [b"data:", b": ", b"data: data: ", b" data: ", b"event: x\ndata: ", b"data: \ndata: "]),
+    (rb"\n\n$", [b"\n", b"", b"\r\n\r\n", b"\n\n\n", b"\r\r", b"}\n\n", b"\n\ndata: [DONE]\n\n"]),
+    (rb"^data: .*$", [b"data: [DONE]", b"data: {", b": ping", b"", b"data: 7"]),
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> list[bytes]:
+    """Pieces of a recorded stream, mutated, repeated, joined and cut."""
+    pieces = []
+    for place in draw(st.lists(st.integers(0, len(EVENTS) - 1), min_size=1, max_size=12)):
+        text = EVENTS[place]
+        for form, others in draw(st.lists(st.sampled_from(MUTATIONS), max_size=2)):
+            text = re.sub(form, draw(st.sampled_from(others)), text, count=1, flags=re.DOTALL)
+        size = draw(st.one_of(st.just(len(text)), st.integers(0, len(text))))
+        pieces += [text[:size], *([text[size:]] if draw(st.booleans()) else [])]
+        pieces += [text] * draw(st.integers(0, 2))
+    return pieces
+
+
+@settings(deadline=None, max_examples=600)
+@given(mutated())
+@example([EVENTS[1], EVENTS[1].replace(b" he", b"\t"), b"data: [DONE]\n\n"])
+def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(texts: list[bytes]) -> None:
+    kept, came = alike_and_not(texts)
+    assert outcome(kept) == outcome(came)
+
+
+@settings(deadline=None, max_examples=600)
+@given(st.sampled_from(EVENTS), st.lists(st.binary(max_size=12) | st.text(max_size=12).map(str.encode), max_size=6))
+def test_no_text_changes_what_is_read_of_pieces_that_look_alike(first: bytes, texts: list[bytes]) -> None:
+    forms = [lambda _, text=text: b'"content":"%b"' % text for text in texts]
+    kept, came = alike_and_not([first, *(re.sub(rb'"(content|text)":"[^"]*"', form, first) for form in forms)])
+    assert outcome(kept) == outcome(came)
+
+
+@pytest.mark.parametrize("name", ["sse_chat.txt", "sse_completions.txt"])
+def test_most_chunks_of_a_recorded_stream_are_alike(name: str) -> None:
+    """Or else the property above would say nothing."""
+    texts = re.findall(rb".*?\n\n", body(name), re.DOTALL)
+    kept, _ = alike_and_not(texts)
+    assert len({id(text) for _, text in kept}) < len(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"},"token_ids":[1]}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"},"finish_reason": "stop"}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}],"usage" : {"completion_tokens":1}}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a","r\\u006fle":"b"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}]}\n',
+        b'{"choices":[{"delta":{"content":"a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[]}\n\n',
+    ],
+)
+def test_a_piece_that_says_more_than_its_text_stands_for_no_other(text: bytes) -> None:
+    assert cut(text) is None
