@@ -8,7 +8,7 @@ from tests.conftest import Finished, Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
-SAMPLES = Path(__file__).parents[1] / "unit" / "imports" / "samples"
+SAMPLES = Path(__file__).parents[1] / "unit" / "results" / "imports" / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from expectations.validate import validate
 from shapebench.results.rows import Measured, measured
 from tests.level_sample import CLIENT, clean, closed_loop, level
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTILE = "<script>alert(1)</script>$template\"'"
 SAYS = "The chunks of each answer carry as many tokens as the server counted: not so, "
 

@@ -30,7 +30,7 @@ from tests.level_sample import (
     server_says,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Sin = Callable[[Path], Measured]
 
 

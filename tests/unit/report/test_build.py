@@ -16,7 +16,7 @@ from shapebench.runs.run_file import RunNotFoundError
 from tests.level_sample import RUN_ID, clean, closed_loop, level, measured, refused, run_tables
 from tests.unit.results.imports.import_samples import SAMPLES
 
-EARLIER = sorted((Path(__file__).parents[1] / "results_of_earlier_versions").glob("*.duckdb.xz"))
+EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
 
 
 def collected(data: Path, run_id: str = RUN_ID) -> Report:

@@ -22,7 +22,7 @@ from shapebench.results.database import WarehouseError, load, query
 from shapebench.results.rows import measured
 from tests.level_sample import RUN_ID, clean, level, run_tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TABLES = ("runs", "levels", "metrics", "findings", "requests", "artifacts")
 
 

@@ -15,7 +15,7 @@ from shapebench.results.migrations import LaterVersionError
 from shapebench.results.rows import Measured, measured
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
-EARLIER = sorted((Path(__file__).parents[1] / "results_of_earlier_versions").glob("*.duckdb.xz"))
+EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
 
 
 @pytest.fixture(params=EARLIER, ids=lambda path: path.name.partition(".")[0])

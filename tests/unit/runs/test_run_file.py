@@ -120,7 +120,7 @@ def test_code_installed_inside_another_checkout_has_no_revision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs._git("init", "--quiet", str(tmp_path))
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "run_file.py"))
     (tmp_path / "runs.py").write_text("", encoding="utf-8")  # there, but nothing that this repository tracks
     assert runs.git_revision() is None
 

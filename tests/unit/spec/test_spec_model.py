@@ -317,7 +317,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read(tmp_path / "nowhere.yaml")
 
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
 OF_PREFECT = ("alert.yaml", "pick-up.yaml")  # automations, for `prefect automation create`
 OTHER_MODELS: dict[str, type[BaseModel]] = {"choice.yaml": Choice}
 

@@ -192,7 +192,7 @@ def test_a_file_that_the_variable_names_must_be_there(monkeypatch: pytest.Monkey
         catalogue()
 
 
-DOCS = Path(__file__).parents[3] / "docs" / "shapes.md"
+DOCS = Path(__file__).parents[4] / "docs" / "shapes.md"
 
 
 def test_the_files_that_the_documentation_shows_can_be_used(own_folder: Path) -> None:
