@@ -22,10 +22,13 @@ import psutil
 import pyarrow.parquet as pq
 
 from shapebench.analysis import metrics
+from shapebench.apis.target import Target
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.spec.lengths import Lengths
 
 LIMIT_BYTES = 1 << 30
 TOKENS = 100

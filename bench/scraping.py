@@ -17,12 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.analysis import metrics
+from shapebench.apis.target import Target
 from shapebench.load import workers as process
 from shapebench.load.calibration import true_ttft_s
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
 from shapebench.probe.client import Client
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
 from shapebench.server_metrics.scraper import Scraper
+from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import parse
 from shapebench.test_servers.reference.process import running
 

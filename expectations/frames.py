@@ -10,8 +10,8 @@ from shapebench.analysis.drift import ttft_drift
 from shapebench.analysis.length_distribution import fit
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.calibration import processes_that_would_do
-from shapebench.load.prompts import LEAST_WORDS
 from shapebench.results.rows import Measured
+from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import Asked, LevelRun
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from shapebench.load.prompts import Lengths
+from shapebench.spec.lengths import Lengths
 
 CHANCE = 1e-6
 Z = float(stats.norm.isf(CHANCE / 2))

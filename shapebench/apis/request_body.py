@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from shapebench.load.plan import Target
-from shapebench.load.prompts import Ask
+from shapebench.apis.target import Ask, Target
 
 APIS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "chat": ("/v1/chat/completions", lambda prompt: {"messages": [{"role": "user", "content": prompt}]}),

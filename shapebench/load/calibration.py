@@ -10,13 +10,16 @@ import pandas as pd
 
 from shapebench.analysis import metrics
 from shapebench.analysis.sample_reader import Samples
+from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
 from shapebench.load import workers as process
 from shapebench.load.client_health import cores
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
 from shapebench.load.workers import Outcome
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
 from shapebench.runs.records import Calibration, LevelRun
+from shapebench.spec.lengths import Lengths
 from shapebench.test_servers.reference.process import running
 
 DURATION_S = 1.0

@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from shapebench.apis.request_body import writer
+from shapebench.apis.target import Ask
 from shapebench.load.client_health import Watch
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Ask
 from shapebench.load.sample_writer import Sample, sample, without_secret
 from shapebench.probe.route import Fault, find
 from shapebench.support.batch_means import Buckets

@@ -8,21 +8,10 @@ from typing import Any, Self
 
 import orjson
 
-from shapebench.load.prompts import Lengths, Mix, Sizing
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where requests go and how they are written."""
-
-    url: str
-    model: str
-    api: str  # "chat" or "completions"
-    temperature: float = 0.0
-    enforce_output_tokens: bool = False
-    verify_tls: bool = True
-    ca_file: str | None = None
-    continuous_usage: bool = False  # ask for the token count in each chunk
+from shapebench.apis.target import Target
+from shapebench.load.prompts import Mix
+from shapebench.runs.prompt_sizing import Sizing
+from shapebench.spec.lengths import Lengths
 
 
 @dataclass(frozen=True)

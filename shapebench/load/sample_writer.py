@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from shapebench.apis.answer_parser import Reading, StreamFault, blotted, error_text, read
+from shapebench.apis.target import Ask
 from shapebench.load.http_connection import Answer
-from shapebench.load.prompts import Ask
 from shapebench.support.atomic_file import written_whole
 
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait

@@ -13,8 +13,8 @@ import httpx
 
 from shapebench.apis.answer_parser import blotted, error_text
 from shapebench.apis.request_body import APIS, body
+from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
-from shapebench.load.plan import Target
 from shapebench.probe.route import tls_context
 from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.spec.model import Endpoint

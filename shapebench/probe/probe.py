@@ -4,9 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from shapebench.load.prompts import Sizing, candidate_words, single_token_words
 from shapebench.probe.client import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.probe.host import host_of, revision
+from shapebench.runs.prompt_sizing import Sizing, candidate_words, single_token_words
 from shapebench.runs.records import Facts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from shapebench.load.plan import Target
+from shapebench.apis.target import Target
 
 Fault = tuple[str, str]  # a word for its kind, and a message
 Address = tuple[socket.AddressFamily, Any]

@@ -5,8 +5,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from shapebench.load.prompts import Lengths, Sizing
 from shapebench.probe.host import Host
+from shapebench.runs.prompt_sizing import Sizing
+from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Spec
 
 DATA_DOCS = "validation"  # a folder of Great Expectations' own pages, beside a run's samples and beside its report

@@ -22,9 +22,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shapebench.errors import ShapebenchError
-from shapebench.load.prompts import Lengths
 from shapebench.spec import presets as workloads
 from shapebench.spec import slo
+from shapebench.spec.lengths import Lengths
 from shapebench.spec.slo import Slo
 from shapebench.support import credentials as vault
 

@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 
 from shapebench.analysis import metrics
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.apis.target import Target
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
 from shapebench.load.workers import Outcome, measure
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.spec.lengths import Lengths
 from shapebench.test_servers.reference.process import running
 
 STREAMS, PROCESSES = 10_000, 2

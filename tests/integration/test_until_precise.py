@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from shapebench.analysis import metrics
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Lengths, Mix, Sizing, candidate_words
+from shapebench.apis.target import Target
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
 from shapebench.load.workers import Outcome, measure
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.spec.lengths import Lengths
 from shapebench.support.batch_means import LEAST_S, of_samples
 from shapebench.test_servers.reference.process import running
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.analysis.length_distribution import Fit, fit
-from shapebench.load.prompts import LEAST_WORDS, Lengths
+from shapebench.runs.prompt_sizing import LEAST_WORDS
+from shapebench.spec.lengths import Lengths
 
 Z = 4.891638  # the normal distribution's quantile for one in a million, two-sided
 MOST_DISTANCE_OF_100 = math.sqrt(math.log(2e6) / 200)  # 0.2693

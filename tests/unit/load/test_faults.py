@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from shapebench.load.plan import Target
-from shapebench.load.prompts import Lengths, Mix, Sizing
+from shapebench.apis.target import Target
+from shapebench.load.prompts import Mix
+from shapebench.runs.prompt_sizing import Sizing
+from shapebench.spec.lengths import Lengths
 from tests.scripted_server import (
     CHUNKED,
     CHUNKED_ANSWER,

@@ -19,9 +19,8 @@ import trustme
 
 from shapebench.apis.answer_parser import Reading, read
 from shapebench.apis.request_body import writer
+from shapebench.apis.target import Ask, Target
 from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
-from shapebench.load.plan import Target
-from shapebench.load.prompts import Ask
 from shapebench.load.sample_writer import Sample, sample
 from shapebench.probe.route import Way, find
 from shapebench.support.event_loop import Reactor

@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.load.prompts import (
-    LEAST_WORDS,
-    Ask,
-    Lengths,
-    Mix,
-    Sizing,
-    candidate_words,
-    single_token_words,
-)
+from shapebench.apis.target import Ask
+from shapebench.load.prompts import Mix
+from shapebench.runs.prompt_sizing import LEAST_WORDS, Sizing, candidate_words, single_token_words
+from shapebench.spec.lengths import Lengths
 
 WORDS = candidate_words()
 EXACT = Sizing(WORDS, fixed_tokens=11, exact=True)

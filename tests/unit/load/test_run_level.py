@@ -14,13 +14,14 @@ from shapebench.analysis.metrics import read
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Lengths, Sizing, candidate_words
 from shapebench.load.run_level import _asked, _changes, measure, plan
 from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
 from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
 from shapebench.runs.run_file import begin
 from shapebench.server_metrics.reconcile import Account
+from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Endpoint, parse
 from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA

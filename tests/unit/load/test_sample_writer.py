@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shapebench.apis.target import Ask
 from shapebench.load.http_connection import Answer
-from shapebench.load.prompts import Ask
 from shapebench.load.sample_writer import BATCH, Sample, SampleStream, join, sample, schema
 from tests.scripted_server import STREAM, TOKEN, event
 

@@ -17,13 +17,16 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from shapebench.apis.target import Ask, Target
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.http_connection import Answer
-from shapebench.load.plan import LevelPlan, Target
-from shapebench.load.prompts import Ask, Lengths, Mix, Sizing, candidate_words
+from shapebench.load.plan import LevelPlan
+from shapebench.load.prompts import Mix
 from shapebench.load.sample_writer import join, sample, without_secret
 from shapebench.load.workers import Outcome, measure
+from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.spec.lengths import Lengths
 from shapebench.test_servers.process import running
 from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.test_servers.simulator.presets import LLAMA

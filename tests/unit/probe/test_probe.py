@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from shapebench.analysis.metrics import read
+from shapebench.apis.target import Target
 from shapebench.load import workers as process
-from shapebench.load.plan import LevelPlan, Target
+from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
 from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.probe.launch import LaunchDied, launched

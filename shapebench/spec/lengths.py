@@ -1,0 +1,23 @@
+"""How many tokens prompts and answers have."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """A normal distribution of token counts, cut at four standard deviations and at 1."""
+
+    mean: float
+    stddev: float
+
+    @property
+    def least(self) -> int:
+        return max(1, round(self.mean - 4 * self.stddev))
+
+    @property
+    def most(self) -> int:
+        return max(1, round(self.mean + 4 * self.stddev))
+
+    def draw(self, rng: random.Random) -> int:
+        return min(self.most, max(self.least, round(rng.gauss(self.mean, self.stddev))))
