@@ -16,6 +16,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
 from shapebench.load.run_level import measure as measure_level
+from shapebench.probe.host import with_its_shape
 from shapebench.probe.probe import probe
 from shapebench.results.rows import measured
 from shapebench.runs.records import LevelRun
@@ -42,7 +43,7 @@ def measure(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[st
 
 
 def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
-    run = begin(spec.model_copy(update={"data": folder}))
+    run = begin(with_its_shape(spec.model_copy(update={"data": folder})))
     facts = probe(run.spec)
     calibration = calibrate(spec.load.levels[0], spec.load.processes, try_out=spec.load.calibrate)
     return _result(measure_level(run, facts, calibration, _show_progress))

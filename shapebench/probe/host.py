@@ -7,14 +7,14 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import psutil
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.oci_metadata import METADATA, Gpu, Instance, gpus, instance
+from shapebench.probe.oci_metadata import METADATA, gpus, instance
+from shapebench.runs.host import Gpu, Host, Instance
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
 from shapebench.support.redact import without_secrets
 from shapebench.support.run_log import milestone
@@ -28,16 +28,6 @@ _REVISION = re.compile(r"--revision[= ]([\w./-]+)")
 _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")  # the folder of a revision in Hugging Face's cache
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Host:
-    """What the machine that serves says of itself; nothing where nobody asked. `unknown` has what it did not say."""
-
-    instance: Instance | None = None
-    gpus: tuple[Gpu, ...] = ()
-    command: str | None = None  # of the process that listens, secrets covered
-    unknown: tuple[str, ...] = ()
 
 
 def host_of(endpoint: Endpoint) -> Host:

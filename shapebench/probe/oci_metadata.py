@@ -4,12 +4,12 @@ import csv
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from shapebench.errors import ShapebenchError
+from shapebench.runs.host import Gpu, Instance
 
 METADATA = "http://169.254.169.254/opc/v2/instance/"  # reachable from the instance itself only
 HEADERS = {"Authorization": "Bearer Oracle"}  # the same for everybody: it keeps web pages from asking
@@ -21,27 +21,6 @@ class NoMetadata(ShapebenchError):
 
 class NoDriver(ShapebenchError):
     """nvidia-smi is there, but cannot say what it was asked."""
-
-
-@dataclass(frozen=True)
-class Instance:
-    """What OCI's metadata says of the machine; nothing that names its owner."""
-
-    shape: str
-    region: str | None = None
-    image: str | None = None
-    availability_domain: str | None = None
-    ocpus: float | None = None
-    memory_gb: float | None = None
-    gpus: int | None = None
-    processor: str | None = None
-
-    @property
-    def sized_shape(self) -> str:
-        """As the catalogue calls it: a flexible shape with its size, NAME:OCPUS:GB."""
-        if not self.shape.endswith(".Flex") or self.ocpus is None or self.memory_gb is None:
-            return self.shape
-        return f"{self.shape}:{self.ocpus:g}:{self.memory_gb:g}"
 
 
 def instance(address: str = METADATA, timeout_s: float = 1) -> Instance:
@@ -83,21 +62,6 @@ def _text(said: dict[str, Any], name: str) -> str | None:
 def _number(said: dict[str, Any], name: str) -> float | None:
     value = said.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """What the driver says of one GPU; None where it does not know."""
-
-    name: str | None
-    driver_version: str | None
-    memory_mib: int | None
-    sm_clock_mhz: int | None
-    sm_clock_max_mhz: int | None
-    memory_clock_max_mhz: int | None
-    power_limit_w: float | None
-    ecc: str | None
-    mig: str | None
 
 
 def _whole(text: str) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from shapebench.probe.host import Host
+from shapebench.runs.host import Host
 from shapebench.runs.prompt_sizing import Sizing
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Spec

@@ -13,7 +13,6 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.host import with_its_shape
 from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.spec.model import Spec
 from shapebench.support.atomic_file import written_whole
@@ -31,7 +30,7 @@ def begin(spec: Spec, flow_run_id: str | None = None) -> Run:
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         started_at=started_at,
-        spec=with_its_shape(spec),
+        spec=spec,
         seed=secrets.randbits(48) if spec.workload.seed is None else spec.workload.seed,
         versions={"python": platform.python_version(), **{name: version(name) for name in REPORTED_PACKAGES}},
         machine=machine(),

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.host import ADDRESS, Host, command_at, host_of, revision, with_its_shape
-from shapebench.probe.oci_metadata import Gpu, Instance
+from shapebench.probe.host import ADDRESS, command_at, host_of, revision, with_its_shape
 from shapebench.probe.probe import probe
 from shapebench.report.pages.origin import origin
+from shapebench.runs.host import Gpu, Host, Instance
 from shapebench.runs.records import Facts
 from shapebench.runs.run_file import RunFile, begin, load, save
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse

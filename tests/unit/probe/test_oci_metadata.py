@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.probe.oci_metadata import Gpu, Instance, NoDriver, NoMetadata, gpus, instance
+from shapebench.probe.oci_metadata import NoDriver, NoMetadata, gpus, instance
+from shapebench.runs.host import Gpu, Instance
 from tests.route_server import serving, table
 
 FLEX = {
