@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shapebench.load.sample_writer import ROW_GROUP, schema
 from shapebench.results import database as warehouse
 from shapebench.results import rows
+from shapebench.runs.samples_file import ROW_GROUP, schema
 from tests.level_sample import RUN_ID, STARTED_NS, level, run_tables
 
 LIMIT_BYTES = 1e9

@@ -15,11 +15,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.search import searched
 from shapebench.analysis.conclusion import Conclusion, conclude
+from shapebench.analysis.early_stop import is_measured
 from shapebench.load.workers import stopped_on_error
+from shapebench.probe.host import with_its_shape
 from shapebench.probe.launch import serving
 from shapebench.results.rows import level_summary
 from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
-from shapebench.runs.resume import in_hand, is_measured
+from shapebench.runs.resume import in_hand
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from tasks.calibrate import calibrate
@@ -79,7 +81,11 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, lis
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
     spec = earlier.run.spec if earlier else spec
-    with unlocked(spec), sole_use(spec.endpoint, spec.when_busy), in_hand(spec, earlier, flow_run.id) as begun:
+    with (
+        unlocked(spec),
+        sole_use(spec.endpoint, spec.when_busy),
+        in_hand(with_its_shape(spec), earlier, flow_run.id) as begun,
+    ):
         run = begun.run
         with serving(spec.endpoint, run.server_log) as still_starting, stopped_on_error():
             facts = probe(run, still_starting)

@@ -7,10 +7,10 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
+from shapebench.probe.known_server import know
 from shapebench.probe.probe import may_pass
 from shapebench.probe.probe import probe as probe_endpoint
 from shapebench.runs.records import Facts, Run
-from shapebench.runs.resume import know
 from shapebench.support.run_log import milestone
 
 

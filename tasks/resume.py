@@ -2,6 +2,7 @@
 
 from prefect.runtime import flow_run
 
+from shapebench.analysis.early_stop import is_measured
 from shapebench.errors import ShapebenchError
 from shapebench.runs import resume
 from shapebench.runs.run_file import RunFile
@@ -27,6 +28,6 @@ def earlier_run(spec: Spec, run_id: str) -> RunFile | None:
             f"Run {name} has been broken off {flow_run.run_count - 1} times.",
             f"See why (is there memory enough?); then `shapebench resume {name}`, or --as-is for what is measured.",
         )
-    if earlier and resume.is_measured(earlier):
+    if earlier and is_measured(earlier):
         milestone("resume", "nothing is left to measure of run {run_id}", run_id=earlier.run.run_id)
     return earlier

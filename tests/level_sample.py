@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.load.sample_writer import Sample, SampleStream, join
+from shapebench.load.sample_writer import SampleStream
 from shapebench.results.rows import Measured, Tables, measured, tables
 from shapebench.runs.prompt_sizing import Sizing
 from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
+from shapebench.runs.samples_file import Sample, join
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import parse
 

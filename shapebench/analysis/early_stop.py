@@ -7,6 +7,7 @@ from pathlib import Path
 from shapebench.analysis import metrics
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run
+from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Load
 
 
@@ -44,3 +45,8 @@ def skipped(load: Load, measured: Iterable[tuple[int, float]]) -> tuple[int, ...
     levels = dict(measured)
     slow = too_slow(load, levels.items())
     return tuple(n for n in load.levels if slow and n > slow.concurrency and n not in levels)
+
+
+def is_measured(content: RunFile) -> bool:
+    """Is nothing left to measure, but for levels at which queries would be too slow?"""
+    return content.facts is not None and all(stopped_by(content.run, n) for n in content.to_measure)

@@ -10,8 +10,9 @@ from shapebench.load.client_health import Watch
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.plan import LevelPlan
-from shapebench.load.sample_writer import Sample, sample, without_secret
+from shapebench.load.sample_writer import sample, without_secret
 from shapebench.probe.route import Fault, find
+from shapebench.runs.samples_file import Sample
 from shapebench.support.batch_means import Buckets
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Stamps, clock_ns

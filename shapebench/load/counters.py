@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shapebench.load.sample_writer import Sample
+from shapebench.runs.samples_file import Sample
 from shapebench.support.timestamps import clock_ns
 
 

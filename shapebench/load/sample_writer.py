@@ -1,47 +1,15 @@
-"""A sample is one request and all that is known of it; a level's samples are one Parquet file, the raw result."""
+"""Interpret what came back for a request, and write samples while a level runs."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from shapebench.apis.answer_parser import Reading, StreamFault, blotted, error_text, read
 from shapebench.apis.target import Ask
 from shapebench.load.http_connection import Answer
-from shapebench.support.atomic_file import written_whole
+from shapebench.runs.samples_file import Sample, schema
 
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
-ROW_GROUP = 16_384  # samples
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One request; times are seconds after `sent_at_ns`, the moment its first byte was sent (CLOCK_REALTIME)."""
-
-    request_index: int
-    stream: int
-    warmup: bool
-    planned_input_tokens: int
-    planned_output_tokens: int
-    sent_at_ns: int
-    ended_s: float | None  # when the exchange was over, one way or the other
-    chunk_offsets_s: list[float]  # arrivals of the chunks that carry tokens
-    chunk_tokens: list[int]  # how many each of them carries
-    input_tokens: int | None  # the server's usage
-    output_tokens: int | None
-    finish_reason: str | None
-    response_id: str | None
-    http_status: int | None
-    error_kind: str | None  # None: a whole answer
-    error_message: str | None
-    unaccounted_tokens: int | None = None  # the server's usage less what its chunks carried
-    resent: bool = False  # the server had closed the kept connection before the request came
-    fingerprint: str | None = None  # of the server's configuration, where it gives one
-
-    @property
-    def seen_tokens(self) -> int:
-        return sum(self.chunk_tokens)
 
 
 def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
@@ -136,61 +104,3 @@ class SampleStream:
 
 def _columns(samples: list[Sample]) -> dict[str, list[Any]]:
     return {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}
-
-
-def join(streams: Iterable[Path], path: Path, metadata: dict[str, str]) -> int:
-    """Make one Parquet file of what the processes of a level wrote, complete or not at all; gives how many samples.
-
-    Bounded in memory. A stream that breaks off, since its process was killed, gives what is there.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    count = 0
-    with written_whole(path) as unfinished:
-        form = schema().with_metadata(metadata)
-        with pq.ParquetWriter(unfinished, form, compression="zstd") as writer:
-            for group in _groups(batch for stream in streams for batch in _batches(stream)):
-                writer.write_table(
-                    pa.Table.from_batches(group, form.remove_metadata()).replace_schema_metadata(metadata)
-                )
-                count += sum(map(len, group))
-    return count
-
-
-def _batches(stream: Path) -> Iterator[Any]:
-    import pyarrow as pa
-
-    with suppress(pa.ArrowInvalid, OSError), pa.OSFile(str(stream)) as file, pa.ipc.open_stream(file) as batches:
-        yield from batches
-
-
-def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
-    """As many batches at a time as make a row group that a reader can hold with ease."""
-    group: list[Any] = []
-    for batch in batches:
-        group.append(batch)
-        if sum(map(len, group)) >= ROW_GROUP:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-ARROW = {bool: "bool", int: "int32", float: "double", str: "string"}
-WIDTHS = {"sent_at_ns": "int64", "http_status": "int16"}
-
-
-def schema() -> Any:
-    """The columns of a level's Parquet file, a pyarrow schema: those of Sample."""
-    import pyarrow as pa
-
-    return pa.schema([_field(name, hint) for name, hint in get_type_hints(Sample).items()])
-
-
-def _field(name: str, hint: Any) -> Any:
-    import pyarrow as pa
-
-    kind, *or_none = get_args(hint) or (hint,)
-    one = pa.type_for_alias(WIDTHS.get(name, ARROW[kind]))
-    return pa.field(name, pa.list_(one) if get_origin(hint) is list else one, nullable=bool(or_none))

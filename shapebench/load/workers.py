@@ -20,7 +20,7 @@ import orjson
 from shapebench.load import client_health as watch
 from shapebench.load.counters import Progress, Tally, progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.sample_writer import join
+from shapebench.runs.samples_file import join
 from shapebench.support.batch_means import Buckets, UntilPrecise
 
 STOP_TIMEOUT_S = 5

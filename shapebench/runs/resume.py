@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench.analysis.early_stop import stopped_by
 from shapebench.errors import ShapebenchError
-from shapebench.load.sample_writer import join
 from shapebench.runs import run_file as runs
-from shapebench.runs.records import Facts, Run
+from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile
-from shapebench.server_metrics import vllm_metrics as exposition
+from shapebench.runs.samples_file import join
 from shapebench.spec.model import Spec
 from shapebench.support.file_lock import locked
 from shapebench.support.run_log import milestone
@@ -39,11 +37,6 @@ def find(data: Path, run_id: str | None, flow_run_id: str | None) -> RunFile | N
     content = runs.load(data, named)
     with held(content.run.folder):
         return content
-
-
-def is_measured(content: RunFile) -> bool:
-    """Is nothing left to measure, but for levels at which queries would be too slow?"""
-    return content.facts is not None and all(stopped_by(content.run, n) for n in content.to_measure)
 
 
 def of_flow_run(data: Path, flow_run_id: str) -> str | None:
@@ -111,7 +104,7 @@ def _taken_up(content: RunFile) -> RunFile:
     """Ready for what is left to measure."""
     run, left = content.run, content.to_measure
     begun = _set_aside(run, left)
-    if not is_measured(content) and (content.measured or begun):
+    if content.measured or begun:
         run = replace(run, resumed_at=(*run.resumed_at, datetime.now(UTC)))
     milestone(
         "resume",
@@ -167,29 +160,6 @@ def _join_parts(samples: Path) -> None:
 
 def _aside(file: Path, number: int) -> Path:
     return file.with_stem(f"{file.stem}.{ASIDE}-{number}")
-
-
-def know(run: Run, found: Facts) -> Facts:
-    """Note in run.json what a probe has found.
-
-    A run has the facts of its first probe, and what another finds otherwise is held against the levels measured after
-    it. Only a new start alone is no other server.
-    """
-    content = runs.load(run.spec.data, run.run_id)
-    facts = _met_again(content.facts, found) if content.facts else found
-    runs.save(replace(content, facts=facts))
-    return facts
-
-
-def _met_again(first: Facts, found: Facts) -> Facts:
-    changes = exposition.changed(_said(first), _said(found))
-    started = {exposition.ITS_START: found.identity.get(exposition.ITS_START)}
-    identity = first.identity | {name: when for name, when in started.items() if when}
-    return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
-
-
-def _said(facts: Facts) -> dict[str, str]:
-    return {**facts.identity, **({"its fingerprint": facts.fingerprint} if facts.fingerprint else {})}
 
 
 def settle(data: Path, run_id: str, *, as_is: bool) -> RunFile:

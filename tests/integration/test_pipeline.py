@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from cli.local_prefect.own_server import free_port
-from shapebench.load.sample_writer import join
+from shapebench.runs.samples_file import join
 from shapebench.test_servers.process import running
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell

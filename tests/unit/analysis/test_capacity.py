@@ -15,12 +15,12 @@ from shapebench.analysis.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidenc
 from shapebench.analysis.capacity.steps import as_asked, begin, longer
 from shapebench.analysis.capacity.wording import in_words, sentences
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.load.sample_writer import Sample
 from shapebench.results.database import load, query
 from shapebench.results.rows import Measured, held_against, measured, tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
+from shapebench.runs.samples_file import Sample
 from shapebench.spec.model import Limits, Load, Search
 from shapebench.spec.slo import Held, Judged, Slo, parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, refused, request, run, run_tables, verdict

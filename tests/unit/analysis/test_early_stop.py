@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shapebench.analysis.early_stop import TooSlow, skipped, stopped_by, too_slow
-from shapebench.load.sample_writer import Sample
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
+from shapebench.runs.samples_file import Sample
 from shapebench.spec.model import Load, Search
 from tests.level_sample import FACTS, closed_loop, level, refused, request, run
 

@@ -17,7 +17,7 @@ from shapebench.analysis import metrics
 from shapebench.analysis import sample_reader as of_a_level
 from shapebench.analysis.metrics import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
 from shapebench.analysis.sample_reader import Samples
-from shapebench.load.sample_writer import Sample
+from shapebench.runs.samples_file import Sample
 from tests.level_sample import STARTED_NS, closed_loop, refused, request, write
 
 # Two streams; times in seconds after the start, what was sent when and when its tokens came:

@@ -8,7 +8,7 @@ import pytest
 from shapebench.analysis import metrics
 from shapebench.analysis import sample_reader as samples
 from shapebench.analysis.timeline import LEAST_BIN_S, MOST_BINS, timeline
-from shapebench.load.sample_writer import Sample
+from shapebench.runs.samples_file import Sample
 from tests.level_sample import closed_loop, refused, request, write
 
 

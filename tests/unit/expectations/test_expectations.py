@@ -14,9 +14,9 @@ from expectations import validate as validation
 from expectations.declared import ANSWERS, LEVEL, Declared, gxe
 from expectations.table import PAGE, page
 from expectations.validate import validate
-from shapebench.load.sample_writer import Sample
 from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Calibration, Verdict
+from shapebench.runs.samples_file import Sample
 from shapebench.spec.lengths import Lengths
 from tests.level_sample import (
     ASKED,

@@ -15,8 +15,8 @@ from shapebench.load.closed_loop import Level
 from shapebench.load.counters import Progress, progress
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
-from shapebench.load.sample_writer import Sample
 from shapebench.runs.prompt_sizing import Sizing
+from shapebench.runs.samples_file import Sample
 from shapebench.spec.lengths import Lengths
 from shapebench.support.timestamps import clock_ns
 from tests.scripted_server import CHUNKED_ANSWER, Played, Script, error, forever, reset, send, served, until

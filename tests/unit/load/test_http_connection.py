@@ -21,8 +21,9 @@ from shapebench.apis.answer_parser import Reading, read
 from shapebench.apis.request_body import writer
 from shapebench.apis.target import Ask, Target
 from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
-from shapebench.load.sample_writer import Sample, sample
+from shapebench.load.sample_writer import sample
 from shapebench.probe.route import Way, find
+from shapebench.runs.samples_file import Sample
 from shapebench.support.event_loop import Reactor
 from shapebench.support.timestamps import Receive, Stamps
 from tests.scripted_server import (

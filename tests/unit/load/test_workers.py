@@ -23,9 +23,10 @@ from shapebench.load.counters import Progress
 from shapebench.load.http_connection import Answer
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
-from shapebench.load.sample_writer import join, sample, without_secret
+from shapebench.load.sample_writer import sample, without_secret
 from shapebench.load.workers import Outcome, measure
 from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.runs.samples_file import join
 from shapebench.spec.lengths import Lengths
 from shapebench.test_servers.process import running
 from shapebench.test_servers.reference.process import running as metronome_running

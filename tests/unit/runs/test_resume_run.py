@@ -11,25 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench.analysis.conclusion import Conclusion
+from shapebench.analysis.early_stop import is_measured
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
+from shapebench.probe.known_server import know
 from shapebench.results import database as warehouse
 from shapebench.results.rows import measured, tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts
-from shapebench.runs.resume import (
-    NothingMeasured,
-    StillMeasured,
-    attempt,
-    find,
-    held,
-    in_hand,
-    is_measured,
-    know,
-    settle,
-    unfinished,
-)
+from shapebench.runs.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, settle, unfinished
 from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
 from shapebench.server_metrics.vllm_metrics import ITS_START
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict

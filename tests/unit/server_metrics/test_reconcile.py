@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.analysis import metrics
-from shapebench.load.sample_writer import Sample
+from shapebench.runs.samples_file import Sample
 from shapebench.server_metrics.reconcile import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
 from tests.level_sample import ASKED, STARTED_NS, closed_loop, counted, refused, request, server_says, write
 

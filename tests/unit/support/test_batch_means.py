@@ -17,7 +17,8 @@ from scipy import stats
 
 from shapebench.analysis import metrics
 from shapebench.analysis.sample_reader import Samples
-from shapebench.load.sample_writer import Sample, SampleStream, join
+from shapebench.load.sample_writer import SampleStream
+from shapebench.runs.samples_file import Sample, join
 from shapebench.support.batch_means import (
     FEWEST_BATCHES,
     LEAST_S,

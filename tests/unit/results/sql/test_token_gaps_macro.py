@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.load.sample_writer import Sample
 from shapebench.results.database import WarehouseError, load, query
+from shapebench.runs.samples_file import Sample
 from tests.level_sample import RUN_ID, clean, level, refused, request, run_tables
 
 
