@@ -28,7 +28,7 @@ from peers.peers import run as run_peer
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.test_servers.reference.process import running
 
 TTFT_S, GAP_S, TOKENS = 0.2, 0.02, 100
@@ -98,7 +98,7 @@ def ours(url: str, streams: int, requests: int, processes: int | None) -> Said:
         if took.status:
             return Said("shapebench", error=output[-300:])
         [samples] = Path(folder).glob("runs/*/level-*.parquet")
-        answers = frozenset(metrics.completed(metrics.read(samples))["response_id"])
+        answers = frozenset(level_samples.completed(level_samples.read(samples))["response_id"])
     found = json.loads(output[output.index("{") :])
     return Said(
         "shapebench",

@@ -1,7 +1,7 @@
 """How often two levels that are the same are called different: in at most one of twenty pairs, if all is well.
 
 The same level is measured twice in a row against one server on this machine, again and again. Mean TTFT and throughput
-are compared as `shapebench.support.batch_means.differ` does, each at the 5 % level. Who looks at both has two chances to be
+are compared as `support/batch_means.py:differ` does, each at the 5 % level. Who looks at both has two chances to be
 wrong: "either" is whether one differs at 2.5 % (Bonferroni), which holds however the two depend on each other.
 
 Of 100 pairs at 5 %, 9 and more are called different by chance once in sixteen times, 11 and more once in ninety. A
@@ -20,9 +20,10 @@ from pathlib import Path
 from scipy import stats
 
 from cli import single_level as alone
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
+from shapebench.analysis.level_precision import of_samples
 from shapebench.spec.model import Spec, parse
-from shapebench.support.batch_means import Interval, Precision, difference, of_samples
+from shapebench.support.batch_means import Interval, Precision, difference
 from shapebench.test_servers import process as simulator
 from shapebench.test_servers.reference import process as metronome
 from shapebench.test_servers.simulator.presets import LLAMA
@@ -42,7 +43,7 @@ def measured(spec: Spec) -> Precision:
     with tempfile.TemporaryDirectory() as scratch:
         alone.measure(spec, Path(scratch))
         [file] = Path(scratch).glob("runs/*/level-*.parquet")
-        return of_samples(metrics.read(file))
+        return of_samples(level_samples.read(file))
 
 
 def p_value(a: Interval | None, b: Interval | None) -> float:

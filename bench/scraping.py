@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.apis.target import Target
 from shapebench.load import workers as process
 from shapebench.load.calibration import true_ttft_s
@@ -56,7 +56,7 @@ def level(streams: int, duration_s: float, *, scrapes: bool) -> Row:
         with running(TTFT_S, GAP_S, 0.1, log, PAGE) as url, asking(url, scrapes):
             outcome = process.measure(plan(url, streams, duration_s, folder), None, lambda _: None)
         assert outcome.samples, outcome.error
-        done = metrics.completed(metrics.read(outcome.samples), "ttft_s", "response_id")
+        done = level_samples.completed(level_samples.read(outcome.samples), "ttft_s", "response_id")
         true_s = true_ttft_s(log).reindex(done["response_id"])
     both = (done["ttft_s"].to_numpy(), true_s.to_numpy())
     mean, true_mean = (1e3 * float(values.mean()) for values in both)

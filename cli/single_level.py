@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
 from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
@@ -21,6 +21,7 @@ from shapebench.probe.probe import probe
 from shapebench.results.rows import measured
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin
+from shapebench.spec import metric_definitions
 from shapebench.spec.model import Spec
 
 logger = logging.getLogger("shapebench")
@@ -66,7 +67,7 @@ def _result(level: LevelRun) -> dict[str, Any]:
         "timestamps": level.timestamps,
         "wall_s": level.wall_s,
         **metrics.as_object([*summary.metrics, *summary.withheld]),
-        "withheld": [metrics.column_name(row.metric, row.stat) for row in summary.withheld],
+        "withheld": [metric_definitions.column_name(row.metric, row.stat) for row in summary.withheld],
         "errors": _errors(summary.samples),
         "timeline": [] if summary.samples is None else timeline(summary.samples).round(4).to_dict("records"),
         "client": level.client,
@@ -75,7 +76,7 @@ def _result(level: LevelRun) -> dict[str, Any]:
 
 
 def _errors(samples: Any) -> dict[str, int]:
-    return {str(kind): count for kind, count in metrics.measured(samples)["error_kind"].value_counts().items()}
+    return {str(kind): count for kind, count in level_samples.measured(samples)["error_kind"].value_counts().items()}
 
 
 def _show_progress(progress: Progress) -> None:
@@ -90,11 +91,11 @@ SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
 def show(result: dict[str, Any]) -> None:
     """Print a result for people: what there is one of as lines, distributions as a table."""
     console = Console()
-    for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metrics.TOTALS)):
+    for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metric_definitions.TOTALS)):
         console.print(f"{name:<21}{_plain(result[name])}", highlight=False)
     table = Table("", *SHOWN_STATS, box=None)
     table.columns[0].no_wrap = True
-    for m in metrics.DISTRIBUTIONS:
+    for m in metric_definitions.DISTRIBUTIONS:
         table.add_row(m.name, *(_plain(result[m.name][stat]) for stat in SHOWN_STATS))
     console.print(table)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
 from shapebench.analysis.drift import ttft_drift
 from shapebench.analysis.length_distribution import fit
 from shapebench.analysis.sample_reader import Samples
@@ -14,6 +14,7 @@ from shapebench.results.rows import Measured
 from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import Asked, LevelRun
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
+from shapebench.spec import metric_definitions
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.
 MOMENT_NS = 100_000_000
@@ -25,7 +26,9 @@ def answers(m: Measured) -> pd.DataFrame:
     """A row for each completed, measured request."""
     assert m.samples is not None
     planned = "planned_input_tokens", "planned_output_tokens"
-    done = metrics.completed(m.samples, "ttft_s", "e2e_s", "input_tokens", "output_tokens", "counted_tokens", *planned)
+    done = level_samples.completed(
+        m.samples, "ttft_s", "e2e_s", "input_tokens", "output_tokens", "counted_tokens", *planned
+    )
     return pd.DataFrame(
         {
             "ttft_s": done["ttft_s"],
@@ -109,7 +112,7 @@ def _fingerprints(m: Measured) -> list[str]:
 
 def _percentiles(m: Measured) -> dict[str, Any]:
     """Those that so many requests were planned for, and that too few completed for."""
-    needed = {name: metrics.needed_for(p) for name, p in metrics.PERCENTILES.items()}
+    needed = {name: metrics.needed_for(p) for name, p in metric_definitions.PERCENTILES.items()}
     lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
     return {"lost_percentiles": len(lost), "lost": ", ".join(lost), "planned": m.level.planned_requests}
 
@@ -117,7 +120,7 @@ def _percentiles(m: Measured) -> dict[str, Any]:
 def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
     """Those that had ended while their process still sent requests, or never sent one."""
     streams, processes = samples.requests["stream"], round(level.client.get("processes", 1))
-    ended_ns = metrics.ended_ns(samples).groupby(streams).max()
+    ended_ns = level_samples.ended_ns(samples).groupby(streams).max()
     last_sent_ns = samples.requests["sent_at_ns"].groupby(streams % processes).max()
     late_s = max(level.client.get(name, 0.0) for name in ("loop_lag_max_s", "send_lag_max_s"))
     moment_ns = MOMENT_NS + late_s * 1e9
@@ -126,14 +129,14 @@ def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
 
 
 def _drift(samples: Samples) -> dict[str, float]:
-    done = metrics.completed(samples, "sent_at_ns", "ttft_s")
+    done = level_samples.completed(samples, "sent_at_ns", "ttft_s")
     found = ttft_drift(done, samples.requests["stream"].nunique())
     return {"ttft_drift": found.share, "sure_ttft_drift": found.sure} if found else {}
 
 
 def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
     """How lengths differ from the distributions asked for, and how near the pace of tokens comes to the memory's."""
-    done = metrics.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
+    done = level_samples.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
     inputs = fit(done["input_tokens"], asked.input_tokens, PROMPT_SLACK_TOKENS, asked.shared_tokens + LEAST_WORDS)
     outputs = fit(done["output_tokens"], asked.output_tokens, 0)
     gap_s = float((done["e2e_s"] - done["ttft_s"]).sum() / max(int((done["chunks"] - 1).sum()), 1))
@@ -166,8 +169,8 @@ def _ttft_by_both(samples: Samples, account: Account) -> dict[str, float]:
 def _figures(m: Measured) -> dict[str, float]:
     samples = m.samples
     assert samples is not None
-    done = metrics.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
-    start_ns, end_ns = metrics.steady_window_ns(samples)
+    done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
+    start_ns, end_ns = level_samples.steady_window_ns(samples)
     return {
         "held_concurrency_ratio": metrics.held_concurrency(samples) / m.level.concurrency,
         "steady_share": max(0, end_ns - start_ns) / 1e9 / metrics.wall_s(samples),

@@ -28,9 +28,10 @@ Lengths are held against bounds that chance crosses once in a million levels, a 
 thousand.
 
 Each expectation is proven by a test that commits its sin and sees it fail, with its known companions and nothing
-else: [tests/integration/test_faults_are_found.py](../tests/integration/test_faults_are_found.py) on servers that really sin, where a server
-can, [tests/unit/expectations/test_expectations.py](../tests/unit/expectations/test_expectations.py) on samples written out by hand. Twenty
-clean runs fail none.
+else: [tests/integration/test_faults_are_found.py](../tests/integration/test_faults_are_found.py) on servers that
+really sin, where a server can,
+[tests/unit/expectations/test_expectations.py](../tests/unit/expectations/test_expectations.py)
+on samples written out by hand. Twenty clean runs fail none.
 """
 COLUMNS = ("expectation", "what it says", "what it catches", "makes it", "the sin that its test commits")
 

@@ -80,11 +80,11 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, lis
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
-    spec = earlier.run.spec if earlier else spec
+    spec = earlier.run.spec if earlier else with_its_shape(spec)
     with (
         unlocked(spec),
         sole_use(spec.endpoint, spec.when_busy),
-        in_hand(with_its_shape(spec), earlier, flow_run.id) as begun,
+        in_hand(spec, earlier, flow_run.id) as begun,
     ):
         run = begun.run
         with serving(spec.endpoint, run.server_log) as still_starting, stopped_on_error():

@@ -6,7 +6,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from shapebench.analysis.regression import Rule, Watched
+from shapebench.analysis.regression import Rule
+from shapebench.results.regression import Watched
 from tasks.check_regression import judge
 
 

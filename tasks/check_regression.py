@@ -6,7 +6,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.analysis.regression import Rule, Watched, watched
+from shapebench.analysis.regression import Rule
+from shapebench.results.regression import Watched, watched
 from shapebench.support.run_log import milestone
 from tasks.prefect.events import announce
 

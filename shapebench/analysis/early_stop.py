@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile
@@ -37,7 +37,9 @@ def stopped_by(run: Run, concurrency: int) -> TooSlow | None:
 
 
 def _query_tokens_per_s(samples: Path) -> float:
-    return float(metrics.completed(metrics.read(samples), "query_tokens_per_s")["query_tokens_per_s"].mean())
+    return float(
+        level_samples.completed(level_samples.read(samples), "query_tokens_per_s")["query_tokens_per_s"].mean()
+    )
 
 
 def skipped(load: Load, measured: Iterable[tuple[int, float]]) -> tuple[int, ...]:

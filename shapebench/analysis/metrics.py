@@ -1,52 +1,23 @@
-"""The METRICS table: what is measured, in which unit, and how it follows from samples; all else derives from it.
-
-Definitions: seconds throughout; `ttft_s` and `e2e_s` run from the request's first byte sent to the arrival of the
-chunk that carries the first and the last token. Warm-up requests count nowhere but in `steady_tokens_per_s`.
-"""
+"""From samples to metrics: a function for each metric of `spec/metric_definitions.py`, and the stats of its values."""
 
 import math
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.analysis.sample_reader import Samples, read_requests
+from shapebench.analysis.level_precision import of_samples
+from shapebench.analysis.level_samples import completed, ended_ns, is_completed, is_measured, measured, steady_window_ns
+from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.records import MetricRow
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, same_ttfts
+from shapebench.spec.metric_definitions import BOUNDS, DISTRIBUTIONS, PERCENTILES, STATS, TOTAL, TOTALS
 from shapebench.spec.slo import OF_EACH_REQUEST
-from shapebench.support.batch_means import of_samples
 
 Values = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A metric with a value for each completed, measured request or its tokens.
-
-    `values` takes all of a level's samples, and gives an array of its own, which the stats put in another order.
-    """
-
-    name: str
-    label: str
-    unit: str
-    values: Callable[[Samples], Values]
-    bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
-
-
-@dataclass(frozen=True)
-class Total:
-    """A metric with one value for a level; `value` takes all its samples, and gives NaN where there is none."""
-
-    name: str
-    label: str
-    unit: str
-    value: Callable[[Samples], float]
-    bounds: tuple[float, float] = (0, math.inf)  # what lies outside cannot be
 
 
 def _mean(values: Values) -> float:
@@ -67,8 +38,7 @@ def _percentile(p: int) -> Callable[[Values], float]:
 
 
 PIECE = 1 << 16
-PERCENTILES = {f"p{p}": p for p in (25, 50, 75, 90, 95, 99)}
-STATS: dict[str, Callable[[Values], float]] = {
+STAT_FUNCTIONS: dict[str, Callable[[Values], float]] = {
     "mean": _mean,
     "stddev": _stddev,
     "min": np.min,
@@ -77,41 +47,8 @@ STATS: dict[str, Callable[[Values], float]] = {
 }
 
 
-def read(path: Path, account: Account | None = None, promised: Mapping[str, float] | None = None) -> Samples:
-    """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
-
-    A failed request has none of these. `account` is the server's of the level; `promised` is as `slo.promised` has it.
-    """
-    requests = read_requests(path)
-    done = requests["error_kind"].isna()
-    requests["ttft_s"] = requests["first_token_s"].where(done)
-    requests["e2e_s"] = requests["last_token_s"].where(done)
-    output_tokens = requests["output_tokens"].astype(float)
-    several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
-    requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
-    requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path, account, promised)
-
-
 def column(name: str) -> Callable[[Samples], Values]:
     return lambda samples: completed(samples, name)[name].dropna().to_numpy(dtype=float, copy=True)
-
-
-def is_measured(samples: Samples) -> "pd.Series[bool]":
-    return ~samples.requests["warmup"]
-
-
-def is_completed(samples: Samples) -> "pd.Series[bool]":
-    return is_measured(samples) & samples.requests["error_kind"].isna()
-
-
-def completed(samples: Samples, *names: str) -> pd.DataFrame:
-    """All columns unless some are named: those of a million requests are much to copy."""
-    return samples.requests.loc[is_completed(samples), list(names) or slice(None)]
-
-
-def measured(samples: Samples, *names: str) -> pd.DataFrame:
-    return samples.requests.loc[is_measured(samples), list(names) or slice(None)]
 
 
 def inter_token_s(samples: Samples) -> Values:
@@ -167,21 +104,6 @@ def goodput_tokens_per_s(samples: Samples) -> float:
 def as_promised(value: Callable[[Samples], float]) -> Callable[[Samples], float]:
     """A metric of the requests that had what was promised; NaN where nobody knows what was."""
     return lambda samples: np.nan if samples.promised is None else value(samples)
-
-
-def steady_window_ns(samples: Samples) -> tuple[int, int]:
-    """From when every stream is past its warm-up to when the first has no more to do; it may be empty.
-
-    In between all streams are busy: each sends its next request when it has the answer to the last.
-    """
-    streams, of_all = measured(samples, "stream", "sent_at_ns").groupby("stream"), samples.requests["stream"]
-    if of_all.empty or len(streams) < of_all.nunique():
-        return 0, 0  # a stream never got a measured request
-    return int(streams["sent_at_ns"].min().max()), int(ended_ns(samples).groupby(of_all).max().min())
-
-
-def ended_ns(samples: Samples) -> "pd.Series[int]":
-    return samples.requests["sent_at_ns"] + (samples.requests["ended_s"] * 1e9).astype("int64")
 
 
 def steady_tokens_per_s(samples: Samples) -> float:
@@ -251,69 +173,38 @@ def prefix_cache_hit_rate(account: Account) -> float:
     return account.grown("prefix_cache_hit_tokens") / queried if queried > 0 else np.nan
 
 
-METRICS: tuple[Distribution | Total, ...] = (
-    Distribution("ttft_s", "Time to first token", "s", column("ttft_s")),
-    Distribution("e2e_s", "End-to-end latency", "s", column("e2e_s")),
-    Distribution("inter_token_s", "Time between tokens", "s", inter_token_s),
-    Distribution("tpot_s", "Time per output token", "s", column("tpot_s")),
-    Distribution("query_tokens_per_s", "Throughput of each query", "tokens/s", column("query_tokens_per_s")),
-    Distribution("input_tokens", "Input tokens", "tokens", column("input_tokens"), bounds=(1, math.inf)),
-    Distribution("output_tokens", "Output tokens", "tokens", column("output_tokens"), bounds=(1, math.inf)),
-    Total("system_tokens_per_s", "System throughput", "tokens/s", system_tokens_per_s),
-    Total("steady_tokens_per_s", "Steady throughput", "tokens/s", steady_tokens_per_s),
-    Total("steady_s", "Steady window", "s", steady_s),
-    Total("steady_concurrency", "Streams busy in the steady window", "streams", held_concurrency),
-    Total("mean_concurrency", "Streams busy from first to last", "streams", mean_concurrency),
-    Total("ttft_precision", "95% interval of the mean TTFT, plus or minus a share of it", "1", ttft_precision),
-    Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", throughput_precision),
-    Total("requests_per_min", "Requests completed", "1/min", requests_per_min),
-    Total("error_rate", "Error rate", "1", error_rate, bounds=(0, 1)),
-    Total("slo_attainment", "Requests that had all that the SLOs promise", "1", as_promised(slo_attainment), (0, 1)),
-    Total("goodput_requests_per_s", "Goodput", "requests/s", as_promised(goodput_requests_per_s)),
-    Total("goodput_tokens_per_s", "Goodput in output tokens", "tokens/s", as_promised(goodput_tokens_per_s)),
-    Total("server_ttft_s", "Mean time to first token by the server", "s", by_server(lambda a: a.mean("ttft_s"))),
-    Total(
-        "ttft_outside_server_s",
-        "Mean time to first token spent in network and client",
-        "s",
-        outside_server_s,
-        bounds=(-math.inf, math.inf),  # an expectation of its own says what it must not be
-    ),
-    Total(
-        "server_inter_token_s",
-        "Mean time between tokens by the server",
-        "s",
-        by_server(lambda a: a.mean("inter_token_s")),
-    ),
-    Total("server_e2e_s", "Mean end-to-end latency by the server", "s", by_server(lambda a: a.mean("e2e_s"))),
-    Total(
-        "running_requests_max",
-        "Most requests running at the server",
-        "requests",
-        by_server(lambda a: a.most("running_requests")),
-    ),
-    Total(
-        "waiting_requests_max",
-        "Most requests waiting at the server",
-        "requests",
-        by_server(lambda a: a.most("waiting_requests")),
-    ),
-    Total("kv_cache_usage_max", "Fullest KV cache", "1", by_server(lambda a: a.most("kv_cache_usage"))),
-    Total("preemptions", "Preemptions", "1", by_server(lambda a: a.grown("preemptions"))),
-    Total("prefix_cache_hit_rate", "Prompt tokens found in the prefix cache", "1", by_server(prefix_cache_hit_rate)),
-)
-DISTRIBUTIONS = tuple(m for m in METRICS if isinstance(m, Distribution))
-BOUNDS = {m.name: m.bounds for m in METRICS}
-TOTALS = tuple(m for m in METRICS if isinstance(m, Total))
-TOTAL = "total"  # the stat of a metric that has one value for a level
-
-
-def column_name(metric: str, stat: str) -> str:
-    """The metric and stat as a column of wide tables."""
-    return metric if stat == TOTAL else f"{metric}_{stat}"
-
-
-COLUMNS = (*(m.name for m in TOTALS), *(column_name(m.name, stat) for m in DISTRIBUTIONS for stat in STATS))
+DISTRIBUTION_VALUES: dict[str, Callable[[Samples], Values]] = {
+    "ttft_s": column("ttft_s"),
+    "e2e_s": column("e2e_s"),
+    "inter_token_s": inter_token_s,
+    "tpot_s": column("tpot_s"),
+    "query_tokens_per_s": column("query_tokens_per_s"),
+    "input_tokens": column("input_tokens"),
+    "output_tokens": column("output_tokens"),
+}
+TOTAL_VALUES: dict[str, Callable[[Samples], float]] = {
+    "system_tokens_per_s": system_tokens_per_s,
+    "steady_tokens_per_s": steady_tokens_per_s,
+    "steady_s": steady_s,
+    "steady_concurrency": held_concurrency,
+    "mean_concurrency": mean_concurrency,
+    "ttft_precision": ttft_precision,
+    "throughput_precision": throughput_precision,
+    "requests_per_min": requests_per_min,
+    "error_rate": error_rate,
+    "slo_attainment": as_promised(slo_attainment),
+    "goodput_requests_per_s": as_promised(goodput_requests_per_s),
+    "goodput_tokens_per_s": as_promised(goodput_tokens_per_s),
+    "server_ttft_s": by_server(lambda a: a.mean("ttft_s")),
+    "ttft_outside_server_s": outside_server_s,
+    "server_inter_token_s": by_server(lambda a: a.mean("inter_token_s")),
+    "server_e2e_s": by_server(lambda a: a.mean("e2e_s")),
+    "running_requests_max": by_server(lambda a: a.most("running_requests")),
+    "waiting_requests_max": by_server(lambda a: a.most("waiting_requests")),
+    "kv_cache_usage_max": by_server(lambda a: a.most("kv_cache_usage")),
+    "preemptions": by_server(lambda a: a.grown("preemptions")),
+    "prefix_cache_hit_rate": by_server(prefix_cache_hit_rate),
+}
 
 
 def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow]:
@@ -325,7 +216,7 @@ def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow
     rows = [
         MetricRow(run_id, concurrency, m.name, stat, value, sample_count=min(len(values), requests))
         for m in DISTRIBUTIONS
-        if len(values := m.values(samples))
+        if len(values := DISTRIBUTION_VALUES[m.name](samples))
         for stat, value in _stats(values).items()
     ]
     rows += [MetricRow(run_id, concurrency, name, TOTAL, value) for name, value in _totals(samples).items()]
@@ -335,11 +226,11 @@ def summarise(run_id: str, concurrency: int, samples: Samples) -> list[MetricRow
 def _totals(samples: Samples) -> dict[str, float]:
     if not is_completed(samples).any():
         return {"error_rate": error_rate(samples)}
-    return {m.name: float(m.value(samples)) for m in TOTALS}
+    return {m.name: float(TOTAL_VALUES[m.name](samples)) for m in TOTALS}
 
 
 def _stats(values: Values) -> dict[str, float]:
-    return {name: float(stat(values)) for name, stat in STATS.items()}
+    return {name: float(stat(values)) for name, stat in STAT_FUNCTIONS.items()}
 
 
 def needed_for(percentile: int) -> int:

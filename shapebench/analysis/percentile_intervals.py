@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.analysis.metrics import is_completed
+from shapebench.analysis.level_samples import is_completed
 from shapebench.analysis.sample_reader import Chunks, Samples, read_chunks, read_requests
 from shapebench.support.batch_means import FEWEST_BATCHES, MOST_BATCHES, ROUNDS_PER_BATCH
 

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from shapebench.analysis import metrics
+from shapebench.spec import metric_definitions
 from shapebench.spec.slo import Held
 
 ASKED = {"<=": "at most", ">=": "at least"}
 MISSED = {"<=": "more than", ">=": "less than"}
 UNITS = {"s": " s", "ms": " ms", "tokens/s": " tokens/s", "requests/s": " requests/s"}
-LABELS = {m.name: m.label[0].lower() + m.label[1:] for m in metrics.METRICS}
-UNIT_OF = {m.name: m.unit for m in metrics.METRICS}
+LABELS = {m.name: m.label[0].lower() + m.label[1:] for m in metric_definitions.METRICS}
+UNIT_OF = {m.name: m.unit for m in metric_definitions.METRICS}
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def _scale(held: Held) -> tuple[float, str]:
 def _named(metric: str, stat: str) -> str:
     of = LABELS[metric]
     long, short = ("longest", "shortest") if UNIT_OF[metric] == "s" else ("greatest", "least")
-    percentiles = {name: f"{p}th percentile of the {of}" for name, p in metrics.PERCENTILES.items()}
+    percentiles = {name: f"{p}th percentile of the {of}" for name, p in metric_definitions.PERCENTILES.items()}
     others = {"mean": f"mean {of}", "stddev": f"standard deviation of the {of}", "max": f"{long} {of}"}
-    return {**percentiles, **others, "min": f"{short} {of}", metrics.TOTAL: of}[stat]
+    return {**percentiles, **others, "min": f"{short} {of}", metric_definitions.TOTAL: of}[stat]
 
 
 def apart(value: float, bound: float) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pandas as pd
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.analysis.sample_reader import Samples
 from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
@@ -76,7 +76,7 @@ def _tried(concurrency: int, processes: int) -> Calibration:
         if outcome.error or outcome.samples is None:
             return Calibration(concurrency, processes, error=outcome.error)
         return _found(
-            concurrency, processes, outcome, metrics.read(outcome.samples), true_ttft_s(folder / "truth.jsonl")
+            concurrency, processes, outcome, level_samples.read(outcome.samples), true_ttft_s(folder / "truth.jsonl")
         )
 
 
@@ -101,7 +101,7 @@ def true_ttft_s(log: Path) -> pd.Series:
 
 
 def _found(concurrency: int, processes: int, outcome: Outcome, samples: Samples, true_s: pd.Series) -> Calibration:
-    done = metrics.completed(samples)
+    done = level_samples.completed(samples)
     if done.empty:
         failed = samples.requests["error_message"].dropna()
         return Calibration(

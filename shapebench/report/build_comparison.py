@@ -14,10 +14,11 @@ from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.comparison import grounds
 from shapebench.analysis.comparison.changes import changes
 from shapebench.analysis.comparison.ranking import Weigh, ranking
-from shapebench.analysis.regression import Rule, watched
+from shapebench.analysis.regression import Rule
 from shapebench.errors import ShapebenchError
 from shapebench.report.build import JSON_COLUMNS
 from shapebench.results import database as warehouse
+from shapebench.results.regression import watched
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
 from shapebench.spec.model import Limits

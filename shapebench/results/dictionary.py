@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from shapebench.analysis import metrics
+from shapebench.spec import metric_definitions
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 COLUMNS = """
@@ -61,11 +61,11 @@ def _words(columns: dict[str, str], schema: str, table: str, column: str) -> str
 
 
 def _of_metrics() -> Iterator[tuple[str, str]]:
-    for m in metrics.TOTALS:
+    for m in metric_definitions.TOTALS:
         yield m.name, f"{m.label} ({m.unit})."
-    for of_each in metrics.DISTRIBUTIONS:
-        for stat in metrics.STATS:
-            yield metrics.column_name(of_each.name, stat), f"{of_each.label} ({of_each.unit}), {stat}."
+    for of_each in metric_definitions.DISTRIBUTIONS:
+        for stat in metric_definitions.STATS:
+            yield metric_definitions.column_name(of_each.name, stat), f"{of_each.label} ({of_each.unit}), {stat}."
 
 
 def _quoted(words: str | None) -> str:

@@ -21,6 +21,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.results import database as warehouse
 from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
 from shapebench.runs.run_file import RunNotFoundError
+from shapebench.spec import metric_definitions
 from shapebench.support.atomic_file import written_whole
 
 # The views that hold a run's rows, each a file of its own.
@@ -189,7 +190,9 @@ def _distributions(of: LevelRows) -> dict[str, Any]:
     for theirs, ours in OF_SUMMARY.items():
         values = [row[theirs] for row in whole if row[theirs] is not None]
         for stat, name in STATS.items():
-            value = float(metrics.STATS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
+            value = (
+                float(metrics.STAT_FUNCTIONS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
+            )
             if value is not None and np.isfinite(value):
                 found[f"results_{theirs}_{name}"] = value
     return found
@@ -199,12 +202,12 @@ def _totals(of: LevelRows) -> dict[str, Any]:
     errors = Counter(_error_code(row) for row in of.requests if row["error_kind"] is not None)
     given = {
         "results_num_requests_started": of.level["completed"] + of.level["failed"],
-        "results_error_rate": of.numbers.get(("error_rate", metrics.TOTAL)),
+        "results_error_rate": of.numbers.get(("error_rate", metric_definitions.TOTAL)),
         "results_number_errors": of.level["failed"],
         "results_error_code_frequency": str(dict(errors)),
-        "results_mean_output_throughput_token_per_s": of.numbers.get(("system_tokens_per_s", metrics.TOTAL)),
+        "results_mean_output_throughput_token_per_s": of.numbers.get(("system_tokens_per_s", metric_definitions.TOTAL)),
         "results_num_completed_requests": of.level["completed"],
-        "results_num_completed_requests_per_min": of.numbers.get(("requests_per_min", metrics.TOTAL)),
+        "results_num_completed_requests_per_min": of.numbers.get(("requests_per_min", metric_definitions.TOTAL)),
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -8,10 +8,10 @@ from string import Template
 
 import yaml
 
-from shapebench.analysis import metrics
 from shapebench.errors import ShapebenchError
 from shapebench.results import dictionary
 from shapebench.results.dictionary import Connection
+from shapebench.spec import metric_definitions
 
 SQL = Path(__file__).parents[2] / "sql"
 
@@ -53,7 +53,7 @@ def migrations_of(connection: Connection) -> set[int]:
 
 def sql(path: Path) -> str:
     """The statement in a file."""
-    columns = ", ".join(f"'{name}'" for name in metrics.COLUMNS)
+    columns = ", ".join(f"'{name}'" for name in metric_definitions.COLUMNS)
     return Template(path.read_text(encoding="utf-8")).substitute(metric_columns=columns)
 
 

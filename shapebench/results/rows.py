@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
 from shapebench.analysis.capacity.level_outcome import surely
 from shapebench.analysis.capacity.tables import search_row, slo_rows
 from shapebench.analysis.conclusion import Conclusion
@@ -20,6 +20,7 @@ from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.timeline import timeline
 from shapebench.runs.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
 from shapebench.server_metrics.reconcile import Account
+from shapebench.spec import metric_definitions
 from shapebench.spec.slo import Judged, Slo, judge
 
 Tables = dict[str, pa.Table]
@@ -39,11 +40,11 @@ class Measured:
 
     @cached_property
     def completed(self) -> int:
-        return 0 if self.samples is None else int(metrics.is_completed(self.samples).sum())
+        return 0 if self.samples is None else int(level_samples.is_completed(self.samples).sum())
 
     @cached_property
     def failed(self) -> int:
-        return 0 if self.samples is None else int(metrics.is_measured(self.samples).sum()) - self.completed
+        return 0 if self.samples is None else int(level_samples.is_measured(self.samples).sum()) - self.completed
 
 
 def measured(level: LevelRun) -> Measured:
@@ -51,7 +52,7 @@ def measured(level: LevelRun) -> Measured:
     if level.samples is None:
         return Measured(level, None, ())
     account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
-    samples = metrics.read(level.samples, account, level.promised)
+    samples = level_samples.read(level.samples, account, level.promised)
     rows = metrics.summarise(level.run_id, level.concurrency, samples)
     claimed, withheld = (
         tuple(row for row in rows if metrics.may_be_claimed(row.stat, row.sample_count) == wanted)
@@ -66,8 +67,12 @@ def level_summary(levels: Iterable[Measured], verdict: Verdict) -> pd.DataFrame:
 
 
 def _wide(m: Measured, verdict: Verdict) -> dict[str, Any]:
-    nothing: dict[str, float] = dict.fromkeys(metrics.COLUMNS, float("nan"))
-    return {**_level(m, verdict), **nothing, **{metrics.column_name(r.metric, r.stat): r.value for r in m.metrics}}
+    nothing: dict[str, float] = dict.fromkeys(metric_definitions.COLUMNS, float("nan"))
+    return {
+        **_level(m, verdict),
+        **nothing,
+        **{metric_definitions.column_name(r.metric, r.stat): r.value for r in m.metrics},
+    }
 
 
 def held_against(slos: Iterable[Slo], m: Measured, verdict: Verdict) -> Judged:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from shapebench.spec import metric_definitions
+
 FORM = re.compile(r"(?P<left>[\w ]*?\w)\s*(?P<sign><=|>=)\s*(?P<bound>[^\s<>=]+)")
 EXAMPLES = "such as 'ttft_s p95 <= 0.5', 'query_tokens_per_s mean >= 10' or 'error_rate <= 0.01'"
 UPWARDS = {"<=": 1, ">=": -1}  # which way a bound lies from a value that keeps it
@@ -27,7 +29,7 @@ class Slo:
     @property
     def column(self) -> str:
         """Its column in wide tables, such as level_summary."""
-        return str(_metrics().column_name(self.metric, self.stat))
+        return str(metric_definitions.column_name(self.metric, self.stat))
 
     def margin(self, value: float) -> float:
         """How far a value is on the right side of the bound, as a share of it; below 0 it is on the wrong one."""
@@ -50,28 +52,22 @@ def parse(text: str) -> Slo:
     return Slo(metric, stat, form["sign"], _bound(metric, stat, form["bound"]))
 
 
-def _metrics() -> Any:
-    """Imported when it is first needed: it takes long, and the spec, which it needs itself, has SLOs in it."""
-    from shapebench.analysis import metrics
-
-    return metrics
-
-
 def _named(text: str) -> tuple[str, str]:
     """The metric and stat, written as two words or as one column's name: `ttft_s p95`, `ttft_s_p95`, `error_rate`."""
-    metrics = _metrics()
     column = "_".join(text.split())
-    found = next((name for name in metrics.BOUNDS if column == name or column.startswith(f"{name}_")), None)
+    found = next((name for name in metric_definitions.BOUNDS if column == name or column.startswith(f"{name}_")), None)
     if found is None:
-        totals, distributions = (", ".join(m.name for m in of) for of in (metrics.TOTALS, metrics.DISTRIBUTIONS))
+        totals, distributions = (
+            ", ".join(m.name for m in of) for of in (metric_definitions.TOTALS, metric_definitions.DISTRIBUTIONS)
+        )
         raise ValueError(f"there is no metric {text!r}; with a stat: {distributions}; without: {totals}")
-    stat = column.removeprefix(found).removeprefix("_") or metrics.TOTAL
-    one_value = found in {m.name for m in metrics.TOTALS}
-    if one_value and stat != metrics.TOTAL:
+    stat = column.removeprefix(found).removeprefix("_") or metric_definitions.TOTAL
+    one_value = found in {m.name for m in metric_definitions.TOTALS}
+    if one_value and stat != metric_definitions.TOTAL:
         raise ValueError(f"{found} has one value for a level, and no stat {stat!r}")
-    if not one_value and stat not in metrics.STATS:
-        lacks = "needs a stat" if stat == metrics.TOTAL else f"has no stat {stat!r}"
-        raise ValueError(f"{found} {lacks}; there are {', '.join(metrics.STATS)}")
+    if not one_value and stat not in metric_definitions.STATS:
+        lacks = "needs a stat" if stat == metric_definitions.TOTAL else f"has no stat {stat!r}"
+        raise ValueError(f"{found} {lacks}; there are {', '.join(metric_definitions.STATS)}")
     return found, stat
 
 
@@ -81,7 +77,7 @@ def _bound(metric: str, stat: str, text: str) -> float:
         bound = float(number) / (100 if percent else 1)
     except ValueError:
         raise ValueError(f"{text!r} is no number") from None
-    least, most = (0, math.inf) if stat == "stddev" else _metrics().BOUNDS[metric]
+    least, most = (0, math.inf) if stat == "stddev" else metric_definitions.BOUNDS[metric]
     if not (math.isfinite(bound) and least <= bound <= most):
         raise ValueError(f"{metric} is never {text}: it lies between {least:g} and {most:g}")
     return bound
@@ -158,9 +154,9 @@ def judged(levels: pd.DataFrame, slos: Iterable[Slo]) -> list[Judged]:
 
 def _held(row: Mapping[Any, Any], slo: Slo) -> Held:
     stat = slo.stat
-    if math.isnan(_number(row, slo.column)) and stat in _metrics().PERCENTILES:
+    if math.isnan(_number(row, slo.column)) and stat in metric_definitions.PERCENTILES:
         stat = WORST[slo.sign]
-    value = _number(row, _metrics().column_name(slo.metric, stat))
+    value = _number(row, metric_definitions.column_name(slo.metric, stat))
     return Held(slo, stat, value, low=value, high=value)
 
 

@@ -16,12 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from shapebench.analysis.sample_reader import Samples, Values
+from typing import Any, Self
 
 BUCKET_S = 0.1
 BUCKETS_OF_A_LEVEL = 1000  # that is over
@@ -189,65 +184,6 @@ def widening(strays: list[float], squares: float) -> float:
     cautious = found + 1 / len(strays) + 0.5 / math.sqrt(len(strays))
     correlation = min(max(cautious, 0.0), MOST_CORRELATION)
     return (1 + correlation) / (1 - correlation)
-
-
-def of_samples(samples: "Samples") -> Precision:
-    """Of a level that is over, in its steady window; `samples` as `metrics.read` gives them."""
-    from shapebench.analysis import metrics  # only now: with pandas, it is too heavy for the processes that measure
-
-    start_ns, end_ns = metrics.steady_window_ns(samples)
-    if end_ns <= start_ns:
-        return Precision()
-    length_s = (end_ns - start_ns) / 1e9
-    width_s = length_s / BUCKETS_OF_A_LEVEL
-    answers, ttft_s = _answers_inside(metrics.completed(samples, "sent_at_ns", "ttft_s"), start_ns, length_s, width_s)
-    buckets = Buckets(width_s, answers, ttft_s, _tokens_inside(samples.requests, start_ns, length_s, width_s))
-    return precision(buckets, 0.0, length_s, samples.requests["stream"].nunique())
-
-
-def _answers_inside(
-    done: "pd.DataFrame", start_ns: int, length_s: float, width_s: float
-) -> tuple[list[int], list[float]]:
-    """As `Buckets.add_ttft` has them, all at once: those whose first token came between 0 and the length."""
-    import numpy as np
-
-    ttft_s = done["ttft_s"].to_numpy()
-    first_token_s = ((done["sent_at_ns"] - start_ns) / 1e9).to_numpy() + ttft_s
-    inside = (first_token_s >= 0) & (first_token_s < length_s)
-    bucket = (first_token_s[inside] / width_s).astype(int)
-    return np.bincount(bucket).tolist(), np.bincount(bucket, ttft_s[inside]).tolist()
-
-
-def _tokens_inside(requests: "pd.DataFrame", start_ns: int, length_s: float, width_s: float) -> list[float]:
-    """As `Buckets.add_tokens` has them, all at once: those that belong between 0 and the length, spread evenly."""
-    begun_s = ((requests["sent_at_ns"] - start_ns) / 1e9).to_numpy()
-    e2e_s = requests["last_token_s"].to_numpy()
-    begin_s, end_s = begun_s.clip(min=0), (begun_s + e2e_s).clip(max=length_s)
-    inside = end_s > begin_s  # not so either where no token came, and e2e_s is NaN
-    begin_s, e2e_s, took_s = begin_s[inside], e2e_s[inside], (end_s - begin_s)[inside]
-    tokens = requests["counted_tokens"].to_numpy()[inside] * took_s / e2e_s
-    return _spread(begin_s / width_s, took_s.clip(min=SHORTEST_S) / width_s, tokens)
-
-
-def _spread(begin: "Values", length: "Values", amounts: "Values") -> list[float]:
-    """How much falls between 0 and 1, 1 and 2, ..., each amount spread evenly over its length.
-
-    From its first bucket to its last each adds its rate to all, less what it does not cover of those two.
-    """
-    import numpy as np
-
-    end, rate = begin + length, amounts / length
-    first, last = begin.astype(int), end.astype(int)
-    buckets = int(last.max(initial=0)) + 2
-
-    def summed(at: Any, weights: Any) -> Any:
-        return np.bincount(at, weights, minlength=buckets)
-
-    full = np.cumsum(summed(first, rate) - summed(last + 1, rate))
-    spread: list[float] = (
-        full - summed(first, rate * (begin - first)) - summed(last, rate * (last + 1 - end))
-    ).tolist()
-    return spread
 
 
 def precise_enough(found: Precision, within: float) -> bool:

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.local_prefect.own_server import free_port
-from shapebench.analysis.metrics import DISTRIBUTIONS, STATS
+from shapebench.analysis.metrics import STATS
 from shapebench.results import database as warehouse
 from shapebench.results.database import load
 from shapebench.results.rows import measured as measured_level
+from shapebench.spec.metric_definitions import DISTRIBUTIONS
 from shapebench.test_servers.reference.process import running as metronome_running
 from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables

@@ -1,7 +1,7 @@
 """Servers that sin in earnest, and the expectations that notice: exactly those, with their known companions.
 
-What a client or a clock does wrong no server can commit: tests/unit/expectations/test_expectations.py has all the others, and every
-one of these again, as samples written out by hand.
+What a client or a clock does wrong no server can commit: tests/unit/expectations/test_expectations.py has all the
+others, and every one of these again, as samples written out by hand.
 """
 
 import threading

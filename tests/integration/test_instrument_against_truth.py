@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.test_servers.process import running
 from shapebench.test_servers.reference.process import running as metronome_running
 from shapebench.test_servers.simulator.presets import LLAMA
@@ -41,7 +41,7 @@ def measure(url: str, model: str, folder: Path, *arguments: str) -> tuple[dict[s
     printed = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     [file] = folder.glob("runs/*/level-0032.parquet")
     chunks = pq.read_table(file, columns=["chunk_offsets_s", "chunk_tokens"]).to_pandas()
-    return printed, metrics.read(file).requests.join(chunks)
+    return printed, level_samples.read(file).requests.join(chunks)
 
 
 def truth(log: Path) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.apis.target import Target
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
@@ -47,7 +47,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 @pytest.fixture(scope="module")
 def samples(outcome: Outcome) -> pd.DataFrame:
     assert outcome.samples is not None, outcome.error
-    return metrics.read(Path(outcome.samples)).requests
+    return level_samples.read(Path(outcome.samples)).requests
 
 
 def test_the_level_comes_to_its_end(outcome: Outcome) -> None:

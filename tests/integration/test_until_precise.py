@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
+from shapebench.analysis.level_precision import of_samples
 from shapebench.apis.target import Target
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
 from shapebench.load.workers import Outcome, measure
 from shapebench.runs.prompt_sizing import Sizing, candidate_words
 from shapebench.spec.lengths import Lengths
-from shapebench.support.batch_means import LEAST_S, of_samples
+from shapebench.support.batch_means import LEAST_S
 from shapebench.test_servers.reference.process import running
 
 pytestmark = pytest.mark.slow
@@ -55,14 +56,14 @@ def test_it_ends_before_its_time(outcome: Outcome) -> None:
 
 def test_it_ends_with_whole_answers(outcome: Outcome) -> None:
     assert outcome.samples
-    samples = metrics.read(outcome.samples)
+    samples = level_samples.read(outcome.samples)
     assert samples.requests["error_kind"].isna().all()
-    assert len(metrics.measured(samples)) == outcome.sent
+    assert len(level_samples.measured(samples)) == outcome.sent
 
 
 def test_it_is_as_precise_as_was_asked(outcome: Outcome) -> None:
     assert outcome.samples
-    found = of_samples(metrics.read(outcome.samples))
+    found = of_samples(level_samples.read(outcome.samples))
     assert found.ttft
     assert found.throughput
     assert max(found.ttft.relative, found.throughput.relative) < WITHIN

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
 from shapebench.analysis import percentile_intervals as intervals
 from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.percentile_intervals import Sliced
 from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.records import Standing
+from shapebench.spec import metric_definitions
 from shapebench.spec.slo import Held, Judged
 from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
 
@@ -54,7 +55,7 @@ def _itself(held: Held, _samples: Samples) -> Ends:
 
 def _of_percentile(held: Held, samples: Samples) -> Ends:
     level = _sliced(held, samples)
-    return intervals.interval(level, metrics.PERCENTILES[held.slo.stat]) or _anywhere(level)
+    return intervals.interval(level, metric_definitions.PERCENTILES[held.slo.stat]) or _anywhere(level)
 
 
 def _of_mean(held: Held, samples: Samples) -> Ends:
@@ -72,7 +73,7 @@ def _sliced(held: Held, samples: Samples) -> Sliced:
     streams = samples.requests["stream"].nunique()
     if held.slo.metric == "inter_token_s":
         return intervals.of_gaps(samples.file, streams)
-    done = metrics.completed(samples, "sent_at_ns", held.slo.metric).sort_values("sent_at_ns")
+    done = level_samples.completed(samples, "sent_at_ns", held.slo.metric).sort_values("sent_at_ns")
     return intervals.of_requests(done[held.slo.metric].astype(float), streams)
 
 
@@ -88,12 +89,12 @@ def _of_throughput(held: Held, samples: Samples) -> Ends:
 def _of_share(held: Held, samples: Samples) -> Ends:
     from scipy.stats import binomtest  # takes long to import
 
-    asked = int(metrics.is_measured(samples).sum())
+    asked = int(level_samples.is_measured(samples).sum())
     found = binomtest(round(held.value * asked), asked).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
 
-BY_STAT: dict[str, Find] = {"mean": _of_mean, **dict.fromkeys(metrics.PERCENTILES, _of_percentile)}
+BY_STAT: dict[str, Find] = {"mean": _of_mean, **dict.fromkeys(metric_definitions.PERCENTILES, _of_percentile)}
 BY_METRIC: dict[str, Find] = {
     **dict.fromkeys(("system_tokens_per_s", "steady_tokens_per_s", "requests_per_min"), _of_throughput),
     **dict.fromkeys(("error_rate", "slo_attainment"), _of_share),

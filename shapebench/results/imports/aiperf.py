@@ -23,7 +23,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shapebench.analysis import metrics
 from shapebench.results.imports.answers import Answer, checked, completed, failed, span_s, summarise
 from shapebench.results.imports.fields import (
     Refused,
@@ -43,6 +42,7 @@ from shapebench.results.imports.fields import (
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.spec import metric_definitions
 
 _TOKENS = "tokens are counted by AIPerf's own tokenizer, not the server's usage"
 _GAPS = {"inter_token_s": "between chunks, each counted once whatever tokens it has"}
@@ -57,7 +57,7 @@ OF_SUMMARY = {  # ours -> its name, and what makes seconds of it
     "input_tokens": ("input_sequence_length", 1),
     "output_tokens": ("output_sequence_length", 1),
 }
-STATS = {"mean": "avg", "min": "min", "max": "max", **{p: p for p in metrics.PERCENTILES}}
+STATS = {"mean": "avg", "min": "min", "max": "max", **{p: p for p in metric_definitions.PERCENTILES}}
 
 
 def _is_summary(document: Document) -> bool:

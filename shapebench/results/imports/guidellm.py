@@ -19,7 +19,6 @@ How its words map to ours:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shapebench.analysis import metrics
 from shapebench.results.imports.answers import Answer, checked, summarise
 from shapebench.results.imports.fields import (
     count,
@@ -36,6 +35,7 @@ from shapebench.results.imports.fields import (
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.spec import metric_definitions
 
 _TOKENS = "tokens are counted by GuideLLM's own tokenizer, not the server's usage"
 _WINDOW = "over its measured window, from which warm-up and cool-down may be left out"
@@ -174,7 +174,7 @@ def _distribution(benchmark: Any, ours: str, differs: str | None) -> list[Number
         return []
     stats = {stat: times(number(given, stat), unit) for stat in ("mean", "min", "max")}
     stats["stddev"] = times(sample_stddev(number(given, "std_dev"), of_values), unit)
-    ranked = {stat: times(number(given, f"percentiles.{stat}"), unit) for stat in metrics.PERCENTILES}
+    ranked = {stat: times(number(given, f"percentiles.{stat}"), unit) for stat in metric_definitions.PERCENTILES}
     return [*of_stats(ours, stats, of_values, differs), *of_stats(ours, ranked, of_values, differs or _RANKED)]
 
 

@@ -22,12 +22,12 @@ tokens.
 from collections.abc import Mapping
 from typing import Any
 
-from shapebench.analysis import metrics
 from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
 from shapebench.results.imports.fields import Refused, before, count, get, length, moment, needed, number, text
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.spec import metric_definitions
 
 SUMMARY, RESPONSES = "_summary", "_individual_responses"
 EXPORTED = "shapebench_run_id"  # user metadata of our own exports
@@ -52,7 +52,9 @@ OF_SUMMARY = {  # LLMPerf's name -> ours
     "number_input_tokens": "input_tokens",
     "number_output_tokens": "output_tokens",
 }
-STATS = {name: f"quantiles_{name}" if name in metrics.PERCENTILES else name for name in metrics.STATS}
+STATS = {
+    name: f"quantiles_{name}" if name in metric_definitions.PERCENTILES else name for name in metric_definitions.STATS
+}
 
 
 def _is_summary(document: Document) -> bool:

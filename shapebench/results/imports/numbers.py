@@ -12,6 +12,7 @@ import numpy as np
 
 from shapebench.analysis import metrics
 from shapebench.results.imports.fields import Refused
+from shapebench.spec import metric_definitions
 
 Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours
 
@@ -31,7 +32,7 @@ def of_values(metric: str, values: Sequence[float], differs: str | None = None) 
     """Every stat of a metric that has a value for each request or token."""
     if not values:
         return []
-    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in metrics.STATS.items()}
+    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in metrics.STAT_FUNCTIONS.items()}
     return of_stats(metric, found, len(values), differs)
 
 
@@ -52,7 +53,7 @@ def of_stats(
 
 def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:
     """A metric with one value for the level."""
-    return of_stats(metric, {metrics.TOTAL: value}, None, differs)
+    return of_stats(metric, {metric_definitions.TOTAL: value}, None, differs)
 
 
 def sample_stddev(of_population: float | None, count: int | None) -> float | None:

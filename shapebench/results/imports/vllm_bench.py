@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shapebench.analysis import metrics
 from shapebench.results.imports.answers import Answer, checked, summarise
 from shapebench.results.imports.fields import (
     Refused,
@@ -49,6 +48,7 @@ from shapebench.results.imports.numbers import (
     total,
 )
 from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.spec import metric_definitions
 
 OF_COMPLETIONS = ("vllm", "openai")  # the backends whose chunks with choices all carry a token
 OF_REQUESTS = ("input_lens", "output_lens", "ttfts", "itls")  # what --save-detailed adds
@@ -185,7 +185,7 @@ def _summary(result: Any, differs: Differs) -> list[Number]:
 def _times(result: Any, theirs: str, ours: tuple[str, int | None], differs: Differs) -> list[Number]:
     """The stats that the summary has of a time, which is in ms there."""
     metric, values = ours
-    names = {"mean": f"mean_{theirs}_ms", **{p: f"{p}_{theirs}_ms" for p in metrics.PERCENTILES}}
+    names = {"mean": f"mean_{theirs}_ms", **{p: f"{p}_{theirs}_ms" for p in metric_definitions.PERCENTILES}}
     given = {stat: seconds(number(result, name)) for stat, name in names.items()}
     given["p50"] = seconds(number(result, f"median_{theirs}_ms"))
     given["stddev"] = sample_stddev(seconds(number(result, f"std_{theirs}_ms")), values)

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
 from shapebench.analysis import sample_reader as of_a_level
-from shapebench.analysis.metrics import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
+from shapebench.analysis.metrics import STATS
 from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.samples_file import Sample
+from shapebench.spec import metric_definitions
+from shapebench.spec.metric_definitions import COLUMNS, DISTRIBUTIONS, METRICS, TOTALS
 from tests.level_sample import STARTED_NS, closed_loop, refused, request, write
 
 # Two streams; times in seconds after the start, what was sent when and when its tokens came:
@@ -46,12 +48,12 @@ FILES = (Path(FOLDER.name) / f"{number}.parquet" for number in count())
 
 def read(samples: list[Sample]) -> Samples:
     write(samples, path := next(FILES))
-    return metrics.read(path, promised=PROMISED)
+    return level_samples.read(path, promised=PROMISED)
 
 
 def summary(samples: list[Sample]) -> dict[str, float]:
     rows = metrics.summarise("r", 2, read(samples))
-    return {metrics.column_name(row.metric, row.stat): row.value for row in rows}
+    return {metric_definitions.column_name(row.metric, row.stat): row.value for row in rows}
 
 
 # A: the first token after 0.15 s, the last after 0.45 s, 4 tokens. B: 0.2, 0.2, 1. C: 0.3, 0.5, 2.
@@ -168,7 +170,7 @@ def test_a_request_that_failed_has_neither_latency_nor_throughput() -> None:
 
 
 def test_the_steady_window_is_while_all_streams_are_busy() -> None:
-    start_ns, end_ns = metrics.steady_window_ns(read(GOLDEN))
+    start_ns, end_ns = level_samples.steady_window_ns(read(GOLDEN))
     assert ((start_ns - STARTED_NS) / 1e9, (end_ns - STARTED_NS) / 1e9) == pytest.approx((0.3, 0.95))
 
 
@@ -190,7 +192,7 @@ def test_without_a_moment_at_which_all_are_busy_there_is_no_steady_window() -> N
 
 def test_a_stream_that_never_got_past_its_warm_up_leaves_no_steady_window() -> None:
     stuck = [request(0, 0.0, [0.5], stream=0), request(1, 0.0, [0.5], stream=1, warmup=True)]
-    assert metrics.steady_window_ns(read(stuck)) == (0, 0)
+    assert level_samples.steady_window_ns(read(stuck)) == (0, 0)
 
 
 def test_an_answer_of_one_token_has_no_time_per_output_token() -> None:
@@ -230,12 +232,12 @@ def test_a_warm_up_that_failed_is_no_error() -> None:
 )
 def test_who_had_all_that_was_promised_attained_it(promised: dict[str, float], attainment: float) -> None:
     write(GOLDEN, path := next(FILES))
-    assert metrics.slo_attainment(metrics.read(path, promised=promised)) == attainment
+    assert metrics.slo_attainment(level_samples.read(path, promised=promised)) == attainment
 
 
 def test_where_nobody_knows_what_was_promised_there_is_no_goodput() -> None:
     write(GOLDEN, path := next(FILES))
-    found = {row.metric for row in metrics.summarise("r", 2, metrics.read(path))}
+    found = {row.metric for row in metrics.summarise("r", 2, level_samples.read(path))}
     assert not found & {"slo_attainment", "goodput_requests_per_s", "goodput_tokens_per_s"}
 
 
@@ -342,7 +344,7 @@ def test_quantiles_are_ordered_and_within_the_extremes(streams: list[list[Turn]]
 @law
 @given(levels)
 def test_the_first_token_never_comes_after_the_last(streams: list[list[Turn]]) -> None:
-    done = metrics.completed(read(played(streams)))
+    done = level_samples.completed(read(played(streams)))
     assert (done["ttft_s"] <= done["e2e_s"]).all()
 
 
@@ -350,7 +352,7 @@ def test_the_first_token_never_comes_after_the_last(streams: list[list[Turn]]) -
 @given(levels)
 def test_tokens_are_conserved(streams: list[list[Turn]]) -> None:
     samples = read(played(streams))
-    done, found = metrics.completed(samples), summary(played(streams))
+    done, found = level_samples.completed(samples), summary(played(streams))
     if len(done):
         tokens = done["output_tokens"].sum()
         assert found["system_tokens_per_s"] * metrics.wall_s(samples) == pytest.approx(tokens)
@@ -364,7 +366,7 @@ def test_tokens_are_conserved(streams: list[list[Turn]]) -> None:
 @given(levels)
 def test_no_more_tokens_arrive_in_the_steady_window_than_arrive_at_all(streams: list[list[Turn]]) -> None:
     samples = read(played(streams))
-    start_ns, end_ns = metrics.steady_window_ns(samples)
+    start_ns, end_ns = level_samples.steady_window_ns(samples)
     if end_ns > start_ns:
         inside = metrics.steady_tokens_per_s(samples) * (end_ns - start_ns) / 1e9
         assert -CLOSE <= inside <= samples.requests["counted_tokens"].sum() + CLOSE
@@ -384,7 +386,7 @@ def test_the_system_is_at_least_as_fast_as_each_query_for_the_share_of_time_that
 ) -> None:
     """Its tokens are among the system's: a query that took all of the time is never faster than the system."""
     samples = read(played(streams))
-    done = metrics.completed(samples)
+    done = level_samples.completed(samples)
     if len(done):
         share = done["e2e_s"] / metrics.wall_s(samples)
         assert (done["query_tokens_per_s"] * share <= metrics.system_tokens_per_s(samples) * (1 + CLOSE)).all()
@@ -406,7 +408,7 @@ def test_where_nothing_fails_and_no_stream_pauses_the_system_is_at_least_as_fast
 def test_one_busy_stream_has_the_throughput_of_its_queries(of_stream: list[Turn]) -> None:
     busy = [(0.0, chunks, False) for _, chunks, _ in of_stream]
     samples = read(played([busy]))
-    done = metrics.completed(samples)
+    done = level_samples.completed(samples)
     by_queries = done["output_tokens"].sum() / done["e2e_s"].sum()
     assert metrics.system_tokens_per_s(samples) == pytest.approx(by_queries, rel=CLOSE)
 

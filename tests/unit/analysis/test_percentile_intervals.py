@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.analysis.metrics import inter_token_s, read
+from shapebench.analysis.level_samples import read
+from shapebench.analysis.metrics import inter_token_s
 from shapebench.analysis.percentile_intervals import (
     SHOWN,
     Places,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.regression import Judgement, Rule, judge, watched
+from shapebench.analysis.regression import Judgement, Rule, judge
+from shapebench.results.regression import watched
 from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.results.sql.results_file import ResultsFile
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.analysis import sample_reader as samples
 from shapebench.analysis.timeline import LEAST_BIN_S, MOST_BINS, timeline
 from shapebench.runs.samples_file import Sample
@@ -14,7 +14,7 @@ from tests.level_sample import closed_loop, refused, request, write
 
 def over_time(made: list[Sample], folder: Path) -> pd.DataFrame:
     write(made, folder / "level.parquet")
-    return timeline(metrics.read(folder / "level.parquet"))
+    return timeline(level_samples.read(folder / "level.parquet"))
 
 
 def total(found: pd.DataFrame, column: str) -> float:

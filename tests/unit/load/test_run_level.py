@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.metrics import read
+from shapebench.analysis.level_samples import read
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.metrics import read
+from shapebench.analysis.level_samples import read
 from shapebench.apis.target import Target
 from shapebench.load import workers as process
 from shapebench.load.plan import LevelPlan

@@ -16,10 +16,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from shapebench.analysis import metrics
 from shapebench.results import database as warehouse
 from shapebench.results.database import WarehouseError, load, query
 from shapebench.results.rows import measured
+from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, clean, level, run_tables
 
 ROOT = Path(__file__).parents[3]
@@ -117,15 +117,15 @@ def test_the_summarys_columns_are_the_promised_ones(data: Path) -> None:
     assert query(data, "FROM level_summary").column_names == [
         *("run_id", "started_at", "model", "shape", "workload", "concurrency", "verdict"),
         *("planned_requests", "completed", "failed"),
-        *metrics.COLUMNS,
+        *metric_definitions.COLUMNS,
         *("wall_s", "timestamps", "error"),
     ]
 
 
 def test_every_column_of_the_summary_has_its_value(data: Path) -> None:
     (row,) = query(data, "FROM level_summary WHERE concurrency = 2").to_pylist()
-    expected = {metrics.column_name(r.metric, r.stat): r.value for r in clean(data, 2).metrics}
-    assert {name: row[name] for name in metrics.COLUMNS if row[name] is not None} == pytest.approx(expected)
+    expected = {metric_definitions.column_name(r.metric, r.stat): r.value for r in clean(data, 2).metrics}
+    assert {name: row[name] for name in metric_definitions.COLUMNS if row[name] is not None} == pytest.approx(expected)
 
 
 def test_the_views_are_in_order_without_being_asked(data: Path) -> None:

@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shapebench.analysis import metrics
 from shapebench.results import database as warehouse
 from shapebench.results import rows
 from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Artifact
+from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
 
 
@@ -31,8 +31,8 @@ def test_every_level_has_a_row_in_order_whether_it_has_samples_or_not(tmp_path: 
     levels = [clean(tmp_path, 8), measured(level(tmp_path, 2, None)), clean(tmp_path, 1)]
     summary = rows.level_summary(levels, verdict(levels))
     assert list(summary["concurrency"]) == [1, 2, 8]
-    assert set(metrics.COLUMNS) <= set(summary.columns)
-    assert summary.loc[1, list(metrics.COLUMNS)].isna().all()
+    assert set(metric_definitions.COLUMNS) <= set(summary.columns)
+    assert summary.loc[1, list(metric_definitions.COLUMNS)].isna().all()
 
 
 def test_the_summary_before_storing_is_what_the_view_shows_after(tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_every_metric_of_a_level_is_a_row(tmp_path: Path) -> None:
     found: Measured = clean(tmp_path, 2)
     table: pa.Table = run_tables(tmp_path, levels=[found])["metrics"]
     of_long_levels = {"ttft_precision", "throughput_precision"}  # of which five requests a stream are too few to tell
-    withheld = {metrics.column_name(row.metric, row.stat) for row in found.withheld}
-    names = {metrics.column_name(r["metric"], r["stat"]) for r in table.to_pylist()}
-    assert names == {*metrics.COLUMNS} - of_long_levels - withheld
+    withheld = {metric_definitions.column_name(row.metric, row.stat) for row in found.withheld}
+    names = {metric_definitions.column_name(r["metric"], r["stat"]) for r in table.to_pylist()}
+    assert names == {*metric_definitions.COLUMNS} - of_long_levels - withheld
 
 
 def test_percentiles_of_too_few_requests_are_withheld(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples
 from shapebench.runs.samples_file import Sample
 from shapebench.server_metrics.reconcile import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
 from tests.level_sample import ASKED, STARTED_NS, closed_loop, counted, refused, request, server_says, write
@@ -40,7 +40,7 @@ def grown_by(**grown: float) -> Account:
 
 def requests_of(folder: Path, samples: list[Sample]) -> pd.DataFrame:
     write(samples, folder / "level.parquet")
-    return metrics.read(folder / "level.parquet").requests
+    return level_samples.read(folder / "level.parquet").requests
 
 
 def reconciled(folder: Path, samples: list[Sample], said: Said, shared_tokens: int = SHARED_TOKENS) -> Reconciled:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.analysis import metrics
 from shapebench.results.database import load, query
 from shapebench.results.rows import measured
+from shapebench.spec import metric_definitions
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
 from shapebench.spec.slo import Slo, judge, judged, parse, promised
@@ -68,11 +68,11 @@ def test_what_is_no_slo_is_refused_with_what_there_is(text: str, says: str) -> N
         parse(text)
 
 
-@pytest.mark.parametrize("metric", metrics.METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", metric_definitions.METRICS, ids=lambda metric: metric.name)
 def test_every_metric_and_stat_can_be_asked_for(metric: Any) -> None:
-    stats = metrics.STATS if metric in metrics.DISTRIBUTIONS else (metrics.TOTAL,)
-    columns = [parse(f"{metrics.column_name(metric.name, stat)} <= 1").column for stat in stats]
-    assert columns == [metrics.column_name(metric.name, stat) for stat in stats]
+    stats = metric_definitions.STATS if metric in metric_definitions.DISTRIBUTIONS else (metric_definitions.TOTAL,)
+    columns = [parse(f"{metric_definitions.column_name(metric.name, stat)} <= 1").column for stat in stats]
+    assert columns == [metric_definitions.column_name(metric.name, stat) for stat in stats]
 
 
 @pytest.mark.parametrize(

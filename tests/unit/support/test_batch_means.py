@@ -15,7 +15,8 @@ import orjson
 import pytest
 from scipy import stats
 
-from shapebench.analysis import metrics
+from shapebench.analysis import level_samples, metrics
+from shapebench.analysis.level_precision import of_samples
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.sample_writer import SampleStream
 from shapebench.runs.samples_file import Sample, join
@@ -29,7 +30,6 @@ from shapebench.support.batch_means import (
     _spread,
     differ,
     difference,
-    of_samples,
     precise_enough,
     precision,
     t_quantile,
@@ -416,7 +416,7 @@ def read(samples: list[Sample], folder: Path) -> Samples:
         stream.add(sample)
     stream.close()
     join([folder / "level.arrow"], folder / "level.parquet", {})
-    return metrics.read(folder / "level.parquet")
+    return level_samples.read(folder / "level.parquet")
 
 
 def test_the_means_of_a_level_that_is_over_are_those_of_its_steady_window(tmp_path: Path) -> None:

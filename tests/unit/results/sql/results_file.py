@@ -11,12 +11,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from shapebench.analysis import metrics
 from shapebench.results.database import FILE_NAME, load, query
+from shapebench.spec import metric_definitions
 
 FIRST = datetime(2026, 7, 1)  # noqa: DTZ001 - the file's times are UTC and have no zone
-STATS = {metrics.column_name(m.name, stat): (m.name, stat) for m in metrics.DISTRIBUTIONS for stat in metrics.STATS}
-STATS |= {m.name: (m.name, metrics.TOTAL) for m in metrics.TOTALS}
+STATS = {
+    metric_definitions.column_name(m.name, stat): (m.name, stat)
+    for m in metric_definitions.DISTRIBUTIONS
+    for stat in metric_definitions.STATS
+}
+STATS |= {m.name: (m.name, metric_definitions.TOTAL) for m in metric_definitions.TOTALS}
 
 
 @cache

@@ -1,0 +1,57 @@
+"""A level's samples with what follows from each alone, and the choices of them that metrics are made of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from shapebench.analysis.sample_reader import Samples, read_requests
+from shapebench.server_metrics.reconcile import Account
+
+
+def read(path: Path, account: Account | None = None, promised: Mapping[str, float] | None = None) -> Samples:
+    """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
+
+    A failed request has none of these. `account` is the server's of the level; `promised` is as `slo.promised` has it.
+    """
+    requests = read_requests(path)
+    done = requests["error_kind"].isna()
+    requests["ttft_s"] = requests["first_token_s"].where(done)
+    requests["e2e_s"] = requests["last_token_s"].where(done)
+    output_tokens = requests["output_tokens"].astype(float)
+    several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
+    requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
+    requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
+    return Samples(requests, path, account, promised)
+
+
+def is_measured(samples: Samples) -> "pd.Series[bool]":
+    return ~samples.requests["warmup"]
+
+
+def is_completed(samples: Samples) -> "pd.Series[bool]":
+    return is_measured(samples) & samples.requests["error_kind"].isna()
+
+
+def completed(samples: Samples, *names: str) -> pd.DataFrame:
+    """All columns unless some are named: those of a million requests are much to copy."""
+    return samples.requests.loc[is_completed(samples), list(names) or slice(None)]
+
+
+def measured(samples: Samples, *names: str) -> pd.DataFrame:
+    return samples.requests.loc[is_measured(samples), list(names) or slice(None)]
+
+
+def steady_window_ns(samples: Samples) -> tuple[int, int]:
+    """From when every stream is past its warm-up to when the first has no more to do; it may be empty.
+
+    In between all streams are busy: each sends its next request when it has the answer to the last.
+    """
+    streams, of_all = measured(samples, "stream", "sent_at_ns").groupby("stream"), samples.requests["stream"]
+    if of_all.empty or len(streams) < of_all.nunique():
+        return 0, 0  # a stream never got a measured request
+    return int(streams["sent_at_ns"].min().max()), int(ended_ns(samples).groupby(of_all).max().min())
+
+
+def ended_ns(samples: Samples) -> "pd.Series[int]":
+    return samples.requests["sent_at_ns"] + (samples.requests["ended_s"] * 1e9).astype("int64")
