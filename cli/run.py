@@ -23,6 +23,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
 from shapebench.load.progress import done, listening, share
 from shapebench.results import database as warehouse
+from shapebench.results import views
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 
@@ -136,7 +137,7 @@ def _rate(progress: Progress) -> str:
 
 def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
     """A finished run as `run --json` prints it."""
-    levels = warehouse.levels_of(spec.data, "level_summary", outcome.run_id)
+    levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
     return {
         "run_id": outcome.run_id,
         "verdict": outcome.verdict.standing,
@@ -170,7 +171,7 @@ def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
 
 def show(spec: Spec, outcome: Any, console: Console) -> None:
     """The verdict, the levels and where everything lies."""
-    console.print(_table(warehouse.levels_of(spec.data, "level_summary", outcome.run_id)))
+    console.print(_table(views.read_levels(spec.data, "level_summary", outcome.run_id)))
     console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)
     for sentence in (*searched(spec, outcome.run_id), *outcome.conclusion.sentences):
         console.print(f"  {sentence}", highlight=False)

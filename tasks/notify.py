@@ -12,7 +12,7 @@ from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.charts import figure2
 from shapebench.report.markdown import Picture, report_page, verdict_page
 from shapebench.report.pages.columns import COLUMNS
-from shapebench.results import database as warehouse
+from shapebench.results import views
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import slug
 from shapebench.support.run_log import milestone
@@ -63,5 +63,5 @@ def _pictures(report: Path) -> list[Picture]:
 
 def _levels(run: Run) -> list[dict[str, str]]:
     """The report's table, whose cells are ours: no text of a server, which the UI might take for Markdown."""
-    rows: Any = warehouse.levels_of(run.spec.data, "level_summary", run.run_id).to_dict("records")
+    rows: Any = views.read_levels(run.spec.data, "level_summary", run.run_id).to_dict("records")
     return [{**{c.name: c.cell(row) for c in COLUMNS}, "Verdict": row["verdict"]} for row in rows]

@@ -1,21 +1,18 @@
 """From the results file to a report: everything that it shows has been stored."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from shapebench.analysis import percentile_intervals as intervals
 from shapebench.report.pages import run as report
 from shapebench.results import database as warehouse
+from shapebench.results import views
 from shapebench.runs.records import DATA_DOCS
-from shapebench.runs.run_file import RunNotFoundError
 
-JSON_COLUMNS = ("spec", "facts", "versions", "machine")
 COMPLETED = """
     SELECT concurrency, ttft_s, e2e_s, tpot_s FROM requests
     WHERE run_id = ? AND NOT warmup AND error_kind IS NULL ORDER BY concurrency, sent_at, request_index
@@ -33,9 +30,9 @@ def draw(data: Path, run_id: str) -> Path:
     """Write a run's pages and pictures to DATA/reports/RUN_ID; gives the page."""
     folder = data / "reports" / run_id
     content = report.Report(
-        run=_run(data, run_id),
-        levels=warehouse.levels_of(data, "level_summary", run_id),
-        findings=warehouse.levels_of(data, "findings", run_id),
+        run=views.read_run(data, run_id),
+        levels=views.read_levels(data, "level_summary", run_id),
+        findings=views.read_levels(data, "findings", run_id),
         data_docs=_data_docs(data / "runs" / run_id / DATA_DOCS, folder / DATA_DOCS),
         detail=_detail(data, run_id),
     )
@@ -44,13 +41,13 @@ def draw(data: Path, run_id: str) -> Path:
 
 def _detail(data: Path, run_id: str) -> report.Detail:
     requests = warehouse.query(data, COMPLETED, [run_id]).to_pandas()
-    views = ("scaling", "timeline", "server_timeline")
+    by_level = ("scaling", "timeline", "server_timeline")
     return report.Detail(
-        **{view: warehouse.levels_of(data, view, run_id) for view in views},
+        **{view: views.read_levels(data, view, run_id) for view in by_level},
         requests=requests,
         intervals=_intervals(requests, data / "runs" / run_id),
         errors=warehouse.query(data, ERRORS, [run_id]).to_pandas(),
-        client=warehouse.levels_of(data, "client_health", run_id),
+        client=views.read_levels(data, "client_health", run_id),
         searches=warehouse.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
     )
 
@@ -83,12 +80,3 @@ def _data_docs(written: Path, beside_report: Path) -> str | None:
         return None
     shutil.copytree(written, beside_report, dirs_exist_ok=True)
     return f"{beside_report.name}/index.html"
-
-
-def _run(data: Path, run_id: str) -> dict[str, Any]:
-    rows = warehouse.query(data, "FROM runs WHERE run_id = ?", [run_id]).to_pylist()
-    if not rows:
-        raise RunNotFoundError(
-            f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists the runs."
-        )
-    return {**rows[0], **{name: json.loads(rows[0][name]) for name in JSON_COLUMNS}}

@@ -1,7 +1,6 @@
 """From the results file to a page on which runs stand side by side."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from shapebench.analysis.comparison.changes import changes
 from shapebench.analysis.comparison.ranking import Weigh, ranking
 from shapebench.analysis.regression import Rule
 from shapebench.errors import ShapebenchError
-from shapebench.report.build import JSON_COLUMNS
 from shapebench.results import database as warehouse
+from shapebench.results import views
 from shapebench.results.regression import watched
+from shapebench.results.views import RunRow
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
 from shapebench.spec.model import Limits
@@ -26,9 +26,6 @@ from shapebench.spec.slo import Held, judge
 
 if TYPE_CHECKING:
     from shapebench.report.pages.history import History
-
-Run = dict[str, Any]  # a row of the view `runs`, with what it holds as JSON read
-ENDPOINT = ("source", "url", "model", "shape", "workload")
 
 
 class CompareError(ShapebenchError):
@@ -40,7 +37,7 @@ class Asked:
     """Which runs, and what of them; `prices` are of an hour of a shape, else by list; `users` are to have room."""
 
     data: Path
-    runs: list[Run]
+    runs: list[RunRow]
     prices: Mapping[str, float] = field(default_factory=dict)
     users: int | None = None
 
@@ -68,7 +65,7 @@ def compare(asked: Asked, view: str | None = None) -> Compared:
     return VIEWS[name](asked)
 
 
-def chosen(data: Path, names: Sequence[str]) -> list[Run]:
+def chosen(data: Path, names: Sequence[str]) -> list[RunRow]:
     """The runs of these ids, or beginnings of ids, in that order; raises RunNotFoundError with all that are wrong."""
     known = [row["run_id"] for row in warehouse.query(data, "SELECT run_id FROM runs").to_pylist()]
     matching = {name: [run_id for run_id in known if run_id == name] or _beginning(known, name) for name in names}
@@ -76,7 +73,7 @@ def chosen(data: Path, names: Sequence[str]) -> list[Run]:
         raise RunNotFoundError(
             "\n".join(wrong), "`shapebench runs` lists the runs; enough of an id to tell it will do."
         )
-    return [_run(data, matches[0]) for matches in matching.values()]
+    return [views.read_run(data, matches[0]) for matches in matching.values()]
 
 
 def _beginning(known: list[str], name: str) -> list[str]:
@@ -89,16 +86,7 @@ def _wrong(name: str, matches: list[str]) -> str:
     )
 
 
-def _run(data: Path, run_id: str) -> Run:
-    return read_run(warehouse.query(data, "FROM runs WHERE run_id = ?", [run_id]).to_pylist()[0])
-
-
-def read_run(row: Run) -> Run:
-    """A row of the view `runs`, with its JSON read."""
-    return {**row, **{name: json.loads(row[name]) for name in JSON_COLUMNS}}
-
-
-def _fitting(runs: list[Run]) -> str:
+def _fitting(runs: list[RunRow]) -> str:
     """What one asks of such runs: of one its endpoint's past, of two on one shape what changed, else which is best."""
     if len(runs) == 1:
         return "history"
@@ -167,15 +155,11 @@ def _history(asked: Asked) -> Compared:
     return _compared("history", asked, written, asdict(past.of_newest))
 
 
-def history_of(data: Path, run: Run) -> "History":
+def history_of(data: Path, run: RunRow) -> "History":
     """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
     from shapebench.report.pages.history import History
 
-    alike = " AND ".join(f"{name} IS NOT DISTINCT FROM ?" for name in ENDPOINT)
-    rows = warehouse.query(
-        data, f"FROM runs WHERE {alike} ORDER BY started_at, run_id", [run[name] for name in ENDPOINT]
-    )
-    past = Asked(data, [read_run(row) for row in rows.to_pylist()])
+    past = Asked(data, views.read_endpoint_runs(data, run))
     judgements = {run_id: watched(data, run_id, Rule()).judgement for run_id in past.ids}
     return History(past.runs, _levels(past), judgements)
 
@@ -184,9 +168,7 @@ VIEWS: dict[str, Callable[[Asked], Compared]] = {"changes": _changes, "shapes": 
 
 
 def _levels(asked: Asked) -> pd.DataFrame:
-    return _frame(
-        asked, "FROM level_summary WHERE run_id IN (SELECT unnest(?)) ORDER BY started_at, concurrency", [asked.ids]
-    )
+    return views.read_level_summaries(asked.data, asked.ids)
 
 
 def _frame(asked: Asked, sql: str, parameters: list[Any]) -> pd.DataFrame:

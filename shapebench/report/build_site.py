@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapebench.report.build_comparison import ENDPOINT, history_of, read_run
+from shapebench.report.build_comparison import history_of
 from shapebench.report.pages import history, site
 from shapebench.results import database as warehouse
+from shapebench.results import views
+from shapebench.results.views import RunRow
 from shapebench.support.atomic_file import written_whole
 
 _MADE_OF = ".made-of"  # what a page of plots was drawn from: they take seconds, and are drawn again only if it changed
@@ -28,8 +30,7 @@ class Built:
 
 def build(data: Path, to: Path) -> Built:
     """Bring the site in this folder up to date with the results file."""
-    rows = warehouse.query(data, "FROM runs ORDER BY started_at DESC, run_id DESC").to_pylist()
-    runs = [read_run(row) for row in rows]
+    runs = views.read_runs(data)[::-1]
     levels = warehouse.query(data, "FROM level_summary").to_pandas()
     written = [*_reports(data, to, runs), *_histories(data, to, runs, levels)]
     index = to / "index.html"
@@ -37,7 +38,7 @@ def build(data: Path, to: Path) -> Built:
     return Built(index, (*written, *_write_if_new(index, text)))
 
 
-def _reports(data: Path, to: Path, runs: list[site.Run]) -> Iterator[Path]:
+def _reports(data: Path, to: Path, runs: list[RunRow]) -> Iterator[Path]:
     for run in runs:
         report = data / "reports" / run["run_id"]
         for file in sorted(report.rglob("*")):
@@ -54,27 +55,27 @@ def _copy_if_new(file: Path, copy: Path) -> Iterator[Path]:
     yield copy
 
 
-def _reports_in(to: Path, runs: Iterable[site.Run]) -> Iterator[tuple[str, str]]:
+def _reports_in(to: Path, runs: Iterable[RunRow]) -> Iterator[tuple[str, str]]:
     for run in runs:
         page = f"runs/{run['run_id']}/index.html"
         if (to / page).exists():
             yield run["run_id"], page
 
 
-def _history_of(run: site.Run) -> str:
+def _history_of(run: RunRow) -> str:
     """The same for all runs of one endpoint."""
-    mark = hashlib.sha256(json.dumps([run[name] for name in ENDPOINT]).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(json.dumps(views.endpoint_key(run)).encode()).hexdigest()[:12]
     return f"endpoints/{mark}/index.html"
 
 
-def _histories(data: Path, to: Path, runs: list[site.Run], levels: pd.DataFrame) -> Iterator[Path]:
+def _histories(data: Path, to: Path, runs: list[RunRow], levels: pd.DataFrame) -> Iterator[Path]:
     for way in dict.fromkeys(map(_history_of, runs)):
         alike = [run for run in runs if _history_of(run) == way]
         of_alike = levels[levels["run_id"].isin([run["run_id"] for run in alike])]
         yield from _history(data, to / way, alike, of_alike)
 
 
-def _history(data: Path, page: Path, runs: list[site.Run], levels: pd.DataFrame) -> Iterator[Path]:
+def _history(data: Path, page: Path, runs: list[RunRow], levels: pd.DataFrame) -> Iterator[Path]:
     made_of = page.with_name(_MADE_OF)
     mark = hashlib.sha256((json.dumps(runs, default=str) + levels.to_csv()).encode()).hexdigest()
     if page.exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == mark:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 
 from shapebench.errors import ShapebenchError
@@ -102,12 +101,6 @@ def data_dictionary() -> str:
         with _connect(path, "READ_WRITE", known_as=path) as connection:
             schema.prepare(connection, path)
             return dictionary.page(connection, dict(schema.calls()))
-
-
-def levels_of(data: Path, view: str, run_id: str) -> pd.DataFrame:
-    """A run's rows in a view that has some for each of its levels, in order."""
-    rows: pd.DataFrame = query(data, f"FROM {view} WHERE run_id = ? ORDER BY concurrency", [run_id]).to_pandas()
-    return rows
 
 
 def _told_apart(rows: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
 """Two runs of one thing: what changed, by how much, and whether that is more than noise."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -103,7 +103,7 @@ def _users(concurrency: int) -> str:
     return f"{concurrency} concurrent {'user' if concurrency == 1 else 'users'}"
 
 
-def settings_that_differ(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+def settings_that_differ(before: Mapping[str, object], after: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """What is not the same in what was asked, found and used: a name with dots, and how it was in each run."""
     earlier, later = (dict(_flat("", {part: run[part] for part in _PARTS})) for run in (before, after))
     names = [name for name in {**earlier, **later} if name not in _INCIDENTAL]
@@ -111,7 +111,7 @@ def settings_that_differ(before: dict[str, Any], after: dict[str, Any]) -> list[
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _flat(f"{name}.{key}".lstrip("."), item)

@@ -1,9 +1,8 @@
 """What runs are called where several stand side by side."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-Run = dict[str, Any]  # a row of the view `runs`
+Run = Mapping[str, object]  # a row of the view `runs`
 
 _LONGEST = 70  # characters
 
@@ -29,7 +28,7 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
         names = [_cut(way(run)) for run in runs]
         if len({*names}) == len(names):
             break
-    return {run["run_id"]: name for run, name in zip(runs, names, strict=True)}
+    return {str(run["run_id"]): name for run, name in zip(runs, names, strict=True)}
 
 
 def _cut(name: str) -> str:

@@ -14,10 +14,11 @@ from shapebench.report.charts.curves import Axis, Curves
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.columns import ABSENT
 from shapebench.report.pages.kit import write_page
+from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 
-Runs = list[dict[str, Any]]  # rows of the view `runs`
+Runs = list[RunRow]
 
 _JUDGED = {
     "ttft_s": ("change-ttft", "Mean time to first token"),

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from shapebench.report.charts.history import history
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.changes import Runs
 from shapebench.report.pages.kit import write_page
+from shapebench.results.views import RunRow
 from shapebench.support.redact import without_secrets
 
 # What is drawn, as regressions and level_summary name it; then the name and title of its plot.
@@ -37,7 +37,7 @@ class History:
     judgements: Mapping[str, Judgement]
 
     @property
-    def newest(self) -> dict[str, Any]:
+    def newest(self) -> RunRow:
         return self.runs[-1]
 
     @property
@@ -64,7 +64,7 @@ def write(content: History, folder: Path) -> Path:
     )
 
 
-def _about(run: dict[str, Any], judgement: Judgement) -> list[str]:
+def _about(run: RunRow, judgement: Judgement) -> list[str]:
     began = f"{run['started_at']:%Y-%m-%d %H:%M}"
     return [run["run_id"], began, run["server_version"] or "", run["verdict"], run["headline"], judgement.headline]
 

@@ -10,10 +10,9 @@ import yaml
 from pydantic import BaseModel
 
 from shapebench.report.pages.columns import ABSENT
+from shapebench.results.views import RunRow
 from shapebench.spec.model import Endpoint, Limits, Load, Workload
 from shapebench.support.redact import without_secrets
-
-Run = dict[str, Any]  # a row of the view `runs`
 
 _SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
 _FACTS = {
@@ -54,7 +53,7 @@ _GPU = {
 }
 
 
-def origin(run: Run) -> dict[str, Any]:
+def origin(run: RunRow) -> dict[str, Any]:
     return {
         "url": without_secrets(run["url"]),
         "started": utc(run["started_at"]),
@@ -65,7 +64,7 @@ def origin(run: Run) -> dict[str, Any]:
     }
 
 
-def measured_how(run: Run) -> list[str]:
+def measured_how(run: RunRow) -> list[str]:
     """The same in sentences; the first says when and where."""
     began, server = utc(run["started_at"]), run["facts"].get("server")
     version = run["facts"].get("version") or ""
@@ -85,13 +84,13 @@ def _brief(spec: dict[str, Any], name: str) -> str:
     return "; ".join(f"{words[0].lower()}{words[1:]}" for words in told)
 
 
-def _brief_versions(run: Run) -> str:
+def _brief_versions(run: RunRow) -> str:
     versions = {name: run["versions"].get(name) for name in ("shapebench", "python")}
     revision = [f"git {run['git_revision'][:12]}"] if run["git_revision"] else []
     return ", ".join([*(f"{name} {version}" for name, version in versions.items() if version), *revision])
 
 
-def _settings(run: Run) -> dict[str, list[tuple[str, str]]]:
+def _settings(run: RunRow) -> dict[str, list[tuple[str, str]]]:
     """Tables of what was run, by their headings."""
     spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
     tables = {
@@ -127,14 +126,14 @@ def _gpu(gpu: dict[str, Any]) -> Iterator[str]:
     return (form.format(gpu[name]) for name, form in _GPU.items() if gpu.get(name) is not None)
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: RunRow) -> dict[str, Any]:
     resumed = [f"{utc(at):%Y-%m-%d %H:%M} UTC" for at in run.get("resumed_at") or ()]
     broken_off = {"taken up again": resumed, "levels given up": run.get("left_out") or []} if interrupted(run) else {}
     seed = None if run["seed"] is None else str(run["seed"])  # a name, not a quantity
     return {"run": run["run_id"], "seed": seed, "git revision": run["git_revision"], **broken_off}
 
 
-def interrupted(run: Run) -> str:
+def interrupted(run: RunRow) -> str:
     """That a run was broken off and went on, and what was given up; nothing where it was not."""
     times, given_up = len(run.get("resumed_at") or ()), run.get("left_out") or []
     resumed = f"Broken off and taken up again, {times} time{'' if times == 1 else 's'}" if times else ""
@@ -171,7 +170,7 @@ def _shown(value: Any) -> str:
     return without_secrets(str(value))
 
 
-def _recipe(run: Run) -> str:
+def _recipe(run: RunRow) -> str:
     """The spec that repeats the run, as YAML; nothing where another tool measured."""
     if not run["spec"]:
         return ""
@@ -189,7 +188,7 @@ def utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def duration(run: Run) -> str:
+def duration(run: RunRow) -> str:
     if pd.isna(run["finished_at"]):
         return ABSENT
     took: timedelta = utc(run["finished_at"]) - utc(run["started_at"])

@@ -21,6 +21,7 @@ from shapebench.report.pages.kit import Figure, figure, render
 from shapebench.report.pages.origin import origin
 from shapebench.report.pages.pictures import painters
 from shapebench.report.pages.queries import queries
+from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits, Load
 
 PARTS = {
@@ -61,7 +62,7 @@ class Detail:
 class Report:
     """What the page shows: a row of the view `runs`, with its rows of `level_summary`, its findings and all else."""
 
-    run: dict[str, Any]
+    run: RunRow
     levels: pd.DataFrame
     findings: pd.DataFrame
     data_docs: str | None = None  # where Great Expectations' own pages are, from this one

@@ -17,6 +17,7 @@ from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.changes import Runs, figure2_of, with_series
 from shapebench.report.pages.columns import ABSENT
 from shapebench.report.pages.kit import write_page
+from shapebench.results.views import RunRow
 from shapebench.spec.model import LIMITS, Limits
 from shapebench.spec.slo import Slo
 
@@ -73,7 +74,7 @@ def _drawn(limits: Limits) -> dict[Slo, str]:
     return {slo: words[name] for name, slo in judged.items() if slo in limits.slos}
 
 
-def _about(run: dict[str, Any], named: Mapping[str, str]) -> list[str]:
+def _about(run: RunRow, named: Mapping[str, str]) -> list[str]:
     server = " ".join(filter(None, (run["server"], run["server_version"])))
     began = f"{run['started_at']:%Y-%m-%d %H:%M}"
     return [named[run["run_id"]], run["run_id"], run["model"], run["shape"], server or ABSENT, began, run["verdict"]]

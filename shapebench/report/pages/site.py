@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from shapebench.report.pages.kit import render_without_plots
+from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits
 from shapebench.support.redact import without_secrets
 
-Run = dict[str, Any]  # a row of the view `runs`
-
 TITLE = "Benchmarks of LLM serving"
-_FILTERS = {"Model": "model", "Shape": "shape", "Endpoint": "url"}
+_FILTERS: dict[str, Literal["model", "shape", "url"]] = {"Model": "model", "Shape": "shape", "Endpoint": "url"}
 _WIDTH, _HEIGHT, _MARGIN = 260, 110, 8
 
 
@@ -74,7 +73,7 @@ class Ways:
     histories: Mapping[str, str]
 
 
-def page(runs: list[Run], levels: pd.DataFrame, ways: Ways) -> str:
+def page(runs: list[RunRow], levels: pd.DataFrame, ways: Ways) -> str:
     """The index of runs, newest first, from rows of `runs` and of `level_summary`."""
     filters = {name: sorted({_told(run[column]) for run in runs}) for name, column in _FILTERS.items()}
     reach = _reach(levels)
@@ -87,7 +86,7 @@ def _told(value: object) -> str:
     return without_secrets(str(value))
 
 
-def _card(run: Run, mini: Mini | None, filters: Mapping[str, list[str]], ways: Ways) -> Card:
+def _card(run: RunRow, mini: Mini | None, filters: Mapping[str, list[str]], ways: Ways) -> Card:
     about = (f"{run['started_at']:%Y-%m-%d %H:%M} UTC", _told(run["url"]), f"workload {run['workload']}", run["run_id"])
     return Card(
         title=f"{run['model']} on {run['shape']}",
@@ -106,14 +105,14 @@ def _reach(levels: pd.DataFrame) -> pd.DataFrame:
     return levels.groupby(["model", "workload"])[["system_tokens_per_s", "query_tokens_per_s_mean"]].max()
 
 
-def _mini(run: Run, levels: pd.DataFrame | None, reach: pd.DataFrame) -> Mini | None:
+def _mini(run: RunRow, levels: pd.DataFrame | None, reach: pd.DataFrame) -> Mini | None:
     if levels is None:
         return None
     drawn = levels.dropna(subset=["system_tokens_per_s", "query_tokens_per_s_mean"]).sort_values("concurrency")
     if drawn.empty:
         return None
     limit = Limits.model_validate(run["spec"].get("limits", {})).query_tokens_per_s
-    system, query = (float(value) for value in reach.loc[(run["model"], run["workload"])])
+    system, query = map(float, reach.loc[[(run["model"], run["workload"])]].to_numpy()[0])
     top = max(query, limit) * 1.1
     dots = tuple(_dots(drawn.to_dict("records"), system * 1.05, top))
     return Mini(dots, _up(limit, top), _said(drawn))
