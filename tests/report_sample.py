@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapebench.analysis import percentile_intervals as intervals
-from shapebench.report.pages.run import Detail, Report
+from shapebench.report.pages.run_content import Detail, Report
 from shapebench.spec.model import Spec
 
 LEVELS = (1, 2, 4, 8, 16, 32)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from shapebench.analysis import percentile_intervals as intervals
-from shapebench.report.pages import run as report
+from shapebench.report.pages import run as page
+from shapebench.report.pages.run_content import Detail, Report
 from shapebench.results import database as warehouse
 from shapebench.results import views
 from shapebench.runs.records import DATA_DOCS
@@ -29,20 +30,20 @@ logger = logging.getLogger("shapebench.draw")
 def draw(data: Path, run_id: str) -> Path:
     """Write a run's pages and pictures to DATA/reports/RUN_ID; gives the page."""
     folder = data / "reports" / run_id
-    content = report.Report(
+    content = Report(
         run=views.read_run(data, run_id),
         levels=views.read_levels(data, "level_summary", run_id),
         findings=views.read_levels(data, "findings", run_id),
         data_docs=_data_docs(data / "runs" / run_id / DATA_DOCS, folder / DATA_DOCS),
         detail=_detail(data, run_id),
     )
-    return report.write(content, folder)
+    return page.write(content, folder)
 
 
-def _detail(data: Path, run_id: str) -> report.Detail:
+def _detail(data: Path, run_id: str) -> Detail:
     requests = warehouse.query(data, COMPLETED, [run_id]).to_pandas()
     by_level = ("scaling", "timeline", "server_timeline")
-    return report.Detail(
+    return Detail(
         **{view: views.read_levels(data, view, run_id) for view in by_level},
         requests=requests,
         intervals=_intervals(requests, data / "runs" / run_id),

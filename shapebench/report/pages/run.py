@@ -1,8 +1,6 @@
 """The report of one run: a page that works offline, each plot as PNG and SVG beside it, and all on one sheet."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,7 @@ from typing import Any
 import pandas as pd
 from altair.utils.schemapi import debug_mode
 
-from shapebench.analysis.capacity.wording import answer
-from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.report.charts import distributions, errors, figure2, quantiles, scaling, timelines
-from shapebench.report.charts.fitted import Fit, fitted
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages import summary
 from shapebench.report.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
@@ -21,8 +16,7 @@ from shapebench.report.pages.kit import Figure, figure, render
 from shapebench.report.pages.origin import origin
 from shapebench.report.pages.pictures import painters
 from shapebench.report.pages.queries import queries
-from shapebench.results.views import RunRow
-from shapebench.spec.model import Limits, Load
+from shapebench.report.pages.run_content import Detail, Report
 
 PARTS = {
     "curves": "Curves",
@@ -35,57 +29,6 @@ PARTS = {
     "settings": "How it was measured",
     "checks": "Evidence",
 }
-
-
-def _without(*columns: str) -> Callable[[], pd.DataFrame]:
-    """Makes a frame that has these columns, and no rows."""
-    return partial(pd.DataFrame, columns=[*columns])
-
-
-@dataclass(frozen=True)
-class Detail:
-    """What there is of a run beyond its levels' summaries; where something is not kept, it is without rows."""
-
-    scaling: pd.DataFrame = field(default_factory=_without("concurrency", "tokens_per_s"))
-    requests: pd.DataFrame = field(
-        default_factory=_without("concurrency", "ttft_s", "e2e_s", "tpot_s")
-    )  # that completed
-    intervals: pd.DataFrame = field(default_factory=_without("concurrency", "metric", "stat", "low_s", "high_s"))
-    timeline: pd.DataFrame = field(default_factory=_without("concurrency", "at_s"))
-    server_timeline: pd.DataFrame = field(default_factory=_without("concurrency", "at_s"))
-    errors: pd.DataFrame = field(default_factory=_without("concurrency", "kind", "requests", "message"))
-    client: pd.DataFrame = field(default_factory=_without("concurrency", "timestamps"))
-    searches: Sequence[dict[str, Any]] = ()  # what a search for the greatest concurrency found: one row, or none
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the page shows: a row of the view `runs`, with its rows of `level_summary`, its findings and all else."""
-
-    run: RunRow
-    levels: pd.DataFrame
-    findings: pd.DataFrame
-    data_docs: str | None = None  # where Great Expectations' own pages are, from this one
-    detail: Detail = Detail()
-
-    @property
-    def title(self) -> str:
-        return f"{self.run['model']} on {self.run['shape']}"
-
-    @property
-    def limits(self) -> Limits:
-        return Limits.model_validate(self.run["spec"].get("limits", {}))
-
-    @cached_property
-    def fit(self) -> Fit | None:
-        return fitted(self.detail.scaling, self.levels)
-
-    @cached_property
-    def conclusion(self) -> Conclusion:
-        load = Load.model_validate(self.run["spec"].get("load", {}))
-        found = conclude(self.levels, self.limits, self.run["verdict"], load)
-        searched = (sentence for row in self.detail.searches for sentence in answer(row))
-        return replace(found, sentences=(*searched, *found.sentences))
 
 
 def write(report: Report, folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import vl_convert
 
@@ -10,10 +9,8 @@ from shapebench.report.charts.theme import PALETTES
 from shapebench.report.pages.columns import COLUMNS
 from shapebench.report.pages.kit import Figure, environment
 from shapebench.report.pages.origin import measured_how
+from shapebench.report.pages.run_content import Report
 from shapebench.report.pages.sheet import A4, MARGIN, WIDTH, Sheet
-
-if TYPE_CHECKING:
-    from shapebench.report.pages.run import Report
 
 NAME = "summary.pdf"
 _GAP = 14  # between two plots (pt)
@@ -36,14 +33,14 @@ _HEADS = (
 )
 
 
-def write(report: "Report", figures: list[Figure], folder: Path) -> Path:
+def write(report: Report, figures: list[Figure], folder: Path) -> Path:
     """Write `folder/summary.pdf`, with two of the figures at the top, and two more below where there is room."""
     path = folder / NAME
     path.write_bytes(vl_convert.svg_to_pdf(drawn(report, figures)))
     return path
 
 
-def drawn(report: "Report", figures: list[Figure]) -> str:
+def drawn(report: Report, figures: list[Figure]) -> str:
     """The page as SVG."""
     sheet = Sheet()
     bar = _answer(sheet, report)
@@ -58,7 +55,7 @@ def drawn(report: "Report", figures: list[Figure]) -> str:
     return template.render(size=A4, margin=MARGIN, palette=PALETTES["light"], **content)
 
 
-def _answer(sheet: Sheet, report: "Report") -> tuple[float, float]:
+def _answer(sheet: Sheet, report: Report) -> tuple[float, float]:
     """Gives where the answer begins and ends."""
     sheet.write(report.title, 16, bold=True, most=2)
     sheet.skip(2)
@@ -105,7 +102,7 @@ def _shape(svg: str) -> float:
     return float(found[1]) / float(found[2])
 
 
-def _levels(sheet: Sheet, report: "Report") -> None:
+def _levels(sheet: Sheet, report: Report) -> None:
     ends, size = _ends(), 8.5
     first, second = [head[0] for head in _HEADS], [head[1] for head in _HEADS]
     sheet.row([*first, ""], ends, size, colour="faint")
@@ -124,7 +121,7 @@ def _ends() -> list[float]:
     return [*(sum(widths[: at + 1]) for at in range(len(widths))), WIDTH]
 
 
-def _origin(sheet: Sheet, report: "Report") -> None:
+def _origin(sheet: Sheet, report: Report) -> None:
     sheet.write("How it was measured", 10.5, bold=True)
     sheet.skip(2)
     for sentence in measured_how(report.run)[1:]:

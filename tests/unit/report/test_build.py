@@ -9,7 +9,8 @@ from unittest.mock import patch
 import pytest
 
 from shapebench.report.build import draw
-from shapebench.report.pages.run import Report, plots
+from shapebench.report.pages.run import plots
+from shapebench.report.pages.run_content import Report
 from shapebench.results import database as warehouse
 from shapebench.results.imports.taken import take
 from shapebench.runs.run_file import RunNotFoundError

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
-from shapebench.report.pages.run import PARTS, Report, plots, write
+from shapebench.report.pages.run import PARTS, plots, write
+from shapebench.report.pages.run_content import Report
 from shapebench.spec import model as spec
 from tests.report_sample import LEVELS, failures, finding, level, run, sample, unmeasured, whole
 

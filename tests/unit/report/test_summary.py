@@ -8,7 +8,8 @@ import pytest
 
 from shapebench.report.pages.kit import Figure, figure
 from shapebench.report.pages.pictures import painters
-from shapebench.report.pages.run import Report, plots
+from shapebench.report.pages.run import plots
+from shapebench.report.pages.run_content import Report
 from shapebench.report.pages.sheet import A4
 from shapebench.report.pages.summary import drawn, write
 from tests.report_sample import LEVELS, level, sample
