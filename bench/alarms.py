@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from shapebench.analysis.regression import MORE_IS_BETTER, Rule, judge
+from shapebench.analysis.regression import Rule, judge
+from shapebench.spec.metric_definitions import BETTER, HIGHER
 
 LEVELS = (1, 2, 4, 8, 16, 32)
 NUMBERS = (
@@ -37,7 +38,7 @@ def rows(
             own = 0.8 * of_level + 0.6 * random.normal(size=runs + 1)
             slow = spread * (together * night + math.sqrt(1 - together**2) * own)
             slow[-1] += worse_by
-            made.append(_row(level, metric, stat, 1 - slow if metric in MORE_IS_BETTER else 1 + slow))
+            made.append(_row(level, metric, stat, 1 - slow if BETTER[metric] == HIGHER else 1 + slow))
     return made
 
 
@@ -46,7 +47,7 @@ def _row(level: int, metric: str, stat: str, values: "np.ndarray[Any, np.dtype[n
     runs, mean, stddev = len(earlier), earlier.mean(), earlier.std(ddof=1)
     change = value / mean - 1
     outside = abs(value - mean) > t.ppf(0.975, runs - 1) * stddev * math.sqrt(1 + 1 / runs)
-    worse = outside and (change < 0) == (metric in MORE_IS_BETTER)
+    worse = outside and (change < 0) == (BETTER[metric] == HIGHER)
     about = {"concurrency": level, "level_verdict": "valid", "metric": metric, "stat": stat, "candidate": value}
     baseline = {
         "baseline_mean": mean,

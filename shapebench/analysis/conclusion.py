@@ -8,12 +8,13 @@ from itertools import takewhile
 
 import pandas as pd
 
-from shapebench.analysis import phrases
 from shapebench.analysis.early_stop import skipped, too_slow
 from shapebench.analysis.scaling.growth import LEAST_SLOPE
 from shapebench.analysis.scaling.saturation import Headroom, Saturation, saturation
+from shapebench.analysis.wording import percentile_withheld, quantities, slo_met, slo_missed
 from shapebench.spec.model import Limits, Load
 from shapebench.spec.slo import Judged, judged
+from shapebench.support.wording import listed, users
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,25 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
 
 def _headline(suited: list[Judged], used: list[Judged]) -> str:
     if not suited:
-        return f"Does not suit even {_users(used[0].concurrency)}"
+        return f"Does not suit even {users(used[0].concurrency)}"
     best = suited[-1].concurrency
     if len(suited) == len(used):
-        return f"Suits at least {_users(best)}"
-    return f"Suits {_users(best)}, but not {used[len(suited)].concurrency}"
+        return f"Suits at least {users(best)}"
+    return f"Suits {users(best)}, but not {used[len(suited)].concurrency}"
 
 
 def _best(suited: list[Judged]) -> str:
     if not suited:
         return ""
     best = suited[-1]
-    return f"With {_users(best.concurrency)}, {_listed([phrases.gives(held) for held in best.held])}."
+    return f"With {users(best.concurrency)}, {listed(map(slo_met, best.held))}."
 
 
 def _break(unsuited: list[Judged]) -> str:
     if not unsuited:
         return ""
     first = unsuited[0]
-    return f"With {_users(first.concurrency)}, {_listed([phrases.lacks(held) for held in first.failed])}."
-
-
-def _listed(parts: Sequence[str]) -> str:
-    *others, last = parts
-    return f"{', '.join(others)} and {last}" if others else last
+    return f"With {users(first.concurrency)}, {listed(map(slo_missed, first.failed))}."
 
 
 def _growth(used: pd.DataFrame) -> str:
@@ -86,7 +82,7 @@ def _step(measured: pd.DataFrame) -> str:
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
     grows = math.log(more / less, last / before) >= LEAST_SLOPE - 1e-9
     meaning = "not saturated" if grows else "saturated"
-    return f"From {int(before)} to {_users(int(last))}, system throughput {changed}: {meaning}."
+    return f"From {int(before)} to {users(int(last))}, system throughput {changed}: {meaning}."
 
 
 def _saturation(found: Saturation) -> str:
@@ -96,10 +92,10 @@ def _saturation(found: Saturation) -> str:
     if growth.knee is not None:
         low, high = growth.interval or (growth.knee, growth.knee)
         fall = f" With {found.greatest}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
-        ends = f"System throughput stops growing at {_users(growth.knee)} (somewhere from {low} to {high})"
+        ends = f"System throughput stops growing at {users(growth.knee)} (somewhere from {low} to {high})"
         return f"{ends}: saturated{doubt}.{fall}"
     grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{doubt}"
-    return f"With {_users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
+    return f"With {users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
 
 
 def _expected(headroom: Headroom | None) -> str:
@@ -112,7 +108,7 @@ def _expected(headroom: Headroom | None) -> str:
 def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
     """What to keep in mind, each with the levels that it is true of."""
     cases = [(levels.loc[applies(levels), "concurrency"].tolist(), sentence) for applies, sentence in _CAVEATS]
-    named = [sentence.format(f"With {_users(*concurrencies)}") for concurrencies, sentence in cases if concurrencies]
+    named = [sentence.format(f"With {users(*concurrencies)}") for concurrencies, sentence in cases if concurrencies]
     unexplained = [] if verdict in {"valid", *levels["verdict"]} else [f"The run as a whole is {verdict}."]
     return (*named, *unexplained)
 
@@ -123,18 +119,18 @@ def _by_the_worst(used: Sequence[Judged]) -> Iterator[str]:
     for level in used:
         for held in level.held:
             if held.stat != held.slo.stat:
-                levels.setdefault(phrases.by_the_worst(held), []).append(level.concurrency)
-    return (f"With {_users(*concurrencies)}, {sentence}." for sentence, concurrencies in levels.items())
+                levels.setdefault(percentile_withheld(held), []).append(level.concurrency)
+    return (f"With {users(*concurrencies)}, {sentence}." for sentence, concurrencies in levels.items())
 
 
 def _stopped(levels: pd.DataFrame, load: Load | None) -> Iterator[str]:
     """Which levels were not measured, and why."""
     measured = [*zip(levels["concurrency"], levels["query_tokens_per_s_mean"].astype(float), strict=True)]
     if load and (slow := too_slow(load, measured)) and (left := skipped(load, measured)):
-        got, least = phrases.apart(slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)
+        got, bound = quantities("query_tokens_per_s", slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)
         yield (
-            f"With {_users(*left)}, nothing was measured: with {slow.concurrency}, each query got {got} tokens/s on "
-            f"average, less than the {least} at which the run was to stop."
+            f"With {users(*left)}, nothing was measured: with {slow.concurrency}, each query got {got} on "
+            f"average, less than the {bound} at which the run was to stop."
         )
 
 
@@ -163,8 +159,3 @@ _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = 
         "{}, the client's own clock readings were used, not the kernel's: times may read long.",
     ),
 )
-
-
-def _users(*concurrencies: int) -> str:
-    listed = _listed([str(concurrency) for concurrency in concurrencies])
-    return f"{listed} concurrent {'user' if listed == '1' else 'users'}"

@@ -14,8 +14,16 @@ from shapebench.analysis.level_samples import completed, ended_ns, is_completed,
 from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.records import MetricRow
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, same_ttfts
-from shapebench.spec.metric_definitions import BOUNDS, DISTRIBUTIONS, PERCENTILES, STATS, TOTAL, TOTALS
-from shapebench.spec.slo import OF_EACH_REQUEST
+from shapebench.spec.metric_definitions import (
+    BOUNDS,
+    DISTRIBUTIONS,
+    LOWER,
+    OF_EACH_REQUEST,
+    PERCENTILES,
+    STATS,
+    TOTAL,
+    TOTALS,
+)
 
 Values = npt.NDArray[np.floating[Any]]
 
@@ -76,15 +84,13 @@ def error_rate(samples: Samples) -> float:
     return 1 - int(is_completed(samples).sum()) / asked if asked else np.nan
 
 
-KEEPS = {"<=": operator.le, ">=": operator.ge}
-
-
 def attained(samples: Samples) -> pd.DataFrame:
     """The completed requests that had all that was promised; an answer of one token has no time per token to miss."""
     done = completed(samples, *OF_EACH_REQUEST, "output_tokens")
     done["tpot_s"] = done["tpot_s"].where(done["output_tokens"] != 1, 0.0)
     for name, bound in (samples.promised or {}).items():
-        done = done[KEEPS[OF_EACH_REQUEST[name]](done[name], bound)]
+        meets = operator.le if OF_EACH_REQUEST[name] == LOWER else operator.ge
+        done = done[meets(done[name], bound)]
     return done
 
 

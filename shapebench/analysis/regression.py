@@ -14,15 +14,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shapebench.spec.metric_definitions import METRICS, TOTAL
+from shapebench.analysis.wording import quantities
+from shapebench.spec.metric_definitions import BETTER, HIGHER, METRICS, TOTAL
 from shapebench.spec.model import Part
+from shapebench.support.wording import users
 
 Row = Mapping[str, Any]
 Severity = Literal["none", "notice", "warning", "critical"]
 Known = Literal["regression", "no-regression", "cannot-tell"]
 
 LEAST_RUNS = 3
-MORE_IS_BETTER = ("query_tokens_per_s", "system_tokens_per_s")
 _LABELS = {metric.name: metric.label for metric in METRICS}
 
 
@@ -63,7 +64,7 @@ class Worse:
     by: float
 
     def __str__(self) -> str:
-        sign = "-" if self.metric in MORE_IS_BETTER else "+"
+        sign = "-" if BETTER[self.metric] == HIGHER else "+"
         stat = "" if self.stat == TOTAL else f" ({self.stat})"
         return f"{_LABELS[self.metric]}{stat} {sign}{self.by:.0%} at concurrency {self.concurrency}"
 
@@ -131,17 +132,17 @@ class _Found:
             others = f", and {len(self.worse) - 1} more" if len(self.worse) > 1 else ""
             return f"Worse than the runs before: {self.worse[0]}{others}"
         if self.lost:
-            return f"Cannot tell: with {_listed(self.lost)} concurrent users, the numbers are invalid"
+            return f"Cannot tell: with {users(*self.lost)}, the numbers are invalid"
         if not self.tested:
             return f"Cannot tell: it takes {LEAST_RUNS} earlier runs of the same endpoint and workload"
         return "No worse than the runs before"
 
     def sentences(self) -> Iterator[str]:
         for found in self.worse:
-            now, before = _shown(found.metric, found.value), _shown(found.metric, found.before)
+            now, before = quantities(found.metric, found.value, found.before)
             yield f"{found}: {now}, where the mean was {before}."
         if self.lost:
-            yield f"With {_listed(self.lost)} concurrent users, the numbers are invalid, and were not in earlier runs."
+            yield f"With {users(*self.lost)}, the numbers are invalid, and were not in earlier runs."
         if self.outside and not self.worse:
             yield f"Worse than usual, each by itself: {self.outside} of {len(self.tested)}; some are by chance."
         if self.tested:
@@ -150,7 +151,7 @@ class _Found:
             odds = f"the odds of calling a run worse are {self.rule.by_chance:.3g} at most"
             yield f"Numbers compared: {len(self.tested)}, earlier runs: {runs}; where nothing has changed, {odds}."
         if new := _levels(row for row in self.rows if not _known(row)):
-            yield f"With {_listed(new)} concurrent users, some numbers have fewer than {LEAST_RUNS} earlier runs."
+            yield f"With {users(*new)}, some numbers have fewer than {LEAST_RUNS} earlier runs."
 
 
 def _known(row: Row) -> bool:
@@ -177,7 +178,7 @@ def _likelihood(row: Row) -> float:
 
 def _by(row: Row) -> float:
     """How much worse, as a share; better is negative."""
-    return float(-row["change"] if row["metric"] in MORE_IS_BETTER else row["change"])
+    return float(-row["change"] if BETTER[row["metric"]] == HIGHER else row["change"])
 
 
 def _as_worse(row: Row) -> Worse:
@@ -186,12 +187,3 @@ def _as_worse(row: Row) -> Worse:
 
 def _levels(rows: Iterable[Row]) -> list[int]:
     return sorted({row["concurrency"] for row in rows})
-
-
-def _listed(levels: list[int]) -> str:
-    *others, last = map(str, levels)
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def _shown(metric: str, value: float) -> str:
-    return f"{value:,.1f} tokens/s" if metric in MORE_IS_BETTER else f"{value * 1000:,.0f} ms"

@@ -25,6 +25,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.results import dictionary
 from shapebench.results import migrations as schema
 from shapebench.support.file_lock import locked
+from shapebench.support.wording import quoted
 
 FILE_NAME = "results.duckdb"
 LOCK_TIMEOUT_S = 60
@@ -142,7 +143,7 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
 def _write_anew(file: Path) -> None:
     """DuckDB puts new rows where others were, but makes no file smaller: all of it goes to another, in its place."""
     with _connect(file, "READ_ONLY", known_as=file) as connection:
-        connection.execute(f"ATTACH '{_quoted(_smaller(file))}' AS smaller")
+        connection.execute(f"ATTACH {quoted(_smaller(file))} AS smaller")
         connection.execute("COPY FROM DATABASE results TO smaller")
     shutil.copymode(file, _smaller(file))
     _smaller(file).replace(file)
@@ -236,7 +237,7 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
     """A DuckDB of its own with the file in it: one that this process has open already would show the file as it was."""
     connection = duckdb.connect()
     try:
-        connection.execute(f"ATTACH '{_quoted(file)}' AS results (TYPE duckdb, {mode})")
+        connection.execute(f"ATTACH {quoted(file)} AS results (TYPE duckdb, {mode})")
         connection.execute("USE results")
     except duckdb.Error as error:
         connection.close()
@@ -245,10 +246,6 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
             "Move it aside (`shapebench doctor --set-aside`); runs/ holds the raw samples still.",
         ) from None
     return connection
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _flush(path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shapebench.spec import metric_definitions
+from shapebench.support.wording import quoted
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 COLUMNS = """
@@ -43,10 +44,10 @@ def comments(content: dict[str, Any], questions: dict[str, str], columns: list[t
     tables = {(schema, table) for schema, table, _ in columns}
     for schema, table in sorted(tables):
         kind, words = ("VIEW", questions) if schema == "main" else ("TABLE", content["tables"])
-        yield f"COMMENT ON {kind} {schema}.{table} IS {_quoted(words.get(table))}"
+        yield f"COMMENT ON {kind} {schema}.{table} IS {_text(words.get(table))}"
     known = content["columns"] | dict(_of_metrics())
     for schema, table, column in columns:
-        yield f"COMMENT ON COLUMN {schema}.{table}.{column} IS {_quoted(_words(known, schema, table, column))}"
+        yield f"COMMENT ON COLUMN {schema}.{table}.{column} IS {_text(_words(known, schema, table, column))}"
 
 
 def question(sql: str) -> str:
@@ -68,8 +69,8 @@ def _of_metrics() -> Iterator[tuple[str, str]]:
             yield metric_definitions.column_name(of_each.name, stat), f"{of_each.label} ({of_each.unit}), {stat}."
 
 
-def _quoted(words: str | None) -> str:
-    return "NULL" if words is None else "'" + words.replace("'", "''") + "'"
+def _text(words: str | None) -> str:
+    return "NULL" if words is None else quoted(words)
 
 
 def page(connection: Connection, macros: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from shapebench.runs.samples_file import join
 from shapebench.spec.model import Spec
 from shapebench.support.file_lock import locked
 from shapebench.support.run_log import milestone
+from shapebench.support.wording import listed
 
 LOCK = "run.lock"
 ASIDE = "broken-off"
@@ -110,14 +111,10 @@ def _taken_up(content: RunFile) -> RunFile:
         "resume",
         "run {run_id} goes on; measured before: concurrency {measured}; begun, and measured anew: {begun}",
         run_id=run.run_id,
-        measured=_listed(level.concurrency for level in content.measured),
-        begun=_listed(begun),
+        measured=listed((level.concurrency for level in content.measured), none="none"),
+        begun=listed(begun, none="none"),
     )
     return replace(content, run=run, levels=content.measured)
-
-
-def _listed(levels: Iterable[int]) -> str:
-    return ", ".join(map(str, levels)) or "none"
 
 
 def _set_aside(run: Run, levels: Iterable[int]) -> list[int]:

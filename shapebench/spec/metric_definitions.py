@@ -23,10 +23,19 @@ class Metric:
     unit: str
     better: Direction | None
     bounds: tuple[float, float] = (0, math.inf)  # what lies outside is impossible
+    abbreviation: str = ""
+
+    @property
+    def short(self) -> str:
+        """Its name where there is little room, such as "TTFT"."""
+        return self.abbreviation or self.label[0].lower() + self.label[1:]
 
 
+@dataclass(frozen=True)
 class Distribution(Metric):
-    """A metric with a value for each completed, measured request or its tokens."""
+    """A metric with a value for each completed, measured request, or for each gap between its tokens."""
+
+    of_each: Literal["request", "gap"] = "request"
 
 
 class Total(Metric):
@@ -36,11 +45,11 @@ class Total(Metric):
 PERCENTILES = {f"p{p}": p for p in (25, 50, 75, 90, 95, 99)}
 STATS = ("mean", "stddev", "min", *PERCENTILES, "max")
 METRICS: tuple[Distribution | Total, ...] = (
-    Distribution("ttft_s", "Time to first token", "s", LOWER),
+    Distribution("ttft_s", "Time to first token", "s", LOWER, abbreviation="TTFT"),
     Distribution("e2e_s", "End-to-end latency", "s", LOWER),
-    Distribution("inter_token_s", "Time between tokens", "s", LOWER),
-    Distribution("tpot_s", "Time per output token", "s", LOWER),
-    Distribution("query_tokens_per_s", "Throughput of each query", "tokens/s", HIGHER),
+    Distribution("inter_token_s", "Time between tokens", "s", LOWER, of_each="gap"),
+    Distribution("tpot_s", "Time per output token", "s", LOWER, abbreviation="TPOT"),
+    Distribution("query_tokens_per_s", "Throughput of each query", "tokens/s", HIGHER, abbreviation="query throughput"),
     Distribution("input_tokens", "Input tokens", "tokens", None, (1, math.inf)),
     Distribution("output_tokens", "Output tokens", "tokens", None, (1, math.inf)),
     Total("system_tokens_per_s", "System throughput", "tokens/s", HIGHER),
@@ -52,7 +61,7 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", None),
     Total("requests_per_min", "Requests completed", "1/min", HIGHER),
     Total("error_rate", "Error rate", "1", LOWER, (0, 1)),
-    Total("slo_attainment", "Requests that had all that the SLOs promise", "1", HIGHER, (0, 1)),
+    Total("slo_attainment", "Requests that meet all SLOs", "1", HIGHER, (0, 1), abbreviation="SLO attainment"),
     Total("goodput_requests_per_s", "Goodput", "requests/s", HIGHER),
     Total("goodput_tokens_per_s", "Goodput in output tokens", "tokens/s", HIGHER),
     Total("server_ttft_s", "Mean time to first token by the server", "s", LOWER),
@@ -68,11 +77,13 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("running_requests_max", "Most requests running at the server", "requests", None),
     Total("waiting_requests_max", "Most requests waiting at the server", "requests", None),
     Total("kv_cache_usage_max", "Fullest KV cache", "1", None),
-    Total("preemptions", "Preemptions", "1", LOWER),
+    Total("preemptions", "Preemptions", "count", LOWER),
     Total("prefix_cache_hit_rate", "Prompt tokens found in the prefix cache", "1", HIGHER),
 )
 DISTRIBUTIONS = tuple(m for m in METRICS if isinstance(m, Distribution))
 BOUNDS = {m.name: m.bounds for m in METRICS}
+BETTER = {m.name: m.better for m in METRICS}
+OF_EACH_REQUEST = {m.name: m.better for m in DISTRIBUTIONS if m.of_each == "request" and m.better}  # SLOs bind these
 TOTALS = tuple(m for m in METRICS if isinstance(m, Total))
 TOTAL = "total"  # the stat of a metric that has one value for a level
 

@@ -14,7 +14,7 @@ FORM = re.compile(r"(?P<left>[\w ]*?\w)\s*(?P<sign><=|>=)\s*(?P<bound>[^\s<>=]+)
 EXAMPLES = "such as 'ttft_s p95 <= 0.5', 'query_tokens_per_s mean >= 10' or 'error_rate <= 0.01'"
 UPWARDS = {"<=": 1, ">=": -1}  # which way a bound lies from a value that keeps it
 WORST = {"<=": "max", ">=": "min"}  # the request that speaks for a percentile which too few requests carry
-OF_EACH_REQUEST = {"ttft_s": "<=", "e2e_s": "<=", "tpot_s": "<=", "query_tokens_per_s": ">="}
+GOOD_SIGN = {metric_definitions.LOWER: "<=", metric_definitions.HIGHER: ">="}  # of a bound, by what is better
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def promised(slos: Iterable[Slo]) -> dict[str, float]:
     """
     bounds: dict[str, float] = {}
     for slo in slos:
-        if OF_EACH_REQUEST.get(slo.metric) == slo.sign and slo.stat != "stddev":
+        better = metric_definitions.OF_EACH_REQUEST.get(slo.metric)
+        if better and slo.sign == GOOD_SIGN[better] and slo.stat != "stddev":
             tightest = min if slo.sign == "<=" else max
             bounds[slo.metric] = tightest(bounds.get(slo.metric, slo.bound), slo.bound)
     return bounds

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from shapebench.spec.metric_definitions import BETTER, HIGHER
 from shapebench.support.redact import without_secrets
+from shapebench.support.wording import users
 
 MATTERS = 0.05  # a smaller change, as a share of what it was before, is none
 _ERROR = 0.05  # of finding a change where there is none, for all numbers of a comparison together
@@ -59,7 +61,7 @@ def _verdict(row: Any) -> str:
         return "same"
     if row["change_low"] <= 0 <= row["change_high"]:
         return "inconclusive"
-    return "better" if (row["change"] > 0) == (row["metric"] == "steady_tokens_per_s") else "worse"
+    return "better" if (row["change"] > 0) == (BETTER[row["metric"]] == HIGHER) else "worse"
 
 
 def _headline(verdicts: set[str]) -> str:
@@ -79,13 +81,13 @@ def _sentence(metric: str, rows: pd.DataFrame) -> str:
     changed = rows[rows["verdict"].isin(["better", "worse"])]
     if changed.empty:
         most = max(rows.to_dict("records"), key=_farthest)
-        users = _users(most["concurrency"])
-        return f"{name.capitalize()} changed by no more than {_farthest(most):.0%}, which is with {users}."
+        where = users(most["concurrency"])
+        return f"{name.capitalize()} changed by no more than {_farthest(most):.0%}, which is with {where}."
     row = max(changed.to_dict("records"), key=lambda row: abs(row["change"]))
     direction = "rose" if row["change"] > 0 else "fell"
     size = f"{abs(row['change']):.0%} ({_span(row)})"
     return (
-        f"{name.capitalize()} {direction} by {size} with {_users(row['concurrency'])}; "
+        f"{name.capitalize()} {direction} by {size} with {users(row['concurrency'])}; "
         f"at {len(changed)} of {len(rows)} levels the change is more than noise."
     )
 
@@ -97,10 +99,6 @@ def _farthest(row: Any) -> float:
 def _span(row: Any) -> str:
     low, high = sorted((abs(row["change_low"]), abs(row["change_high"])))
     return f"{low:.0%} to {high:.0%}"
-
-
-def _users(concurrency: int) -> str:
-    return f"{concurrency} concurrent {'user' if concurrency == 1 else 'users'}"
 
 
 def settings_that_differ(before: Mapping[str, object], after: Mapping[str, object]) -> list[tuple[str, str, str]]:

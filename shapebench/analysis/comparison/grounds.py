@@ -3,12 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from shapebench.analysis.comparison.ranking import Entry, Ranking
+from shapebench.support.wording import listed, money
 
 Names = Mapping[str, str]  # of runs, by their ids
-
-
-def money(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"${value:,.{digits}f}"  # noqa: RUF001 - a dash, typographically
 
 
 def headline(ranking: Ranking, named: Names) -> str:
@@ -47,7 +44,7 @@ def _how_sure(ranking: Ranking, named: Names) -> str:
         priced = all(entry.costs.price_per_hour is not None for entry in ranking.entries)
         other = "No other" if priced else "No other of known price"
         return f"{other} is as cheap, wherever between its levels each machine's limit lies."
-    rivals = " and ".join(named[entry.run_id] for entry in ranking.rivals)
+    rivals = listed(named[entry.run_id] for entry in ranking.rivals)
     return (
         f"That is not sure: where each machine's limit lies between its levels is not known, and {rivals} may be as "
         "cheap. More levels near the limits, or a capacity search of each, would tell."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shapebench.analysis.comparison.grounds import money
+from shapebench.support.wording import money
 
 # What stands in each column, and with how many digits of a dollar; None: it is no money.
 COLUMNS: dict[str, tuple[str, int | None]] = {

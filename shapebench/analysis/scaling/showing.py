@@ -13,6 +13,7 @@ from shapebench.analysis.scaling.growth import GROWING_SHARE
 from shapebench.analysis.scaling.levels import Source, usable
 from shapebench.analysis.scaling.saturation import Headroom, Saturation
 from shapebench.analysis.scaling.usl import Estimate, Law
+from shapebench.support.wording import users
 
 SOURCES: dict[Source, str] = {
     "given": "as is given, or more if the curve is less steady",
@@ -105,13 +106,13 @@ def _growth(found: Saturation) -> Iterator[str]:
         yield f"Nothing is known of growth: there is {count}, two are needed at least, and five or six say much more."
     elif grown.knee is None:
         yield (
-            f"Not saturated: with {_users(found.greatest)}, the most that were measured, throughput still "
+            f"Not saturated: with {users(found.greatest)}, the most that were measured, throughput still "
             f"grows by {grown.last_doubling:.0%} for twice the users."
         )
     else:
         low, high = found.knee_interval or (grown.knee, grown.knee)
         yield (
-            f"Saturated: growth ends at {_users(grown.knee)} (somewhere from {low} to {high}); beyond, twice "
+            f"Saturated: growth ends at {users(grown.knee)} (somewhere from {low} to {high}); beyond, twice "
             f"the users bring less than {GROWING_SHARE:.0%} more tokens/s."
         )
     if grown and grown.doubtful:
@@ -152,10 +153,6 @@ def _headroom(headroom: Headroom) -> str:
         return f"{reach} no more tokens/s than with fewer{most}."
     limits = "unless something else sets a limit first"
     return f"{reach} {share.value:.0%} more tokens/s ({share.low:.0%} to {share.high:.0%}), {limits}."
-
-
-def _users(count: int) -> str:
-    return f"{count} concurrent {'user' if count == 1 else 'users'}"
 
 
 def _in_words(row: Impossible) -> str:

@@ -52,11 +52,6 @@ def selected(columns: Iterable[Column]) -> str:
     return ", ".join([*(column.source for column in columns), "verdict"])
 
 
-def quoted(text: str) -> str:
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"
-
-
 _SYSTEM, _TTFT, _GAP = "System tokens/s", "Time to first token (ms)", "Between tokens (ms)"
 COLUMNS = (
     Column(

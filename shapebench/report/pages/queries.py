@@ -3,7 +3,8 @@
 import shlex
 from string import Template
 
-from shapebench.report.pages.columns import ACCOUNT_COLUMNS, COLUMNS, quoted, selected
+from shapebench.report.pages.columns import ACCOUNT_COLUMNS, COLUMNS, selected
+from shapebench.support.wording import quoted
 
 _OF_RUN = "WHERE run_id = $run"
 _STATEMENTS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.analysis.comparison.grounds import headline, money, sentences
+from shapebench.analysis.comparison.grounds import headline, sentences
 from shapebench.analysis.comparison.labels import labels
 from shapebench.analysis.comparison.ranking import Entry, Ranking
 from shapebench.report.charts.curves import Axis, Curves
@@ -20,6 +20,7 @@ from shapebench.report.pages.kit import write_page
 from shapebench.results.views import RunRow
 from shapebench.spec.model import LIMITS, Limits
 from shapebench.spec.slo import Slo
+from shapebench.support.wording import money
 
 
 @dataclass(frozen=True)

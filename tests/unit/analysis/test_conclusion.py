@@ -105,7 +105,7 @@ def test_the_first_limit_to_break_is_named_with_its_numbers() -> None:
 
 def test_both_limits_are_named_when_they_break_together() -> None:
     said = text(level(16), level(32, ttft_s_p95=0.812, query_tokens_per_s_mean=8.0))
-    assert "each query gets 8 tokens/s on average, less than 10 and the 95th percentile" in said
+    assert "each query gets 8 tokens/s on average, less than 10 tokens/s and the 95th percentile" in said
 
 
 def test_a_number_just_past_its_limit_does_not_read_as_the_limit() -> None:
@@ -204,9 +204,9 @@ def test_every_slo_is_judged() -> None:
 def test_an_slo_that_is_kept_is_among_the_grounds_and_one_that_breaks_is_named() -> None:
     levels = level(16, error_rate=0.0, e2e_s_p99=2.5), level(32, error_rate=0.02, e2e_s_p99=4.0)
     said = " ".join(said_of(asked("error_rate <= 1%", "e2e_s p99 <= 5"), *levels).sentences)
-    assert "the error rate is 0 (at most 0.01 is wanted)" in said
-    assert "and the 99th percentile of the end-to-end latency is 2.5 s (at most 5 s is wanted)." in said
-    assert "With 32 concurrent users, the error rate is 0.02, more than 0.01." in said
+    assert "the error rate is 0% (SLO: at most 1%)" in said
+    assert "and the 99th percentile of the end-to-end latency is 2.5 s (SLO: at most 5 s)." in said
+    assert "With 32 concurrent users, the error rate is 2%, more than 1%." in said
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_an_slo_that_is_kept_is_among_the_grounds_and_one_that_breaks_is_named()
         ),
         ("ttft_s mean <= 0.1", {"ttft_s_mean": 0.2}, "the mean time to first token is 200 ms, more than 100 ms"),
         ("system_tokens_per_s >= 5000", {}, "the system throughput is 60 tokens/s, less than 5,000 tokens/s"),
-        ("kv_cache_usage_max <= 0.9", {"kv_cache_usage_max": 0.95}, "the fullest KV cache is 0.95, more than 0.9"),
+        ("kv_cache_usage_max <= 0.9", {"kv_cache_usage_max": 0.95}, "the fullest KV cache is 95%, more than 90%"),
     ],
 )
 def test_an_slo_that_breaks_is_said_in_its_own_words(slo: str, fields: dict[str, Any], said: str) -> None:
@@ -249,7 +249,7 @@ def test_the_limits_may_be_drawn_and_not_judged() -> None:
 
 
 def test_a_bound_of_seconds_is_said_in_seconds() -> None:
-    assert "95% of first tokens come within 0.09 s (at most 2 s is wanted)" in " ".join(
+    assert "95% of first tokens come within 0.09 s (SLO: at most 2 s)" in " ".join(
         said_of(Limits(ttft_s=2), level(1)).sentences
     )
 
@@ -275,7 +275,7 @@ def test_levels_that_a_slow_one_stopped_are_named_with_the_reason() -> None:
     found = said_of(Limits(), level(1), level(2, query_tokens_per_s_mean=8.5), load=CLIMB)
     assert (
         "With 4 and 8 concurrent users, nothing was measured: with 2, each query got 8.5 tokens/s on average, "
-        "less than the 10 at which the run was to stop."
+        "less than the 10 tokens/s at which the run was to stop."
     ) in found.sentences
 
 

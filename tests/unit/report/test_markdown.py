@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.comparison.grounds import money
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.markdown import (
     LONGEST_NAME,
@@ -18,6 +17,7 @@ from shapebench.report.markdown import (
     verdict_page,
 )
 from shapebench.runs.records import Artifact, Finding, Verdict
+from shapebench.support.wording import money
 from tests import level_sample
 
 CONCLUSION = Conclusion("Suits 16 concurrent users, but not 32", ("With 16 users, 43 tokens/s.", "It grew by 9%."))
