@@ -22,9 +22,10 @@ from rich.table import Table
 
 from expectations.validate import validate
 from shapebench.analysis.conclusion import Conclusion
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.results import database as warehouse
 from shapebench.results import migrations as schema
-from shapebench.results.rows import Measured, Tables, measured, tables
+from shapebench.results.rows import Tables, tables
 from tests.level_sample import FACTS, closed_loop, counted, level, run, server_says
 
 LEVELS, REQUESTS, SECONDS = (1, 2, 4, 8, 16, 32), 500, 50
@@ -73,12 +74,12 @@ def of_one_run(data: Path) -> Tables:
     return tables(run(data, FIRST), FACTS, levels, validate(levels), Conclusion("Suits at least 32 users", ()))
 
 
-def one_level(data: Path, streams: int) -> Measured:
+def one_level(data: Path, streams: int) -> MeasuredLevel:
     samples = closed_loop(streams, requests_each=-(-REQUESTS // streams))
     end = counted(samples)
     moments = [{key: value * second / SECONDS for key, value in end.items()} for second in range(SECONDS + 1)]
     said = server_says(data / f"{streams}.parquet", *moments)
-    return measured(level(data, streams, samples, run_id=FIRST, server_metrics=said))
+    return summarise_level(level(data, streams, samples, run_id=FIRST, server_metrics=said))
 
 
 def renamed(one: Tables, run_id: str) -> dict[str, pa.Table]:

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.results import database as warehouse
-from shapebench.results import rows
 from shapebench.runs.samples_file import ROW_GROUP, schema
 from tests.level_sample import RUN_ID, STARTED_NS, level, run_tables
 
@@ -83,7 +83,7 @@ def main() -> int:
         def note(what: str) -> None:
             found.append(f"{most_mb():.0f} MB after {time.monotonic() - begun_s:.0f} s {what}")
 
-        measured = rows.measured(replace(level(data, STREAMS, None), samples=file, error=None))
+        measured = summarise_level(replace(level(data, STREAMS, None), samples=file, error=None))
         note("summarised")
         from expectations import frames  # seconds and 170 MB: the flow imports it only now, too
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from shapebench.results.rows import Measured, measured
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from tests.level_sample import closed_loop, level
 
 LEVELS, REQUESTS = (1, 2, 4, 8, 16, 32), 500
@@ -36,8 +36,8 @@ def main() -> None:
             print(f"{what}: {statistics.median(took_s):.2f} s ({len(verdict.findings)} findings, {requests} requests)")
 
 
-def one(folder: Path, streams: int) -> Measured:
-    return measured(level(folder, streams, closed_loop(streams, requests_each=-(-REQUESTS // streams))))
+def one(folder: Path, streams: int) -> MeasuredLevel:
+    return summarise_level(level(folder, streams, closed_loop(streams, requests_each=-(-REQUESTS // streams))))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.analysis import level_samples, metrics
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
@@ -18,7 +19,6 @@ from shapebench.load.counters import Progress
 from shapebench.load.run_level import measure as measure_level
 from shapebench.probe.host import with_its_shape
 from shapebench.probe.probe import probe
-from shapebench.results.rows import measured
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin
 from shapebench.spec import metric_definitions
@@ -59,7 +59,7 @@ def _log_to_stderr(level: int) -> None:
 def _result(level: LevelRun) -> dict[str, Any]:
     if level.error:
         raise NotMeasured(level.error, "Start it again; the samples so far are of no use as a measurement.")
-    summary = measured(level)
+    summary = summarise_level(level)
     return {
         "concurrency": level.concurrency,
         "completed": summary.completed,

@@ -6,16 +6,16 @@ from typing import Literal
 
 import great_expectations.expectations as gxe
 
-from shapebench.results.rows import Measured
+from shapebench.analysis.measured_level import MeasuredLevel
 
 Severity = Literal["suspect", "invalid"]
 
 
-def always(_: Measured) -> bool:
+def always(_: MeasuredLevel) -> bool:
     return True
 
 
-def of_vllm(m: Measured) -> bool:
+def of_vllm(m: MeasuredLevel) -> bool:
     """Other servers' accounts are not read."""
     return m.level.is_vllm and m.level.error is None
 
@@ -36,7 +36,7 @@ class Declared:
     reason: str
     expectation: gxe.Expectation
     sin: str
-    applies: Callable[[Measured], bool] = always
+    applies: Callable[[MeasuredLevel], bool] = always
 
     @property
     def columns(self) -> set[str]:
@@ -69,7 +69,7 @@ OF_LENGTHS = (  # name, what holds, what was seen, sin
 )
 
 
-def _lengths(kind: str, those: str, applies: Callable[[Measured], bool]) -> tuple[Declared, ...]:
+def _lengths(kind: str, those: str, applies: Callable[[MeasuredLevel], bool]) -> tuple[Declared, ...]:
     """What holds for lengths that are drawn from a distribution: each bound is crossed by chance once in a million."""
     return tuple(
         Declared(

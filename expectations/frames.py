@@ -8,9 +8,9 @@ import pandas as pd
 from shapebench.analysis import level_samples, metrics
 from shapebench.analysis.drift import ttft_drift
 from shapebench.analysis.length_distribution import fit
+from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.calibration import processes_that_would_do
-from shapebench.results.rows import Measured
 from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import Asked, LevelRun
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
@@ -22,7 +22,7 @@ FALLS = "its counters fell: it was restarted, or several servers take turns at t
 PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 
 
-def answers(m: Measured) -> pd.DataFrame:
+def answers(m: MeasuredLevel) -> pd.DataFrame:
     """A row for each completed, measured request."""
     assert m.samples is not None
     planned = "planned_input_tokens", "planned_output_tokens"
@@ -41,7 +41,7 @@ def answers(m: Measured) -> pd.DataFrame:
     )
 
 
-def level(m: Measured) -> pd.DataFrame:
+def level(m: MeasuredLevel) -> pd.DataFrame:
     """One row; a figure that cannot be had is left out."""
     asked = m.completed + m.failed
     content: dict[str, Any] = {
@@ -57,7 +57,7 @@ def level(m: Measured) -> pd.DataFrame:
     return pd.DataFrame([content]).dropna(axis="columns")
 
 
-def _of_answers(m: Measured) -> dict[str, Any]:
+def _of_answers(m: MeasuredLevel) -> dict[str, Any]:
     """What takes at least one answer to say."""
     assert m.samples is not None
     return {
@@ -89,7 +89,7 @@ def _calibrated(level: LevelRun) -> dict[str, float]:
     return {} if found is None else {"added_ttft_p50_s": found}
 
 
-def _server(m: Measured) -> dict[str, Any]:
+def _server(m: MeasuredLevel) -> dict[str, Any]:
     """Did it say what it did, and is it still the same?"""
     level, account = m.level, m.samples.account if m.samples else None
     trouble = level.server_error or (FALLS if account and account.falls else None)
@@ -102,7 +102,7 @@ def _server(m: Measured) -> dict[str, Any]:
     }
 
 
-def _fingerprints(m: Measured) -> list[str]:
+def _fingerprints(m: MeasuredLevel) -> list[str]:
     """That of vLLM changes with its configuration; each answer has it."""
     if m.samples is None or "fingerprint" not in m.samples.requests or not m.level.fingerprint:
         return []
@@ -110,7 +110,7 @@ def _fingerprints(m: Measured) -> list[str]:
     return [f"its fingerprint was {m.level.fingerprint} and is {other}" for other in sorted(others)]
 
 
-def _percentiles(m: Measured) -> dict[str, Any]:
+def _percentiles(m: MeasuredLevel) -> dict[str, Any]:
     """Those that so many requests were planned for, and that too few completed for."""
     needed = {name: metrics.needed_for(p) for name, p in metric_definitions.PERCENTILES.items()}
     lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
@@ -149,7 +149,7 @@ def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
     }
 
 
-def _account(m: Measured) -> dict[str, float]:
+def _account(m: MeasuredLevel) -> dict[str, float]:
     """The server's counters against ours, where it gave an account that can be used."""
     samples, asked = m.samples, m.level.asked
     if samples is None or asked is None or samples.account is None or not samples.account.is_usable:
@@ -166,7 +166,7 @@ def _ttft_by_both(samples: Samples, account: Account) -> dict[str, float]:
     return {"our_ttft_s": ours_s, "their_ttft_s": theirs_s, "ttft_under_theirs": 1 - ours_s / theirs_s}
 
 
-def _figures(m: Measured) -> dict[str, float]:
+def _figures(m: MeasuredLevel) -> dict[str, float]:
     samples = m.samples
     assert samples is not None
     done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
@@ -182,7 +182,7 @@ def _figures(m: Measured) -> dict[str, float]:
     }
 
 
-def _imprecision(m: Measured) -> float:
+def _imprecision(m: MeasuredLevel) -> float:
     """The wider of the two intervals; without end where the level was too short to tell."""
     found = [row.value for row in m.metrics if row.metric in ("ttft_precision", "throughput_precision")]
     return max(found) if len(found) == 2 else np.inf

@@ -15,7 +15,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from expectations import frames
 from expectations.declared import ANSWERS, LEVEL, Declared
 from expectations.docs import Validation, write
-from shapebench.results.rows import Measured
+from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.runs.records import Finding, Standing, Verdict
 
 logger = logging.getLogger("shapebench.validate")
@@ -23,7 +23,7 @@ logger = logging.getLogger("shapebench.validate")
 RANK: tuple[Standing, ...] = ("valid", "suspect", "invalid")
 
 
-def validate(levels: Iterable[Measured], docs: Path | None = None) -> Verdict:
+def validate(levels: Iterable[MeasuredLevel], docs: Path | None = None) -> Verdict:
     """Are the numbers fit to be believed? A run is worth what its worst level is worth; `docs`: a folder for pages."""
     whole = _batches()
     validations = {m.level.concurrency: _validations(whole, m) for m in levels}
@@ -46,14 +46,14 @@ def _write_docs(validations: Sequence[Validation], docs: Path) -> None:
         logger.warning("Great Expectations' pages could not be written", exc_info=True)
 
 
-def _validations(whole: BatchDefinition[Any], m: Measured) -> list[Validation]:
+def _validations(whole: BatchDefinition[Any], m: MeasuredLevel) -> list[Validation]:
     about_answers = [_held(whole, m, "answers", ANSWERS, frames.answers(m))] if m.completed else []
     return [_held(whole, m, "level", LEVEL, frames.level(m)), *about_answers]
 
 
 def _held(
     whole: BatchDefinition[Any],
-    m: Measured,
+    m: MeasuredLevel,
     about: Literal["level", "answers"],
     declared: Sequence[Declared],
     frame: pd.DataFrame,
@@ -75,7 +75,7 @@ def _result_format(frame: pd.DataFrame) -> Literal["BASIC", "SUMMARY"]:
     return "BASIC" if len(frame) == 1 else "SUMMARY"
 
 
-def _finding(m: Measured, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:
+def _finding(m: MeasuredLevel, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:
     return Finding(
         run_id=m.level.run_id,
         concurrency=m.level.concurrency,

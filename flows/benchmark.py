@@ -16,10 +16,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.search import searched
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.analysis.early_stop import is_measured
+from shapebench.analysis.measured_level import level_frame
 from shapebench.load.workers import stopped_on_error
 from shapebench.probe.host import with_its_shape
 from shapebench.probe.launch import serving
-from shapebench.results.rows import level_summary
 from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
 from shapebench.runs.resume import in_hand
 from shapebench.runs.run_file import RunFile
@@ -68,7 +68,7 @@ def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     run, facts, levels = measured_alone(spec, earlier_run(spec, resume))
     summaries = summarise(run, facts, levels)
     verdict = validate(run, summaries)
-    conclusion = conclude(level_summary(summaries, verdict), run.spec.limits, verdict.standing, run.spec.load)
+    conclusion = conclude(level_frame(summaries, verdict), run.spec.limits, verdict.standing, run.spec.load)
     database = store(run, facts, summaries, verdict, conclusion)
     report = draw(run)
     published, publish_error = _result(publish(run, return_state=True))

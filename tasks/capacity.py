@@ -6,7 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.analysis.capacity.level_outcome import evidence
 from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.capacity.wording import in_words
-from shapebench.results.rows import held_against, measured
+from shapebench.analysis.measured_level import evaluate_level, summarise_level
 from shapebench.runs.records import LevelRun, Run
 from shapebench.support.run_log import milestone
 
@@ -16,8 +16,8 @@ def weigh(run: Run, level: LevelRun) -> Evidence:
     """An invalid level says nothing."""
     from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
 
-    summary = measured(level)
+    summary = summarise_level(level)
     verdict = hold_expectations([summary])
-    said = evidence(held_against(run.spec.limits.slos, summary, verdict), verdict.standing)
+    said = evidence(evaluate_level(run.spec.limits.slos, summary, verdict), verdict.standing)
     milestone("search", "concurrency {n}: {said}", n=said.concurrency, said=in_words(said))
     return said

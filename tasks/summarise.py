@@ -3,12 +3,12 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from shapebench.results.rows import Measured, measured
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.runs.records import Facts, LevelRun, Run
 from shapebench.runs.run_file import RunFile, save
 
 
 @task(name="summarise", cache_policy=NO_CACHE)
-def summarise(run: Run, facts: Facts, levels: list[LevelRun]) -> list[Measured]:
+def summarise(run: Run, facts: Facts, levels: list[LevelRun]) -> list[MeasuredLevel]:
     save(RunFile(run, facts, tuple(levels)))
-    return [measured(level) for level in levels]
+    return [summarise_level(level) for level in levels]

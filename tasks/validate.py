@@ -6,13 +6,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from expectations.validate import validate as hold_expectations
-from shapebench.results.rows import Measured
+from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.runs.records import Run, Verdict
 from shapebench.support.run_log import milestone
 
 
 @task(name="validate", cache_policy=NO_CACHE)
-def validate(run: Run, levels: list[Measured]) -> Verdict:
+def validate(run: Run, levels: list[MeasuredLevel]) -> Verdict:
     verdict = hold_expectations(levels, docs=run.data_docs)
     words = "concurrency {concurrency} is {severity}: {sentence}"
     for finding in verdict.failed:

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from shapebench.analysis.conclusion import Conclusion
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.load.sample_writer import SampleStream
-from shapebench.results.rows import Measured, Tables, measured, tables
+from shapebench.results.rows import Tables, tables
 from shapebench.runs.prompt_sizing import Sizing
 from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
 from shapebench.runs.samples_file import Sample, join
@@ -165,8 +166,8 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
     return replace(whole, **changes)
 
 
-def clean(data: Path, concurrency: int, **changes: Any) -> Measured:
-    return measured(level(data, concurrency, closed_loop(concurrency), **changes))
+def clean(data: Path, concurrency: int, **changes: Any) -> MeasuredLevel:
+    return summarise_level(level(data, concurrency, closed_loop(concurrency), **changes))
 
 
 def run(data: Path, run_id: str = RUN_ID) -> Run:
@@ -182,11 +183,11 @@ def run(data: Path, run_id: str = RUN_ID) -> Run:
     )
 
 
-def verdict(levels: Iterable[Measured], standing: Standing = "valid") -> Verdict:
+def verdict(levels: Iterable[MeasuredLevel], standing: Standing = "valid") -> Verdict:
     return Verdict(standing, {m.level.concurrency: standing for m in levels}, ())
 
 
-def run_tables(data: Path, run_id: str = RUN_ID, levels: list[Measured] | None = None) -> Tables:
+def run_tables(data: Path, run_id: str = RUN_ID, levels: list[MeasuredLevel] | None = None) -> Tables:
     """All rows of a run of two clean levels, or of those given."""
     of_run = [clean(data, n, run_id=run_id) for n in (1, 2)] if levels is None else levels
     return tables(run(data, run_id), FACTS, of_run, verdict(of_run), Conclusion("Suits at least 2 users", ()))

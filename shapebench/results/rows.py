@@ -2,88 +2,28 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 import orjson
 import pandas as pd
 import pyarrow as pa
 
-from shapebench.analysis import level_samples, metrics
-from shapebench.analysis.capacity.level_outcome import surely
 from shapebench.analysis.capacity.tables import search_row, slo_rows
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.early_stop import skipped
-from shapebench.analysis.sample_reader import Samples
+from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level
 from shapebench.analysis.timeline import timeline
-from shapebench.runs.records import Artifact, Facts, LevelRun, Link, MetricRow, Run, Verdict
-from shapebench.server_metrics.reconcile import Account
-from shapebench.spec import metric_definitions
-from shapebench.spec.slo import Judged, Slo, judge
+from shapebench.runs.records import Artifact, Facts, Link, Run, Verdict
 
 Tables = dict[str, pa.Table]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A level, its samples (None where it has none) and what they amount to.
-
-    A percentile is withheld where too few requests stand behind it: it is neither stored nor drawn.
-    """
-
-    level: LevelRun
-    samples: Samples | None
-    metrics: tuple[MetricRow, ...]
-    withheld: tuple[MetricRow, ...] = ()
-
-    @cached_property
-    def completed(self) -> int:
-        return 0 if self.samples is None else int(level_samples.is_completed(self.samples).sum())
-
-    @cached_property
-    def failed(self) -> int:
-        return 0 if self.samples is None else int(level_samples.is_measured(self.samples).sum()) - self.completed
-
-
-def measured(level: LevelRun) -> Measured:
-    """Read a level's samples back and summarise them."""
-    if level.samples is None:
-        return Measured(level, None, ())
-    account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
-    samples = level_samples.read(level.samples, account, level.promised)
-    rows = metrics.summarise(level.run_id, level.concurrency, samples)
-    claimed, withheld = (
-        tuple(row for row in rows if metrics.may_be_claimed(row.stat, row.sample_count) == wanted)
-        for wanted in (True, False)
-    )
-    return Measured(level, samples, claimed, withheld)
-
-
-def level_summary(levels: Iterable[Measured], verdict: Verdict) -> pd.DataFrame:
-    """The rows that the view level_summary will show, before they are stored."""
-    return pd.DataFrame([_wide(m, verdict) for m in levels]).sort_values("concurrency", ignore_index=True)
-
-
-def _wide(m: Measured, verdict: Verdict) -> dict[str, Any]:
-    nothing: dict[str, float] = dict.fromkeys(metric_definitions.COLUMNS, float("nan"))
-    return {
-        **_level(m, verdict),
-        **nothing,
-        **{metric_definitions.column_name(r.metric, r.stat): r.value for r in m.metrics},
-    }
-
-
-def held_against(slos: Iterable[Slo], m: Measured, verdict: Verdict) -> Judged:
-    """A level's numbers and their SLOs, with what is known of how sure the numbers are."""
-    return surely(judge(_wide(m, verdict), slos), m.samples)
-
-
-def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, conclusion: Conclusion) -> Tables:
+def tables(run: Run, facts: Facts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Tables:
     """All of a run's rows but its artifacts."""
     outcome = {"finished_at": _finished_at(levels), "verdict": verdict.standing, "headline": conclusion.headline}
-    weighed = [held_against(run.spec.limits.slos, m, verdict) for m in levels]
+    weighed = [evaluate_level(run.spec.limits.slos, m, verdict) for m in levels]
     searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
@@ -100,14 +40,14 @@ def tables(run: Run, facts: Facts, levels: list[Measured], verdict: Verdict, con
     }
 
 
-def _skipped(run: Run, levels: Iterable[Measured]) -> list[int]:
+def _skipped(run: Run, levels: Iterable[MeasuredLevel]) -> list[int]:
     """Levels that were not measured, since queries were too slow at fewer streams already."""
     mean = ("query_tokens_per_s", "mean")
     got = {m.level.concurrency: {(r.metric, r.stat): r.value for r in m.metrics}.get(mean, math.nan) for m in levels}
     return [] if run.spec.search else [*skipped(run.spec.load, got.items())]
 
 
-def _timelines(levels: Iterable[Measured]) -> pd.DataFrame:
+def _timelines(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
     of_levels = [
         timeline(m.samples).assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
         for m in levels
@@ -116,7 +56,7 @@ def _timelines(levels: Iterable[Measured]) -> pd.DataFrame:
     return pd.concat(of_levels) if of_levels else pd.DataFrame()
 
 
-def _server_metrics(levels: Iterable[Measured]) -> pd.DataFrame:
+def _server_metrics(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
     """What the servers said, but for buckets between the first and the last look: those are most of it."""
     of_levels = [
         m.samples.account.without_buckets_between().assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
@@ -151,7 +91,7 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _finished_at(levels: Iterable[Measured]) -> datetime:
+def _finished_at(levels: Iterable[MeasuredLevel]) -> datetime:
     return max(_utc(m.level.started_at) + timedelta(seconds=m.level.wall_s) for m in levels)
 
 
@@ -184,7 +124,7 @@ def _brief(facts: Facts) -> dict[str, Any]:
     return content
 
 
-def _level(m: Measured, verdict: Verdict) -> dict[str, Any]:
+def _level(m: MeasuredLevel, verdict: Verdict) -> dict[str, Any]:
     level = m.level
     return {
         "run_id": level.run_id,
@@ -204,7 +144,7 @@ def _level(m: Measured, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _requests(m: Measured) -> pa.Table:
+def _requests(m: MeasuredLevel) -> pa.Table:
     """As it lies in memory: most columns are shared with the samples, not copied."""
     assert m.samples is not None
     requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding says so

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.local_prefect.own_server import free_port
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.analysis.metrics import STATS
 from shapebench.results import database as warehouse
 from shapebench.results.database import load
-from shapebench.results.rows import measured as measured_level
 from shapebench.spec.metric_definitions import DISTRIBUTIONS
 from shapebench.test_servers.reference.process import running as metronome_running
 from tests.conftest import MODEL, Finished, Shell
@@ -41,7 +41,7 @@ def measured(offline: Shell, simulator: str) -> Finished:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a run of no use."""
     folder = tmp_path_factory.mktemp("data")
-    warehouse.load(folder, RUN_ID, run_tables(folder, levels=[measured_level(level(folder, 1, None))]))
+    warehouse.load(folder, RUN_ID, run_tables(folder, levels=[summarise_level(level(folder, 1, None))]))
     return folder
 
 

@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from expectations.validate import validate
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.load.calibration import calibrate
 from shapebench.load.run_level import measure
 from shapebench.probe.probe import probe
-from shapebench.results.rows import measured
 from shapebench.runs.records import Verdict
 from shapebench.runs.run_file import begin
 from shapebench.spec.model import parse
@@ -46,7 +46,7 @@ def level_of(url: str, data: Path, **changes: dict[str, Any]) -> Verdict:
         content[section] = {**content[section], **values}
     run = begin(parse(content))
     facts, calibration = probe(run.spec), calibrate(run.spec.load.levels[0], 1, try_out=False)
-    return validate([measured(measure(run, facts, calibration, lambda _: None))])
+    return validate([summarise_level(measure(run, facts, calibration, lambda _: None))])
 
 
 def failed(verdict: Verdict, meant: str = "") -> set[str]:

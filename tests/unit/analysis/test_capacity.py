@@ -15,8 +15,9 @@ from shapebench.analysis.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidenc
 from shapebench.analysis.capacity.steps import as_asked, begin, longer
 from shapebench.analysis.capacity.wording import in_words, sentences
 from shapebench.analysis.conclusion import Conclusion
+from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level, summarise_level
 from shapebench.results.database import load, query
-from shapebench.results.rows import Measured, held_against, measured, tables
+from shapebench.results.rows import tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
@@ -193,8 +194,8 @@ def test_whatever_was_measured_before_there_is_a_next_step_or_an_answer(before: 
 
 
 def judged_with(samples: list[Sample], folder: Path, *slos: str) -> Judged:
-    m = measured(level(folder, 2, samples))
-    return held_against([parse(slo) for slo in slos], m, verdict([m]))
+    m = summarise_level(level(folder, 2, samples))
+    return evaluate_level([parse(slo) for slo in slos], m, verdict([m]))
 
 
 def only(judged: Judged) -> Held:
@@ -439,7 +440,7 @@ def test_an_answer_is_read_back_from_the_results_file(tmp_path: Path) -> None:
 
 def stored_search(data: Path, samples: dict[int, list[Sample]]) -> list[dict[str, Any]]:
     """The row of a search whose levels have these samples; all else of the run is as ever."""
-    of_run: list[Measured] = [measured(level(data, n, made)) for n, made in samples.items()]
+    of_run: list[MeasuredLevel] = [summarise_level(level(data, n, made)) for n, made in samples.items()]
     plain = run(data)
     limits = Limits(slo=(parse(SLO),), slo_only=True)
     spec = plain.spec.model_copy(update={"search": Search(most=64), "limits": limits})

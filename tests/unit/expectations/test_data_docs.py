@@ -13,7 +13,7 @@ import pytest
 from expectations import validate as validation
 from expectations.declared import LEVEL, gxe
 from expectations.validate import validate
-from shapebench.results.rows import Measured, measured
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from tests.level_sample import CLIENT, clean, closed_loop, level
 
 ROOT = Path(__file__).parents[3]
@@ -21,14 +21,14 @@ HOSTILE = "<script>alert(1)</script>$template\"'"
 SAYS = "The chunks of each answer carry as many tokens as the server counted: not so, "
 
 
-def with_merged_chunks(data: Path) -> Measured:
+def with_merged_chunks(data: Path) -> MeasuredLevel:
     """At concurrency 2, the answer to the last request has 9 tokens in its chunks, and 10 counted."""
     samples = closed_loop(2)
     last = replace(samples[-1], chunk_tokens=[1] * 9, chunk_offsets_s=samples[-1].chunk_offsets_s[1:])
-    return measured(level(data, 2, [*samples[:-1], last]))
+    return summarise_level(level(data, 2, [*samples[:-1], last]))
 
 
-def with_a_busy_client(data: Path) -> Measured:
+def with_a_busy_client(data: Path) -> MeasuredLevel:
     return clean(data, 4, client=CLIENT | {"cpu_share": 0.9, "cpu_s": 9.0})
 
 
@@ -36,7 +36,7 @@ def with_a_busy_client(data: Path) -> Measured:
 def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages of a run of a clean level, one with an odd answer, one with a busy client, and one without samples."""
     data = tmp_path_factory.mktemp("data")
-    levels = [clean(data, 1), with_merged_chunks(data), with_a_busy_client(data), measured(level(data, 8, None))]
+    levels = [clean(data, 1), with_merged_chunks(data), with_a_busy_client(data), summarise_level(level(data, 8, None))]
     validate(levels, docs=data / "of run" / "docs")
     return data / "of run" / "docs"
 

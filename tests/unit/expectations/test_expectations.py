@@ -14,7 +14,7 @@ from expectations import validate as validation
 from expectations.declared import ANSWERS, LEVEL, Declared, gxe
 from expectations.table import PAGE, page
 from expectations.validate import validate
-from shapebench.results.rows import Measured, measured
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.runs.records import Calibration, Verdict
 from shapebench.runs.samples_file import Sample
 from shapebench.spec.lengths import Lengths
@@ -31,21 +31,23 @@ from tests.level_sample import (
 )
 
 ROOT = Path(__file__).parents[3]
-Sin = Callable[[Path], Measured]
+Sin = Callable[[Path], MeasuredLevel]
 
 
-def spoilt(data: Path, changes: dict[str, Any], streams: int = 2, at: slice = slice(None), **of_level: Any) -> Measured:
+def spoilt(
+    data: Path, changes: dict[str, Any], streams: int = 2, at: slice = slice(None), **of_level: Any
+) -> MeasuredLevel:
     """A clean level but for fields of its measured samples, or of those of them that `at` picks."""
     samples = closed_loop(streams)
     picked = [n for n, sample in enumerate(samples) if not sample.warmup][at]
     return committed(data, [replace(s, **changes) if n in picked else s for n, s in enumerate(samples)], **of_level)
 
 
-def committed(data: Path, samples: list[Sample] | None, streams: int = 2, **of_level: Any) -> Measured:
-    return measured(level(data, streams, samples, **of_level))
+def committed(data: Path, samples: list[Sample] | None, streams: int = 2, **of_level: Any) -> MeasuredLevel:
+    return summarise_level(level(data, streams, samples, **of_level))
 
 
-def of_client(data: Path, **changes: float) -> Measured:
+def of_client(data: Path, **changes: float) -> MeasuredLevel:
     """A clean level, but for how the client fared."""
     return committed(data, closed_loop(2), client=CLIENT | changes)
 
@@ -54,19 +56,19 @@ def tried_out(**found: float) -> Calibration:
     return replace(Calibration(2, 1, requests=10), **found)
 
 
-def with_late_sends(data: Path) -> Measured:
+def with_late_sends(data: Path) -> MeasuredLevel:
     """6 of 100 requests, each so little late that the streams were as good as busy."""
     return committed(data, closed_loop(2, requests_each=50), client=CLIENT | {"late_sends": 6.0})
 
 
-def with_failures(data: Path, count: int, requests: int = 110) -> Measured:
+def with_failures(data: Path, count: int, requests: int = 110) -> MeasuredLevel:
     """The last ones fail, each by the way of a stream that is busy all the time."""
     samples = closed_loop(2, requests_each=requests // 2)
     failed = {"chunk_offsets_s": [], "chunk_tokens": [], "output_tokens": None, "error_kind": "reset"}
     return committed(data, [*samples[:-count], *(replace(sample, **failed) for sample in samples[-count:])])
 
 
-def with_a_stream_that_pauses(data: Path) -> Measured:
+def with_a_stream_that_pauses(data: Path) -> MeasuredLevel:
     """Stream 1 is idle for 0.4 s of the 4.99 s in the window: (2 * 4.99 - 0.4) / (2 * 4.99) is 96.0%."""
     late = [
         replace(s, sent_at_ns=s.sent_at_ns + 400_000_000 * (s.stream and s.request_index > 5)) for s in closed_loop(2)
@@ -74,20 +76,20 @@ def with_a_stream_that_pauses(data: Path) -> Measured:
     return committed(data, late)
 
 
-def with_a_long_drain(data: Path) -> Measured:
+def with_a_long_drain(data: Path) -> MeasuredLevel:
     """The last answer of stream 0 takes 20 s; all streams are busy for 5 s of 24."""
     *others, last, _ = samples = closed_loop(2)
     slow = replace(last, chunk_offsets_s=[2.0 * token for token in range(1, 11)], ended_s=20.0)
     return committed(data, [*others, slow, samples[-1]])
 
 
-def with_a_stream_that_dies(data: Path) -> Measured:
+def with_a_stream_that_dies(data: Path) -> MeasuredLevel:
     """One of 10 streams, after 6 of its 10 requests."""
     alive = [s for s in closed_loop(10, requests_each=10) if s.stream or s.request_index < 70]
     return committed(data, alive, streams=10)
 
 
-def with_a_drift(data: Path) -> Measured:
+def with_a_drift(data: Path) -> MeasuredLevel:
     """The time to first token doubles from the first request to the last."""
     samples = closed_loop(2, requests_each=60)
     return committed(
@@ -96,14 +98,14 @@ def with_a_drift(data: Path) -> Measured:
     )
 
 
-def with_lengths(data: Path, kind: str, mean: float = 100, stddev: float = 20) -> Measured:
+def with_lengths(data: Path, kind: str, mean: float = 100, stddev: float = 20) -> MeasuredLevel:
     """100 requests, planned and answered with lengths of one distribution, where N(100, 20) was asked for."""
     drawn = NormalDist(mean, stddev) if stddev else None
     lengths = [round(drawn.inv_cdf((n + 0.5) / 100)) if drawn else 80 + 40 * (n % 2) for n in range(100)]
     return of_lengths(data, kind, lengths)
 
 
-def of_lengths(data: Path, kind: str, lengths: list[int]) -> Measured:
+def of_lengths(data: Path, kind: str, lengths: list[int]) -> MeasuredLevel:
     samples = closed_loop(2, requests_each=50)
     changed = [*samples[:2], *(ASKS[kind](s, n) for s, n in zip(samples[2:], lengths, strict=True))]
     return committed(data, changed, asked=replace(ASKED, **{f"{kind}_tokens": Lengths(100, 20)}))
@@ -115,7 +117,7 @@ ASKS: dict[str, Callable[[Sample, int], Sample]] = {
 }
 
 
-def with_account(data: Path, times: dict[str, float] | None = None, **more: float) -> Measured:
+def with_account(data: Path, times: dict[str, float] | None = None, **more: float) -> MeasuredLevel:
     """A clean level whose server counted some things more, or so many times as often."""
     samples = closed_loop(2)
     said = {
@@ -126,7 +128,7 @@ def with_account(data: Path, times: dict[str, float] | None = None, **more: floa
     return committed(data, samples, server_metrics=path)
 
 
-def with_pauses_at_one_stream(data: Path) -> Measured:
+def with_pauses_at_one_stream(data: Path) -> MeasuredLevel:
     """0.1 s before each request of 1 s: system throughput is 10 / 1.1 of a query's."""
     return committed(data, [request(n, 1.1 * n, [0.1 * t for t in range(1, 11)], warmup=n == 0) for n in range(6)], 1)
 
@@ -360,7 +362,7 @@ def test_an_expectation_that_cannot_be_checked_has_failed_and_says_why(
 
 
 def test_a_level_without_samples_is_invalid_and_nothing_is_said_of_its_requests(tmp_path: Path) -> None:
-    verdict = validate([measured(level(tmp_path, 2, None))])
+    verdict = validate([summarise_level(level(tmp_path, 2, None))])
     assert verdict.standing == "invalid"
     assert {f.expectation for f in verdict.findings} == {f.expectation for f in verdict.failed}
     assert "no_errors" not in {finding.expectation for finding in verdict.findings}

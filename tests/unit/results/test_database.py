@@ -16,9 +16,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.results import database as warehouse
 from shapebench.results.database import WarehouseError, load, query
-from shapebench.results.rows import measured
 from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, clean, level, run_tables
 
@@ -101,7 +101,7 @@ def test_the_files_mode_survives_a_load(data: Path) -> None:
 
 
 def test_a_level_without_samples_has_a_row_in_the_summary(data: Path) -> None:
-    levels = [clean(data, 1), measured(level(data, 2, None))]
+    levels = [clean(data, 1), summarise_level(level(data, 2, None))]
     load(data, RUN_ID, run_tables(data, levels=levels))
     summary = query(data, "SELECT concurrency, ttft_s_mean, system_tokens_per_s, error FROM level_summary").to_pylist()
     assert summary[0]["ttft_s_mean"] == pytest.approx(0.1)

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.errors import ShapebenchError
 from shapebench.results.database import load, query
 from shapebench.results.exports import FORMATS, VIEWS, export
 from shapebench.results.imports.taken import take
-from shapebench.results.rows import measured
 from tests.level_sample import RUN_ID, closed_loop, level, refused, run_tables
 
 SAMPLES = Path(__file__).parent / "imports" / "samples"
@@ -22,7 +22,10 @@ FAILED = refused(90, 2.0, stream=0)
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data folder with a run of two levels, in one of which a request failed."""
-    levels = [measured(level(tmp_path, 1, closed_loop(1))), measured(level(tmp_path, 2, [*closed_loop(2, 20), FAILED]))]
+    levels = [
+        summarise_level(level(tmp_path, 1, closed_loop(1))),
+        summarise_level(level(tmp_path, 2, [*closed_loop(2, 20), FAILED])),
+    ]
     load(tmp_path, RUN_ID, run_tables(tmp_path, levels=levels))
     return tmp_path
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.results import database as warehouse
 from shapebench.results import dictionary
 from shapebench.results import migrations as schema
 from shapebench.results.database import WarehouseError, load, prune, query, set_aside
 from shapebench.results.migrations import LaterVersionError
-from shapebench.results.rows import Measured, measured
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
 EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
@@ -153,8 +153,8 @@ def test_pruning_gives_the_room_back(data: Path) -> None:
     assert (data / warehouse.FILE_NAME).stat().st_size < 0.8 * before
 
 
-def many(data: Path, run_id: str) -> Measured:
-    return measured(level(data, 64, closed_loop(64, requests_each=100), run_id=run_id))
+def many(data: Path, run_id: str) -> MeasuredLevel:
+    return summarise_level(level(data, 64, closed_loop(64, requests_each=100), run_id=run_id))
 
 
 def test_pruning_leaves_what_others_made_in_the_file_and_what_it_says_of_itself(data: Path) -> None:

@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from shapebench.analysis.measured_level import MeasuredLevel, level_frame, summarise_level
 from shapebench.results import database as warehouse
 from shapebench.results import rows
-from shapebench.results.rows import Measured, measured
 from shapebench.runs.records import Artifact
 from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
@@ -18,26 +18,26 @@ from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, re
 
 def test_a_level_counts_its_measured_requests_only(tmp_path: Path) -> None:
     both = [*closed_loop(2), refused(99, 6.0), refused(98, 0.0, warmup=True)]
-    found = measured(level(tmp_path, 2, both))
+    found = summarise_level(level(tmp_path, 2, both))
     assert (found.completed, found.failed) == (10, 1)
 
 
 def test_a_level_without_samples_has_neither_requests_nor_metrics(tmp_path: Path) -> None:
-    found = measured(level(tmp_path, 2, None))
+    found = summarise_level(level(tmp_path, 2, None))
     assert (found.samples, found.completed, found.failed, found.metrics) == (None, 0, 0, ())
 
 
 def test_every_level_has_a_row_in_order_whether_it_has_samples_or_not(tmp_path: Path) -> None:
-    levels = [clean(tmp_path, 8), measured(level(tmp_path, 2, None)), clean(tmp_path, 1)]
-    summary = rows.level_summary(levels, verdict(levels))
+    levels = [clean(tmp_path, 8), summarise_level(level(tmp_path, 2, None)), clean(tmp_path, 1)]
+    summary = level_frame(levels, verdict(levels))
     assert list(summary["concurrency"]) == [1, 2, 8]
     assert set(metric_definitions.COLUMNS) <= set(summary.columns)
     assert summary.loc[1, list(metric_definitions.COLUMNS)].isna().all()
 
 
 def test_the_summary_before_storing_is_what_the_view_shows_after(tmp_path: Path) -> None:
-    levels = [clean(tmp_path, 1), clean(tmp_path, 2), measured(level(tmp_path, 4, None))]
-    before = rows.level_summary(levels, verdict(levels))
+    levels = [clean(tmp_path, 1), clean(tmp_path, 2), summarise_level(level(tmp_path, 4, None))]
+    before = level_frame(levels, verdict(levels))
     warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=levels))
     after = warehouse.query(tmp_path, "FROM level_summary").to_pandas()
     common = [
@@ -48,7 +48,7 @@ def test_the_summary_before_storing_is_what_the_view_shows_after(tmp_path: Path)
 
 
 def test_a_level_of_requests_that_failed_stands_beside_one_of_requests_that_did_not(tmp_path: Path) -> None:
-    levels = [clean(tmp_path, 1), measured(level(tmp_path, 2, [refused(0, 0.0), refused(1, 0.1)]))]
+    levels = [clean(tmp_path, 1), summarise_level(level(tmp_path, 2, [refused(0, 0.0), refused(1, 0.1)]))]
     requests = run_tables(tmp_path, levels=levels)["requests"].to_pylist()
     assert {(r["concurrency"], r["http_status"], r["error_kind"]) for r in requests} == {
         (1, 200, None),
@@ -57,16 +57,16 @@ def test_a_level_of_requests_that_failed_stands_beside_one_of_requests_that_did_
 
 
 def test_a_level_that_holds_no_request_stands_beside_one_that_does(tmp_path: Path) -> None:
-    levels = [measured(level(tmp_path, 1, [])), clean(tmp_path, 2)]
+    levels = [summarise_level(level(tmp_path, 1, [])), clean(tmp_path, 2)]
     assert {r["concurrency"] for r in run_tables(tmp_path, levels=levels)["requests"].to_pylist()} == {2}
 
 
 def test_without_any_samples_there_is_no_table_of_requests(tmp_path: Path) -> None:
-    assert "requests" not in run_tables(tmp_path, levels=[measured(level(tmp_path, 1, None))])
+    assert "requests" not in run_tables(tmp_path, levels=[summarise_level(level(tmp_path, 1, None))])
 
 
 def test_warm_up_and_failed_requests_are_rows(tmp_path: Path) -> None:
-    levels = [measured(level(tmp_path, 2, [*closed_loop(2), refused(99, 6.0)]))]
+    levels = [summarise_level(level(tmp_path, 2, [*closed_loop(2), refused(99, 6.0)]))]
     requests = run_tables(tmp_path, levels=levels)["requests"].to_pylist()
     assert len(requests) == 13
     assert sum(request["warmup"] for request in requests) == 2
@@ -94,7 +94,7 @@ def test_a_runs_row_holds_what_was_asked_and_of_whom(tmp_path: Path) -> None:
 
 
 def test_a_level_names_its_samples_as_they_lie_in_the_runs_folder(tmp_path: Path) -> None:
-    levels = [clean(tmp_path, 1), measured(level(tmp_path, 2, None))]
+    levels = [clean(tmp_path, 1), summarise_level(level(tmp_path, 2, None))]
     assert run_tables(tmp_path, levels=levels)["levels"]["samples"].to_pylist() == ["level-0001.parquet", None]
 
 
@@ -109,7 +109,7 @@ def test_times_are_utc_whatever_their_zone(zone: timezone) -> None:
 
 
 def test_every_metric_of_a_level_is_a_row(tmp_path: Path) -> None:
-    found: Measured = clean(tmp_path, 2)
+    found: MeasuredLevel = clean(tmp_path, 2)
     table: pa.Table = run_tables(tmp_path, levels=[found])["metrics"]
     of_long_levels = {"ttft_precision", "throughput_precision"}  # of which five requests a stream are too few to tell
     withheld = {metric_definitions.column_name(row.metric, row.stat) for row in found.withheld}
@@ -123,7 +123,7 @@ def test_percentiles_of_too_few_requests_are_withheld(tmp_path: Path) -> None:
 
 
 def test_a_percentile_of_just_enough_requests_is_claimed(tmp_path: Path) -> None:
-    hundred = measured(level(tmp_path, 2, closed_loop(2, requests_each=50)))
+    hundred = summarise_level(level(tmp_path, 2, closed_loop(2, requests_each=50)))
     assert {row.stat for row in hundred.withheld if row.metric == "ttft_s"} == {"p99"}
 
 

@@ -12,12 +12,13 @@ import pytest
 
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.early_stop import is_measured
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
 from shapebench.probe.known_server import know
 from shapebench.results import database as warehouse
-from shapebench.results.rows import measured, tables
+from shapebench.results.rows import tables
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Facts
 from shapebench.runs.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, settle, unfinished
@@ -151,7 +152,7 @@ def test_a_run_that_was_killed_before_it_measured_was_not_resumed(tmp_path: Path
 def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(broken_off: RunFile) -> None:
     data, begun = broken_off.run.spec.data, taken_up(broken_off)
     settled = replace(begun.run, left_out=(2,))
-    levels = [measured(one) for one in begun.measured]
+    levels = [summarise_level(one) for one in begun.measured]
     warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
     [row] = warehouse.query(data, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
     resumed_at = [at.replace(tzinfo=None) for at in begun.run.resumed_at]

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.results.database import load, query
-from shapebench.results.rows import measured
 from shapebench.spec import metric_definitions
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
@@ -234,7 +234,7 @@ def test_the_goodput_is_what_the_macro_says(bounds: dict[str, float], tmp_path: 
         request(92, 4.0, [0.1, 3.0], stream=1),  # slow
         refused(93, 4.5),
     ]
-    made = measured(level(tmp_path, 2, mixed, promised=bounds))
+    made = summarise_level(level(tmp_path, 2, mixed, promised=bounds))
     load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[made]))
     wanted = LIMITS.format(**{name: bounds.get(name, "NULL") for name in ("ttft_s", "query_tokens_per_s", "tpot_s")})
     names = "slo_attainment, l.goodput_requests_per_s, l.goodput_tokens_per_s"

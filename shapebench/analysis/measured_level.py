@@ -1,0 +1,79 @@
+"""A measured level: its samples read back and summarised, its row in the summary, its result against the SLOs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from shapebench.analysis import level_samples, metrics
+from shapebench.analysis.capacity.level_outcome import surely
+from shapebench.analysis.sample_reader import Samples
+from shapebench.runs.records import LevelRun, MetricRow, Verdict
+from shapebench.server_metrics.reconcile import Account
+from shapebench.spec import metric_definitions
+from shapebench.spec.slo import Judged, Slo, judge
+
+
+@dataclass(frozen=True)
+class MeasuredLevel:
+    """A level, its samples (None where it has none) and its metrics.
+
+    Percentiles of too few requests are `withheld`: neither stored nor drawn.
+    """
+
+    level: LevelRun
+    samples: Samples | None
+    metrics: tuple[MetricRow, ...]
+    withheld: tuple[MetricRow, ...] = ()
+
+    @cached_property
+    def completed(self) -> int:
+        return 0 if self.samples is None else int(level_samples.is_completed(self.samples).sum())
+
+    @cached_property
+    def failed(self) -> int:
+        return 0 if self.samples is None else int(level_samples.is_measured(self.samples).sum()) - self.completed
+
+
+def summarise_level(level: LevelRun) -> MeasuredLevel:
+    """Read a level's samples from its Parquet file and compute its metrics."""
+    if level.samples is None:
+        return MeasuredLevel(level, None, ())
+    account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
+    samples = level_samples.read(level.samples, account, level.promised)
+    rows = metrics.summarise(level.run_id, level.concurrency, samples)
+    claimed = [metrics.may_be_claimed(row.stat, row.sample_count) for row in rows]
+    return MeasuredLevel(
+        level,
+        samples,
+        metrics=tuple(row for row, enough in zip(rows, claimed, strict=True) if enough),
+        withheld=tuple(row for row, enough in zip(rows, claimed, strict=True) if not enough),
+    )
+
+
+def level_frame(levels: Iterable[MeasuredLevel], verdict: Verdict) -> pd.DataFrame:
+    """Return the rows that the view level_summary will show of these levels, before they are stored."""
+    return pd.DataFrame([_row(m, verdict) for m in levels]).sort_values("concurrency", ignore_index=True)
+
+
+def evaluate_level(slos: Iterable[Slo], m: MeasuredLevel, verdict: Verdict) -> Judged:
+    """Compare a level's metrics with SLOs, each with its confidence interval where the samples allow one."""
+    return surely(judge(_row(m, verdict), slos), m.samples)
+
+
+def _row(m: MeasuredLevel, verdict: Verdict) -> dict[str, object]:
+    missing: dict[str, object] = dict.fromkeys(metric_definitions.COLUMNS, float("nan"))
+    return {
+        "run_id": m.level.run_id,
+        "concurrency": m.level.concurrency,
+        "verdict": verdict.levels[m.level.concurrency],
+        "planned_requests": m.level.planned_requests,
+        "completed": m.completed,
+        "failed": m.failed,
+        "wall_s": m.level.wall_s,
+        "timestamps": m.level.timestamps,
+        "error": m.level.error,
+        **missing,
+        **{metric_definitions.column_name(r.metric, r.stat): r.value for r in m.metrics},
+    }
