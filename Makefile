@@ -70,7 +70,7 @@ format: setup  ## Put the code into its form
 
 docs: setup  ## Write docs/validation.md from the declarations, docs/data-dictionary.md from the schema
 	$(BIN)/python -m expectations.table
-	$(BIN)/python -m shapebench.results.dictionary
+	$(BIN)/python -m shapebench.results.make_dictionary
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm

@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from shapebench.spec import metric_definitions
 from shapebench.support.wording import quoted
 
-PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 COLUMNS = """
     SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()
     WHERE database_name = current_database() AND NOT internal ORDER BY schema_name, table_name, column_index
@@ -91,9 +89,3 @@ def page(connection: Connection, macros: dict[str, str]) -> str:
     lines += ["## Macros", "", "| call | answers |", "|---|---|"]
     lines += [f"| `{call}` | {words} |" for call, words in macros.items()]
     return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    from shapebench.results.database import data_dictionary
-
-    PAGE.write_text(data_dictionary(), encoding="utf-8")
