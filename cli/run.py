@@ -140,7 +140,7 @@ def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
     levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
     return {
         "run_id": outcome.run_id,
-        "verdict": outcome.verdict.standing,
+        "verdict": outcome.verdict.status,
         "headline": outcome.conclusion.headline,
         "sentences": list(outcome.conclusion.sentences),
         "findings": [asdict(finding) for finding in outcome.verdict.failed],
@@ -182,7 +182,7 @@ def show(spec: Spec, outcome: Any, console: Console) -> None:
     places = {"Report": outcome.report, "Database": outcome.database, "Published": published}
     console.print()
     run = {"Run": outcome.run_id, **_as_shown(**_broken_off(spec, outcome.run_id))}
-    for name, place in {**run, "Verdict": outcome.verdict.standing, **places}.items():
+    for name, place in {**run, "Verdict": outcome.verdict.status, **places}.items():
         console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.calibration import processes_that_would_do
 from shapebench.runs.prompt_sizing import LEAST_WORDS
-from shapebench.runs.records import Asked, LevelRun
+from shapebench.runs.records import LevelRun, RequestedLoad
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
 from shapebench.spec import metric_definitions
 
@@ -66,7 +66,7 @@ def _of_answers(m: MeasuredLevel) -> dict[str, Any]:
         **_streams(m.samples, m.level),
         **_drift(m.samples),
         **(_client(m.level) if m.level.client.get("tokens") else {}),
-        **(_workload(m.samples, m.level.asked) if m.level.asked else {}),
+        **(_workload(m.samples, m.level.requested) if m.level.requested else {}),
         **_account(m),
     }
 
@@ -134,7 +134,7 @@ def _drift(samples: Samples) -> dict[str, float]:
     return {"ttft_drift": found.share, "sure_ttft_drift": found.sure} if found else {}
 
 
-def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
+def _workload(samples: Samples, asked: RequestedLoad) -> dict[str, float]:
     """How lengths differ from the distributions asked for, and how near the pace of tokens comes to the memory's."""
     done = level_samples.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
     inputs = fit(done["input_tokens"], asked.input_tokens, PROMPT_SLACK_TOKENS, asked.shared_tokens + LEAST_WORDS)
@@ -151,7 +151,7 @@ def _workload(samples: Samples, asked: Asked) -> dict[str, float]:
 
 def _account(m: MeasuredLevel) -> dict[str, float]:
     """The server's counters against ours, where it gave an account that can be used."""
-    samples, asked = m.samples, m.level.asked
+    samples, asked = m.samples, m.level.requested
     if samples is None or asked is None or samples.account is None or not samples.account.is_usable:
         return {}
     return {

@@ -16,11 +16,11 @@ from expectations import frames
 from expectations.declared import ANSWERS, LEVEL, Declared
 from expectations.docs import Validation, write
 from shapebench.analysis.measured_level import MeasuredLevel
-from shapebench.runs.records import Finding, Standing, Verdict
+from shapebench.runs.records import Finding, Status, Verdict
 
 logger = logging.getLogger("shapebench.validate")
 
-RANK: tuple[Standing, ...] = ("valid", "suspect", "invalid")
+RANK: tuple[Status, ...] = ("valid", "suspect", "invalid")
 
 
 def validate(levels: Iterable[MeasuredLevel], docs: Path | None = None) -> Verdict:
@@ -32,7 +32,7 @@ def validate(levels: Iterable[MeasuredLevel], docs: Path | None = None) -> Verdi
     findings = {concurrency: [f for v in of_level for f in v.findings] for concurrency, of_level in validations.items()}
     standings = {concurrency: _standing(found) for concurrency, found in findings.items()}
     return Verdict(
-        standing=_worst(standings.values()),
+        status=_worst(standings.values()),
         levels=standings,
         findings=tuple(finding for found in findings.values() for finding in found),
     )
@@ -110,11 +110,11 @@ def _trouble(result: Any) -> str:
     return "; ".join(sorted({str(info["exception_message"]) for info in result.exception_info.values()}))
 
 
-def _standing(findings: list[Finding]) -> Standing:
+def _standing(findings: list[Finding]) -> Status:
     return _worst(finding.severity for finding in findings if not finding.passed)
 
 
-def _worst(standings: Iterable[Standing]) -> Standing:
+def _worst(standings: Iterable[Status]) -> Status:
     return max(standings, key=RANK.index, default="valid")
 
 

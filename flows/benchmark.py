@@ -20,8 +20,8 @@ from shapebench.analysis.measured_level import level_frame
 from shapebench.load.workers import stopped_on_error
 from shapebench.probe.host import with_its_shape
 from shapebench.probe.launch import serving
-from shapebench.runs.records import Artifact, Facts, LevelRun, Run, Verdict
-from shapebench.runs.resume import in_hand
+from shapebench.runs.records import Artifact, LevelRun, Run, ServerFacts, Verdict
+from shapebench.runs.resume import in_progress
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from tasks.calibrate import calibrate
@@ -68,7 +68,7 @@ def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     run, facts, levels = measured_alone(spec, earlier_run(spec, resume))
     summaries = summarise(run, facts, levels)
     verdict = validate(run, summaries)
-    conclusion = conclude(level_frame(summaries, verdict), run.spec.limits, verdict.standing, run.spec.load)
+    conclusion = conclude(level_frame(summaries, verdict), run.spec.limits, verdict.status, run.spec.load)
     database = store(run, facts, summaries, verdict, conclusion)
     report = draw(run)
     published, publish_error = _result(publish(run, return_state=True))
@@ -76,7 +76,7 @@ def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     return final_state(run.spec, Outcome(run.run_id, verdict, conclusion, database, report, published, publish_error))
 
 
-def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, list[LevelRun]]:
+def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFacts, list[LevelRun]]:
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
@@ -84,7 +84,7 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, Facts, lis
     with (
         unlocked(spec),
         sole_use(spec.endpoint, spec.when_busy),
-        in_hand(spec, earlier, flow_run.id) as begun,
+        in_progress(spec, earlier, flow_run.id) as begun,
     ):
         run = begun.run
         with serving(spec.endpoint, run.server_log) as still_starting, stopped_on_error():
@@ -105,9 +105,9 @@ def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | Non
 
 def final_state(spec: Spec, outcome: Outcome) -> State[Outcome]:
     """Completed or Failed, with the verdict as its message."""
-    message = f"{outcome.verdict.standing}: {outcome.conclusion.headline}. Report: {outcome.report}"
+    message = f"{outcome.verdict.status}: {outcome.conclusion.headline}. Report: {outcome.report}"
     if outcome.publish_error:
         return Failed(message=f"Not published: {outcome.publish_error}\n{message}", data=outcome)
-    if outcome.verdict.standing == "invalid" and spec.on_invalid == "fail":
+    if outcome.verdict.status == "invalid" and spec.on_invalid == "fail":
         return Failed(message=message, data=outcome)
     return Completed(message=message, data=outcome)

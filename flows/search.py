@@ -5,7 +5,7 @@ It is a part of the main flow, which does with its levels as with any others.
 
 from shapebench.analysis.capacity.search import next_step
 from shapebench.analysis.capacity.steps import as_asked, begin
-from shapebench.runs.records import Facts, LevelRun, Run
+from shapebench.runs.records import LevelRun, Run, ServerFacts
 from shapebench.runs.run_file import RunFile
 from tasks.calibrate import calibrate
 from tasks.capacity import weigh
@@ -13,13 +13,13 @@ from tasks.measure import measure
 from tasks.prefect.progress import progress_shown
 
 
-def searched(begun: RunFile, facts: Facts) -> tuple[Run, Facts, list[LevelRun]]:
+def searched(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts, list[LevelRun]]:
     """Measure one level after another, each where those before it point to; of one measured twice the second counts."""
     run, levels = begun.run, [*begun.measured]
     search = run.spec.search
     assert search
     said = [weigh(run, level) for level in levels]
-    while step := next_step(said, search.least, search.most):
+    while step := next_step(said, search.min_level, search.max_level):
         run = begin(run, step)
         level = _measured(as_asked(run, step), facts, step.concurrency)
         levels.append(level)
@@ -29,7 +29,7 @@ def searched(begun: RunFile, facts: Facts) -> tuple[Run, Facts, list[LevelRun]]:
     return run, facts, [*{level.concurrency: level for level in levels}.values()]
 
 
-def _measured(run: Run, facts: Facts, concurrency: int) -> LevelRun:
+def _measured(run: Run, facts: ServerFacts, concurrency: int) -> LevelRun:
     calibration = calibrate.submit(run, concurrency).result()
     with progress_shown(run):
         level = measure.submit(run, facts, calibration).result()

@@ -18,6 +18,6 @@ def weigh(run: Run, level: LevelRun) -> Evidence:
 
     summary = summarise_level(level)
     verdict = hold_expectations([summary])
-    said = evidence(evaluate_level(run.spec.limits.slos, summary, verdict), verdict.standing)
+    said = evidence(evaluate_level(run.spec.limits.slos, summary, verdict), verdict.status)
     milestone("search", "concurrency {n}: {said}", n=said.concurrency, said=in_words(said))
     return said

@@ -10,14 +10,14 @@ from shapebench.analysis.early_stop import stopped_by
 from shapebench.load.counters import Progress
 from shapebench.load.progress import in_words, tell
 from shapebench.load.run_level import measure as measure_level
-from shapebench.runs.records import Calibration, Facts, LevelRun, Run
+from shapebench.runs.records import Calibration, LevelRun, Run, ServerFacts
 from shapebench.runs.run_file import keep
 from shapebench.support.run_log import milestone
 
 
 # No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.
 @task(name="measure", task_run_name="measure-{calibration.concurrency}", retries=0, cache_policy=NO_CACHE)
-def measure(run: Run, facts: Facts, calibration: Calibration) -> LevelRun | None:
+def measure(run: Run, facts: ServerFacts, calibration: Calibration) -> LevelRun | None:
     """None where queries were too slow at fewer streams already, and the spec says to stop then."""
     concurrency = calibration.concurrency
     if slow := stopped_by(run, concurrency):

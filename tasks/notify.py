@@ -14,7 +14,7 @@ from shapebench.report.markdown import Picture, report_page, verdict_page
 from shapebench.report.pages.columns import COLUMNS
 from shapebench.results import views
 from shapebench.runs.records import Artifact, Run, Verdict
-from shapebench.support.endpoint_id import slug
+from shapebench.support.endpoint_id import endpoint_id
 from shapebench.support.run_log import milestone
 from tasks.prefect.events import announce
 
@@ -33,10 +33,10 @@ def tell(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, publi
     announce(
         FINISHED,
         (endpoint.url, endpoint.model, endpoint.shape),
-        {"run_id": run.run_id, "verdict": verdict.standing},
+        {"run_id": run.run_id, "verdict": verdict.status},
         {"headline": conclusion.headline, "data": str(run.spec.data.resolve())},
     )
-    milestone("done", "{verdict}: {headline}", verdict=verdict.standing, headline=conclusion.headline)
+    milestone("done", "{verdict}: {headline}", verdict=verdict.status, headline=conclusion.headline)
 
 
 def _artifacts(
@@ -44,9 +44,9 @@ def _artifacts(
 ) -> Iterator[artifacts.Artifact]:
     """Their keys are of the endpoint: the UI shows the runs of one endpoint one after another."""
     endpoint = run.spec.endpoint
-    name, of = slug(endpoint.url, endpoint.model, endpoint.shape), f"of run {run.run_id}"
+    name, of = endpoint_id(endpoint.url, endpoint.model, endpoint.shape), f"of run {run.run_id}"
     pictures = _pictures(report.parent)
-    answer, page = f"{verdict.standing}: {conclusion.headline}", verdict_page(run, verdict, conclusion, pictures)
+    answer, page = f"{verdict.status}: {conclusion.headline}", verdict_page(run, verdict, conclusion, pictures)
     places = report_page(report, published)
     yield artifacts.MarkdownArtifact(key=f"verdict-{name}", description=answer, markdown=page)
     yield artifacts.TableArtifact(key=f"levels-{name}", description=f"Levels {of}", table=_levels(run))

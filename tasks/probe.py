@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from shapebench.probe.known_server import know
 from shapebench.probe.probe import may_pass
 from shapebench.probe.probe import probe as probe_endpoint
-from shapebench.runs.records import Facts, Run
+from shapebench.runs.records import Run, ServerFacts
 from shapebench.support.run_log import milestone
 
 
@@ -20,7 +20,7 @@ def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool
 
 
 @task(name="probe", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=fell_silent, cache_policy=NO_CACHE)
-def probe(run: Run, still_starting: Callable[[], None]) -> Facts:
+def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:
     spec = run.spec
     levels = ", ".join(map(str, spec.load.levels))
     about = {"run_id": run.run_id, "model": spec.endpoint.model, "url": spec.endpoint.url, "levels": levels}

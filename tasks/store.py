@@ -9,12 +9,12 @@ from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.results import database as warehouse
 from shapebench.results import rows
-from shapebench.runs.records import Facts, Run, Verdict
+from shapebench.runs.records import Run, ServerFacts, Verdict
 from shapebench.support.run_log import milestone
 
 
 @task(name="store", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
-def store(run: Run, facts: Facts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Path:
+def store(run: Run, facts: ServerFacts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Path:
     database = warehouse.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
     milestone("store", "run {run_id} is in {database}", run_id=run.run_id, database=str(database))
     return database

@@ -19,7 +19,5 @@ def validate(run: Run, levels: list[MeasuredLevel]) -> Verdict:
         facts = {name: getattr(finding, name) for name in ("concurrency", "severity", "sentence", "expectation")}
         milestone("validate", words, logging.WARNING, **facts)
     counts = {"failed": len(verdict.failed), "expectations": len(verdict.findings)}
-    milestone(
-        "validate", "{verdict}: {failed} of {expectations} expectations failed", verdict=verdict.standing, **counts
-    )
+    milestone("validate", "{verdict}: {failed} of {expectations} expectations failed", verdict=verdict.status, **counts)
     return verdict

@@ -13,7 +13,7 @@ from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.load.sample_writer import SampleStream
 from shapebench.results.rows import Tables, tables
 from shapebench.runs.prompt_sizing import Sizing
-from shapebench.runs.records import Asked, Facts, LevelRun, Run, Standing, Verdict
+from shapebench.runs.records import LevelRun, RequestedLoad, Run, ServerFacts, Status, Verdict
 from shapebench.runs.samples_file import Sample, join
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import parse
@@ -30,7 +30,7 @@ CLIENT = {  # one that had nothing to do
 }
 STARTED_AT = datetime(2026, 7, 14, 9, 30, tzinfo=UTC)
 STARTED_NS = int(STARTED_AT.timestamp()) * 10**9
-FACTS = Facts(
+FACTS = ServerFacts(
     server="vllm",
     version="0.11.0",
     max_model_len=8192,
@@ -98,7 +98,7 @@ def closed_loop(streams: int, requests_each: int = 5) -> list[Sample]:
     ]
 
 
-ASKED = Asked(Lengths(200, 0), Lengths(10, 0), shared_tokens=5, weights_read_s=None)
+ASKED = RequestedLoad(Lengths(200, 0), Lengths(10, 0), shared_tokens=5, weights_read_s=None)
 
 
 def counted(samples: list[Sample]) -> dict[tuple[str, str], float]:
@@ -159,8 +159,8 @@ def level(data: Path, concurrency: int, samples: list[Sample] | None, **changes:
         exact_prompts=True,
         client=CLIENT,
         error="The measuring process ended (1): it said nothing" if samples is None else None,
-        asked=ASKED,
-        promised={"ttft_s": 0.5},
+        requested=ASKED,
+        slo_bounds={"ttft_s": 0.5},
         is_vllm=True,
     )
     return replace(whole, **changes)
@@ -183,7 +183,7 @@ def run(data: Path, run_id: str = RUN_ID) -> Run:
     )
 
 
-def verdict(levels: Iterable[MeasuredLevel], standing: Standing = "valid") -> Verdict:
+def verdict(levels: Iterable[MeasuredLevel], standing: Status = "valid") -> Verdict:
     return Verdict(standing, {m.level.concurrency: standing for m in levels}, ())
 
 

@@ -28,8 +28,8 @@ from cli.commands.output import above, print_json
     "What a level must give, such as 'ttft_s p95 <= 0.5'. Repeatable. "
     "[default: the limits, 10 tokens/s for each query and 500 ms to the first token]"
 )
-@click.option("--from", "least", type=int, metavar="N", help="Search from so many streams on. [default: 1]")
-@click.option("--to", "most", type=int, metavar="N", help="Search up to so many streams. [default: 1024]")
+@click.option("--min-level", type=int, metavar="N", help="Lowest level of the search. [default: 1]")
+@click.option("--max-level", type=int, metavar="N", help="Highest level of the search. [default: 1024]")
 @click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
 @load_options
 @workload_options

@@ -9,10 +9,10 @@ from shapebench.analysis.sample_reader import Samples, read_requests
 from shapebench.server_metrics.reconcile import Account
 
 
-def read(path: Path, account: Account | None = None, promised: Mapping[str, float] | None = None) -> Samples:
+def read(path: Path, account: Account | None = None, slo_bounds: Mapping[str, float] | None = None) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
-    A failed request has none of these. `account` is the server's of the level; `promised` is as `slo.promised` has it.
+    A failed request has none of these. `account` is the server's of the level; `slo_bounds` is as `slo.slo_bounds` has it.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
@@ -22,7 +22,7 @@ def read(path: Path, account: Account | None = None, promised: Mapping[str, floa
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
     requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
     requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path, account, promised)
+    return Samples(requests, path, account, slo_bounds)
 
 
 def is_measured(samples: Samples) -> "pd.Series[bool]":

@@ -41,7 +41,7 @@ def summarise_level(level: LevelRun) -> MeasuredLevel:
     if level.samples is None:
         return MeasuredLevel(level, None, ())
     account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
-    samples = level_samples.read(level.samples, account, level.promised)
+    samples = level_samples.read(level.samples, account, level.slo_bounds)
     rows = metrics.summarise(level.run_id, level.concurrency, samples)
     claimed = [metrics.may_be_claimed(row.stat, row.sample_count) for row in rows]
     return MeasuredLevel(

@@ -88,7 +88,7 @@ def attained(samples: Samples) -> pd.DataFrame:
     """The completed requests that had all that was promised; an answer of one token has no time per token to miss."""
     done = completed(samples, *OF_EACH_REQUEST, "output_tokens")
     done["tpot_s"] = done["tpot_s"].where(done["output_tokens"] != 1, 0.0)
-    for name, bound in (samples.promised or {}).items():
+    for name, bound in (samples.slo_bounds or {}).items():
         meets = operator.le if OF_EACH_REQUEST[name] == LOWER else operator.ge
         done = done[meets(done[name], bound)]
     return done
@@ -109,7 +109,7 @@ def goodput_tokens_per_s(samples: Samples) -> float:
 
 def as_promised(value: Callable[[Samples], float]) -> Callable[[Samples], float]:
     """A metric of the requests that had what was promised; NaN where nobody knows what was."""
-    return lambda samples: np.nan if samples.promised is None else value(samples)
+    return lambda samples: np.nan if samples.slo_bounds is None else value(samples)
 
 
 def steady_tokens_per_s(samples: Samples) -> float:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from shapebench.analysis.wording import quantities
 from shapebench.spec.metric_definitions import BETTER, HIGHER, METRICS, TOTAL
-from shapebench.spec.model import Part
+from shapebench.spec.model import StrictModel
 from shapebench.support.wording import users
 
 Row = Mapping[str, Any]
@@ -27,7 +27,7 @@ LEAST_RUNS = 3
 _LABELS = {metric.name: metric.label for metric in METRICS}
 
 
-class Rule(Part):
+class Rule(StrictModel):
     """When a run counts as worse."""
 
     last_n: int = Field(

@@ -84,7 +84,7 @@ class Samples:
     requests: pd.DataFrame
     file: Path
     account: Account | None = None  # of the server
-    promised: Mapping[str, float] | None = None  # of each request, the bound on each of its numbers; None: not known
+    slo_bounds: Mapping[str, float] | None = None  # of each request, the bound on each of its numbers; None: not known
 
     def gaps_s(self, wanted: Mask) -> npt.NDArray[np.float32]:
         """Between the tokens of the samples wanted: the one thing of which there is one for each token in memory."""

@@ -10,18 +10,18 @@ from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import Mix
 from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client, EndpointError, api_key, target
-from shapebench.runs.records import Asked, Calibration, Facts, LevelRun, Run
+from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, Run, ServerFacts
 from shapebench.runs.resume import attempt
 from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
-from shapebench.spec.slo import promised
+from shapebench.spec.slo import slo_bounds
 
 LOOKS = 3  # to tell a server that changed from several that take turns
 
 
-def plan(run: Run, facts: Facts, concurrency: int, processes: int) -> LevelPlan:
+def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> LevelPlan:
     """What the measuring processes are told to do."""
     spec = run.spec
     return LevelPlan(
@@ -41,7 +41,7 @@ def plan(run: Run, facts: Facts, concurrency: int, processes: int) -> LevelPlan:
     )
 
 
-def _mix(run: Run, facts: Facts, concurrency: int) -> Mix:
+def _mix(run: Run, facts: ServerFacts, concurrency: int) -> Mix:
     """By the run's seed; by another where the level was begun before: the server has met the prompts of that."""
     inputs, outputs = run.spec.workload.input_tokens, run.spec.workload.output_tokens
     tries = attempt(run, concurrency)
@@ -49,12 +49,14 @@ def _mix(run: Run, facts: Facts, concurrency: int) -> Mix:
     return Mix(facts.sizing, inputs.lengths, outputs.lengths, seed)
 
 
-def enforces_output(spec: Spec, facts: Facts) -> bool:
+def enforces_output(spec: Spec, facts: ServerFacts) -> bool:
     asked = spec.workload.enforce_output_tokens
     return facts.is_vllm if asked is None else asked
 
 
-def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Callable[[Progress], None]) -> LevelRun:
+def measure(
+    run: Run, facts: ServerFacts, calibration: Calibration, on_progress: Callable[[Progress], None]
+) -> LevelRun:
     """Measure one level in processes of its own, and hear what the server says of itself meanwhile.
 
     What goes wrong is in the result, nothing is raised for it.
@@ -75,7 +77,7 @@ def measure(run: Run, facts: Facts, calibration: Calibration, on_progress: Calla
     )
 
 
-def _measured(run: Run, facts: Facts, level: LevelPlan, outcome: Outcome) -> LevelRun:
+def _measured(run: Run, facts: ServerFacts, level: LevelPlan, outcome: Outcome) -> LevelRun:
     return LevelRun(
         run_id=run.run_id,
         concurrency=level.concurrency,
@@ -90,16 +92,16 @@ def _measured(run: Run, facts: Facts, level: LevelPlan, outcome: Outcome) -> Lev
         error=outcome.error,
         stopped=outcome.stopped,
         until_precise=level.until_precise,
-        asked=_asked(run.spec, facts),
-        promised=promised(run.spec.limits.slos),
+        requested=_requested(run.spec, facts),
+        slo_bounds=slo_bounds(run.spec.limits.slos),
         is_vllm=facts.is_vllm,
         fingerprint=facts.fingerprint,
     )
 
 
-def _asked(spec: Spec, facts: Facts) -> Asked:
+def _requested(spec: Spec, facts: ServerFacts) -> RequestedLoad:
     weights_bytes, bandwidth = spec.endpoint.weights_bytes, memory_bandwidth_bytes_per_s(spec.endpoint.shape)
-    return Asked(
+    return RequestedLoad(
         input_tokens=spec.workload.input_tokens.lengths,
         output_tokens=spec.workload.output_tokens.lengths,
         shared_tokens=facts.sizing.fixed_tokens,

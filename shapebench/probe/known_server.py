@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from shapebench.runs import run_file
-from shapebench.runs.records import Facts, Run
+from shapebench.runs.records import Run, ServerFacts
 from shapebench.server_metrics import vllm_metrics
 
 
-def know(run: Run, found: Facts) -> Facts:
+def know(run: Run, found: ServerFacts) -> ServerFacts:
     """Note in run.json what a probe has found.
 
     A run has the facts of its first probe, and what another finds otherwise is held against the levels measured after
@@ -19,12 +19,12 @@ def know(run: Run, found: Facts) -> Facts:
     return facts
 
 
-def _met_again(first: Facts, found: Facts) -> Facts:
+def _met_again(first: ServerFacts, found: ServerFacts) -> ServerFacts:
     changes = vllm_metrics.changed(_said(first), _said(found))
     started = {vllm_metrics.ITS_START: found.identity.get(vllm_metrics.ITS_START)}
     identity = first.identity | {name: when for name, when in started.items() if when}
     return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
 
 
-def _said(facts: Facts) -> dict[str, str]:
+def _said(facts: ServerFacts) -> dict[str, str]:
     return {**facts.identity, **({"its fingerprint": facts.fingerprint} if facts.fingerprint else {})}

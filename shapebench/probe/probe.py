@@ -7,7 +7,7 @@ from collections.abc import Callable
 from shapebench.probe.client import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.probe.host import host_of, revision
 from shapebench.runs.prompt_sizing import Sizing, candidate_words, single_token_words
-from shapebench.runs.records import Facts
+from shapebench.runs.records import ServerFacts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec
 
@@ -32,7 +32,7 @@ class DoesNotFit(EndpointError):
     """Requests of this workload do not fit the model."""
 
 
-def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Facts:
+def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> ServerFacts:
     """Wait until the endpoint is healthy and learn what is needed to measure it; raises EndpointError.
 
     `still_starting` is called before each try and raises where waiting has become pointless.
@@ -49,7 +49,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Fact
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
         still_starting()  # or another server has answered all this, whose port the launched one could not get
     host = host_of(spec.endpoint)
-    return Facts(
+    return ServerFacts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
         version=identity.get("version"),
         max_model_len=model.max_model_len,

@@ -15,7 +15,7 @@ from shapebench.report.pages import history, site
 from shapebench.results import database as warehouse
 from shapebench.results import views
 from shapebench.results.views import RunRow
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 
 _MADE_OF = ".made-of"  # what a page of plots was drawn from: they take seconds, and are drawn again only if it changed
 
@@ -50,7 +50,7 @@ def _copy_if_new(file: Path, copy: Path) -> Iterator[Path]:
     if copy.exists() and filecmp.cmp(file, copy):
         return
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(copy) as unfinished:
+    with atomic_write(copy) as unfinished:
         shutil.copy2(file, unfinished)
     yield copy
 
@@ -89,6 +89,6 @@ def _write_if_new(page: Path, text: str) -> Iterator[Path]:
     if page.exists() and page.read_text(encoding="utf-8") == text:
         return
     page.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(page) as unfinished:
+    with atomic_write(page) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     yield page

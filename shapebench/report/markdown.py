@@ -46,7 +46,7 @@ def verdict_page(run: Run, verdict: Verdict, conclusion: Conclusion, pictures: S
     endpoint = run.spec.endpoint
     model, shape, url = (text(name, LONGEST_NAME) for name in (endpoint.model, endpoint.shape, endpoint.url))
     resumed = ", which was broken off and taken up again" if run.resumed_at else ""
-    about = f"**{verdict.standing}** · {model} on {shape} at {url} · run {text(run.run_id)}{resumed}"
+    about = f"**{verdict.status}** · {model} on {shape} at {url} · run {text(run.run_id)}{resumed}"
     return "\n\n".join(
         [
             f"# {text(conclusion.headline)}",

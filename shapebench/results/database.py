@@ -24,7 +24,7 @@ import pyarrow as pa
 from shapebench.errors import ShapebenchError
 from shapebench.results import dictionary
 from shapebench.results import migrations as schema
-from shapebench.support.file_lock import locked
+from shapebench.support.file_lock import file_lock
 from shapebench.support.wording import quoted
 
 FILE_NAME = "results.duckdb"
@@ -198,7 +198,7 @@ def _locked(path: Path) -> Iterator[None]:
                 "See which process it is (fuser), and run `shapebench publish RUN_ID` or the flow again after it.",
             )
 
-    with locked(path, give_up_in_time):
+    with file_lock(path, give_up_in_time):
         yield
 
 

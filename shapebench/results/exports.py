@@ -22,7 +22,7 @@ from shapebench.results import database as warehouse
 from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.spec import metric_definitions
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 
 # The views that hold a run's rows, each a file of its own.
 VIEWS = (
@@ -78,7 +78,7 @@ def _csv(source: Source, folder: Path) -> list[Path]:
 
 
 def _written(file: Path, rows: pa.Table, write: Callable[[pa.Table, Path], None]) -> Path:
-    with written_whole(file) as unfinished:
+    with atomic_write(file) as unfinished:
         write(rows, unfinished)
     return file
 
@@ -139,7 +139,7 @@ def _llmperf_level(folder: Path, of: LevelRows) -> list[Path]:
     if of.requests:
         contents[f"{name}{RESPONSES}"] = [_response(row) for row in of.requests]
     for stem, content in contents.items():
-        with written_whole(folder / f"{stem}.json") as unfinished:
+        with atomic_write(folder / f"{stem}.json") as unfinished:
             unfinished.write_text(json.dumps(content, indent=4), encoding="utf-8")
     return [folder / f"{stem}.json" for stem in contents]
 

@@ -15,14 +15,16 @@ from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.early_stop import skipped
 from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level
 from shapebench.analysis.timeline import timeline
-from shapebench.runs.records import Artifact, Facts, Link, Run, Verdict
+from shapebench.runs.records import Artifact, Link, Run, ServerFacts, Verdict
 
 Tables = dict[str, pa.Table]
 
 
-def tables(run: Run, facts: Facts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Tables:
+def tables(
+    run: Run, facts: ServerFacts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion
+) -> Tables:
     """All of a run's rows but its artifacts."""
-    outcome = {"finished_at": _finished_at(levels), "verdict": verdict.standing, "headline": conclusion.headline}
+    outcome = {"finished_at": _finished_at(levels), "verdict": verdict.status, "headline": conclusion.headline}
     weighed = [evaluate_level(run.spec.limits.slos, m, verdict) for m in levels]
     searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
@@ -95,7 +97,7 @@ def _finished_at(levels: Iterable[MeasuredLevel]) -> datetime:
     return max(_utc(m.level.started_at) + timedelta(seconds=m.level.wall_s) for m in levels)
 
 
-def _run(run: Run, facts: Facts) -> dict[str, Any]:
+def _run(run: Run, facts: ServerFacts) -> dict[str, Any]:
     spec = run.spec
     return {
         "run_id": run.run_id,
@@ -109,7 +111,7 @@ def _run(run: Run, facts: Facts) -> dict[str, Any]:
         "seed": run.seed,
         "git_revision": run.git_revision,
         "resumed_at": [_utc(at) for at in run.resumed_at],
-        "left_out": list(run.left_out),
+        "left_out": list(run.skipped_levels),
         "spec": spec.model_dump_json(),
         "facts": orjson.dumps(_brief(facts)).decode(),
         "versions": orjson.dumps(run.versions).decode(),
@@ -117,7 +119,7 @@ def _run(run: Run, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _brief(facts: Facts) -> dict[str, Any]:
+def _brief(facts: ServerFacts) -> dict[str, Any]:
     """Without the vocabulary: run.json has it."""
     content = asdict(facts)
     content["sizing"]["words"] = len(facts.sizing.words)

@@ -13,7 +13,7 @@ from shapebench.results import database
 from shapebench.runs.run_file import RunNotFoundError
 
 JsonObject: TypeAlias = dict[str, Any]
-Standing = Literal["valid", "suspect", "invalid"]
+Status = Literal["valid", "suspect", "invalid"]
 
 _JSON_COLUMNS: tuple[Literal["spec", "facts", "versions", "machine"], ...] = ("spec", "facts", "versions", "machine")
 _ENDPOINT_COLUMNS = ("source", "url", "model", "shape", "workload")
@@ -30,7 +30,7 @@ class RunRow(TypedDict):
     shape: str
     workload: str
     levels: list[int]
-    verdict: Standing
+    verdict: Status
     headline: str
     source: str
     source_version: str | None
@@ -58,7 +58,7 @@ class LevelRow(TypedDict):
     shape: str
     workload: str
     concurrency: int
-    verdict: Standing
+    verdict: Status
     planned_requests: int | None
     completed: int
     failed: int
@@ -88,7 +88,7 @@ class SloRow(TypedDict):
     shape: str
     workload: str
     concurrency: int
-    verdict: Standing
+    verdict: Status
     slo: str
     metric: str
     stat: str

@@ -11,11 +11,11 @@ from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Spec
 
 DATA_DOCS = "validation"  # a folder of Great Expectations' own pages, beside a run's samples and beside its report
-Standing = Literal["valid", "suspect", "invalid"]
+Status = Literal["valid", "suspect", "invalid"]
 
 
 @dataclass(frozen=True)
-class Facts:
+class ServerFacts:
     """What the probe learned about the server."""
 
     server: str  # "vllm", or the Server header of anything else
@@ -49,7 +49,7 @@ class Run:
     git_revision: str | None
     flow_run_id: str | None = None  # Prefect's, which finds its run by it when it is retried
     resumed_at: tuple[datetime, ...] = ()  # each time that measuring went on after it had been broken off
-    left_out: tuple[int, ...] = ()  # levels that were asked for, and given up
+    skipped_levels: tuple[int, ...] = ()  # levels that were asked for, and given up
 
     @property
     def folder(self) -> Path:
@@ -87,7 +87,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedLoad:
     """What a level's requests were to be, beside their number; samples are held against it."""
 
     input_tokens: Lengths
@@ -114,8 +114,8 @@ class LevelRun:
     stopped: bool = False  # by a cancel, a Ctrl-C or a signal: whoever resumes the run measures the level anew
     calibration: Calibration | None = None  # None: it was not asked for
     until_precise: float | None = None  # how precise it was to become
-    asked: Asked | None = None  # None: measured by an earlier version
-    promised: dict[str, float] | None = None  # of each request, by the SLOs; None: measured by an earlier version
+    requested: RequestedLoad | None = None  # None: measured by an earlier version
+    slo_bounds: dict[str, float] | None = None  # of each request, by the SLOs; None: measured by an earlier version
     is_vllm: bool = False
     fingerprint: str | None = None  # that the server gave to the probe
     server_metrics: Path | None = None  # what the server said of itself meanwhile, a Parquet file
@@ -152,8 +152,8 @@ class Finding:
 class Verdict:
     """Are the numbers fit to be believed?"""
 
-    standing: Standing
-    levels: dict[int, Standing]
+    status: Status
+    levels: dict[int, Status]
     findings: tuple[Finding, ...]
 
     @property

@@ -14,7 +14,7 @@ from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile
 from shapebench.runs.samples_file import join
 from shapebench.spec.model import Spec
-from shapebench.support.file_lock import locked
+from shapebench.support.file_lock import file_lock
 from shapebench.support.run_log import milestone
 from shapebench.support.wording import listed
 
@@ -22,21 +22,21 @@ LOCK = "run.lock"
 ASIDE = "broken-off"
 
 
-class StillMeasured(ShapebenchError):
+class RunInProgressError(ShapebenchError):
     """Another process has the run in hand."""
 
 
-class NothingMeasured(ShapebenchError):
+class NothingMeasuredError(ShapebenchError):
     """No level of the run came to its end."""
 
 
 def find(data: Path, run_id: str | None, flow_run_id: str | None) -> RunFile | None:
-    """The run to go on with, by its own id or by its flow run's; raises RunNotFoundError, StillMeasured."""
+    """The run to go on with, by its own id or by its flow run's; raises RunNotFoundError, RunInProgressError."""
     named = run_id or (flow_run_id and of_flow_run(data, flow_run_id))
     if not named:
         return None
     content = runs.load(data, named)
-    with held(content.run.folder):
+    with run_lock(content.run.folder):
         return content
 
 
@@ -68,35 +68,35 @@ def _as_row(content: RunFile) -> dict[str, Any]:
 
 def _state(content: RunFile) -> str:
     try:
-        with held(content.run.folder):
+        with run_lock(content.run.folder):
             return "broken off" if content.facts else "not probed"
-    except StillMeasured:
+    except RunInProgressError:
         return "in hand"
 
 
 @contextmanager
-def in_hand(spec: Spec, earlier: RunFile | None, flow_run_id: str | None) -> Iterator[RunFile]:
+def in_progress(spec: Spec, earlier: RunFile | None, flow_run_id: str | None) -> Iterator[RunFile]:
     """The earlier run, or a new one, which is nobody else's while the block runs."""
     run = earlier.run if earlier else runs.begin(spec, flow_run_id)
-    with held(run.folder):
+    with run_lock(run.folder):
         content = _taken_up(runs.load(spec.data, run.run_id)) if earlier else RunFile(run)
         runs.save(content)
         yield content
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from a run; the kernel lets go of it when this process dies."""
     lock = folder / LOCK
 
     def refuse(_waited_s: float) -> None:
         holder = lock.read_text(encoding="utf-8") or "that has just taken it up"
-        raise StillMeasured(
+        raise RunInProgressError(
             f"Run {folder.name} is being measured by a process of this machine, {holder}.",
             "Wait until it has ended, or stop it: what it has measured stays.",
         )
 
-    with locked(lock, refuse):
+    with file_lock(lock, refuse):
         lock.write_text(f"number {os.getpid()}", encoding="utf-8")
         yield
 
@@ -160,11 +160,14 @@ def _aside(file: Path, number: int) -> Path:
 
 
 def settle(data: Path, run_id: str, *, as_is: bool) -> RunFile:
-    """Give up the levels that are not measured, or else take them up again; raises StillMeasured, NothingMeasured."""
-    with held(runs.load(data, run_id).run.folder):
+    """Skip the levels that are not measured, or else plan them again.
+
+    Raises RunInProgressError and NothingMeasuredError.
+    """
+    with run_lock(runs.load(data, run_id).run.folder):
         content = _with_left_out(runs.load(data, run_id), ())
         if as_is and not content.measured:
-            raise NothingMeasured(
+            raise NothingMeasuredError(
                 f"No level of run {run_id} came to its end.", f"`shapebench resume {run_id}` measures them."
             )
         content = _with_left_out(content, content.to_measure if as_is else ())
@@ -173,4 +176,4 @@ def settle(data: Path, run_id: str, *, as_is: bool) -> RunFile:
 
 
 def _with_left_out(content: RunFile, levels: tuple[int, ...]) -> RunFile:
-    return replace(content, run=replace(content.run, left_out=levels))
+    return replace(content, run=replace(content.run, skipped_levels=levels))

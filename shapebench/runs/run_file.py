@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from shapebench.errors import ShapebenchError
-from shapebench.runs.records import Facts, LevelRun, Run
+from shapebench.runs.records import LevelRun, Run, ServerFacts
 from shapebench.spec.model import Spec
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 
 REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "pandas", "altair", "uvloop", "httptools")
 
@@ -75,13 +76,22 @@ def _git(*arguments: str) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
+FORMAT = 2  # of run.json; `_upgraded` reads the earlier ones
+RENAMED_IN_2 = {
+    "run": {"left_out": "skipped_levels"},
+    "search": {"least": "min_level", "most": "max_level"},
+    "level": {"asked": "requested", "promised": "slo_bounds"},
+}
+
+
 @dataclass(frozen=True)
 class RunFile:
     """Everything that a run's Parquet files do not hold: enough to redo all that follows the measurement."""
 
     run: Run
-    facts: Facts | None = None  # not probed yet
+    facts: ServerFacts | None = None  # not probed yet
     levels: tuple[LevelRun, ...] = ()
+    format: int = FORMAT
 
     @property
     def measured(self) -> tuple[LevelRun, ...]:
@@ -90,7 +100,7 @@ class RunFile:
 
     @property
     def to_measure(self) -> tuple[int, ...]:
-        settled = {*(level.concurrency for level in self.measured), *self.run.left_out}
+        settled = {*(level.concurrency for level in self.measured), *self.run.skipped_levels}
         return tuple(n for n in self.run.spec.load.levels if n not in settled)
 
 
@@ -99,7 +109,7 @@ RUN_FILE = TypeAdapter(RunFile)
 
 def save(content: RunFile) -> None:
     """Write run.json to the run's folder, complete or not at all; other files are named as they lie beside it."""
-    with written_whole(content.run.folder / "run.json") as unfinished:
+    with atomic_write(content.run.folder / "run.json") as unfinished:
         unfinished.write_bytes(RUN_FILE.dump_json(_with_files_in(Path(), content), indent=2))
 
 
@@ -113,19 +123,33 @@ def load(data: Path, run_id: str) -> RunFile:
     """Read a run back from wherever the data folder lies now; raises RunNotFoundError."""
     path = data / "runs" / run_id / "run.json"
     try:
-        content = RUN_FILE.validate_json(path.read_bytes())
+        content = RUN_FILE.validate_python(_upgraded(orjson.loads(path.read_bytes())))
     except FileNotFoundError:
         known = sorted(p.parent.name for p in (data / "runs").glob("*/run.json"))
         raise RunNotFoundError(
             f"There is no run {run_id} in {data}.",
             f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; --data names another folder.",
         ) from None
-    except ValidationError as error:
+    except (ValueError, LookupError, AttributeError) as error:  # pydantic's and orjson's are ValueErrors
         raise RunNotFoundError(
             f"{path} cannot be read: {error}", "Was it written by another version of shapebench?"
         ) from None
     here = content.run.spec.model_copy(update={"data": data})
     return _with_files_in(path.parent, replace(content, run=replace(content.run, spec=here)))
+
+
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """Rename the fields of a run.json of format 1 to those of today."""
+    if content.get("format", 1) >= FORMAT:
+        return content
+    run = _renamed(content["run"], "run")
+    if search := run["spec"].get("search"):
+        run = {**run, "spec": {**run["spec"], "search": _renamed(search, "search")}}
+    return {**content, "run": run, "levels": [_renamed(level, "level") for level in content.get("levels", ())]}
+
+
+def _renamed(fields: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {RENAMED_IN_2[kind].get(name, name): value for name, value in fields.items()}
 
 
 def _with_files_in(folder: Path, content: RunFile) -> RunFile:

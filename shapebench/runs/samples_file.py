@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 
 ROW_GROUP = 16_384  # samples
 
@@ -49,7 +49,7 @@ def join(streams: Iterable[Path], path: Path, metadata: dict[str, str]) -> int:
     import pyarrow.parquet as pq
 
     count = 0
-    with written_whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         form = schema().with_metadata(metadata)
         with pq.ParquetWriter(unfinished, form, compression="zstd") as writer:
             for group in _groups(batch for stream in streams for batch in _batches(stream)):

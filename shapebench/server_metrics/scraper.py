@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from shapebench.errors import ShapebenchError
 from shapebench.server_metrics.vllm_metrics import Values, known_values
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 from shapebench.support.timestamps import clock_ns
 
 EVERY_S = 1.0
@@ -108,7 +108,7 @@ class Scraper:
             "value": pa.array(chain.from_iterable(self._values[: len(at_ns)]), pa.float64()),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as unfinished:
+        with atomic_write(path) as unfinished:
             pq.write_table(pa.table(columns), unfinished, compression="zstd")
 
 

@@ -52,7 +52,7 @@ def _for_a_form(schema: dict[str, Any]) -> None:
             field["default"] = {key: value for key, value in field["default"].items() if value is not None}
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_for_a_form)
 
 
@@ -115,7 +115,7 @@ def _asked_once(slos: tuple[Slo, ...]) -> tuple[Slo, ...]:
     return slos
 
 
-class Normal(Part):
+class Normal(StrictModel):
     """A number of tokens drawn from a normal distribution, rounded, never below 1."""
 
     mean: float = Field(gt=0, le=1_000_000, title="Mean", description="Tokens on average.")
@@ -135,7 +135,7 @@ SloText = Annotated[Slo, PlainValidator(_slo), PlainSerializer(str), WithJsonSch
 BlockName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
-class Endpoint(Part):
+class Endpoint(StrictModel):
     """The server that is measured."""
 
     url: Annotated[str, AfterValidator(_base_url)] = Field(
@@ -200,7 +200,7 @@ class Endpoint(Part):
     )
 
 
-class Workload(Part):
+class Workload(StrictModel):
     """What each request asks for; the defaults are the article's."""
 
     preset: Annotated[str, AfterValidator(workloads.known)] | None = Field(
@@ -233,7 +233,7 @@ class Workload(Part):
     )
 
 
-class Load(Part):
+class Load(StrictModel):
     """How hard to press, and for how long."""
 
     levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_some_and_distinct)] = Field(
@@ -327,7 +327,7 @@ class Load(Part):
         return self.duration_s
 
 
-class Limits(Part):
+class Limits(StrictModel):
     """What suits a person: drawn in the plots and judged in the report."""
 
     query_tokens_per_s: float = Field(
@@ -382,22 +382,22 @@ LIMITS = {
 }
 
 
-class Search(Part):
-    """A search for the greatest concurrency that keeps all SLOs."""
+class Search(StrictModel):
+    """A search for the greatest concurrency that meets all SLOs."""
 
     model_config = ConfigDict(title="Capacity search")
 
-    least: Concurrency = Field(1, title="From", description="Whether the answer is less is not looked into.")
-    most: Concurrency = Field(1024, title="To", description="Whether the answer is more is not looked into.")
+    min_level: Concurrency = Field(1, title="Min level", description="The search measures no lower level.")
+    max_level: Concurrency = Field(1024, title="Max level", description="The search measures no higher level.")
 
     @model_validator(mode="after")
-    def _least_is_less(self) -> Self:
-        if self.least > self.most:
-            raise ValueError(f"it goes from {self.least} to {self.most}: the greater number comes last")
+    def _check_range(self) -> Self:
+        if self.min_level > self.max_level:
+            raise ValueError(f"min_level {self.min_level} is above max_level {self.max_level}: swap them")
         return self
 
 
-class OciTarget(Part):
+class OciTarget(StrictModel):
     """A bucket in OCI Object Storage."""
 
     model_config = ConfigDict(title="OCI bucket")
@@ -444,7 +444,7 @@ class OciTarget(Part):
         return self
 
 
-class Publish(Part):
+class Publish(StrictModel):
     """Where the report goes beside the data folder."""
 
     folder: Path | None = Field(None, title="Folder", description="A folder to copy reports to. Empty: DATA/published.")
@@ -473,7 +473,7 @@ SomeMeasured = TypeVar("SomeMeasured", bound=Measured)
 def every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
     """Raises ValueError where there are fewer requests than streams at some level."""
     requests, search = given.load.requests, given.search
-    levels = [search.most] if search else given.load.levels
+    levels = [search.max_level] if search else given.load.levels
     if requests is not None and (idle := [n for n in levels if n > requests]):
         other = f"search up to {requests}" if search else "leave those levels out"
         raise ValueError(
@@ -483,7 +483,7 @@ def every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
     return given
 
 
-class Spec(Part):
+class Spec(StrictModel):
     """A benchmark: which server, which requests, how many at once, and where the results go."""
 
     endpoint: Endpoint = Field(title="Endpoint")

@@ -11,10 +11,10 @@ from shapebench.spec.model import (
     Endpoint,
     Limits,
     Load,
-    Part,
     Publish,
     Search,
     Spec,
+    StrictModel,
     Workload,
     every_stream_has_work,
 )
@@ -28,7 +28,7 @@ def _several(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     return endpoints
 
 
-class Choice(Part):
+class Choice(StrictModel):
     """What is measured at each endpoint, and for how many users a machine is looked for."""
 
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_several)] = Field(

@@ -165,7 +165,7 @@ def _number(row: Mapping[Any, Any], column: str) -> float:
     return math.nan if value is None or pd.isna(value) else float(value)
 
 
-def promised(slos: Iterable[Slo]) -> dict[str, float]:
+def slo_bounds(slos: Iterable[Slo]) -> dict[str, float]:
     """What SLOs promise of each request, for the goodput: the tightest bound on each number that a request has.
 
     Whatever its stat: who wants 95 % of first tokens within 0.5 s counts as good the requests that had theirs by then.

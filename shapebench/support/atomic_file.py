@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a file beside `path` to write to; it takes its place at the end, or is removed where the block raises."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")  # another process may be writing the same
     try:

@@ -7,7 +7,7 @@ import re
 LONGEST_WORDS = 40
 
 
-def slug(url: str, model: str, shape: str) -> str:
+def endpoint_id(url: str, model: str, shape: str) -> str:
     """Of a-z, 0-9 and dashes, the same at every run, and another for every other endpoint."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{model.rpartition('/')[2]} {shape}".lower()).strip("-")
     mark = hashlib.sha256(json.dumps([url, model, shape]).encode()).hexdigest()[:8]

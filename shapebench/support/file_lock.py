@@ -10,7 +10,7 @@ PAUSE_S = 0.05
 
 
 @contextmanager
-def locked(path: Path, while_waiting: Callable[[float], None]) -> Iterator[None]:
+def file_lock(path: Path, while_waiting: Callable[[float], None]) -> Iterator[None]:
     """Hold the lock while the block runs.
 
     `while_waiting` is called again and again with the seconds waited so far, and raises where that is too long.

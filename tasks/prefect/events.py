@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from shapebench.support.endpoint_id import slug
+from shapebench.support.endpoint_id import endpoint_id
 from shapebench.support.redact import one_line
 from shapebench.support.run_log import milestone
 
@@ -20,7 +20,7 @@ def announce(event: str, endpoint: tuple[str, str, str], labels: dict[str, str],
     url, model, shape = endpoint
     about = {"url": url, "model": model, "shape": shape, **labels}
     resource = {
-        "prefect.resource.id": f"shapebench.endpoint.{slug(*endpoint)}",
+        "prefect.resource.id": f"shapebench.endpoint.{endpoint_id(*endpoint)}",
         "prefect.resource.name": one_line(f"{model} on {shape}", LONGEST_LABEL),
         **{f"shapebench.{name}": one_line(value, LONGEST_LABEL) for name, value in about.items()},
     }

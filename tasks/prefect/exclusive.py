@@ -20,7 +20,7 @@ from prefect.settings import get_current_settings
 
 from shapebench.errors import ShapebenchError
 from shapebench.spec.model import Endpoint
-from shapebench.support.file_lock import locked
+from shapebench.support.file_lock import file_lock
 from tasks.prefect import lease
 
 logger = logging.getLogger("shapebench.probe")
@@ -76,7 +76,7 @@ def _on_this_machine(
 ) -> Iterator[tuple[Holder | None, Callable[[str | None], None]]]:
     """Gives who died while it measured, where somebody did, and a function that notes our lease."""
     file = user_cache_path("shapebench", ensure_exists=True) / f"{name}.lock"
-    with locked(file, lambda _waited_s: wait_for(str(_noted(file) or "another run on this machine"))):
+    with file_lock(file, lambda _waited_s: wait_for(str(_noted(file) or "another run on this machine"))):
         dead = _noted(file)
         note = Holder(f"flow run {flow_run.name}", os.getpid())
         _write(file, note)

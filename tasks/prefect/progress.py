@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from shapebench.load.counters import Progress
 from shapebench.load.progress import listening, so_far
 from shapebench.runs.records import Run
-from shapebench.support.endpoint_id import slug
+from shapebench.support.endpoint_id import endpoint_id
 from shapebench.support.run_log import milestone
 
 POST_S = 5
@@ -44,7 +44,7 @@ class _Board:
     def __init__(self, run: Run) -> None:
         endpoint = run.spec.endpoint
         self._load = run.spec.load
-        self._key = f"progress-{slug(endpoint.url, endpoint.model, endpoint.shape)}"
+        self._key = f"progress-{endpoint_id(endpoint.url, endpoint.model, endpoint.shape)}"
         self._now = (0.0, "Begins")
         self._shown = -1  # percent
         self._artifact: UUID | None = None

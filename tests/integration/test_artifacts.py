@@ -17,7 +17,7 @@ from shapebench.load.counters import Progress
 from shapebench.load.progress import tell as tell_progress
 from shapebench.report.markdown import text
 from shapebench.runs.records import Run
-from shapebench.support.endpoint_id import slug
+from shapebench.support.endpoint_id import endpoint_id
 from shapebench.test_servers.process import running
 from tasks import notify as tell
 from tasks.prefect import progress as show_progress
@@ -47,7 +47,7 @@ def result(shell: Shell, hostile: str, tmp_path_factory: pytest.TempPathFactory)
 
 def of_endpoint(prefect_server: str, url: str) -> list[dict[str, Any]]:
     """All artifacts whose keys are of this endpoint, the newest first."""
-    wanted = {"key": {"like_": slug(url, MODEL, SHAPE)}}
+    wanted = {"key": {"like_": endpoint_id(url, MODEL, SHAPE)}}
     found = httpx.post(f"{prefect_server}/artifacts/filter", json={"artifacts": wanted, "sort": "CREATED_DESC"})
     rows: list[dict[str, Any]] = found.raise_for_status().json()
     return rows
@@ -57,7 +57,7 @@ def of_endpoint(prefect_server: str, url: str) -> list[dict[str, Any]]:
 def shown(result: Any, prefect_server: str, hostile: str) -> dict[str, dict[str, Any]]:
     """What the run left, by what it is."""
     assert result["run_id"]
-    of_slug = f"-{slug(hostile, MODEL, SHAPE)}"
+    of_slug = f"-{endpoint_id(hostile, MODEL, SHAPE)}"
     return {row["key"].removesuffix(of_slug): row for row in of_endpoint(prefect_server, hostile)}
 
 

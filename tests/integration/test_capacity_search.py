@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def answer(shell: Shell, data: Path) -> Any:
     with server() as url:
-        done = search(shell, url, data, "--slo", SLO, "--from", "4", "--to", "40", "--duration", "2")
+        done = search(shell, url, data, "--slo", SLO, "--min-level", "4", "--max-level", "40", "--duration", "2")
     assert done.code == 0, done.stderr
     return done.json
 
@@ -98,7 +98,17 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
     """Of requests of which every fiftieth is refused, nobody knows from a hundred whether it is more than that."""
     with server("refused=0.02") as url:
         done = search(
-            shell, url, tmp_path, "--slo", "error_rate <= 2%", "--from", "8", "--to", "8", "--requests", "100"
+            shell,
+            url,
+            tmp_path,
+            "--slo",
+            "error_rate <= 2%",
+            "--min-level",
+            "8",
+            "--max-level",
+            "8",
+            "--requests",
+            "100",
         )
     assert done.code == 0, done.stderr
     (level,) = done.json["levels"]
@@ -111,7 +121,7 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
 def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> None:
     with server() as url:
         started = ("capacity", "--url", url, "--model", MODEL, "--data", str(tmp_path), *SHORT)
-        process = shell.start(*started, "--slo", SLO, "--from", "4", "--to", "40", "--duration", "2")
+        process = shell.start(*started, "--slo", SLO, "--min-level", "4", "--max-level", "40", "--duration", "2")
         wait_for_the_second_level(process, tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
@@ -155,8 +165,8 @@ def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path:
     ("arguments", "complaint"),
     [
         (["--slo", "ttft p95 <= 1"], "limits.slo.0: there is no metric 'ttft p95'"),
-        (["--from", "9", "--to", "3"], "search: it goes from 9 to 3"),
-        (["--from", "0"], "search.least"),
+        (["--min-level", "9", "--max-level", "3"], "search: min_level 9 is above max_level 3"),
+        (["--min-level", "0"], "search.min_level"),
         (["--workload", "article"], "workload.preset: there is no workload of this name"),
     ],
 )

@@ -16,14 +16,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.beside]
 PROBE = """
 import sys
 from prefect import flow
-from shapebench.runs.resume import in_hand
+from shapebench.runs.resume import in_progress
 from shapebench.spec.model import parse
 from tasks.probe import probe
 
 @flow(retries=0)
 def probing():
     endpoint = {"url": sys.argv[1], "model": sys.argv[2], "ready_timeout_s": 1}
-    with in_hand(parse({"endpoint": endpoint, "data": sys.argv[3]}), None, None) as begun:
+    with in_progress(parse({"endpoint": endpoint, "data": sys.argv[3]}), None, None) as begun:
         probe(begun.run, lambda: None)
 
 probing()

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from cli.local_prefect.own_server import free_port
-from shapebench.runs.resume import in_hand
+from shapebench.runs.resume import in_progress
 from shapebench.spec.model import parse
 from tasks.resume import MOST_STARTS, BrokenOffAgain, earlier_run
 from tests import oci_lookalike
@@ -402,7 +402,7 @@ def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever
     simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = parse(spec(simulator, tmp_path, [1]))
-    with in_hand(made, None, "a-flow-run") as begun:
+    with in_progress(made, None, "a-flow-run") as begun:
         pass
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))

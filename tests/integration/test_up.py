@@ -125,7 +125,7 @@ def test_a_spec_becomes_the_defaults(brought_up: BroughtUp, tmp_path: Path, usua
     assert set(folders) == {"/srv/data"}
 
 
-SEARCH = {"most": 64}
+SEARCH = {"max_level": 64}
 USUAL = """
 endpoint: {url: 'http://gpu:8000', model: m}
 load: {levels: '1,2'}

@@ -18,7 +18,7 @@ import pytest
 from cli.run import SETTINGS
 from shapebench.results.database import query
 from shapebench.spec.model import parse
-from shapebench.support.endpoint_id import slug
+from shapebench.support.endpoint_id import endpoint_id
 from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import ROOT, BroughtUp, ended
 from tests.unit.results.sql.results_file import ResultsFile
@@ -149,7 +149,7 @@ def test_an_event_says_what_is_known_and_how_grave_it_is(
     [event] = events(prefect_server, run_id)
     resource = event["resource"]
     assert (event["event"], resource["shapebench.severity"]) == (name, severity)
-    assert resource["prefect.resource.id"] == f"shapebench.endpoint.{slug(*ENDPOINT)}"
+    assert resource["prefect.resource.id"] == f"shapebench.endpoint.{endpoint_id(*ENDPOINT)}"
     assert message == f"{severity}: {event['payload']['headline']}"
 
 

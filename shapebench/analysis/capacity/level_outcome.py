@@ -16,7 +16,7 @@ from shapebench.analysis import percentile_intervals as intervals
 from shapebench.analysis.capacity.search import Evidence
 from shapebench.analysis.percentile_intervals import Sliced
 from shapebench.analysis.sample_reader import Samples
-from shapebench.runs.records import Standing
+from shapebench.runs.records import Status
 from shapebench.spec import metric_definitions
 from shapebench.spec.slo import Held, Judged
 from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
@@ -32,7 +32,7 @@ def surely(judged: Judged, samples: Samples | None) -> Judged:
     return replace(judged, held=tuple(_surely(held, samples) for held in judged.held))
 
 
-def evidence(judged: Judged, standing: Standing) -> Evidence:
+def evidence(judged: Judged, standing: Status) -> Evidence:
     """What the search takes a level for; an invalid one says nothing, nor does one without the numbers."""
     if standing == "invalid" or not judged.is_known or not judged.held:
         return Evidence(judged.concurrency, math.nan, math.nan, math.nan, "")

@@ -33,11 +33,11 @@ def _row(held: Held) -> Row:
 
 def search_row(run_id: str, search: Search, levels: Iterable[Judged], verdict: Verdict) -> Row:
     """The answer of a search, of all its levels and what they are worth."""
-    answer = found((evidence(level, verdict.levels[level.concurrency]) for level in levels), search.least)
+    answer = found((evidence(level, verdict.levels[level.concurrency]) for level in levels), search.min_level)
     return {
         "run_id": run_id,
-        "least": search.least,
-        "most": search.most,
+        "least": search.min_level,
+        "most": search.max_level,
         "greatest_concurrency": answer.greatest,
         "surely_keeps": answer.surely_keeps,
         "surely_fails": answer.surely_fails,

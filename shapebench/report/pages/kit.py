@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from shapebench.report.charts.theme import MARKS, PALETTES, Plot
 from shapebench.report.pages.pictures import VEGA_LITE, Painters, painters
-from shapebench.support.atomic_file import written_whole
+from shapebench.support.atomic_file import atomic_write
 
 _KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -138,6 +138,6 @@ def _vega() -> str:
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(cached) as unfinished:
+        with atomic_write(cached) as unfinished:
             unfinished.write_text(bundle, encoding="utf-8")
     return bundle

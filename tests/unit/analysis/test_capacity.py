@@ -443,7 +443,7 @@ def stored_search(data: Path, samples: dict[int, list[Sample]]) -> list[dict[str
     of_run: list[MeasuredLevel] = [summarise_level(level(data, n, made)) for n, made in samples.items()]
     plain = run(data)
     limits = Limits(slo=(parse(SLO),), slo_only=True)
-    spec = plain.spec.model_copy(update={"search": Search(most=64), "limits": limits})
+    spec = plain.spec.model_copy(update={"search": Search(max_level=64), "limits": limits})
     made = replace(plain, spec=spec)
     load(data, RUN_ID, tables(made, FACTS, of_run, verdict(of_run), Conclusion("", ())))
     return query(data, "SELECT * EXCLUDE (started_at, model, shape, workload) FROM searches").to_pylist()

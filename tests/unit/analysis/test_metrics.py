@@ -48,7 +48,7 @@ FILES = (Path(FOLDER.name) / f"{number}.parquet" for number in count())
 
 def read(samples: list[Sample]) -> Samples:
     write(samples, path := next(FILES))
-    return level_samples.read(path, promised=PROMISED)
+    return level_samples.read(path, slo_bounds=PROMISED)
 
 
 def summary(samples: list[Sample]) -> dict[str, float]:
@@ -220,7 +220,7 @@ def test_a_warm_up_that_failed_is_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("promised", "attainment"),
+    ("slo_bounds", "attainment"),
     [
         ({}, 0.75),  # all but the one that failed
         ({"ttft_s": 0.2}, 0.5),  # what is just at its bound has kept it
@@ -230,9 +230,9 @@ def test_a_warm_up_that_failed_is_no_error() -> None:
         ({"ttft_s": 0.25, "query_tokens_per_s": 8}, 0.25),
     ],
 )
-def test_who_had_all_that_was_promised_attained_it(promised: dict[str, float], attainment: float) -> None:
+def test_who_had_all_that_was_promised_attained_it(slo_bounds: dict[str, float], attainment: float) -> None:
     write(GOLDEN, path := next(FILES))
-    assert metrics.slo_attainment(level_samples.read(path, promised=promised)) == attainment
+    assert metrics.slo_attainment(level_samples.read(path, slo_bounds=slo_bounds)) == attainment
 
 
 def test_where_nobody_knows_what_was_promised_there_is_no_goodput() -> None:

@@ -108,7 +108,7 @@ def with_lengths(data: Path, kind: str, mean: float = 100, stddev: float = 20) -
 def of_lengths(data: Path, kind: str, lengths: list[int]) -> MeasuredLevel:
     samples = closed_loop(2, requests_each=50)
     changed = [*samples[:2], *(ASKS[kind](s, n) for s, n in zip(samples[2:], lengths, strict=True))]
-    return committed(data, changed, asked=replace(ASKED, **{f"{kind}_tokens": Lengths(100, 20)}))
+    return committed(data, changed, requested=replace(ASKED, **{f"{kind}_tokens": Lengths(100, 20)}))
 
 
 ASKS: dict[str, Callable[[Sample, int], Sample]] = {
@@ -179,7 +179,7 @@ SINS: dict[str, tuple[Sin, frozenset[str]]] = {
     "output_lengths_have_the_shape_asked": (lambda d: with_lengths(d, "output", stddev=0), NONE),
     "ttft_did_not_drift": (with_a_drift, NONE),
     "no_faster_than_the_memory": (
-        lambda d: committed(d, closed_loop(2), asked=replace(ASKED, weights_read_s=0.2)),
+        lambda d: committed(d, closed_loop(2), requested=replace(ASKED, weights_read_s=0.2)),
         NONE,
     ),
     "the_server_gave_its_account": (
@@ -363,13 +363,13 @@ def test_an_expectation_that_cannot_be_checked_has_failed_and_says_why(
 
 def test_a_level_without_samples_is_invalid_and_nothing_is_said_of_its_requests(tmp_path: Path) -> None:
     verdict = validate([summarise_level(level(tmp_path, 2, None))])
-    assert verdict.standing == "invalid"
+    assert verdict.status == "invalid"
     assert {f.expectation for f in verdict.findings} == {f.expectation for f in verdict.failed}
     assert "no_errors" not in {finding.expectation for finding in verdict.findings}
 
 
 def test_a_level_whose_file_holds_no_request_is_invalid(tmp_path: Path) -> None:
-    assert validate([committed(tmp_path, [], error="It was stopped.")]).standing == "invalid"
+    assert validate([committed(tmp_path, [], error="It was stopped.")]).status == "invalid"
 
 
 def test_queries_of_very_different_speed_agree_with_one_busy_stream(tmp_path: Path) -> None:
@@ -395,8 +395,8 @@ def test_a_run_is_worth_what_its_worst_level_is_worth(tmp_path: Path) -> None:
     suspect = with_failures(tmp_path, count=1)
     verdict = validate([clean(tmp_path, 1), suspect, committed(tmp_path, None, streams=4)])
     assert verdict.levels == {1: "valid", 2: "suspect", 4: "invalid"}
-    assert verdict.standing == "invalid"
-    assert validate([clean(tmp_path, 1), suspect]).standing == "suspect"
+    assert verdict.status == "invalid"
+    assert validate([clean(tmp_path, 1), suspect]).status == "suspect"
 
 
 def test_every_finding_has_its_run_level_severity_and_reason(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def refuse(*arguments, **options):
 
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 from expectations.validate import validate
-assert validate([clean(Path(__import__("sys").argv[1]), 2)]).standing == "valid"
+assert validate([clean(Path(__import__("sys").argv[1]), 2)]).status == "valid"
 """
 
 

@@ -14,11 +14,11 @@ from shapebench.analysis.level_samples import read
 from shapebench.load import workers as process
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.run_level import _asked, _changes, measure, plan
+from shapebench.load.run_level import _changes, _requested, measure, plan
 from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client
 from shapebench.runs.prompt_sizing import Sizing, candidate_words
-from shapebench.runs.records import Asked, Calibration, Facts, LevelRun
+from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, ServerFacts
 from shapebench.runs.run_file import begin
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.lengths import Lengths
@@ -29,7 +29,7 @@ from tests.route_server import Reply, healthy, serving, table
 
 pytestmark = pytest.mark.beside
 
-FACTS = Facts(
+FACTS = ServerFacts(
     server="vllm",
     version="0.32.0",
     max_model_len=4096,
@@ -141,13 +141,13 @@ def test_how_precise_it_was_to_become_is_on_record(url: str, tmp_path: Path) -> 
     assert measured(url, tmp_path, until_precise="5%").until_precise == 0.05
 
 
-def facts_of(url: str) -> Facts:
+def facts_of(url: str) -> ServerFacts:
     """As the probe learns them."""
     with Client(Endpoint(url=url, model=LLAMA)) as client:
         return replace(FACTS, identity=client.identity())
 
 
-def measured_knowing(facts: Facts, url: str, data: Path) -> LevelRun:
+def measured_knowing(facts: ServerFacts, url: str, data: Path) -> LevelRun:
     load = {"levels": [4], "requests": 20}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "workload": SHORT, "load": load, "data": data}))
     return measure(run, facts, CALIBRATION, ignore)
@@ -203,7 +203,7 @@ def test_of_a_server_that_is_gone_after_the_level_the_account_is_not_whole(
 
 
 @pytest.mark.slow
-def test_of_a_level_that_broke_off_it_is_not_asked_what_the_server_has_become(url: str, tmp_path: Path) -> None:
+def test_of_a_level_that_broke_off_it_is_not_requested_what_the_server_has_become(url: str, tmp_path: Path) -> None:
     load = {"levels": [4], "requests": 5000}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": load, "data": tmp_path}))
     (run.folder / "level-0004.parquet.1.arrow").symlink_to(tmp_path / "none" / "there")
@@ -267,13 +267,13 @@ def test_a_server_that_names_no_models_any_more_no_longer_says_what_it_is() -> N
     assert "HTTP 503: draining" in doubt
 
 
-def asked(**endpoint: Any) -> Asked:
+def asked(**endpoint: Any) -> RequestedLoad:
     spec = {"endpoint": {"url": "http://127.0.0.1:8000", "model": LLAMA, **endpoint}, "workload": SHORT}
-    return _asked(parse(spec), replace(FACTS, sizing=Sizing(candidate_words(), fixed_tokens=42)))
+    return _requested(parse(spec), replace(FACTS, sizing=Sizing(candidate_words(), fixed_tokens=42)))
 
 
-def test_what_was_asked_is_the_workload_of_the_spec_and_what_the_template_adds() -> None:
-    assert asked() == Asked(Lengths(50, 0), Lengths(20, 2), shared_tokens=42, weights_read_s=None)
+def test_what_was_requested_is_the_workload_of_the_spec_and_what_the_template_adds() -> None:
+    assert asked() == RequestedLoad(Lengths(50, 0), Lengths(20, 2), shared_tokens=42, weights_read_s=None)
 
 
 def test_the_weights_are_read_at_the_pace_of_all_the_shape_s_memory() -> None:

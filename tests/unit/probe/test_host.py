@@ -17,7 +17,7 @@ from shapebench.probe.host import ADDRESS, command_at, host_of, revision, with_i
 from shapebench.probe.probe import probe
 from shapebench.report.pages.origin import origin
 from shapebench.runs.host import Gpu, Host, Instance
-from shapebench.runs.records import Facts
+from shapebench.runs.records import ServerFacts
 from shapebench.runs.run_file import RunFile, begin, load, save
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse
 from shapebench.test_servers.process import running
@@ -167,7 +167,7 @@ HOST = Host(Instance("VM.GPU.A10.2", region="eu-frankfurt-1"), (GPU, GPU), "vllm
 
 def test_it_is_read_back_with_the_run(tmp_path: Path) -> None:
     begun = begin(spec(tmp_path, here=False))
-    facts = Facts(**{**vars(FACTS), "host": HOST})
+    facts = ServerFacts(**{**vars(FACTS), "host": HOST})
     save(RunFile(begun, facts))
     assert load(tmp_path, begun.run_id).facts == facts
 

@@ -17,7 +17,7 @@ from shapebench.load.prompts import Mix
 from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.probe.launch import LaunchDied, launched
 from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
-from shapebench.runs.records import Facts
+from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.process import running
 from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
@@ -45,7 +45,7 @@ def failure(kind: type[EndpointError], asked: Spec) -> EndpointError:
     return raised.value
 
 
-def probed(routes: dict[str, Reply], **changes: Any) -> Facts:
+def probed(routes: dict[str, Reply], **changes: Any) -> ServerFacts:
     with serving(table(routes)) as served:
         return probe(spec(served.url, **changes))
 
@@ -157,7 +157,7 @@ def test_where_the_context_is_not_known_every_length_is_taken() -> None:
     assert probed(healthy(GET_v1__models=unknown), workload={"input_tokens": {"mean": 10**6}}).max_model_len is None
 
 
-def measured(url: str, facts: Facts, api: str, tmp_path: Path) -> Any:
+def measured(url: str, facts: ServerFacts, api: str, tmp_path: Path) -> Any:
     """A small level with the sizing that was learned."""
     asked = spec(url).workload
     level = LevelPlan(

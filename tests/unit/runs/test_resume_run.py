@@ -20,8 +20,17 @@ from shapebench.probe.known_server import know
 from shapebench.results import database as warehouse
 from shapebench.results.rows import tables
 from shapebench.runs import run_file as runs
-from shapebench.runs.records import Facts
-from shapebench.runs.resume import NothingMeasured, StillMeasured, attempt, find, held, in_hand, settle, unfinished
+from shapebench.runs.records import ServerFacts
+from shapebench.runs.resume import (
+    NothingMeasuredError,
+    RunInProgressError,
+    attempt,
+    find,
+    in_progress,
+    run_lock,
+    settle,
+    unfinished,
+)
 from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
 from shapebench.server_metrics.vllm_metrics import ITS_START
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
@@ -29,8 +38,8 @@ from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, 
 HOLDER = """
 import sys
 from pathlib import Path
-from shapebench.runs.resume import held
-with held(Path(sys.argv[1])):
+from shapebench.runs.resume import run_lock
+with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -48,7 +57,7 @@ def broken_off(tmp_path: Path) -> RunFile:
 
 
 def taken_up(content: RunFile) -> RunFile:
-    with in_hand(content.run.spec, content, None) as begun:
+    with in_progress(content.run.spec, content, None) as begun:
         return begun
 
 
@@ -75,7 +84,7 @@ def test_a_run_that_ended_in_its_probe_is_listed_as_not_probed(broken_off: RunFi
 
 
 def test_a_run_that_is_being_measured_is_listed_as_in_hand(broken_off: RunFile) -> None:
-    with held(broken_off.run.folder):
+    with run_lock(broken_off.run.folder):
         assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["in hand"]
 
 
@@ -151,7 +160,7 @@ def test_a_run_that_was_killed_before_it_measured_was_not_resumed(tmp_path: Path
 
 def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(broken_off: RunFile) -> None:
     data, begun = broken_off.run.spec.data, taken_up(broken_off)
-    settled = replace(begun.run, left_out=(2,))
+    settled = replace(begun.run, skipped_levels=(2,))
     levels = [summarise_level(one) for one in begun.measured]
     warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
     [row] = warehouse.query(data, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
@@ -199,7 +208,7 @@ def test_a_level_that_was_not_begun_sends_the_prompts_of_the_run_s_seed(broken_o
 # The server
 
 
-def probed_again(broken_off: RunFile, **found: Any) -> Facts:
+def probed_again(broken_off: RunFile, **found: Any) -> ServerFacts:
     before = replace(FACTS, fingerprint="fp-1", identity={"version": "0.11.0", ITS_START: "9:00"})
     save(replace(broken_off, facts=before))
     return know(broken_off.run, replace(before, **found))
@@ -253,7 +262,7 @@ def holder(broken_off: RunFile) -> Iterator["subprocess.Popen[str]"]:
 def test_a_run_that_another_process_measures_is_refused_and_the_process_named(
     broken_off: RunFile, holder: "subprocess.Popen[str]"
 ) -> None:
-    with pytest.raises(StillMeasured, match=f"by a process of this machine, number {holder.pid}"):
+    with pytest.raises(RunInProgressError, match=f"by a process of this machine, number {holder.pid}"):
         find(broken_off.run.spec.data, RUN_ID, None)
 
 
@@ -265,13 +274,13 @@ def test_a_run_whose_process_was_killed_is_free(broken_off: RunFile, holder: "su
 
 
 def test_a_run_is_held_while_it_is_in_hand_and_free_after_it(broken_off: RunFile) -> None:
-    with in_hand(broken_off.run.spec, broken_off, None), pytest.raises(StillMeasured):
+    with in_progress(broken_off.run.spec, broken_off, None), pytest.raises(RunInProgressError):
         find(broken_off.run.spec.data, RUN_ID, None)
     assert find(broken_off.run.spec.data, RUN_ID, None)
 
 
 def test_a_new_run_is_on_record_before_it_is_probed(tmp_path: Path) -> None:
-    with in_hand(run(tmp_path).spec, None, "a-flow-run") as begun:
+    with in_progress(run(tmp_path).spec, None, "a-flow-run") as begun:
         assert load(tmp_path, begun.run.run_id) == begun
     assert (begun.facts, begun.to_measure, begun.run.flow_run_id) == (None, (1, 2), "a-flow-run")
 
@@ -279,7 +288,7 @@ def test_a_new_run_is_on_record_before_it_is_probed(tmp_path: Path) -> None:
 def test_a_flow_run_finds_its_run(tmp_path: Path) -> None:
     begun = []
     for flow_run_id in ("one", "two", "three"):
-        with in_hand(run(tmp_path).spec, None, flow_run_id) as new:
+        with in_progress(run(tmp_path).spec, None, flow_run_id) as new:
             begun.append(new)
     assert find(tmp_path, None, "two") == begun[1]
 
@@ -311,7 +320,7 @@ def test_a_run_that_was_not_probed_is_not_measured(broken_off: RunFile) -> None:
 
 def test_a_run_that_is_taken_as_it_is_leaves_out_what_was_not_measured(broken_off: RunFile) -> None:
     settled = settle(broken_off.run.spec.data, RUN_ID, as_is=True)
-    assert (settled.run.left_out, settled.to_measure, settled.measured) == ((2,), (), broken_off.levels)
+    assert (settled.run.skipped_levels, settled.to_measure, settled.measured) == ((2,), (), broken_off.levels)
     assert load(broken_off.run.spec.data, RUN_ID) == settled
 
 
@@ -322,10 +331,10 @@ def test_what_was_left_out_can_be_measured_after_all(broken_off: RunFile) -> Non
 
 def test_a_run_of_which_nothing_was_measured_cannot_be_taken_as_it_is(broken_off: RunFile) -> None:
     save(replace(broken_off, levels=()))
-    with pytest.raises(NothingMeasured, match="No level of run"):
+    with pytest.raises(NothingMeasuredError, match="No level of run"):
         settle(broken_off.run.spec.data, RUN_ID, as_is=True)
 
 
 def test_a_run_that_is_measured_cannot_be_settled(broken_off: RunFile) -> None:
-    with held(broken_off.run.folder), pytest.raises(StillMeasured):
+    with run_lock(broken_off.run.folder), pytest.raises(RunInProgressError):
         settle(broken_off.run.spec.data, RUN_ID, as_is=True)

@@ -1,15 +1,17 @@
 """A run's file: everything that its samples do not hold, and nothing that should not be written down."""
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shapebench.errors import ShapebenchError
 from shapebench.runs import run_file as runs
 from shapebench.runs.run_file import RunFile, RunNotFoundError, begin, load, save
-from shapebench.spec.model import parse
+from shapebench.spec.model import Search, parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
 
 
@@ -128,3 +130,26 @@ def test_code_installed_inside_another_checkout_has_no_revision(
 def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert runs.git_revision() is None
+
+
+def test_a_run_json_of_format_1_opens(tmp_path: Path) -> None:
+    content = saved(tmp_path)
+    path = content.run.folder / "run.json"
+    path.write_text(json.dumps(in_format_1(json.loads(path.read_text()))))
+    assert load(tmp_path, RUN_ID).levels == content.levels
+
+
+def test_the_search_of_a_run_json_of_format_1_keeps_its_range(tmp_path: Path) -> None:
+    path = saved(tmp_path).run.folder / "run.json"
+    path.write_text(json.dumps(in_format_1(json.loads(path.read_text()))))
+    assert load(tmp_path, RUN_ID).run.spec.search == Search(min_level=2, max_level=128)
+
+
+def in_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A run.json under the names that it had before format 2."""
+    del content["format"]
+    content["run"]["left_out"] = content["run"].pop("skipped_levels")
+    content["run"]["spec"]["search"] = {"least": 2, "most": 128}
+    for measured in content["levels"]:
+        measured |= {"asked": measured.pop("requested"), "promised": measured.pop("slo_bounds")}
+    return content

@@ -33,7 +33,7 @@ def test_each_endpoint_has_a_run_of_its_own() -> None:
         ("workload", {"input_tokens": 40}),
         ("load", {"levels": [1, 3]}),
         ("limits", {"ttft_s": 2}),
-        ("search", {"most": 64}),
+        ("search", {"max_level": 64}),
         ("publish", {"folder": "/tmp/x"}),  # noqa: S108 - nothing is written there
         ("data", "elsewhere"),
     ],

@@ -13,7 +13,7 @@ from shapebench.results.database import load, query
 from shapebench.spec import metric_definitions
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
-from shapebench.spec.slo import Slo, judge, judged, parse, promised
+from shapebench.spec.slo import Slo, judge, judged, parse, slo_bounds
 from tests.level_sample import RUN_ID, closed_loop, level, refused, request, run_tables
 
 TTFT = Slo("ttft_s", "p95", "<=", 0.5)
@@ -209,7 +209,7 @@ def test_slos_survive_json() -> None:
     ],
 )
 def test_an_slo_on_a_number_of_each_request_promises_it_to_each(slos: list[Slo], bounds: dict[str, float]) -> None:
-    assert promised(slos) == bounds
+    assert slo_bounds(slos) == bounds
 
 
 LIMITS = "ttft_s_limit := {ttft_s}, query_tokens_per_s_limit := {query_tokens_per_s}, tpot_s_limit := {tpot_s}"
@@ -234,7 +234,7 @@ def test_the_goodput_is_what_the_macro_says(bounds: dict[str, float], tmp_path: 
         request(92, 4.0, [0.1, 3.0], stream=1),  # slow
         refused(93, 4.5),
     ]
-    made = summarise_level(level(tmp_path, 2, mixed, promised=bounds))
+    made = summarise_level(level(tmp_path, 2, mixed, slo_bounds=bounds))
     load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[made]))
     wanted = LIMITS.format(**{name: bounds.get(name, "NULL") for name in ("ttft_s", "query_tokens_per_s", "tpot_s")})
     names = "slo_attainment, l.goodput_requests_per_s, l.goodput_tokens_per_s"

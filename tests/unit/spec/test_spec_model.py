@@ -107,13 +107,13 @@ def test_fewer_requests_than_streams_are_refused_with_what_would_do() -> None:
 
 
 def test_a_search_that_goes_beyond_the_requests_is_refused_with_what_would_do() -> None:
-    said = problem({**LEAST, "load": {"requests": 40}, "search": {"most": 64}})
+    said = problem({**LEAST, "load": {"requests": 40}, "search": {"max_level": 64}})
     assert "leaves streams idle at 64: ask for at least 64 requests" in said
     assert "or search up to 40" in said
 
 
 def test_a_search_measures_no_levels_that_could_have_too_few_requests() -> None:
-    assert spec(load={"levels": [64], "requests": 8}, search={"most": 8}).load.requests == 8
+    assert spec(load={"levels": [64], "requests": 8}, search={"max_level": 8}).load.requests == 8
 
 
 def test_as_many_requests_as_streams_are_enough() -> None:
