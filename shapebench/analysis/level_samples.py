@@ -12,7 +12,7 @@ from shapebench.server_metrics.reconcile import Account
 def read(path: Path, account: Account | None = None, slo_bounds: Mapping[str, float] | None = None) -> Samples:
     """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
 
-    A failed request has none of these. `account` is the server's of the level; `slo_bounds` is as `slo.slo_bounds` has it.
+    A failed request has none of these. `account` is the server's of the level; `slo_bounds` are those of the SLOs.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
