@@ -1,7 +1,7 @@
 """What is in a results file: the changes that made its tables, its views and macros, and what they mean; reads sql/."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 from string import Template
@@ -14,6 +14,7 @@ from shapebench.results.dictionary import Connection
 from shapebench.spec import metric_definitions
 
 SQL = Path(__file__).parents[2] / "sql"
+_MEETS = {metric_definitions.LOWER: "<=", metric_definitions.HIGHER: ">="}  # what a value does to a limit that it meets
 
 
 class LaterVersionError(ShapebenchError):
@@ -52,9 +53,18 @@ def migrations_of(connection: Connection) -> set[int]:
 
 
 def sql(path: Path) -> str:
-    """The statement in a file."""
-    columns = ", ".join(f"'{name}'" for name in metric_definitions.COLUMNS)
-    return Template(path.read_text(encoding="utf-8")).substitute(metric_columns=columns)
+    """Read the statements in a file, with what metric_definitions says in place of `$metric_columns` and the like."""
+    better = metric_definitions.BETTER.items()
+    values = {
+        "metric_columns": _names(metric_definitions.COLUMNS),
+        "higher_is_better": _names(name for name, direction in better if direction == metric_definitions.HIGHER),
+        **{f"{name}_meets": _MEETS[direction] for name, direction in better if direction},
+    }
+    return Template(path.read_text(encoding="utf-8")).substitute(values)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def calls() -> Iterator[tuple[str, str]]:

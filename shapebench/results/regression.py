@@ -27,7 +27,7 @@ class Watched:
 def watched(data: Path, run_id: str | None, rule: Rule) -> Watched:
     """Judge a run, or else the newest that shapebench measured; raises RunNotFoundError."""
     run = _run(data, run_id)
-    asked = "FROM regressions(?, last_n := ?, matters := ?)"
+    asked = "FROM regressions(?, last_n := ?, min_effect := ?)"
     rows = database.query(data, asked, [run["run_id"], rule.last_n, rule.matters]).to_pylist()
     return Watched(run["run_id"], run["url"], run["model"], run["shape"], judge(rows, rule))
 

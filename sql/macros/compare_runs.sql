@@ -1,22 +1,22 @@
--- How do two runs differ? A row for each level that both have, and for each main metric: before, after, how much more it is after
--- than before, and the 95 % interval of that.
--- The interval is that of ttft_precision and throughput_precision: of the mean TTFT and of the steady throughput, where a level was
--- long enough to tell. Half widths add as squares, which never promises too much (Banerjee, Sankhya 22, 1960). It knows the variance
--- within each run only: how much runs differ from one another anyway, only regressions can tell.
--- verdict: same, if the interval lies within matters (a share of before); better or worse, if it leaves out no difference at all; else
--- inconclusive. NULL, not judged: no interval can be had, or the level is invalid in one of them; its numbers are shown all the same.
--- Levels that only one run has are left out, and numbers that another tool defines otherwise count as missing.
-CREATE OR REPLACE MACRO compare_runs(before_run, after_run, matters := 0.05) AS TABLE
-WITH compared(place, metric, stat, more_is_better, precise) AS (
+-- How do two runs differ? A row for each level that both have and each main metric: before, after, difference, ratio,
+-- and the 95% confidence interval of the difference.
+-- The interval comes from ttft_precision and throughput_precision, so only the mean TTFT and the steady throughput have
+-- one, where the level was long enough. Half widths add as squares, which is conservative (Banerjee, Sankhya 22, 1960).
+-- It knows the variance within each run only; the macro regressions knows how much runs differ from one another.
+-- verdict: same, if the interval lies within min_effect (a share of before); better or worse, if it excludes zero; else
+-- inconclusive. NULL without an interval, or where the level is invalid in one of the runs; the numbers are shown anyway.
+-- Levels that only one run has are omitted; numbers that another tool defines differently count as missing.
+CREATE OR REPLACE MACRO compare_runs(before_run, after_run, min_effect := 0.05) AS TABLE
+WITH compared(place, metric, stat, precision_metric) AS (
     VALUES
-        (1, 'ttft_s', 'mean', false, 'ttft_precision'),
-        (2, 'ttft_s', 'p95', false, NULL),
-        (3, 'e2e_s', 'mean', false, NULL),
-        (4, 'tpot_s', 'mean', false, NULL),
-        (5, 'query_tokens_per_s', 'mean', true, NULL),
-        (6, 'system_tokens_per_s', 'total', true, NULL),
-        (7, 'steady_tokens_per_s', 'total', true, 'throughput_precision'),
-        (8, 'error_rate', 'total', false, NULL)
+        (1, 'ttft_s', 'mean', 'ttft_precision'),
+        (2, 'ttft_s', 'p95', NULL),
+        (3, 'e2e_s', 'mean', NULL),
+        (4, 'tpot_s', 'mean', NULL),
+        (5, 'query_tokens_per_s', 'mean', NULL),
+        (6, 'system_tokens_per_s', 'total', NULL),
+        (7, 'steady_tokens_per_s', 'total', 'throughput_precision'),
+        (8, 'error_rate', 'total', NULL)
 ),
 numbers AS (
     SELECT l.run_id, l.concurrency, l.verdict, compared.*, m.value, m.value * p.value AS half_width
@@ -27,7 +27,7 @@ numbers AS (
         AND m.metric = compared.metric AND m.stat = compared.stat AND m.differs IS NULL
     LEFT JOIN raw.metrics AS p
         ON p.run_id = l.run_id AND p.concurrency = l.concurrency
-        AND p.metric = compared.precise AND p.stat = 'total' AND p.differs IS NULL
+        AND p.metric = compared.precision_metric AND p.stat = 'total' AND p.differs IS NULL
     WHERE l.run_id IN (before_run, after_run)
 ),
 pairs AS (
@@ -36,7 +36,6 @@ pairs AS (
         old.place,
         old.metric,
         old.stat,
-        old.more_is_better,
         old.value AS before,
         new.value AS after,
         new.value - old.value AS difference,
@@ -60,9 +59,9 @@ SELECT
     difference + half_width AS difference_high,
     CASE
         WHEN half_width IS NULL OR 'invalid' IN (before_verdict, after_verdict) THEN NULL
-        WHEN abs(difference) + half_width <= matters * before THEN 'same'
+        WHEN abs(difference) + half_width <= min_effect * before THEN 'same'
         WHEN abs(difference) <= half_width THEN 'inconclusive'
-        WHEN (difference > 0) = more_is_better THEN 'better'
+        WHEN (difference > 0) = (metric IN ($higher_is_better)) THEN 'better'
         ELSE 'worse'
     END AS verdict,
     before_verdict,

@@ -1,25 +1,26 @@
--- Is a run worse than those before it? A row for each of its levels and each metric, held against the last_n earlier runs of the same
--- endpoint (url, model, shape) and workload (its name and its lengths), measured by the same tool, in which that level was not invalid and has the number.
--- How much runs differ from one another is what counts: the interval is where one more run lies in 95 of 100 cases if nothing has changed
--- (Student's t, n-1 degrees, baseline_stddev * sqrt(1 + 1/n)), laid around the change; least_detectable is its half width. change, its
--- interval and least_detectable are shares of the baseline's mean, effect_stddevs is the change in standard deviations between runs.
--- verdict: same, if the interval lies within matters; better or worse, if it leaves out no change at all (less is better for times, more
--- for throughput); else inconclusive: what matters may have happened and could not be told. So, too, with fewer than 3 earlier runs, and
--- where the run's own level is invalid. 99th percentiles are observed, never judged.
--- A row is judged by itself: of 20 in which nothing has changed, one lies outside by chance. Left out: levels that the run does not have,
--- metrics that neither it nor its baseline has (percentiles of too few requests), numbers that another tool defines otherwise.
-CREATE OR REPLACE MACRO regressions(candidate_run, last_n := 10, matters := 0.05) AS TABLE
-WITH judged(place, metric, stat, more_is_better, observed) AS (
+-- Is a run worse than those before it? A row for each of its levels and each metric, compared with the last_n earlier
+-- runs of the same endpoint (url, model, shape) and workload (name and lengths), measured by the same tool, in which that
+-- level is not invalid and has the metric.
+-- change_low to change_high is the 95% prediction interval for one more run if nothing has changed (Student's t, n-1
+-- degrees of freedom, baseline_stddev * sqrt(1 + 1/n)), centred on change; min_detectable_change is its half width. All
+-- three are shares of baseline_mean. effect_stddevs is the change in standard deviations between runs.
+-- verdict: same, if the interval lies within min_effect; better or worse, if it excludes zero; else inconclusive, as with
+-- fewer than 3 earlier runs, or where the run's own level is invalid. 99th percentiles are observed, not tested.
+-- Each row is tested on its own: of 20 in which nothing has changed, one lies outside by chance. Omitted: levels that the
+-- run does not have, metrics that neither it nor its baseline has (percentiles of too few requests), numbers that another
+-- tool defines differently.
+CREATE OR REPLACE MACRO regressions(candidate_run, last_n := 10, min_effect := 0.05) AS TABLE
+WITH tested(place, metric, stat, observed) AS (
     VALUES
-        (1, 'ttft_s', 'mean', false, false),
-        (2, 'ttft_s', 'p50', false, false),
-        (3, 'ttft_s', 'p95', false, false),
-        (4, 'ttft_s', 'p99', false, true),
-        (5, 'inter_token_s', 'p99', false, true),
-        (6, 'query_tokens_per_s', 'mean', true, false),
-        (7, 'system_tokens_per_s', 'total', true, false)
+        (1, 'ttft_s', 'mean', false),
+        (2, 'ttft_s', 'p50', false),
+        (3, 'ttft_s', 'p95', false),
+        (4, 'ttft_s', 'p99', true),
+        (5, 'inter_token_s', 'p99', true),
+        (6, 'query_tokens_per_s', 'mean', false),
+        (7, 'system_tokens_per_s', 'total', false)
 ),
-alike AS (
+comparable AS (
     SELECT other.run_id, other.started_at, other.run_id = candidate_run AS candidate
     FROM raw.runs AS mine
     JOIN raw.runs AS other USING (source, url, model, shape, workload)
@@ -30,11 +31,11 @@ alike AS (
         AND mine.spec->>'$$.workload.output_tokens' IS NOT DISTINCT FROM other.spec->>'$$.workload.output_tokens'
 ),
 numbers AS (
-    SELECT alike.*, l.concurrency, judged.metric, judged.stat, m.value
-    FROM alike
+    SELECT comparable.*, l.concurrency, tested.metric, tested.stat, m.value
+    FROM comparable
     JOIN raw.levels AS l USING (run_id)
     JOIN raw.metrics AS m USING (run_id, concurrency)
-    JOIN judged USING (metric, stat)
+    JOIN tested USING (metric, stat)
     WHERE l.verdict <> 'invalid' AND m.differs IS NULL
 ),
 earlier AS (
@@ -60,16 +61,16 @@ changes AS (
     SELECT
         l.concurrency,
         l.verdict AS level_verdict,
-        judged.*,
+        tested.*,
         mine.value,
         baseline.* EXCLUDE (concurrency, metric, stat),
         mine.value / nullif(baseline.mean, 0) - 1 AS change,
-        baseline.half_width / nullif(baseline.mean, 0) AS least_detectable
+        baseline.half_width / nullif(baseline.mean, 0) AS min_detectable_change
     FROM raw.levels AS l
-    CROSS JOIN judged
+    CROSS JOIN tested
     LEFT JOIN baseline USING (concurrency, metric, stat)
     LEFT JOIN numbers AS mine
-        ON mine.candidate AND mine.concurrency = l.concurrency AND mine.metric = judged.metric AND mine.stat = judged.stat
+        ON mine.candidate AND mine.concurrency = l.concurrency AND mine.metric = tested.metric AND mine.stat = tested.stat
     WHERE l.run_id = candidate_run AND (mine.value IS NOT NULL OR baseline.mean IS NOT NULL)
 )
 SELECT
@@ -83,16 +84,16 @@ SELECT
     coalesce(runs, 0) AS baseline_runs,
     since AS baseline_since,
     change,
-    change - least_detectable AS change_low,
-    change + least_detectable AS change_high,
+    change - min_detectable_change AS change_low,
+    change + min_detectable_change AS change_high,
     (value - mean) / nullif(stddev, 0) AS effect_stddevs,
-    least_detectable,
+    min_detectable_change,
     CASE
         WHEN observed THEN 'observed'
         WHEN coalesce(runs, 0) < 3 OR change IS NULL THEN 'inconclusive'
-        WHEN abs(change) + least_detectable <= matters THEN 'same'
-        WHEN abs(change) <= least_detectable THEN 'inconclusive'
-        WHEN (change > 0) = more_is_better THEN 'better'
+        WHEN abs(change) + min_detectable_change <= min_effect THEN 'same'
+        WHEN abs(change) <= min_detectable_change THEN 'inconclusive'
+        WHEN (change > 0) = (metric IN ($higher_is_better)) THEN 'better'
         ELSE 'worse'
     END AS verdict
 FROM changes

@@ -1,13 +1,15 @@
--- How many requests were served as well as promised, and how much of the throughput is that? A row for each level of each run.
--- A limit that is NULL is not asked for. attainment is the share of measured requests that met all limits; one that failed, or lacks a
--- number that is asked for, did not (an answer of one token has no tpot_s to miss). Goodput is what came of those that met them, over
--- the level's time from the first sending to the last arrival, as for system_tokens_per_s: where all met them, it is that.
--- Warm-up requests are left out. Levels whose requests are not kept (pruned, or of a tool that kept none), or of whose requests none has
--- a number that is asked for, have NULL; invalid levels are shown, and verdict says so. Where requests lack the time of their sending, the level's wall_s takes the place of its time.
+-- What share of requests met these limits, and how much of the throughput is that? A row for each level of each run.
+-- A limit that is NULL is not applied. attainment is the share of measured requests that met all limits; a request that
+-- failed, or lacks a number with a limit, did not (an answer of one token has no tpot_s to miss). Goodput counts those
+-- that met them, over the time from the first send to the last arrival, as system_tokens_per_s does: where all met them,
+-- they are equal.
+-- Warm-up requests are excluded. A level whose requests are not kept (pruned, or of a tool that kept none), or of whose
+-- requests none has a number with a limit, has NULL. Invalid levels are shown; verdict says so. Where requests lack the
+-- time of sending, the level's wall_s is used.
 CREATE OR REPLACE MACRO slo_attainment(
     ttft_s_limit := 0.5, query_tokens_per_s_limit := 10, tpot_s_limit := NULL, e2e_s_limit := NULL
 ) AS TABLE
-WITH judged AS (
+WITH evaluated AS (
     SELECT
         run_id,
         concurrency,
@@ -19,10 +21,10 @@ WITH judged AS (
         output_tokens,
         error_kind IS NULL AS done,
         done
-        AND (ttft_s_limit IS NULL OR coalesce(ttft_s <= ttft_s_limit, false))
-        AND (query_tokens_per_s_limit IS NULL OR coalesce(query_tokens_per_s >= query_tokens_per_s_limit, false))
-        AND (tpot_s_limit IS NULL OR coalesce(tpot_s <= tpot_s_limit, output_tokens = 1, false))
-        AND (e2e_s_limit IS NULL OR coalesce(e2e_s <= e2e_s_limit, false)) AS met
+        AND (ttft_s_limit IS NULL OR coalesce(ttft_s $ttft_s_meets ttft_s_limit, false))
+        AND (query_tokens_per_s_limit IS NULL OR coalesce(query_tokens_per_s $query_tokens_per_s_meets query_tokens_per_s_limit, false))
+        AND (tpot_s_limit IS NULL OR coalesce(tpot_s $tpot_s_meets tpot_s_limit, output_tokens = 1, false))
+        AND (e2e_s_limit IS NULL OR coalesce(e2e_s $e2e_s_meets e2e_s_limit, false)) AS met
     FROM raw.requests
     WHERE NOT warmup
 ),
@@ -41,7 +43,7 @@ counted AS (
             AND (tpot_s_limit IS NULL OR count(tpot_s) > 0 OR max(output_tokens) = 1)
             AND (e2e_s_limit IS NULL OR count(e2e_s) > 0)
         ) AS known
-    FROM judged
+    FROM evaluated
     GROUP BY run_id, concurrency
 )
 SELECT

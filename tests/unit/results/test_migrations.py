@@ -13,6 +13,7 @@ from shapebench.results import dictionary, make_dictionary
 from shapebench.results import migrations as schema
 from shapebench.results.database import WarehouseError, load, prune, query, set_aside
 from shapebench.results.migrations import LaterVersionError
+from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
 EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
@@ -126,6 +127,15 @@ def _columns(data: Path) -> list[tuple[str, ...]]:
 
 def test_the_page_of_the_dictionary_is_written_anew_by_make_docs() -> None:
     assert make_dictionary.PAGE.read_text(encoding="utf-8") == warehouse.data_dictionary()
+
+
+def test_a_metrics_direction_in_the_macros_is_that_of_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    macros = schema.SQL / "macros"
+    assert "IN ('query_tokens_per_s', 'system_tokens_per_s'" in schema.sql(macros / "regressions.sql")
+    turned = {**metric_definitions.BETTER, "ttft_s": metric_definitions.HIGHER}
+    monkeypatch.setattr(metric_definitions, "BETTER", turned)
+    assert "IN ('ttft_s', 'query_tokens_per_s'" in schema.sql(macros / "compare_runs.sql")
+    assert "ttft_s >= ttft_s_limit" in schema.sql(macros / "slo_attainment.sql")
 
 
 # Growth, and files that are of no use

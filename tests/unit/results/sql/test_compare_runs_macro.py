@@ -97,7 +97,7 @@ def test_less_is_better_for_times(after: float, verdict: str, results: ResultsFi
 
 def test_how_much_matters_can_be_said(results: ResultsFile) -> None:
     throughputs(results, 100, 104, (0.04, 0.04))
-    assert row(results, "'a', 'b', matters := 0.1")["verdict"] == "same"
+    assert row(results, "'a', 'b', min_effect := 0.1")["verdict"] == "same"
 
 
 def test_without_an_interval_nothing_is_judged(results: ResultsFile) -> None:

@@ -46,7 +46,7 @@ def test_its_columns_are_these(results: ResultsFile) -> None:
     assert results.columns("FROM regressions('new')") == [
         *("concurrency", "level_verdict", "metric", "stat", "candidate"),
         *("baseline_mean", "baseline_stddev", "baseline_runs", "baseline_since"),
-        *("change", "change_low", "change_high", "effect_stddevs", "least_detectable", "verdict"),
+        *("change", "change_low", "change_high", "effect_stddevs", "min_detectable_change", "verdict"),
     ]
 
 
@@ -57,7 +57,7 @@ def test_the_numbers_are_those_reckoned_by_hand(results: ResultsFile) -> None:
     assert (found["candidate"], found["baseline_mean"], found["baseline_runs"]) == (94, 100, 5)
     assert found["baseline_stddev"] == pytest.approx(1.5811, abs=0.0001)
     assert found["change"] == pytest.approx(-0.06)
-    assert found["least_detectable"] == pytest.approx(0.04809, abs=0.0001)
+    assert found["min_detectable_change"] == pytest.approx(0.04809, abs=0.0001)
     assert (found["change_low"], found["change_high"]) == pytest.approx((-0.10809, -0.01191), abs=0.0001)
     assert found["effect_stddevs"] == pytest.approx(-6 / 1.5811, abs=0.001)
 
@@ -98,8 +98,8 @@ def test_an_effect_that_is_great_enough_shows_in_noise_too(results: ResultsFile)
 def test_how_much_matters_can_be_said(results: ResultsFile) -> None:
     baseline(results, STEADY)
     measure(results, "new", 100, 97)
-    assert row(results, ", matters := 0.1")["verdict"] == "same"
-    assert row(results, ", matters := 0.01")["verdict"] == "inconclusive"
+    assert row(results, ", min_effect := 0.1")["verdict"] == "same"
+    assert row(results, ", min_effect := 0.01")["verdict"] == "inconclusive"
 
 
 @pytest.mark.parametrize("earlier", [(), (100,), (100, 101)])
@@ -125,7 +125,7 @@ def test_a_first_run_has_its_numbers_and_nothing_to_hold_them_against(results: R
 
 def test_earlier_runs_that_are_all_alike_leave_no_room_for_chance(results: ResultsFile) -> None:
     assert judged(results, (100, 100, 100), 90) == "worse"
-    assert (row(results)["least_detectable"], row(results)["effect_stddevs"]) == (0, None)
+    assert (row(results)["min_detectable_change"], row(results)["effect_stddevs"]) == (0, None)
 
 
 # Which runs are the baseline
