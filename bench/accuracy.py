@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.analysis import level_samples
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 TTFT_S, GAP_S, TOKENS = 0.2, 0.02, 100
 BARE_S = 8.0
@@ -122,7 +122,7 @@ def theirs(peer: Peer, url: str, streams: int, requests: int) -> Said:
 
 def bare_us_per_token(streams: int) -> float:
     """CPU of the C loop."""
-    with tempfile.TemporaryDirectory() as folder, running(TTFT_S, GAP_S) as url:
+    with tempfile.TemporaryDirectory() as folder, running_reference_server(TTFT_S, GAP_S) as url:
         program = Path(folder) / "bare"
         subprocess.run(["cc", "-O2", str(HERE / "bare.c"), "-o", str(program)], check=True)
         arguments = [str(program), str(streams), str(BARE_S), str(urlsplit(url).port)]
@@ -135,7 +135,7 @@ def known(jitter: float) -> Iterator[tuple[str, Path]]:
     """A metronome's address, and the log of what it does."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "truth.jsonl"
-        with running(TTFT_S, GAP_S, jitter, log) as url:
+        with running_reference_server(TTFT_S, GAP_S, jitter, log) as url:
             yield url, log
 
 

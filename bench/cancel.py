@@ -18,7 +18,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import BroughtUp, brought_up_in, ended
 from tests.flow_runs import is_measured, set_state, spec, wait_until
 
@@ -46,7 +46,7 @@ def main() -> None:
 def one_run(here: BroughtUp, folder: Path) -> tuple[float, float, float]:
     data, log = folder / "data", folder / "truth.jsonl"
     folder.mkdir()
-    with running("fast", log=log) as url:
+    with running_simulator("fast", log=log) as url:
         run = here.start("ad-hoc", {"spec": spec(url, data, [STREAMS], duration_s=600)})
         wait_until(lambda: is_measured(data, STREAMS))
         asked_s = time.time()

@@ -23,9 +23,9 @@ from itertools import count
 import numpy as np
 
 from shapebench.spec.slo import Slo, parse
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.engine import Engine, Request
 from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
+from shapebench.test_servers.simulator.process import running_simulator
 
 PRESET = "a10-llama-3.2-3b"
 RETURN_S = 0.001
@@ -94,7 +94,7 @@ def true_limit(preset: Preset, slo: Slo) -> int:
 
 
 def search(case: Case, duration_s: float) -> dict[str, object]:
-    with running(PRESET, settings=case.settings) as url, tempfile.TemporaryDirectory() as data:
+    with running_simulator(PRESET, settings=case.settings) as url, tempfile.TemporaryDirectory() as data:
         where = ("--url", url, "--model", PRESETS[PRESET].model, "--data", data)
         how = ("--slo", case.slo, "--duration", str(duration_s), "--json")
         command = [sys.executable, "-m", "cli", "capacity", *where, *how]

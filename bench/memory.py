@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 
 from shapebench.analysis import level_samples, metrics
 from shapebench.apis.target import Target
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.load.prompts import RequestMix
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.spec.lengths import Lengths
 
 LIMIT_BYTES = 1 << 30
@@ -128,7 +128,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch, serving() as url, watched(most):
         plan = LevelPlan(
             target=Target(url, "m", "completions"),
-            mix=Mix(Sizing(candidate_words()), Lengths(20, 0), Lengths(TOKENS, 0), seed=1),
+            mix=RequestMix(PromptSizing(candidate_words()), Lengths(20, 0), Lengths(TOKENS, 0), seed=1),
             concurrency=asked.streams,
             requests=asked.requests,
             warmup_requests=asked.streams,
@@ -136,7 +136,7 @@ def main() -> int:
             samples=str(Path(scratch) / "level.parquet"),
             processes=asked.processes,
         )
-        outcome = process.measure(plan, None, look)
+        outcome = workers.run_workers(plan, None, look)
         if outcome.error or outcome.samples is None:
             print(outcome.error, file=sys.stderr)
             return 1

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.results import database as warehouse
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import BroughtUp, brought_up_in, ended
 
 ARGUMENTS = ("--levels", "1,2,4,8,16,32", "--requests", "320", "--no-calibrate", "--json")
@@ -37,7 +37,7 @@ LOAD = {"levels": [1, 2, 4, 8, 16, 32], "requests": 320, "calibrate": False}
 def main() -> None:
     """Print three tables: each run, or stage, and medians."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, running("fast") as url:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch, running_simulator("fast") as url:
         in_a_shell(url, Path(scratch), runs)
         at_a_worker(url, Path(scratch), runs)
     help_s = statistics.median(map(help_takes, range(runs)))

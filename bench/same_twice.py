@@ -24,13 +24,13 @@ from shapebench.analysis import level_samples
 from shapebench.analysis.level_precision import of_samples
 from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference
-from shapebench.test_servers import process as simulator
 from shapebench.test_servers.reference import process as metronome
+from shapebench.test_servers.simulator import process as simulator
 from shapebench.test_servers.simulator.presets import LLAMA
 
 SERVERS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
-    "metronome": ("metronome", lambda: metronome.running(ttft_s=0.05, gap_s=0.002, jitter=0.2)),
-    "fast": (LLAMA, lambda: simulator.running("fast")),
+    "metronome": ("metronome", lambda: metronome.running_reference_server(ttft_s=0.05, gap_s=0.002, jitter=0.2)),
+    "fast": (LLAMA, lambda: simulator.running_simulator("fast")),
 }
 
 

@@ -18,16 +18,16 @@ from rich.table import Table
 
 from shapebench.analysis import level_samples
 from shapebench.apis.target import Target
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.calibration import true_ttft_s
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
+from shapebench.load.prompts import RequestMix
 from shapebench.probe.client import Client
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import parse
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 PAGE = Path(__file__).parent.parent / "tests" / "contract" / "recorded" / "metrics.txt"
 TTFT_S, GAP_S, TOKENS = 0.1, 0.01, 50
@@ -53,8 +53,8 @@ def level(streams: int, duration_s: float, *, scrapes: bool) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         log = folder / "truth.jsonl"
-        with running(TTFT_S, GAP_S, 0.1, log, PAGE) as url, asking(url, scrapes):
-            outcome = process.measure(plan(url, streams, duration_s, folder), None, lambda _: None)
+        with running_reference_server(TTFT_S, GAP_S, 0.1, log, PAGE) as url, asking(url, scrapes):
+            outcome = workers.run_workers(plan(url, streams, duration_s, folder), None, lambda _: None)
         assert outcome.samples, outcome.error
         done = level_samples.completed(level_samples.read(outcome.samples), "ttft_s", "response_id")
         true_s = true_ttft_s(log).reindex(done["response_id"])
@@ -72,7 +72,7 @@ def asking(url: str, scrapes: bool) -> AbstractContextManager[object]:
 def plan(url: str, streams: int, duration_s: float, folder: Path) -> LevelPlan:
     return LevelPlan(
         target=Target(url, "metronome", "chat"),
-        mix=Mix(Sizing(candidate_words()), Lengths(200, 0), Lengths(TOKENS, 0), seed=1),
+        mix=RequestMix(PromptSizing(candidate_words()), Lengths(200, 0), Lengths(TOKENS, 0), seed=1),
         concurrency=streams,
         requests=None,
         warmup_requests=2 * streams,

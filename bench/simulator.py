@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 
 _OUTPUT_TOKENS = 100
 _BODY = b'{"prompt":"%b","max_tokens":%d,"ignore_eos":true,"stream":true}' % (b" word" * 200, _OUTPUT_TOKENS)
@@ -69,7 +69,7 @@ def _client(url: str, streams: int, duration_s: float, core: int, results: Conne
 
 def measure(streams: int, duration_s: float, cores: Sequence[int]) -> str:
     """One line of the table."""
-    with running("fast") as url:
+    with running_simulator("fast") as url:
         server = psutil.Process().children()[-1]
         server.cpu_affinity([cores[0]])
         results, results_of_client = multiprocessing.Pipe(duplex=False)

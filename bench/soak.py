@@ -28,8 +28,8 @@ from rich.table import Table
 
 from cli.local_prefect.services import Service
 from shapebench.runs.resume import of_flow_run
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import BroughtUp, brought_up_in
 
 KINDS = ("good", "failing", "killed")
@@ -88,7 +88,7 @@ def main() -> int:
     console = Console(width=150)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True)))
-        place = Place(up(scratch, stack), stack.enter_context(running("fast")), scratch)
+        place = Place(up(scratch, stack), stack.enter_context(running_simulator("fast")), scratch)
         rows: list[Row] = []
         with suppress(KeyboardInterrupt):  # what has run by then counts
             rows.extend(shown(console, number, one_run(place, KINDS[number % len(KINDS)])) for number in range(runs))

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from cli import run as terminal
 from shapebench.spec.model import parse
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 
 PRESET = "a10-llama-3.2-3b"
 WEIGHTS_BYTES = 6.4e9  # 3.2 billion parameters of 2 bytes
@@ -17,7 +17,7 @@ WEIGHTS_BYTES = 6.4e9  # 3.2 billion parameters of 2 bytes
 def main() -> int:
     """Run the main job; exit 1 where it fails."""
     console = Console()
-    with running(PRESET) as url:
+    with running_simulator(PRESET) as url:
         endpoint = {"url": url, "model": LLAMA, "shape": "VM.GPU.A10.1 (simulated)", "weights_bytes": WEIGHTS_BYTES}
         spec = parse({"endpoint": endpoint, "load": {"requests_per_stream": 10}, "data": Path("data")})
         ended = terminal.run(spec, console)

@@ -11,8 +11,8 @@ from cli import choose
 from shapebench.sizing.shapes import known_shape
 from shapebench.spec.model import parse_as
 from shapebench.spec.multi_endpoint import Choice
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main() -> int:
     """Run the flow; exit 1 where it fails."""
     console = Console()
     with ExitStack() as servers:
-        urls = [servers.enter_context(running(machine.preset)) for machine in MACHINES]
+        urls = [servers.enter_context(running_simulator(machine.preset)) for machine in MACHINES]
         chosen = choose.run(_choice(urls), console)
     if chosen.compared:
         choose.show(chosen.compared.answer, console)

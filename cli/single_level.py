@@ -16,7 +16,7 @@ from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
-from shapebench.load.run_level import measure as measure_level
+from shapebench.load.run_level import measure_level
 from shapebench.probe.host import with_its_shape
 from shapebench.probe.probe import probe
 from shapebench.runs.records import LevelRun

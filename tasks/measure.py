@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.analysis.early_stop import stopped_by
 from shapebench.load.counters import Progress
 from shapebench.load.progress import in_words, tell
-from shapebench.load.run_level import measure as measure_level
+from shapebench.load.run_level import measure_level
 from shapebench.runs.records import Calibration, LevelRun, Run, ServerFacts
 from shapebench.runs.run_file import keep
 from shapebench.support.run_log import milestone

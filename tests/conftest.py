@@ -18,8 +18,8 @@ import pytest
 
 from cli.local_prefect.own_server import free_port
 from cli.run import SETTINGS
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 
 ROOT = Path(__file__).parents[1]
 MODEL = LLAMA
@@ -123,7 +123,7 @@ def shell(prefect_server: str, prefect_home: Path) -> Shell:
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[str]:
     """The address of a fast simulator."""
-    with running("fast") as url:
+    with running_simulator("fast") as url:
         yield url
 
 

@@ -12,7 +12,7 @@ from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from shapebench.load.sample_writer import SampleStream
 from shapebench.results.rows import Tables, tables
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.runs.records import LevelRun, RequestedLoad, Run, ServerFacts, Status, Verdict
 from shapebench.runs.samples_file import Sample, join
 from shapebench.spec.lengths import Lengths
@@ -36,7 +36,7 @@ FACTS = ServerFacts(
     max_model_len=8192,
     models=("m",),
     fingerprint=None,
-    sizing=Sizing(words=("the", "of"), exact=True),
+    sizing=PromptSizing(words=("the", "of"), exact=True),
     probe_e2e_s=0.5,
 )
 

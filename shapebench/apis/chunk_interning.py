@@ -23,7 +23,7 @@ def cut(piece: bytes) -> tuple[bytes, bytes] | None:
     return piece[: found.start(1)], piece[found.end(1) :]
 
 
-class Alike:
+class ChunkInterner:
     """Knows one piece of an answer that stands for those like it."""
 
     __slots__ = ("_after", "_before", "_least_bytes", "_model", "_tries")
@@ -33,7 +33,7 @@ class Alike:
         self._least_bytes = 0
         self._tries = 0
 
-    def standing_for(self, piece: bytes) -> bytes:
+    def intern(self, piece: bytes) -> bytes:
         """The known piece where this one is like it, else the piece itself, which is known from then on."""
         before, after = self._before, self._after
         if before and piece.startswith(before) and piece.endswith(after) and len(piece) >= self._least_bytes:

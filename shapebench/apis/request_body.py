@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from shapebench.apis.target import Ask, Target
+from shapebench.apis.target import PlannedRequest, Target
 
 APIS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "chat": ("/v1/chat/completions", lambda prompt: {"messages": [{"role": "user", "content": prompt}]}),
@@ -27,8 +27,8 @@ def body(target: Target, prompt: str, output_tokens: int) -> dict[str, Any]:
     }
 
 
-def writer(target: Target, api_key: str | None) -> Callable[[Ask], bytes]:
-    """A function that writes the streamed request for an Ask, headers and all."""
+def writer(target: Target, api_key: str | None) -> Callable[[PlannedRequest], bytes]:
+    """A function that writes the streamed request for an PlannedRequest, headers and all."""
     url = urlsplit(target.url)
     stream_options = {"include_usage": True, **({"continuous_usage_stats": True} if target.continuous_usage else {})}
     head = "".join(
@@ -43,7 +43,7 @@ def writer(target: Target, api_key: str | None) -> Callable[[Ask], bytes]:
         )
     ).encode()
 
-    def write(ask: Ask) -> bytes:
+    def write(ask: PlannedRequest) -> bytes:
         content = body(target, ask.prompt, ask.output_tokens)
         text = orjson.dumps({**content, "stream": True, "stream_options": stream_options})
         return b"%sContent-Length: %d\r\n\r\n%s" % (head, len(text), text)

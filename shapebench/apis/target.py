@@ -18,7 +18,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Ask:
+class PlannedRequest:
     """One request as planned."""
 
     index: int

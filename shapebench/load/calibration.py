@@ -12,15 +12,15 @@ from shapebench.analysis import level_samples
 from shapebench.analysis.sample_reader import Samples
 from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.client_health import cores
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
+from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.runs.records import Calibration, LevelRun
 from shapebench.spec.lengths import Lengths
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 DURATION_S = 1.0
 TTFT_S, ANSWER_S = 0.1, 0.5
@@ -69,8 +69,8 @@ def _tried(concurrency: int, processes: int) -> Calibration:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
-            with running(TTFT_S, gap_s, log=folder / "truth.jsonl") as url:
-                outcome = process.measure(_plan(url, concurrency, processes, gap_s, folder), None, lambda _: None)
+            with running_reference_server(TTFT_S, gap_s, log=folder / "truth.jsonl") as url:
+                outcome = workers.run_workers(_plan(url, concurrency, processes, gap_s, folder), None, lambda _: None)
         except ShapebenchError as error:
             return Calibration(concurrency, processes, error=str(error))
         if outcome.error or outcome.samples is None:
@@ -83,7 +83,7 @@ def _tried(concurrency: int, processes: int) -> Calibration:
 def _plan(url: str, concurrency: int, processes: int, gap_s: float, folder: Path) -> LevelPlan:
     return LevelPlan(
         target=Target(url, "metronome", "chat"),
-        mix=Mix(Sizing(candidate_words()), Lengths(200, 0), Lengths(max(5, ANSWER_S / gap_s), 0), seed=1),
+        mix=RequestMix(PromptSizing(candidate_words()), Lengths(200, 0), Lengths(max(5, ANSWER_S / gap_s), 0), seed=1),
         concurrency=concurrency,
         requests=None,
         warmup_requests=concurrency,

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from shapebench.apis.request_body import writer
-from shapebench.apis.target import Ask
+from shapebench.apis.target import PlannedRequest
 from shapebench.load.client_health import Watch
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
@@ -41,7 +41,7 @@ class Level:
         way = find(plan.target)
         self._streams = [_Stream(number, self, Connection(self.reactor, way, self.stamps)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
-        self._unread: deque[tuple[Ask, int, Answer]] = deque()
+        self._unread: deque[tuple[PlannedRequest, int, Answer]] = deque()
         self._ends_s: float | None = None
         self.interrupted = self._finishing = False
 
@@ -95,7 +95,7 @@ class Level:
 
     # What streams call
 
-    def take(self) -> tuple[Ask, bytes] | None:
+    def take(self) -> tuple[PlannedRequest, bytes] | None:
         """The next request, or None where there is no more to send."""
         if self._finishing or (self._ends_s and time.monotonic() > self._ends_s):
             return None
@@ -110,7 +110,7 @@ class Level:
             self.tally.measured_from_ns = clock_ns()
             self._ends_s = time.monotonic() + self._plan.duration_s if self._plan.duration_s else None
 
-    def answered(self, ask: Ask, stream: int, answer: Answer, waited_s: float) -> None:
+    def answered(self, ask: PlannedRequest, stream: int, answer: Answer, waited_s: float) -> None:
         if not answer.fault and waited_s > self._plan.request_timeout_s:
             answer.fault = self._timeout("complete answer")  # it came between two looks at the time
         self._unread.append((ask, stream, answer))
@@ -211,15 +211,15 @@ class _Stream:
 class _Prepared:
     """Requests written ahead of time, so that a stream that is done sends its next one at once."""
 
-    def __init__(self, plan: LevelPlan, write: Callable[[Ask], bytes]) -> None:
-        asks = (plan.mix.ask(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
-        self._to_come: Iterator[tuple[Ask, bytes]] = ((ask, write(ask)) for ask in asks)
-        self._ready: deque[tuple[Ask, bytes]] = deque()
+    def __init__(self, plan: LevelPlan, write: Callable[[PlannedRequest], bytes]) -> None:
+        asks = (plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
+        self._to_come: Iterator[tuple[PlannedRequest, bytes]] = ((ask, write(ask)) for ask in asks)
+        self._ready: deque[tuple[PlannedRequest, bytes]] = deque()
         self._wanted = 2 * len(plan.streams)
         while self.refill():
             pass
 
-    def take(self) -> tuple[Ask, bytes] | None:
+    def take(self) -> tuple[PlannedRequest, bytes] | None:
         return self._ready.popleft() if self._ready else next(self._to_come, None)
 
     def refill(self) -> bool:

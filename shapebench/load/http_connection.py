@@ -15,7 +15,7 @@ from functools import partial
 
 import httptools
 
-from shapebench.apis.chunk_interning import Alike
+from shapebench.apis.chunk_interning import ChunkInterner
 from shapebench.apis.sse import Piece
 from shapebench.probe.route import Fault, Way, fault_of
 from shapebench.support.event_loop import Callback, Reactor
@@ -198,7 +198,7 @@ class Connection:
         answer = self._answer
         assert answer
         self._parser = httptools.HttpResponseParser(self)
-        self._alike = Alike()
+        self._alike = ChunkInterner()
         self._framed = self._complete = self._kept = False
         self._received_bytes = 0
         request = self._tls.seal(self._request) if self._tls else self._request
@@ -338,7 +338,7 @@ class Connection:
     def on_body(self, body: bytes) -> None:
         if (answer := self._answer) and not self._complete:
             answer.arrivals_ns.append(self._now_ns)
-            answer.received.append(self._alike.standing_for(body))
+            answer.received.append(self._alike.intern(body))
 
     def on_message_complete(self) -> None:
         if self._complete or not self._answer:

@@ -9,8 +9,8 @@ from typing import Any, Self
 import orjson
 
 from shapebench.apis.target import Target
-from shapebench.load.prompts import Mix
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.load.prompts import RequestMix
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.spec.lengths import Lengths
 
 
@@ -19,7 +19,7 @@ class LevelPlan:
     """One closed loop of `concurrency` streams; it ends with the last request or when its time is over."""
 
     target: Target
-    mix: Mix
+    mix: RequestMix
     concurrency: int
     requests: int | None  # measured ones, of all streams together; None: as many as the time allows
     warmup_requests: int  # of all streams together
@@ -67,8 +67,8 @@ class LevelPlan:
         mix = content.pop("mix")
         return cls(
             target=Target(**content.pop("target")),
-            mix=Mix(
-                sizing=Sizing(**{**mix["sizing"], "words": tuple(mix["sizing"]["words"])}),
+            mix=RequestMix(
+                sizing=PromptSizing(**{**mix["sizing"], "words": tuple(mix["sizing"]["words"])}),
                 input_tokens=Lengths(**mix["input_tokens"]),
                 output_tokens=Lengths(**mix["output_tokens"]),
                 seed=mix["seed"],

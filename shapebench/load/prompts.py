@@ -3,21 +3,21 @@
 import random
 from dataclasses import dataclass
 
-from shapebench.apis.target import Ask
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.apis.target import PlannedRequest
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.spec.lengths import Lengths
 
 
 @dataclass(frozen=True)
-class Mix:
+class RequestMix:
     """What the requests of a level look like."""
 
-    sizing: Sizing
+    sizing: PromptSizing
     input_tokens: Lengths
     output_tokens: Lengths
     seed: int
 
-    def ask(self, index: int, concurrency: int, *, warmup: int) -> Ask:
+    def request(self, index: int, concurrency: int, *, warmup: int) -> PlannedRequest:
         """The request of that index at a level, the first `warmup` of which are not measured.
 
         The same seed gives the same requests, whoever sends them and in whatever order.
@@ -29,4 +29,4 @@ class Mix:
             # Streams that all start at once would answer in step for long. Ending their first requests at
             # random moments spreads them as a server in steady state finds them.
             output_tokens = rng.randint(1, output_tokens)
-        return Ask(index, index < warmup, self.sizing.prompt(input_tokens, rng), input_tokens, output_tokens)
+        return PlannedRequest(index, index < warmup, self.sizing.prompt(input_tokens, rng), input_tokens, output_tokens)

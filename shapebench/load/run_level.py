@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
+from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client, EndpointError, api_key, target
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, Run, ServerFacts
@@ -41,12 +41,12 @@ def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> Leve
     )
 
 
-def _mix(run: Run, facts: ServerFacts, concurrency: int) -> Mix:
+def _mix(run: Run, facts: ServerFacts, concurrency: int) -> RequestMix:
     """By the run's seed; by another where the level was begun before: the server has met the prompts of that."""
     inputs, outputs = run.spec.workload.input_tokens, run.spec.workload.output_tokens
     tries = attempt(run, concurrency)
     seed = run.seed if tries == 1 else random.Random(f"{run.seed}/{tries}").getrandbits(48)
-    return Mix(facts.sizing, inputs.lengths, outputs.lengths, seed)
+    return RequestMix(facts.sizing, inputs.lengths, outputs.lengths, seed)
 
 
 def enforces_output(spec: Spec, facts: ServerFacts) -> bool:
@@ -54,7 +54,7 @@ def enforces_output(spec: Spec, facts: ServerFacts) -> bool:
     return facts.is_vllm if asked is None else asked
 
 
-def measure(
+def measure_level(
     run: Run, facts: ServerFacts, calibration: Calibration, on_progress: Callable[[Progress], None]
 ) -> LevelRun:
     """Measure one level in processes of its own, and hear what the server says of itself meanwhile.
@@ -64,7 +64,7 @@ def measure(
     level = plan(run, facts, calibration.concurrency, calibration.processes)
     with Client(run.spec.endpoint) as client:
         with Scraper(client.metrics) as scraper:
-            outcome = process.measure(level, api_key(run.spec.endpoint), on_progress)
+            outcome = workers.run_workers(level, api_key(run.spec.endpoint), on_progress)
             if not outcome.error:
                 scraper.look_once_more()
         changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client)

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.apis.answer_parser import Reading, StreamFault, blotted, error_text, read
-from shapebench.apis.target import Ask
+from shapebench.apis.target import PlannedRequest
 from shapebench.load.http_connection import Answer
 from shapebench.runs.samples_file import Sample, schema
 
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
 
 
-def sample(ask: Ask, stream: int, answer: Answer) -> Sample:
+def sample(ask: PlannedRequest, stream: int, answer: Answer) -> Sample:
     """Interpret what came back for one request."""
     reading = Reading()
     error_kind, error_message = _read(answer, reading) or (None, None)

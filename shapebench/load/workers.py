@@ -60,7 +60,7 @@ def stopped_on_error() -> Iterator[None]:
         raise
 
 
-def measure(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
+def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
     """Measure one level in processes of its own; whatever befalls them is in the outcome."""
     started_at = datetime.now(UTC)
     if _stopping.is_set():

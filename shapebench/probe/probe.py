@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shapebench.probe.client import Client, Dropped, EndpointError, Model, Refused, TooSlow
 from shapebench.probe.host import host_of, revision
-from shapebench.runs.prompt_sizing import Sizing, candidate_words, single_token_words
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words, single_token_words
 from shapebench.runs.records import ServerFacts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec
@@ -111,7 +111,7 @@ def served_model(endpoint: Endpoint, models: list[Model]) -> Model:
     )
 
 
-def learn_sizing(client: Client, words: tuple[str, ...]) -> Sizing:
+def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
     """What prompts cost: as the server's tokenizer counts, or else estimated from real answers."""
     if client.count_prompt(words[0]) is None:
         return _estimate(client, words)
@@ -122,21 +122,21 @@ def learn_sizing(client: Client, words: tuple[str, ...]) -> Sizing:
     total = client.count_request(opening)
     if total is None:  # a tokenizer for plain text only: the template shows in an answer's usage
         total = client.complete(opening, 1).input_tokens
-    return Sizing(known, fixed_tokens=total - (len(known[:FEW_WORDS]) - 1), exact=True)
+    return PromptSizing(known, fixed_tokens=total - (len(known[:FEW_WORDS]) - 1), exact=True)
 
 
-def _estimate(client: Client, words: tuple[str, ...]) -> Sizing:
+def _estimate(client: Client, words: tuple[str, ...]) -> PromptSizing:
     """The line through a short and a long prompt: right on average, and the real lengths are in the results."""
     few, many = (client.complete(_text(words, count), 1).input_tokens for count in (FEW_WORDS, MANY_WORDS))
     tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), LEAST_TOKENS_PER_WORD)
-    return Sizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)
+    return PromptSizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)
 
 
 def _text(words: tuple[str, ...], count: int) -> str:
     return " ".join(words[:count])
 
 
-def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: Sizing) -> None:
+def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: PromptSizing) -> None:
     inputs, outputs = spec.workload.input_tokens.lengths, spec.workload.output_tokens.lengths
     wrong = []
     if model.max_model_len and inputs.most + outputs.most > model.max_model_len:

@@ -14,7 +14,7 @@ def candidate_words() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Sizing:
+class PromptSizing:
     """How many words make a prompt of a wanted number of tokens on one server."""
 
     words: tuple[str, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shapebench.runs.host import Host
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Spec
 
@@ -23,7 +23,7 @@ class ServerFacts:
     max_model_len: int | None
     models: tuple[str, ...]
     fingerprint: str | None  # vLLM's system_fingerprint changes with the server's configuration
-    sizing: Sizing
+    sizing: PromptSizing
     probe_e2e_s: float  # the one real completion
     identity: dict[str, str] = field(default_factory=dict)  # what would change if it were another server
     changes: tuple[str, ...] = ()  # that it had gone through by the time the run was resumed

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 
 RECORDED = Path(__file__).parent / "recorded"
 MODEL = "meta-llama/Llama-3.2-3B-Instruct"
@@ -65,13 +65,13 @@ ERRORS = recorded_under("errors.txt")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[httpx.Client]:
-    with running("fast") as url, httpx.Client(base_url=url) as client:
+    with running_simulator("fast") as url, httpx.Client(base_url=url) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[httpx.Client]:
-    with running("fast", api_key="secret") as url, httpx.Client(base_url=url) as client:
+    with running_simulator("fast", api_key="secret") as url, httpx.Client(base_url=url) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ from shapebench.load.progress import tell as tell_progress
 from shapebench.report.markdown import text
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import endpoint_id
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tasks import notify as tell
 from tasks.prefect import progress as show_progress
 from tests import level_sample
@@ -33,7 +33,7 @@ LEVELS = [1, 2]
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[str]:
-    with running("fast", settings=[f"model={MODEL}"]) as url:
+    with running_simulator("fast", settings=[f"model={MODEL}"]) as url:
         yield url
 
 

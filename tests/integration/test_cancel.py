@@ -13,7 +13,7 @@ import pytest
 from shapebench.results import database as warehouse
 from shapebench.runs.resume import unfinished
 from shapebench.runs.run_file import RunFile, load
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, BroughtUp, Shell, ended
 from tests.flow_runs import is_measured, level_files, processes, retry, set_state, spec, state, wait_until
 
@@ -48,7 +48,7 @@ class Cancelled:
 def cancelled(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cancelled]:
     folder = tmp_path_factory.mktemp("cancelled")
     data, copy, log = (folder / name for name in ("data", "copy", "truth.jsonl"))
-    with running("fast", log=log) as url:
+    with running_simulator("fast", log=log) as url:
         run = brought_up.start("ad-hoc", {"spec": spec(url, data, LEVELS, duration_s=5)})
         wait_until(lambda: is_measured(data, LEVELS[1]))
         asked_ns = time.time_ns()
@@ -95,7 +95,7 @@ def test_the_run_goes_on_when_it_is_retried(cancelled: Cancelled) -> None:
 
 def test_a_cancelled_choice_ends_the_runs_of_all_its_endpoints(brought_up: BroughtUp, tmp_path: Path) -> None:
     mark = f"worker {brought_up.environment['PREFECT_HOME']}"
-    with running("fast") as one, running("fast") as other:
+    with running_simulator("fast") as one, running_simulator("fast") as other:
         endpoints = [{"url": url, "model": MODEL, "shape": shape} for url, shape in ((one, "A"), (other, "B"))]
         load = {"levels": [1, 2], "duration_s": 5, "calibrate": False}
         content = {"endpoints": endpoints, "load": load, "data": str(tmp_path)}

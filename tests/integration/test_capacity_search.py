@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import PRESETS
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
 from tests.simulator_truth import Lengths, greatest_concurrency
 
@@ -32,7 +32,7 @@ SLO = f"query_tokens_per_s mean >= {SPEED}"
 
 @contextmanager
 def server(*faults: str) -> Iterator[str]:
-    with running("fast", settings=[f"{name}={value}" for name, value in PACE.items()], faults=faults) as url:
+    with running_simulator("fast", settings=[f"{name}={value}" for name, value in PACE.items()], faults=faults) as url:
         yield url
 
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from cli.local_prefect.own_server import free_port
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import PRESETS, Preset
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
 from tests.simulator_truth import Lengths, greatest_concurrency
 
@@ -45,7 +45,7 @@ def by_truth(prices: dict[str, float]) -> list[str]:
 
 
 def simulated(preset: Preset) -> AbstractContextManager[str]:
-    return running(preset.name, settings=[f"{name}={getattr(preset, name)}" for name in PACE])
+    return running_simulator(preset.name, settings=[f"{name}={getattr(preset, name)}" for name in PACE])
 
 
 def endpoint(url: str, shape: str, **more: Any) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_p
 def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     publish = {"folder": str(tmp_path / "file" / "below")}
-    with running("fast") as one, running("fast") as other:
+    with running_simulator("fast") as one, running_simulator("fast") as other:
         file = written(
             tmp_path, [endpoint(one, "A"), endpoint(other, "B")], {"levels": [1], "requests": 20}, publish=publish
         )
@@ -174,7 +174,7 @@ def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_what_ends_it_leaves_no_process_behind(number: signal.Signals, shell: Shell, tmp_path: Path) -> None:
     load = {"levels": [2], "duration_s": 300}
-    with running("a10-llama-3.2-3b") as one, running("v100-llama-3.2-3b") as other:
+    with running_simulator("a10-llama-3.2-3b") as one, running_simulator("v100-llama-3.2-3b") as other:
         file = written(tmp_path, [endpoint(one, "A10"), endpoint(other, "V100")], load)
         process = shell.start("choose", file, "--data", str(tmp_path / "data"))
         wait_until(lambda: len([*(tmp_path / "data").glob("runs/*/level-*.arrow")]) == 2)

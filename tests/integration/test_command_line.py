@@ -17,7 +17,7 @@ from shapebench.analysis.metrics import STATS
 from shapebench.results import database as warehouse
 from shapebench.results.database import load
 from shapebench.spec.metric_definitions import DISTRIBUTIONS
-from shapebench.test_servers.reference.process import running as metronome_running
+from shapebench.test_servers.reference.process import running_reference_server
 from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
@@ -136,7 +136,7 @@ def test_measure_is_as_precise_as_was_asked_or_as_its_requests_allow(offline: Sh
 
 
 def test_an_answer_that_stalls_has_failed(offline: Shell) -> None:
-    with metronome_running(ttft_s=0.01, gap_s=2.0) as url:
+    with running_reference_server(ttft_s=0.01, gap_s=2.0) as url:
         stall = ("--stall-timeout", "0.2", "--input-tokens", "40", "--output-tokens", "3")
         level = ("--concurrency", "2", "--requests", "2")
         done = offline.run("measure", "--url", url, "--model", "metronome", "--no-calibrate", *level, *stall, "--json")

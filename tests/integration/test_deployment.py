@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from shapebench.results.database import query
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import spec
 
@@ -83,7 +83,7 @@ def chosen(
 ) -> tuple[dict[str, Any], Path]:
     """How a choice between two endpoints ended, and its data folder."""
     data = tmp_path_factory.mktemp("choice")
-    with running("fast") as other:
+    with running_simulator("fast") as other:
         measured = to_measure(simulator, data)
         endpoints = [{**measured.pop("endpoint"), "shape": "A"}, {"url": other, "model": MODEL, "shape": "B"}]
         prices = {"prices": {"A": 1, "B": 1000}}

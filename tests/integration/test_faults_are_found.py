@@ -17,12 +17,12 @@ import pytest
 from expectations.validate import validate
 from shapebench.analysis.measured_level import summarise_level
 from shapebench.load.calibration import calibrate
-from shapebench.load.run_level import measure
+from shapebench.load.run_level import measure_level
 from shapebench.probe.probe import probe
 from shapebench.runs.records import Verdict
 from shapebench.runs.run_file import begin
 from shapebench.spec.model import parse
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def level_of(url: str, data: Path, **changes: dict[str, Any]) -> Verdict:
         content[section] = {**content[section], **values}
     run = begin(parse(content))
     facts, calibration = probe(run.spec), calibrate(run.spec.load.levels[0], 1, try_out=False)
-    return validate([summarise_level(measure(run, facts, calibration, lambda _: None))])
+    return validate([summarise_level(measure_level(run, facts, calibration, lambda _: None))])
 
 
 def failed(verdict: Verdict, meant: str = "") -> set[str]:
@@ -121,19 +121,19 @@ SINS = {
 @pytest.mark.parametrize("name", SINS)
 def test_a_server_that_sins_fails_that_expectation_and_its_known_companions_only(name: str, tmp_path: Path) -> None:
     sin = SINS[name]
-    with running("fast", faults=sin.faults, settings=sin.settings) as url, sin.meanwhile(url):
+    with running_simulator("fast", faults=sin.faults, settings=sin.settings) as url, sin.meanwhile(url):
         assert failed(level_of(url, tmp_path, **sin.changes), name) == {name, *sin.companions}
 
 
 def test_prompts_that_are_sent_a_second_time_come_out_of_the_cache(tmp_path: Path) -> None:
-    with running("fast", settings=PACE) as url:
+    with running_simulator("fast", settings=PACE) as url:
         first, second = (level_of(url, tmp_path / name, workload={"seed": 7}) for name in ("first", "second"))
     assert (failed(first), failed(second)) == (set(), {"prompts_were_not_cached"})
 
 
 def test_twenty_clean_runs_give_no_false_alarm(tmp_path: Path) -> None:
     alarms = []
-    with running("fast", settings=PACE) as url:
+    with running_simulator("fast", settings=PACE) as url:
         for number in range(20):
             streams = (1, 2, 4, 8, 16)[number % 5]
             # Enough that one token of each stream, which a busy machine sends late, is not one of a hundred.

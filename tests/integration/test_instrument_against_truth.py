@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from shapebench.analysis import level_samples
-from shapebench.test_servers.process import running
-from shapebench.test_servers.reference.process import running as metronome_running
+from shapebench.test_servers.reference.process import running_reference_server
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 
 pytestmark = pytest.mark.slow
 STREAMS, REQUESTS = 32, 64
@@ -53,7 +53,7 @@ def truth(log: Path) -> dict[str, dict[str, Any]]:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("truth")
     log = folder / "truth.jsonl"
-    with running("a10-llama-3.2-3b", log=log) as url:
+    with running_simulator("a10-llama-3.2-3b", log=log) as url:
         printed, samples = measure(url, LLAMA, folder)
     return Measured(printed, samples, truth(log))
 
@@ -63,7 +63,7 @@ def timed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Against the metronome, which logs when it sent each token; by two processes."""
     folder = tmp_path_factory.mktemp("timed")
     log = folder / "truth.jsonl"
-    with metronome_running(ttft_s=0.1, gap_s=0.01, jitter=0.5, log=log) as url:
+    with running_reference_server(ttft_s=0.1, gap_s=0.01, jitter=0.5, log=log) as url:
         how = ("--api", request.param, "--processes", "2", "--output-tokens", "30,5")
         printed, samples = measure(url, "metronome", folder, *how)
     return Measured(printed, samples, truth(log))

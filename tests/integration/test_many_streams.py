@@ -10,11 +10,11 @@ import pytest
 from shapebench.analysis import level_samples
 from shapebench.apis.target import Target
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
-from shapebench.load.workers import Outcome, measure
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.load.prompts import RequestMix
+from shapebench.load.workers import Outcome, run_workers
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.spec.lengths import Lengths
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 STREAMS, PROCESSES = 10_000, 2
 FILES = STREAMS + 100  # the server's
@@ -30,10 +30,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Two requests for each stream, of few tokens: a slow server, so that all are in flight at once."""
-    with running(ttft_s=4.0, gap_s=1.0) as url:
+    with running_reference_server(ttft_s=4.0, gap_s=1.0) as url:
         plan = LevelPlan(
             target=Target(url, "metronome", "chat"),
-            mix=Mix(Sizing(candidate_words()), Lengths(20, 0), Lengths(4, 0), seed=1),
+            mix=RequestMix(PromptSizing(candidate_words()), Lengths(20, 0), Lengths(4, 0), seed=1),
             concurrency=STREAMS,
             requests=STREAMS,
             warmup_requests=STREAMS,
@@ -41,7 +41,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             samples=str(tmp_path_factory.mktemp("many") / "level.parquet"),
             processes=PROCESSES,
         )
-        return measure(plan, None, lambda _: None)
+        return run_workers(plan, None, lambda _: None)
 
 
 @pytest.fixture(scope="module")

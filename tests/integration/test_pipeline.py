@@ -21,7 +21,7 @@ import yaml
 
 from cli.local_prefect.own_server import free_port
 from shapebench.runs.samples_file import join
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
 
@@ -350,7 +350,7 @@ def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: s
 def test_four_flows_that_finish_at_once_lose_nothing(shell: Shell, tmp_path: Path) -> None:
     quick = ("--levels", "2", "--requests", "8", "--output-tokens", "20", "--no-calibrate", "--data", str(tmp_path))
     with ExitStack() as stack:
-        urls = [stack.enter_context(running("fast")) for _ in range(4)]
+        urls = [stack.enter_context(running_simulator("fast")) for _ in range(4)]
         started = [stack.enter_context(shell.start("run", "--url", url, "--model", MODEL, *quick)) for url in urls]
         said = [process.communicate(timeout=240)[1] for process in started]
     assert [process.returncode for process in started] == [0] * 4, said

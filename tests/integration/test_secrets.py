@@ -15,7 +15,7 @@ import pytest
 
 from cli.local_prefect.own_server import free_port
 from shapebench.results import database as warehouse
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
 from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key
@@ -74,7 +74,7 @@ def credentials(storage: ObjectStorage, file: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Used]:
     data = tmp_path_factory.mktemp("data")
-    with running("fast", api_key=KEY) as url, oci_lookalike.running() as storage:
+    with running_simulator("fast", api_key=KEY) as url, oci_lookalike.running() as storage:
         ours = credentials(storage, tmp_path_factory.mktemp("key") / "key.pem")
         make_blocks(brought_up, {"keys": {"right": KEY, "wrong": OTHER_KEY}, "oci": ours})
         bucket = {"bucket": "reports", "service_endpoint": storage.endpoint}

@@ -10,12 +10,12 @@ from shapebench.analysis import level_samples
 from shapebench.analysis.level_precision import of_samples
 from shapebench.apis.target import Target
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
-from shapebench.load.workers import Outcome, measure
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.load.prompts import RequestMix
+from shapebench.load.workers import Outcome, run_workers
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.spec.lengths import Lengths
 from shapebench.support.batch_means import LEAST_S
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 pytestmark = pytest.mark.slow
 WITHIN = 0.1
@@ -25,14 +25,14 @@ Ended = Callable[[int], Outcome]
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with running(ttft_s=0.02, gap_s=0.002, jitter=0.5) as address:
+    with running_reference_server(ttft_s=0.02, gap_s=0.002, jitter=0.5) as address:
         yield address
 
 
 def plan(url: str, folder: Path) -> LevelPlan:
     return LevelPlan(
         target=Target(url=url, model="metronome", api="chat"),
-        mix=Mix(Sizing(candidate_words()), Lengths(20, 0), Lengths(20, 5), seed=1),
+        mix=RequestMix(PromptSizing(candidate_words()), Lengths(20, 0), Lengths(20, 5), seed=1),
         concurrency=4,
         requests=None,
         warmup_requests=8,
@@ -46,7 +46,7 @@ def plan(url: str, folder: Path) -> LevelPlan:
 @pytest.fixture(scope="module", params=[1, 2])
 def outcome(request: pytest.FixtureRequest, url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     made = plan(url, tmp_path_factory.mktemp("level"))
-    return measure(replace(made, processes=request.param), None, lambda _: None)
+    return run_workers(replace(made, processes=request.param), None, lambda _: None)
 
 
 def test_it_ends_before_its_time(outcome: Outcome) -> None:

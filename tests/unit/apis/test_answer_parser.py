@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
-from shapebench.apis.chunk_interning import Alike, cut
+from shapebench.apis.chunk_interning import ChunkInterner, cut
 from tests.unit.apis.test_sse import NAMES, body
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded"
@@ -236,8 +236,8 @@ def outcome(pieces: list[tuple[int, bytes]]) -> tuple[Reading, str | None]:
 
 def alike_and_not(texts: list[bytes]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
     """The pieces as a connection keeps them, and as they came, none of which is another."""
-    alike = Alike()
-    kept = [(at, alike.standing_for(text)) for at, text in enumerate(texts)]
+    alike = ChunkInterner()
+    kept = [(at, alike.intern(text)) for at, text in enumerate(texts)]
     return kept, [(at, bytes(bytearray(text))) for at, text in enumerate(texts)]
 
 

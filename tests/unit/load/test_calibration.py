@@ -8,7 +8,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load import calibration as module
 from shapebench.load.calibration import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed
 from shapebench.runs.records import Calibration
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 
 CORE_US = 1e6 * BUSY_SHARE / FAST_STREAM_TOKENS_PER_S  # what a token of one stream may cost for a process to be full
 CORES = 4
@@ -49,7 +49,7 @@ def broken(*_: object, **__: object) -> None:
 
 
 def test_turned_off_it_starts_no_server_and_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "running", no_server)
+    monkeypatch.setattr(module, "running_reference_server", no_server)
     assert calibrate(8, None, try_out=False) == Calibration(8, 1)
 
 
@@ -66,7 +66,7 @@ def test_turned_off_there_are_as_many_processes_as_were_asked_for_but_each_has_a
 
 
 def test_a_metronome_that_does_not_start_is_an_error_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "running", broken)
+    monkeypatch.setattr(module, "running_reference_server", broken)
     found = calibrate(8, None)
     assert (found.processes, found.requests, found.tokens_per_s) == (1, 0, None)
     assert "no metronome" in (found.error or "")
@@ -74,13 +74,13 @@ def test_a_metronome_that_does_not_start_is_an_error_in_the_result(monkeypatch: 
 
 @pytest.mark.slow
 def test_a_metronome_that_ends_at_once_is_an_error_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "running", lambda *_, **__: running(ttft_s=-1))
+    monkeypatch.setattr(module, "running_reference_server", lambda *_, **__: running_reference_server(ttft_s=-1))
     assert "ended before it was ready" in (calibrate(2, None).error or "")
 
 
 @pytest.mark.usefixtures("cores")
 def test_where_the_cost_is_not_known_the_usual_one_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "running", broken)
+    monkeypatch.setattr(module, "running_reference_server", broken)
     assert calibrate(10_000, None).processes == CORES
 
 

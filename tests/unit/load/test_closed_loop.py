@@ -14,8 +14,8 @@ from shapebench.apis.target import Target
 from shapebench.load.closed_loop import Level
 from shapebench.load.counters import Progress, progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.load.prompts import RequestMix
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.runs.samples_file import Sample
 from shapebench.spec.lengths import Lengths
 from shapebench.support.timestamps import clock_ns
@@ -28,7 +28,7 @@ REFUSAL: Script = [send(error("503 Service Unavailable", {"error": {"message": "
 
 
 def plan(url: str, concurrency: int = 4, **changes: Any) -> LevelPlan:
-    mix = Mix(Sizing(WORDS), Lengths(20, 4), Lengths(10, 2), seed=changes.pop("seed", 1))
+    mix = RequestMix(PromptSizing(WORDS), Lengths(20, 4), Lengths(10, 2), seed=changes.pop("seed", 1))
     return LevelPlan(
         **{
             "target": Target(url=url, model="m", api="chat"),

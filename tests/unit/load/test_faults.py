@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from shapebench.apis.target import Target
-from shapebench.load.prompts import Mix
-from shapebench.runs.prompt_sizing import Sizing
+from shapebench.load.prompts import RequestMix
+from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.spec.lengths import Lengths
 from tests.scripted_server import (
     CHUNKED,
@@ -308,7 +308,9 @@ def test_a_server_that_hangs_up_on_each_connection_is_a_fault_of_each_request() 
     assert unable([hang_up]) == {"reset": 8}
 
 
-LARGE = Mix(Sizing(("a" * 1_200_000,)), Lengths(20, 0), Lengths(10, 0), seed=1)  # more than the kernel takes at once
+LARGE = RequestMix(
+    PromptSizing(("a" * 1_200_000,)), Lengths(20, 0), Lengths(10, 0), seed=1
+)  # more than the kernel takes at once
 
 
 def test_a_server_that_never_reads_the_whole_request_is_a_timeout() -> None:

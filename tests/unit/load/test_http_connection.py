@@ -19,7 +19,7 @@ import trustme
 
 from shapebench.apis.answer_parser import Reading, read
 from shapebench.apis.request_body import writer
-from shapebench.apis.target import Ask, Target
+from shapebench.apis.target import PlannedRequest, Target
 from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
 from shapebench.load.sample_writer import sample
 from shapebench.probe.route import Way, find
@@ -50,7 +50,7 @@ from tests.unit.apis.test_sse import NAMES, RECORDED, body
 
 BODY = b"".join(STREAM)
 LENGTH = f"Content-Length: {len(BODY)}"
-ASK = Ask(0, warmup=False, prompt="a", input_tokens=20, output_tokens=2)
+ASK = PlannedRequest(0, warmup=False, prompt="a", input_tokens=20, output_tokens=2)
 LIMIT_BYTES = 1 << 22
 PLAIN_AND_TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 

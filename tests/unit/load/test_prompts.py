@@ -6,20 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.apis.target import Ask
-from shapebench.load.prompts import Mix
-from shapebench.runs.prompt_sizing import LEAST_WORDS, Sizing, candidate_words, single_token_words
+from shapebench.apis.target import PlannedRequest
+from shapebench.load.prompts import RequestMix
+from shapebench.runs.prompt_sizing import LEAST_WORDS, PromptSizing, candidate_words, single_token_words
 from shapebench.spec.lengths import Lengths
 
 WORDS = candidate_words()
-EXACT = Sizing(WORDS, fixed_tokens=11, exact=True)
+EXACT = PromptSizing(WORDS, fixed_tokens=11, exact=True)
 SEEDS = st.integers(0, 2**48)
 QUICKLY = settings(deadline=None, max_examples=30)
 
 
-def asks(seed: int = 1, concurrency: int = 4, warmup: int = 8, measured: int = 50, sizing: Sizing = EXACT) -> list[Ask]:
-    mix = Mix(sizing, Lengths(200, 40), Lengths(100, 10), seed)
-    return [mix.ask(index, concurrency, warmup=warmup) for index in range(warmup + measured)]
+def asks(
+    seed: int = 1, concurrency: int = 4, warmup: int = 8, measured: int = 50, sizing: PromptSizing = EXACT
+) -> list[PlannedRequest]:
+    mix = RequestMix(sizing, Lengths(200, 40), Lengths(100, 10), seed)
+    return [mix.request(index, concurrency, warmup=warmup) for index in range(warmup + measured)]
 
 
 def test_there_are_enough_candidates_and_each_only_once() -> None:
@@ -47,14 +49,14 @@ def test_prompts_repeat_neither_between_seeds_nor_between_levels(seeds: list[int
 
 
 def test_the_shortest_prompts_do_not_repeat_either() -> None:
-    mix = Mix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
-    prompts = {mix.ask(index, 1, warmup=0).prompt for index in range(20_000)}
+    mix = RequestMix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
+    prompts = {mix.request(index, 1, warmup=0).prompt for index in range(20_000)}
     assert len(prompts) == 20_000
 
 
 def test_a_prompt_is_never_shorter_than_what_keeps_it_unique() -> None:
-    mix = Mix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
-    ask = mix.ask(0, 1, warmup=0)
+    mix = RequestMix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
+    ask = mix.request(0, 1, warmup=0)
     assert (ask.input_tokens, len(ask.prompt.split())) == (11 + LEAST_WORDS, 1 + LEAST_WORDS)
 
 
@@ -70,7 +72,7 @@ def test_where_each_word_is_a_token_a_prompt_has_exactly_the_tokens_asked_for(to
 def test_an_estimated_prompt_is_within_a_word_of_the_tokens_asked_for(
     tokens: int, tokens_per_word: float, rng: random.Random
 ) -> None:
-    sizing = Sizing(WORDS, fixed_tokens=30, tokens_per_word=tokens_per_word)
+    sizing = PromptSizing(WORDS, fixed_tokens=30, tokens_per_word=tokens_per_word)
     words = len(sizing.prompt(tokens, rng).split()) - 1
     assert abs(30 + words * tokens_per_word - tokens) <= tokens_per_word
 
@@ -100,8 +102,8 @@ def test_a_length_is_never_below_one_nor_outside_four_deviations(
 
 
 def test_without_a_deviation_every_length_is_the_mean() -> None:
-    mix = Mix(EXACT, Lengths(200, 0), Lengths(100, 0), seed=1)
-    made = [mix.ask(index, 1, warmup=0) for index in range(20)]
+    mix = RequestMix(EXACT, Lengths(200, 0), Lengths(100, 0), seed=1)
+    made = [mix.request(index, 1, warmup=0) for index in range(20)]
     assert {(ask.input_tokens, ask.output_tokens) for ask in made} == {(200, 100)}
 
 
@@ -117,14 +119,14 @@ def test_measured_requests_are_never_cut() -> None:
 
 
 def test_a_request_is_the_same_in_whatever_order_it_is_made() -> None:
-    mix = Mix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
-    backwards = [mix.ask(index, 4, warmup=8) for index in reversed(range(58))]
+    mix = RequestMix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
+    backwards = [mix.request(index, 4, warmup=8) for index in reversed(range(58))]
     assert backwards[::-1] == asks()
 
 
 def test_the_millionth_request_needs_none_of_those_before_it() -> None:
-    mix = Mix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
-    assert mix.ask(10**6, 4, warmup=8).index == 10**6
+    mix = RequestMix(EXACT, Lengths(200, 40), Lengths(100, 10), seed=1)
+    assert mix.request(10**6, 4, warmup=8).index == 10**6
 
 
 def tokens_of(text: str) -> int:

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from shapebench.analysis.level_samples import read
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
-from shapebench.load.run_level import _changes, _requested, measure, plan
+from shapebench.load.run_level import _changes, _requested, measure_level, plan
 from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client
-from shapebench.runs.prompt_sizing import Sizing, candidate_words
+from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, ServerFacts
 from shapebench.runs.run_file import begin
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Endpoint, parse
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.presets import LLAMA
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import Reply, healthy, serving, table
 
 pytestmark = pytest.mark.beside
@@ -35,7 +35,7 @@ FACTS = ServerFacts(
     max_model_len=4096,
     models=(LLAMA,),
     fingerprint=None,
-    sizing=Sizing(candidate_words()),
+    sizing=PromptSizing(candidate_words()),
     probe_e2e_s=0.5,
 )
 SHORT = {"input_tokens": 50, "output_tokens": "20,2"}
@@ -79,7 +79,7 @@ def test_a_plan_reaches_its_process_as_it_is(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with running("fast") as address:
+    with running_simulator("fast") as address:
         yield address
 
 
@@ -89,7 +89,7 @@ CALIBRATION = Calibration(4, 2, requests=7)
 def measured(url: str, data: Path, calibration: Calibration = CALIBRATION, **load: Any) -> LevelRun:
     load = {"levels": [4], "requests": 20, **load}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "workload": SHORT, "load": load, "data": data}))
-    return measure(run, FACTS, calibration, ignore)
+    return measure_level(run, FACTS, calibration, ignore)
 
 
 def ignore(_: Progress) -> None:
@@ -131,7 +131,7 @@ def test_a_level_that_broke_off_keeps_the_number_that_was_planned(url: str, tmp_
     load = {"levels": [4], "requests": 5000, "duration_s": 3600}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": load, "data": tmp_path}))
     (run.folder / "level-0004.parquet.1.arrow").symlink_to(tmp_path / "none" / "there")
-    level = measure(run, FACTS, CALIBRATION, ignore)
+    level = measure_level(run, FACTS, CALIBRATION, ignore)
     assert level.error is not None
     assert level.planned_requests == 5000
 
@@ -150,7 +150,7 @@ def facts_of(url: str) -> ServerFacts:
 def measured_knowing(facts: ServerFacts, url: str, data: Path) -> LevelRun:
     load = {"levels": [4], "requests": 20}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "workload": SHORT, "load": load, "data": data}))
-    return measure(run, facts, CALIBRATION, ignore)
+    return measure_level(run, facts, CALIBRATION, ignore)
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_a_level_has_the_account_of_its_server_which_stayed_the_same(url: str, t
 
 @pytest.mark.slow
 def test_a_server_of_another_version_after_the_level_has_changed(tmp_path: Path) -> None:
-    with running("fast", faults=["other_version_after=10"]) as address:
+    with running_simulator("fast", faults=["other_version_after=10"]) as address:
         facts = facts_of(address)
         (change,) = measured_knowing(facts, address, tmp_path).server_changes
     assert change.startswith(f"version was {facts.identity['version']} and is ")
@@ -175,7 +175,7 @@ def test_a_server_of_another_version_after_the_level_has_changed(tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_server_without_metrics_is_measured_and_it_is_said_why_there_is_no_account(tmp_path: Path) -> None:
-    with running("fast", faults=["hidden_metrics=1"]) as address:
+    with running_simulator("fast", faults=["hidden_metrics=1"]) as address:
         level = measured_knowing(facts_of(address), address, tmp_path)
     assert (level.error, level.server_metrics, level.server_changes) == (None, None, ())
     assert level.server_error == f"{address}/metrics answers 404."
@@ -186,15 +186,15 @@ def test_of_a_server_that_is_gone_after_the_level_the_account_is_not_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as servers:
-        address = servers.enter_context(running("fast"))
-        facts, measures = facts_of(address), process.measure
+        address = servers.enter_context(running_simulator("fast"))
+        facts, measures = facts_of(address), workers.run_workers
 
         def measured_before_it_stops(*told: Any) -> Outcome:
             outcome = measures(*told)
             servers.close()
             return outcome
 
-        monkeypatch.setattr(process, "measure", measured_before_it_stops)
+        monkeypatch.setattr(workers, "run_workers", measured_before_it_stops)
         level = measured_knowing(facts, address, tmp_path)
     assert (level.error, level.server_changes) == (None, ())
     assert level.server_error is not None
@@ -207,7 +207,7 @@ def test_of_a_level_that_broke_off_it_is_not_requested_what_the_server_has_becom
     load = {"levels": [4], "requests": 5000}
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": load, "data": tmp_path}))
     (run.folder / "level-0004.parquet.1.arrow").symlink_to(tmp_path / "none" / "there")
-    level = measure(run, replace(FACTS, identity={"version": "another"}), CALIBRATION, ignore)
+    level = measure_level(run, replace(FACTS, identity={"version": "another"}), CALIBRATION, ignore)
     assert level.error is not None
     assert level.server_changes == ()
     assert level.server_metrics is not None
@@ -221,10 +221,10 @@ def test_a_level_that_was_stopped_is_told_from_one_that_failed(
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": {"requests": 1_000_000}, "data": tmp_path}))
 
     def end(_: Progress) -> None:
-        for one in process._running:
+        for one in workers._running:
             one.send_signal(number)
 
-    level = measure(run, FACTS, CALIBRATION, end)
+    level = measure_level(run, FACTS, CALIBRATION, end)
     assert level.error is not None
     assert level.stopped is stopped
 
@@ -269,7 +269,7 @@ def test_a_server_that_names_no_models_any_more_no_longer_says_what_it_is() -> N
 
 def asked(**endpoint: Any) -> RequestedLoad:
     spec = {"endpoint": {"url": "http://127.0.0.1:8000", "model": LLAMA, **endpoint}, "workload": SHORT}
-    return _requested(parse(spec), replace(FACTS, sizing=Sizing(candidate_words(), fixed_tokens=42)))
+    return _requested(parse(spec), replace(FACTS, sizing=PromptSizing(candidate_words(), fixed_tokens=42)))
 
 
 def test_what_was_requested_is_the_workload_of_the_spec_and_what_the_template_adds() -> None:

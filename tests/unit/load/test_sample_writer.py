@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.apis.target import Ask
+from shapebench.apis.target import PlannedRequest
 from shapebench.load.http_connection import Answer
 from shapebench.load.sample_writer import BATCH, SampleStream, sample
 from shapebench.runs.samples_file import Sample, join, schema
 from tests.scripted_server import STREAM, TOKEN, event
 
-ASK = Ask(index=3, warmup=False, prompt="a b", input_tokens=20, output_tokens=2)
+ASK = PlannedRequest(index=3, warmup=False, prompt="a b", input_tokens=20, output_tokens=2)
 SENT_NS = 1_700_000_000_000_000_000
 
 

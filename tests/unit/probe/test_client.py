@@ -18,7 +18,7 @@ from shapebench.probe import client as endpoints
 from shapebench.probe.client import Client, EndpointError, Model
 from shapebench.server_metrics.vllm_metrics import known_values
 from shapebench.spec.model import Endpoint
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage
 
 KEY = "SHAPEBENCH_API_KEY"
@@ -314,7 +314,7 @@ def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
-    with running("fast") as url, Client(at(url)) as client:
+    with running_simulator("fast") as url, Client(at(url)) as client:
         assert known_values(client.metrics())["finished_requests", "length"] == 0
         client.complete("a b c", 2)
         asked = [(metric, value) for (metric, _), value in known_values(client.metrics()).items()]
@@ -361,7 +361,7 @@ def test_a_server_that_does_not_even_name_its_models_has_no_identity() -> None:
 
 @pytest.mark.slow
 def test_an_honest_server_stays_the_same_whatever_it_is_asked() -> None:
-    with running("fast") as url, Client(at(url)) as client:
+    with running_simulator("fast") as url, Client(at(url)) as client:
         before = client.identity()
         stream(url)
         client.complete("a b c", 2)
@@ -372,7 +372,7 @@ def test_an_honest_server_stays_the_same_whatever_it_is_asked() -> None:
 
 @pytest.mark.slow
 def test_a_server_of_another_version_is_another_server() -> None:
-    with running("fast", faults=["other_version_after=1"]) as url, Client(at(url)) as client:
+    with running_simulator("fast", faults=["other_version_after=1"]) as url, Client(at(url)) as client:
         before = client.identity()
         stream(url)
         now = client.identity()

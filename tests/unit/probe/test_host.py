@@ -20,7 +20,7 @@ from shapebench.runs.host import Gpu, Host, Instance
 from shapebench.runs.records import ServerFacts
 from shapebench.runs.run_file import RunFile, begin, load, save
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec, parse
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.level_sample import FACTS
 from tests.report_sample import run
 from tests.route_server import MODEL, healthy, serving, table
@@ -115,7 +115,7 @@ def test_a_shape_that_nobody_names_stays_unknown_and_the_log_says_why(
 @pytest.mark.usefixtures("on_oci", "a10")
 def test_the_probe_keeps_it_and_the_servers_arguments_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHAPEBENCH_API_KEY", "hush")
-    with running("fast", api_key="hush") as url:
+    with running_simulator("fast", api_key="hush") as url:
         host = probe(Spec(endpoint=endpoint(url))).host
     assert host.instance
     assert host.gpus

@@ -14,7 +14,7 @@ import pytest
 
 from shapebench.probe.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
 from shapebench.spec.model import Endpoint
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
@@ -194,7 +194,7 @@ def test_a_command_with_a_quote_too_many_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_server_is_not_launched_where_another_one_answers(tmp_path: Path) -> None:
-    with running("fast") as url:
+    with running_simulator("fast") as url:
         endpoint = Endpoint(url=url, model="m", launch=python(FOREVER))
         with pytest.raises(AddressTaken, match="answers at"), serving(endpoint, tmp_path / "server.log"):
             pass

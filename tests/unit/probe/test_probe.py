@@ -11,15 +11,15 @@ import pytest
 
 from shapebench.analysis.level_samples import read
 from shapebench.apis.target import Target
-from shapebench.load import workers as process
+from shapebench.load import workers
 from shapebench.load.plan import LevelPlan
-from shapebench.load.prompts import Mix
+from shapebench.load.prompts import RequestMix
 from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
 from shapebench.probe.launch import LaunchDied, launched
 from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
 
 KEY = "SHAPEBENCH_API_KEY"
@@ -28,7 +28,7 @@ SHORT_S = 0.3
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[str]:
-    with running("fast") as url:
+    with running_simulator("fast") as url:
         yield url
 
 
@@ -110,7 +110,7 @@ def test_a_server_that_becomes_healthy_is_waited_for() -> None:
 
 def test_a_key_that_is_missing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY, raising=False)
-    with running("fast", api_key="secret") as url:
+    with running_simulator("fast", api_key="secret") as url:
         assert KEY in failure(Unauthorized, spec(url, ready_timeout_s=7200)).remedy
         monkeypatch.setenv(KEY, "secret")
         assert probe(spec(url)).is_vllm
@@ -162,14 +162,14 @@ def measured(url: str, facts: ServerFacts, api: str, tmp_path: Path) -> Any:
     asked = spec(url).workload
     level = LevelPlan(
         target=Target(url=url, model=MODEL, api=api, enforce_output_tokens=True),
-        mix=Mix(facts.sizing, asked.input_tokens.lengths, asked.output_tokens.lengths, seed=5),
+        mix=RequestMix(facts.sizing, asked.input_tokens.lengths, asked.output_tokens.lengths, seed=5),
         concurrency=4,
         requests=60,
         warmup_requests=8,
         request_timeout_s=60,
         samples=str(tmp_path / "level.parquet"),
     )
-    outcome = process.measure(level, None, lambda _: None)
+    outcome = workers.run_workers(level, None, lambda _: None)
     assert outcome.samples is not None
     return read(outcome.samples)
 
@@ -213,10 +213,10 @@ def test_without_a_tokenizer_lengths_are_estimated_from_the_usage_of_real_answer
 def test_estimated_prompts_have_about_the_length_that_was_planned() -> None:
     with serving(answering(lambda _: NOT_FOUND)) as served:
         asked = spec(served.url)
-        mix = Mix(
+        mix = RequestMix(
             probe(asked).sizing, asked.workload.input_tokens.lengths, asked.workload.output_tokens.lengths, seed=5
         )
-    for ask in (mix.ask(index, 1, warmup=0) for index in range(50)):
+    for ask in (mix.request(index, 1, warmup=0) for index in range(50)):
         assert counted(ask.prompt) == pytest.approx(ask.input_tokens, abs=3)
 
 

@@ -187,7 +187,7 @@ def planned(content: RunFile) -> LevelPlan:
 
 
 def prompts(told: LevelPlan) -> set[str]:
-    return {told.mix.ask(index, told.concurrency, warmup=0).prompt for index in range(20)}
+    return {told.mix.request(index, told.concurrency, warmup=0).prompt for index in range(20)}
 
 
 def test_a_level_that_starts_anew_sends_no_prompt_that_the_server_has_met(broken_off: RunFile) -> None:

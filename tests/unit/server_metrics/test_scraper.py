@@ -15,8 +15,8 @@ from shapebench.server_metrics.scraper import Scraper
 from shapebench.server_metrics.vllm_metrics import known_values
 from shapebench.spec.model import Endpoint
 from shapebench.support.timestamps import clock_ns
-from shapebench.test_servers import process as simulator
 from shapebench.test_servers.reference import process as metronome
+from shapebench.test_servers.simulator import process as simulator
 from shapebench.test_servers.simulator.presets import LLAMA
 from tests.route_server import Reply, healthy, serving, table
 
@@ -262,7 +262,11 @@ def read_back(path: Path | None) -> list[dict[tuple[str, str], float]]:
 
 @pytest.mark.slow
 def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(seldom: None, tmp_path: Path) -> None:
-    with metronome.running(metrics=RECORDED) as url, client(url) as asks, Scraper(asks.metrics) as scraper:
+    with (
+        metronome.running_reference_server(metrics=RECORDED) as url,
+        client(url) as asks,
+        Scraper(asks.metrics) as scraper,
+    ):
         scraper.look_once_more()
     path = scraper.write(tmp_path / "runs" / "a" / "server-0001.parquet")
     assert read_back(path) == [known_values(RECORDED.read_text(encoding="utf-8"))] * 2
@@ -270,14 +274,14 @@ def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(s
 
 @pytest.mark.slow
 def test_the_metronome_counts_by_names_of_its_own() -> None:
-    with metronome.running() as url, client(url) as asks, Scraper(asks.metrics) as scraper:
+    with metronome.running_reference_server() as url, client(url) as asks, Scraper(asks.metrics) as scraper:
         scraper.look_once_more()
     assert scraper.error == "/metrics has none of the names that vLLM gives its metrics."
 
 
 @pytest.mark.slow
 def test_the_simulator_s_account_grows_by_what_it_was_asked(tmp_path: Path) -> None:
-    with simulator.running("fast") as url, client(url) as asks, Scraper(asks.metrics) as scraper:
+    with simulator.running_simulator("fast") as url, client(url) as asks, Scraper(asks.metrics) as scraper:
         answers = [asks.complete("the " * words, 5) for words in (10, 20, 30)]
         scraper.look_once_more()
     first, *_, last = read_back(scraper.write(tmp_path / "server.parquet"))

@@ -22,7 +22,7 @@ import pytest
 from shapebench.errors import ShapebenchError
 from shapebench.test_servers.reference import truth, wire
 from shapebench.test_servers.reference.pace import Pace
-from shapebench.test_servers.reference.process import running
+from shapebench.test_servers.reference.process import running_reference_server
 from shapebench.test_servers.reference.routes import Routes
 from shapebench.test_servers.reference.server import Server, allow_many_connections
 
@@ -354,7 +354,7 @@ def test_other_routes_answer_at_once(slow: Served) -> None:
 
 def test_metrics_can_be_those_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.txt").write_text("vllm:num_requests_running 3\n")
-    with running(metrics=tmp_path / "metrics.txt") as url:
+    with running_reference_server(metrics=tmp_path / "metrics.txt") as url:
         assert httpx.get(f"{url}/metrics").text == "vllm:num_requests_running 3\n"
 
 
@@ -446,7 +446,7 @@ def test_a_log_without_a_quiet_moment_is_written_all_the_same(tmp_path: Path) ->
 @pytest.mark.slow
 def test_2000_connections_are_served_at_once(tmp_path: Path) -> None:
     allow_many_connections()
-    with running(ttft_s=0.5, gap_s=0.1, log=tmp_path / "log") as url, ExitStack() as open_lines:
+    with running_reference_server(ttft_s=0.5, gap_s=0.1, log=tmp_path / "log") as url, ExitStack() as open_lines:
         served = Served(url, tmp_path / "log")
         lines = [open_lines.enter_context(socket.create_connection(served.address)) for _ in range(2000)]
         for line in lines:
@@ -502,8 +502,8 @@ def test_it_ends_at_once_where_standard_input_is_no_pipe() -> None:
 @pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed() -> None:
     code = (
-        "import time; from shapebench.test_servers.reference.process import running\n"
-        "with running() as url: print(url, flush=True); time.sleep(60)"
+        "import time; from shapebench.test_servers.reference.process import running_reference_server\n"
+        "with running_reference_server() as url: print(url, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
@@ -515,7 +515,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 
 @pytest.mark.slow
 def test_it_is_stopped_at_the_end_of_the_block() -> None:
-    with running(jitter=0.1) as url:
+    with running_reference_server(jitter=0.1) as url:
         assert listens(url)
     assert not listens(url)
 
@@ -527,10 +527,13 @@ def listens(url: str) -> bool:
 
 @pytest.mark.slow
 def test_what_it_cannot_do_is_said_to_whoever_starts_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ShapebenchError, match="metronome ended"), running(log=tmp_path / "no" / "such"):
+    with (
+        pytest.raises(ShapebenchError, match="metronome ended"),
+        running_reference_server(log=tmp_path / "no" / "such"),
+    ):
         pass
     assert "Cannot write the log" in capfd.readouterr().err
-    with pytest.raises(ShapebenchError, match="with status 1"), running(jitter=2):
+    with pytest.raises(ShapebenchError, match="with status 1"), running_reference_server(jitter=2):
         pass
     assert "cannot keep" in capfd.readouterr().err
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from shapebench.test_servers.process import running
 from shapebench.test_servers.simulator.app import App
 from shapebench.test_servers.simulator.faults import Faults
 from shapebench.test_servers.simulator.faulty import FaultyApp
 from shapebench.test_servers.simulator.presets import PRESETS
+from shapebench.test_servers.simulator.process import running_simulator
 from shapebench.test_servers.simulator.truth import Truth
 from shapebench.test_servers.simulator.wire import VERSION
 
@@ -211,7 +211,7 @@ def test_the_log_holds_the_time_at_which_a_bunch_was_written() -> None:
 @pytest.mark.slow
 def test_first_tokens_come_ever_later_and_the_metrics_say_so(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
-    with running("fast", log, faults=["drift_s_per_s=1"]) as url, httpx.Client(base_url=url) as client:
+    with running_simulator("fast", log, faults=["drift_s_per_s=1"]) as url, httpx.Client(base_url=url) as client:
         for _ in range(4):
             client.post(COMPLETIONS, json=STREAM)
             time.sleep(0.05)
@@ -229,7 +229,7 @@ def test_a_request_that_is_held_up_when_the_server_stops_ends_quietly(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "truth.jsonl"
-    with running("fast", log, faults=["drift_s_per_s=1000000"]) as url, httpx.Client(base_url=url) as client:
+    with running_simulator("fast", log, faults=["drift_s_per_s=1000000"]) as url, httpx.Client(base_url=url) as client:
         client.post(COMPLETIONS, json=STREAM)
         with pytest.raises(httpx.ReadTimeout):
             client.post(COMPLETIONS, json=STREAM, timeout=0.1)
@@ -241,7 +241,7 @@ def test_a_request_that_is_held_up_when_the_server_stops_ends_quietly(
 @pytest.mark.slow
 def test_faults_and_settings_reach_the_process() -> None:
     faults, settings = ["refused=0.5", "short_tokens=4"], ["max_model_len=64", "kv_capacity_tokens=1000"]
-    with running("fast", faults=faults, settings=settings) as url, httpx.Client(base_url=url) as client:
+    with running_simulator("fast", faults=faults, settings=settings) as url, httpx.Client(base_url=url) as client:
         assert [client.post(COMPLETIONS, json=STREAM).status_code for _ in range(4)] == [200, 503] * 2
         assert client.get("/v1/models").json()["data"][0]["max_model_len"] == 64
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.test_servers.process import running
+from shapebench.test_servers.simulator.process import running_simulator
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(log: Path) -> Iterator[str]:
-    with running("a10-llama-3.2-3b", log=log) as base_url:
+    with running_simulator("a10-llama-3.2-3b", log=log) as base_url:
         yield base_url
 
 
@@ -113,8 +113,8 @@ def test_a_signal_ends_it_with_status_0_even_while_it_streams(number: signal.Sig
 
 def test_it_ends_when_its_parent_is_killed() -> None:
     code = (
-        "import time; from shapebench.test_servers.process import running\n"
-        "with running('fast') as url: print(url, flush=True); time.sleep(60)"
+        "import time; from shapebench.test_servers.simulator.process import running_simulator\n"
+        "with running_simulator('fast') as url: print(url, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -130,13 +130,13 @@ def listens(url: str) -> bool:
 
 
 def test_it_is_stopped_at_the_end_of_the_block() -> None:
-    with running("fast") as url:
+    with running_simulator("fast") as url:
         assert listens(url)
     assert not listens(url)
 
 
 def test_a_preset_that_does_not_exist_is_said_to_whoever_starts_it(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ShapebenchError, match="ended before it was ready, with status 1"), running("h100"):
+    with pytest.raises(ShapebenchError, match="ended before it was ready, with status 1"), running_simulator("h100"):
         pass
     assert "There is no preset 'h100'" in capfd.readouterr().err
 
