@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from cli.local_prefect import own_server
-from shapebench.analysis.capacity.wording import answer
+from shapebench.analysis.capacity.wording import row_sentences
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
 from shapebench.load.progress import done, listening, share
@@ -160,7 +160,7 @@ SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHER
 def searched(spec: Spec, run_id: str) -> list[str]:
     """What a search for the greatest concurrency found, where the run was one."""
     rows = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
-    return [sentence for row in rows for sentence in answer(row)]
+    return [sentence for row in rows for sentence in row_sentences(row)]
 
 
 def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:

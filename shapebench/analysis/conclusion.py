@@ -13,7 +13,7 @@ from shapebench.analysis.scaling.growth import LEAST_SLOPE
 from shapebench.analysis.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.analysis.wording import percentile_withheld, quantities, slo_met, slo_missed
 from shapebench.spec.model import Limits, Load
-from shapebench.spec.slo import Judged, judged
+from shapebench.spec.slo import LevelResult, evaluate_levels
 from shapebench.support.wording import listed, users
 
 
@@ -33,9 +33,9 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     withheld), and whatever else is asked for. Invalid levels, and levels that lack a number, take no part in it.
     `load` says which levels there were to be.
     """
-    levels, held = levels.sort_values("concurrency"), judged(levels, limits.slos)
-    levels = levels.assign(known=[one.is_known for one in held])
-    used = [one for one, is_used in zip(held, _used(levels), strict=True) if is_used]
+    levels, results = levels.sort_values("concurrency"), evaluate_levels(levels, limits.slos)
+    levels = levels.assign(known=[level.is_known for level in results])
+    used = [level for level, is_used in zip(results, _used(levels), strict=True) if is_used]
     caveats = (*_caveats(levels, verdict), *_by_the_worst(used), *_stopped(levels, load))
     if not used:
         return Conclusion("No answer: no level gave numbers that can be used", caveats)
@@ -44,7 +44,7 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     return Conclusion(_headline(suited, used), (*filter(None, grounds), *caveats))
 
 
-def _headline(suited: list[Judged], used: list[Judged]) -> str:
+def _headline(suited: list[LevelResult], used: list[LevelResult]) -> str:
     if not suited:
         return f"Does not suit even {users(used[0].concurrency)}"
     best = suited[-1].concurrency
@@ -53,18 +53,18 @@ def _headline(suited: list[Judged], used: list[Judged]) -> str:
     return f"Suits {users(best)}, but not {used[len(suited)].concurrency}"
 
 
-def _best(suited: list[Judged]) -> str:
+def _best(suited: list[LevelResult]) -> str:
     if not suited:
         return ""
     best = suited[-1]
-    return f"With {users(best.concurrency)}, {listed(map(slo_met, best.held))}."
+    return f"With {users(best.concurrency)}, {listed(map(slo_met, best.results))}."
 
 
-def _break(unsuited: list[Judged]) -> str:
+def _break(unsuited: list[LevelResult]) -> str:
     if not unsuited:
         return ""
     first = unsuited[0]
-    return f"With {users(first.concurrency)}, {listed(map(slo_missed, first.failed))}."
+    return f"With {users(first.concurrency)}, {listed(map(slo_missed, first.missed))}."
 
 
 def _growth(used: pd.DataFrame) -> str:
@@ -113,13 +113,13 @@ def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
     return (*named, *unexplained)
 
 
-def _by_the_worst(used: Sequence[Judged]) -> Iterator[str]:
+def _by_the_worst(used: Sequence[LevelResult]) -> Iterator[str]:
     """Which percentiles are withheld, each with the levels that lack it."""
     levels: dict[str, list[int]] = {}
     for level in used:
-        for held in level.held:
-            if held.stat != held.slo.stat:
-                levels.setdefault(percentile_withheld(held), []).append(level.concurrency)
+        for result in level.results:
+            if result.stat != result.slo.stat:
+                levels.setdefault(percentile_withheld(result), []).append(level.concurrency)
     return (f"With {users(*concurrencies)}, {sentence}." for sentence, concurrencies in levels.items())
 
 

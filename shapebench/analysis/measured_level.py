@@ -7,12 +7,12 @@ from functools import cached_property
 import pandas as pd
 
 from shapebench.analysis import level_samples, metrics
-from shapebench.analysis.capacity.level_outcome import surely
+from shapebench.analysis.capacity.confidence import with_confidence
 from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.records import LevelRun, MetricRow, Verdict
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec import metric_definitions
-from shapebench.spec.slo import Judged, Slo, judge
+from shapebench.spec.slo import LevelResult, Slo, evaluate
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def level_frame(levels: Iterable[MeasuredLevel], verdict: Verdict) -> pd.DataFra
     return pd.DataFrame([_row(m, verdict) for m in levels]).sort_values("concurrency", ignore_index=True)
 
 
-def evaluate_level(slos: Iterable[Slo], m: MeasuredLevel, verdict: Verdict) -> Judged:
+def evaluate_level(slos: Iterable[Slo], m: MeasuredLevel, verdict: Verdict) -> LevelResult:
     """Compare a level's metrics with SLOs, each with its confidence interval where the samples allow one."""
-    return surely(judge(_row(m, verdict), slos), m.samples)
+    return with_confidence(evaluate(_row(m, verdict), slos), m.samples)
 
 
 def _row(m: MeasuredLevel, verdict: Verdict) -> dict[str, object]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shapebench.spec import metric_definitions
 from shapebench.spec.metric_definitions import TOTAL
-from shapebench.spec.slo import Held, Slo
+from shapebench.spec.slo import Slo, SloResult
 
 METRICS = {metric.name: metric for metric in metric_definitions.METRICS}
 SYMBOLS = {"<=": "≤", ">=": "≥"}
@@ -93,17 +93,17 @@ ANY = Sentences(
 SENTENCES = {("query_tokens_per_s_mean", ">="): QUERY, ("ttft_s_p95", "<="): TTFT}
 
 
-def slo_met(result: Held) -> str:
+def slo_met(result: SloResult) -> str:
     """Say by which number a level meets an SLO."""
     return _sentences(result.slo).met.format(**_words(result))
 
 
-def slo_missed(result: Held) -> str:
+def slo_missed(result: SloResult) -> str:
     """Say by which number a level misses an SLO."""
     return _sentences(result.slo).missed.format(**_words(result))
 
 
-def percentile_withheld(result: Held) -> str:
+def percentile_withheld(result: SloResult) -> str:
     """Say that the worst request was judged in place of a percentile that is withheld."""
     if _sentences(result.slo) is TTFT:
         return "too few requests completed for a 95th percentile: all first tokens had to come in time"
@@ -115,7 +115,7 @@ def _sentences(slo: Slo) -> Sentences:
     return SENTENCES.get((slo.column, slo.sign), ANY)
 
 
-def _words(result: Held) -> dict[str, str]:
+def _words(result: SloResult) -> dict[str, str]:
     slo = result.slo
     value, bound = quantities(slo.metric, result.value, slo.bound)
     return {

@@ -1,18 +1,18 @@
 """From the results file to a page on which runs stand side by side."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from shapebench.analysis.capacity.level_outcome import evidence
-from shapebench.analysis.capacity.search import Evidence
-from shapebench.analysis.comparison import grounds
+from shapebench.analysis.capacity.search import Outcome
 from shapebench.analysis.comparison.changes import changes
-from shapebench.analysis.comparison.ranking import Weigh, ranking
+from shapebench.analysis.comparison.ranking import ranking
+from shapebench.analysis.comparison.wording import headline, sentences
 from shapebench.analysis.regression import Rule
 from shapebench.errors import ShapebenchError
 from shapebench.results import database as warehouse
@@ -22,7 +22,7 @@ from shapebench.results.views import RunRow
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
 from shapebench.spec.model import Limits
-from shapebench.spec.slo import Held, judge
+from shapebench.spec.slo import evaluate
 
 if TYPE_CHECKING:
     from shapebench.report.pages.history import History
@@ -111,34 +111,28 @@ def _shapes(asked: Asked) -> Compared:
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
-    found = ranking(levels, _weigher(asked, limits), _prices(asked), asked.users)
+    found = ranking(levels, _outcomes(asked, levels, limits), _prices(asked), asked.users)
     written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
     named = labels(asked.runs)
-    words = {"headline": grounds.headline(found, named), "sentences": grounds.sentences(found, named)}
+    words = {"headline": headline(found, named), "sentences": sentences(found, named)}
     slos = [str(slo) for slo in limits.slos]
     return _compared(
         "shapes", asked, written, {**words, "slos": slos, "ranking": [entry.as_object() for entry in found.entries]}
     )
 
 
-def _weigher(asked: Asked, limits: Limits) -> Weigh:
-    """Holds a level against the limits, with the intervals that its own run has of the same numbers."""
-    sql = "SELECT run_id, concurrency, metric, stat, low, high FROM slos WHERE run_id IN (SELECT unnest(?))"
-    rows = warehouse.query(asked.data, sql, [asked.ids]).to_pylist()
-    ends = {(row["run_id"], row["concurrency"], row["metric"], row["stat"]): (row["low"], row["high"]) for row in rows}
-
-    def weigh(row: Any) -> Evidence:
-        judged = judge(row, limits.slos)
-        of_level = row["run_id"], row["concurrency"]
-        held = [_within(one, ends.get((*of_level, one.slo.metric, one.slo.stat))) for one in judged.held]
-        return evidence(replace(judged, held=tuple(held)), row["verdict"])
-
-    return weigh
-
-
-def _within(held: Held, ends: tuple[float | None, float | None] | None) -> Held:
-    low, high = ends or (None, None)
-    return held if low is None or high is None else replace(held, low=min(low, held.value), high=max(high, held.value))
+def _outcomes(asked: Asked, levels: pd.DataFrame, limits: Limits) -> dict[str, list[Outcome]]:
+    """Evaluate the limits on all levels, by run, with the intervals that a run has of the same numbers."""
+    intervals: dict[tuple[str, int], dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
+    for row in views.read_slos(asked.data, asked.ids):
+        if row["low"] is not None and row["high"] is not None:
+            intervals[row["run_id"], row["concurrency"]][row["metric"], row["stat"]] = row["low"], row["high"]
+    outcomes: dict[str, list[Outcome]] = {run_id: [] for run_id in asked.ids}
+    for level in levels.to_dict("records"):
+        run_id, concurrency = level["run_id"], level["concurrency"]
+        result = evaluate(level, limits.slos, intervals[run_id, concurrency])
+        outcomes[run_id].append(Outcome.of_level(result, level["verdict"]))
+    return outcomes
 
 
 def _prices(asked: Asked) -> dict[str, float]:

@@ -1,97 +1,105 @@
-"""SLOs: what a level must give, such as `ttft_s p95 <= 0.5`; which levels give it, and by what margin."""
+"""SLOs: what a level must reach, such as `ttft_s p95 <= 0.5`; which levels meet them, and by what margin."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, Protocol, SupportsFloat
 
 import pandas as pd
 
 from shapebench.spec import metric_definitions
 
+Sign = Literal["<=", ">="]
+Interval = tuple[float, float]
+
 FORM = re.compile(r"(?P<left>[\w ]*?\w)\s*(?P<sign><=|>=)\s*(?P<bound>[^\s<>=]+)")
 EXAMPLES = "such as 'ttft_s p95 <= 0.5', 'query_tokens_per_s mean >= 10' or 'error_rate <= 0.01'"
-UPWARDS = {"<=": 1, ">=": -1}  # which way a bound lies from a value that keeps it
-WORST = {"<=": "max", ">=": "min"}  # the request that speaks for a percentile which too few requests carry
-GOOD_SIGN = {metric_definitions.LOWER: "<=", metric_definitions.HIGHER: ">="}  # of a bound, by what is better
+DIRECTIONS = {"<=": 1, ">=": -1}  # of the bound, from a value that meets it
+WORST = {"<=": "max", ">=": "min"}  # the request that stands in for a percentile of too few requests
+BOUND_SIGN: dict[metric_definitions.Direction, Sign] = {"lower": "<=", "higher": ">="}  # by which value is better
+
+
+class LevelRow(Protocol):
+    """A row of level_summary, as a dict of any kind."""
+
+    def get(self, column: str, /) -> object: ...
 
 
 @dataclass(frozen=True)
 class Slo:
-    """A stat of a metric, and the bound that it is to keep; `stat` is "total" for a metric of one value for a level."""
+    """A stat of a metric and its bound; `stat` is "total" for a metric of one value for a level."""
 
     metric: str
     stat: str
-    sign: str  # "<=" or ">="
+    sign: Sign
     bound: float
 
     @property
     def column(self) -> str:
         """Its column in wide tables, such as level_summary."""
-        return str(metric_definitions.column_name(self.metric, self.stat))
+        return metric_definitions.column_name(self.metric, self.stat)
 
     def margin(self, value: float) -> float:
-        """How far a value is on the right side of the bound, as a share of it; below 0 it is on the wrong one."""
-        room = UPWARDS[self.sign] * (self.bound - value)
+        """Return the distance of a value from the bound as a share of the bound; negative: the SLO is missed."""
+        distance = DIRECTIONS[self.sign] * (self.bound - value)
         if self.bound:
-            return room / abs(self.bound)
-        return room * math.inf if room else 0.0
+            return distance / abs(self.bound)
+        return distance * math.inf if distance else 0.0
 
     def __str__(self) -> str:
-        named = self.metric if self.column == self.metric else f"{self.metric} {self.stat}"
-        return f"{named} {self.sign} {self.bound:.15g}"
+        name = self.metric if self.column == self.metric else f"{self.metric} {self.stat}"
+        return f"{name} {self.sign} {self.bound:.15g}"
 
 
 def parse(text: str) -> Slo:
-    """Raises ValueError, which says what there is to choose from."""
+    """Read an SLO such as `ttft_s p95 <= 0.5`; raises ValueError with the names to choose from."""
     form = FORM.fullmatch(text.strip())
     if form is None:
         raise ValueError(f"an SLO is METRIC STAT <= BOUND, or >= for at least, {EXAMPLES}")
-    metric, stat = _named(form["left"])
-    return Slo(metric, stat, form["sign"], _bound(metric, stat, form["bound"]))
+    metric, stat = _parse_name(form["left"])
+    return Slo(metric, stat, "<=" if form["sign"] == "<=" else ">=", _parse_bound(metric, stat, form["bound"]))
 
 
-def _named(text: str) -> tuple[str, str]:
-    """The metric and stat, written as two words or as one column's name: `ttft_s p95`, `ttft_s_p95`, `error_rate`."""
+def _parse_name(text: str) -> tuple[str, str]:
+    """Read a metric and stat, written as two words or as one column's name: `ttft_s p95`, `ttft_s_p95`."""
     column = "_".join(text.split())
-    found = next((name for name in metric_definitions.BOUNDS if column == name or column.startswith(f"{name}_")), None)
-    if found is None:
-        totals, distributions = (
-            ", ".join(m.name for m in of) for of in (metric_definitions.TOTALS, metric_definitions.DISTRIBUTIONS)
-        )
-        raise ValueError(f"there is no metric {text!r}; with a stat: {distributions}; without: {totals}")
-    stat = column.removeprefix(found).removeprefix("_") or metric_definitions.TOTAL
-    one_value = found in {m.name for m in metric_definitions.TOTALS}
-    if one_value and stat != metric_definitions.TOTAL:
-        raise ValueError(f"{found} has one value for a level, and no stat {stat!r}")
-    if not one_value and stat not in metric_definitions.STATS:
-        lacks = "needs a stat" if stat == metric_definitions.TOTAL else f"has no stat {stat!r}"
-        raise ValueError(f"{found} {lacks}; there are {', '.join(metric_definitions.STATS)}")
-    return found, stat
+    metric = next((name for name in metric_definitions.BOUNDS if column == name or column.startswith(f"{name}_")), None)
+    totals = [m.name for m in metric_definitions.TOTALS]
+    if metric is None:
+        distributions = ", ".join(m.name for m in metric_definitions.DISTRIBUTIONS)
+        raise ValueError(f"there is no metric {text!r}; with a stat: {distributions}; without: {', '.join(totals)}")
+    stat = column.removeprefix(metric).removeprefix("_") or metric_definitions.TOTAL
+    if metric in totals:
+        if stat != metric_definitions.TOTAL:
+            raise ValueError(f"{metric} has one value for a level, and no stat {stat!r}")
+    elif stat not in metric_definitions.STATS:
+        problem = "needs a stat" if stat == metric_definitions.TOTAL else f"has no stat {stat!r}"
+        raise ValueError(f"{metric} {problem}; there are {', '.join(metric_definitions.STATS)}")
+    return metric, stat
 
 
-def _bound(metric: str, stat: str, text: str) -> float:
+def _parse_bound(metric: str, stat: str, text: str) -> float:
     number, percent = text.removesuffix("%"), text.endswith("%")
     try:
         bound = float(number) / (100 if percent else 1)
     except ValueError:
         raise ValueError(f"{text!r} is no number") from None
-    least, most = (0, math.inf) if stat == "stddev" else metric_definitions.BOUNDS[metric]
-    if not (math.isfinite(bound) and least <= bound <= most):
-        raise ValueError(f"{metric} is never {text}: it lies between {least:g} and {most:g}")
+    low, high = (0, math.inf) if stat == "stddev" else metric_definitions.BOUNDS[metric]
+    if not (math.isfinite(bound) and low <= bound <= high):
+        raise ValueError(f"{metric} is never {text}: it lies between {low:g} and {high:g}")
     return bound
 
 
 @dataclass(frozen=True)
-class Held:
-    """An SLO and what a level gave; NaN where the level has no such number.
+class SloResult:
+    """A level's value for an SLO; NaN where the level has none.
 
     `low` and `high` are the ends of the value's 95 % interval, and the value itself where that is not known.
     """
 
     slo: Slo
-    stat: str  # that was judged: the SLO's, or of the worst request, where its percentile is withheld
+    stat: str  # that was evaluated: the SLO's, or that of the worst request where the percentile is withheld
     value: float
     low: float
     high: float
@@ -101,8 +109,8 @@ class Held:
         return self.slo.margin(self.value)
 
     @property
-    def margins(self) -> tuple[float, float]:
-        """The ends of the margin's interval, the lesser first."""
+    def margins(self) -> Interval:
+        """The ends of the margin's interval."""
         low, high = sorted((self.slo.margin(self.low), self.slo.margin(self.high)))
         return low, high
 
@@ -116,64 +124,70 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A level held against all SLOs."""
+class LevelResult:
+    """A level's results for all SLOs."""
 
     concurrency: int
-    held: tuple[Held, ...]
+    results: tuple[SloResult, ...]
 
     @property
     def is_known(self) -> bool:
-        return all(held.is_known for held in self.held)
+        return all(result.is_known for result in self.results)
 
     @property
     def passes(self) -> bool:
-        return all(held.passes for held in self.held)
+        return all(result.passes for result in self.results)
 
     @property
-    def failed(self) -> tuple[Held, ...]:
-        return tuple(held for held in self.held if not held.passes)
+    def missed(self) -> tuple[SloResult, ...]:
+        return tuple(result for result in self.results if not result.passes)
 
     @property
     def margin(self) -> float:
-        """The least; NaN where one is not known."""
-        return min((held.margin for held in self.held), default=math.inf) if self.is_known else math.nan
+        """The smallest margin; NaN where one is not known."""
+        return min((result.margin for result in self.results), default=math.inf) if self.is_known else math.nan
 
 
-def judge(row: Mapping[Any, Any], slos: Iterable[Slo]) -> Judged:
-    """Hold a row of level_summary against SLOs; where a percentile is withheld, the worst request speaks for it."""
-    return Judged(int(row["concurrency"]), tuple(_held(row, slo) for slo in slos))
+def evaluate(
+    row: LevelRow, slos: Iterable[Slo], intervals: Mapping[tuple[str, str], Interval] | None = None
+) -> LevelResult:
+    """Evaluate SLOs on a row of level_summary; the worst request stands in for a percentile that is withheld.
+
+    `intervals` are the 95 % intervals of values, by metric and stat, where they are known.
+    """
+    results = tuple(_evaluate(row, slo, (intervals or {}).get((slo.metric, slo.stat))) for slo in slos)
+    return LevelResult(int(_number(row, "concurrency")), results)
 
 
-def judged(levels: pd.DataFrame, slos: Iterable[Slo]) -> list[Judged]:
-    """As `judge`, of rows of level_summary in the order of concurrency."""
+def evaluate_levels(levels: pd.DataFrame, slos: Iterable[Slo]) -> list[LevelResult]:
+    """Evaluate SLOs on rows of level_summary, in the order of concurrency."""
     slos = tuple(slos)
-    rows = levels.sort_values("concurrency").to_dict("records")
-    return [judge(row, slos) for row in rows]
+    return [evaluate(row, slos) for row in levels.sort_values("concurrency").to_dict("records")]
 
 
-def _held(row: Mapping[Any, Any], slo: Slo) -> Held:
+def _evaluate(row: LevelRow, slo: Slo, interval: Interval | None) -> SloResult:
     stat = slo.stat
     if math.isnan(_number(row, slo.column)) and stat in metric_definitions.PERCENTILES:
         stat = WORST[slo.sign]
     value = _number(row, metric_definitions.column_name(slo.metric, stat))
-    return Held(slo, stat, value, low=value, high=value)
+    low, high = interval or (value, value)
+    return SloResult(slo, stat, value, low=min(low, value), high=max(high, value))
 
 
-def _number(row: Mapping[Any, Any], column: str) -> float:
+def _number(row: LevelRow, column: str) -> float:
     value = row.get(column)
-    return math.nan if value is None or pd.isna(value) else float(value)
+    return float(value) if isinstance(value, SupportsFloat) else math.nan
 
 
 def slo_bounds(slos: Iterable[Slo]) -> dict[str, float]:
-    """What SLOs promise of each request, for the goodput: the tightest bound on each number that a request has.
+    """Return the strictest bound on each number that every request has, for the goodput.
 
-    Whatever its stat: who wants 95 % of first tokens within 0.5 s counts as good the requests that had theirs by then.
+    The stat does not count: who wants 95 % of first tokens within 0.5 s counts as good the requests within 0.5 s.
     """
     bounds: dict[str, float] = {}
     for slo in slos:
         better = metric_definitions.OF_EACH_REQUEST.get(slo.metric)
-        if better and slo.sign == GOOD_SIGN[better] and slo.stat != "stddev":
-            tightest = min if slo.sign == "<=" else max
-            bounds[slo.metric] = tightest(bounds.get(slo.metric, slo.bound), slo.bound)
+        if better and slo.sign == BOUND_SIGN[better] and slo.stat != "stddev":
+            strictest = min if slo.sign == "<=" else max
+            bounds[slo.metric] = strictest(bounds.get(slo.metric, slo.bound), slo.bound)
     return bounds

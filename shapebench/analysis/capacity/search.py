@@ -1,28 +1,31 @@
-"""Which level to measure next, and what those measured say: pure, a function of the evidence so far.
+"""Which level a capacity search measures next, and its result: pure functions of the levels measured so far.
 
-It is assumed that a server which does not keep an SLO with N streams does not with more. The search leaps up until a
-level does not keep it, then halves what is between: by the number of streams below KNEE, by their ratio above, for the
-answer is to be right within TOLERANCE. A level whose interval reaches across a bound is measured once more, for
-longer, and so is one that says nothing, MOST_AGAIN times in all; after that the sign of its margin decides.
+A server that misses an SLO with N streams is assumed to miss it with more. The search leaps up until a level misses
+an SLO, then halves what is between: by the number of streams below KNEE, by their ratio above, for the result is to be
+right within TOLERANCE. A level whose interval includes a bound is measured once more, for longer, and so is one
+without usable numbers, MAX_REPEATS times in all; after that the sign of its margin decides.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypedDict
 
-MOST_LEVELS = 10
-MOST_AGAIN = 3
+from shapebench.runs.records import Status
+from shapebench.spec.slo import LevelResult
+
+MAX_LEVELS = 10
+MAX_REPEATS = 3
 LEAP = 8
 TOLERANCE = 0.03
 KNEE = 1 / TOLERANCE  # streams of which one is the tolerance
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What one measurement of a level says: the least margin to any SLO, as a share of the bound; NaN: nothing.
+class Outcome:
+    """One measurement of a level: its smallest margin to any SLO, as a share of the bound; NaN: not usable.
 
-    `low` and `high` are the ends of its 95 % interval, `slo` is the SLO of the least margin.
+    `low` and `high` are the ends of the margin's 95 % interval, `slo` is the SLO of the smallest margin.
     """
 
     concurrency: int
@@ -31,30 +34,40 @@ class Evidence:
     high: float
     slo: str
 
+    @classmethod
+    def of_level(cls, level: LevelResult, verdict: Status) -> Self:
+        """Summarise a level's result; an invalid level, or one that lacks a number, is not usable."""
+        if verdict == "invalid" or not level.is_known or not level.results:
+            return cls(level.concurrency, math.nan, math.nan, math.nan, "")
+        tightest = min(level.results, key=lambda result: result.margin)
+        low = min(result.margins[0] for result in level.results)
+        high = min(result.margins[1] for result in level.results)
+        return cls(level.concurrency, tightest.margin, low, high, str(tightest.slo))
+
     @property
     def is_usable(self) -> bool:
         return not math.isnan(self.margin)
 
     @property
-    def keeps(self) -> bool:
+    def passes(self) -> bool:
         return self.margin >= 0
 
     @property
-    def surely_keeps(self) -> bool:
+    def passes_with_confidence(self) -> bool:
         return self.low >= 0
 
     @property
-    def surely_fails(self) -> bool:
+    def fails_with_confidence(self) -> bool:
         return self.high < 0
 
     @property
-    def is_unclear(self) -> bool:
-        return self.is_usable and not (self.surely_keeps or self.surely_fails)
+    def is_uncertain(self) -> bool:
+        return self.is_usable and not (self.passes_with_confidence or self.fails_with_confidence)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A level to measure; `again`: it has been measured, and `longer`: its interval reached across a bound."""
+    """A level to measure; `again`: it has been measured, and `longer`: its interval included a bound."""
 
     concurrency: int
     again: bool = False
@@ -62,90 +75,96 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the levels measured say.
+class SearchResult:
+    """The result of a search.
 
-    `greatest` is the greatest concurrency that keeps all SLOs, 0 where one stream does not, None where that is not
-    known. Its 95 % interval goes from the greatest that surely keeps them to the least that surely does not, None
-    where there is none. `limited_by` is the SLO that the level above fails, `unusable` are levels that say nothing.
+    `greatest` is the greatest concurrency that meets all SLOs, 0 where one stream does not, None where that is not
+    known. Its 95 % interval goes from `confident_pass`, the greatest that meets them with 95 % confidence, to
+    `confident_fail`, the lowest that misses one with that confidence; None where there is none. `limited_by` is the
+    SLO that the level above misses, `unusable` are levels without usable numbers.
     """
 
     greatest: int | None
-    surely_keeps: int | None
-    surely_fails: int | None
+    confident_pass: int | None
+    confident_fail: int | None
     limited_by: str | None
     unusable: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """As the view `searches` has it."""
-        numbers = row["greatest_concurrency"], row["surely_keeps"], row["surely_fails"]
-        return cls(*numbers, row["limited_by"], tuple(row["unusable"]))
+    def from_row(cls, row: "SearchColumns") -> Self:
+        """Read a row of the view `searches`."""
+        levels = row["greatest_concurrency"], row["surely_keeps"], row["surely_fails"]
+        return cls(*levels, row["limited_by"], tuple(row["unusable"]))
 
 
-def next_step(measured: Sequence[Evidence], least: int, most: int) -> Step | None:
-    """Where to look next, between two numbers of streams; None: there is nothing more to find."""
-    if measured and _deserves_another(measured):
-        return Step(measured[-1].concurrency, again=True, longer=measured[-1].is_unclear)
-    if len(_last_of_each(measured)) >= MOST_LEVELS:
-        return None
-    keeps, fails = _bracket(measured, least)
-    if fails is None:
-        return None if keeps >= most else Step(min(most, max(keeps, 1) * LEAP))
-    return None if _is_settled(keeps, fails, least) else Step(_middle(keeps, fails))
+class SearchColumns(TypedDict):
+    """The result's columns in the view `searches`."""
+
+    greatest_concurrency: int | None
+    surely_keeps: int | None
+    surely_fails: int | None
+    limited_by: str | None
+    unusable: list[int]
+    least: int
+    most: int
 
 
-def found(measured: Iterable[Evidence], least: int) -> Found:
-    """The answer of all levels; of one that was measured more than once, the last measurement counts."""
+def next_step(measured: Sequence[Outcome], min_level: int, max_level: int) -> Step | None:
+    """Choose the next level between two numbers of streams; None: the search is over."""
+    if measured and _is_worth_repeating(measured):
+        return Step(measured[-1].concurrency, again=True, longer=measured[-1].is_uncertain)
     levels = _last_of_each(measured)
-    keeps, fails = _bracket(levels, least)
-    surely_keeps = [one.concurrency for one in levels if one.surely_keeps and one.concurrency <= keeps]
-    surely_fails = [one.concurrency for one in levels if one.surely_fails and one.concurrency > keeps]
-    failing = next((one for one in levels if one.concurrency == fails and one.is_usable), None)
-    return Found(
-        greatest=keeps if keeps >= least or least == 1 else None,
-        surely_keeps=max(surely_keeps, default=None),
-        surely_fails=min(surely_fails, default=None),
-        limited_by=failing.slo if failing else None,
-        unusable=tuple(one.concurrency for one in levels if not one.is_usable),
+    if len(levels) >= MAX_LEVELS:
+        return None
+    passing, failing = _bracket(levels, min_level)
+    if failing is None:
+        return None if passing >= max_level else Step(min(max_level, max(passing, 1) * LEAP))
+    is_settled = failing == min_level or (passing >= min_level and failing - 1 - passing <= TOLERANCE * passing)
+    return None if is_settled else Step(_middle(passing, failing))
+
+
+def search_result(measured: Iterable[Outcome], min_level: int) -> SearchResult:
+    """Summarise all levels; of one that was measured more than once, the last measurement counts."""
+    levels = _last_of_each(measured)
+    passing, failing = _bracket(levels, min_level)
+    confident_passes = [o.concurrency for o in levels if o.passes_with_confidence and o.concurrency <= passing]
+    confident_fails = [o.concurrency for o in levels if o.fails_with_confidence and o.concurrency > passing]
+    limiting = next((o for o in levels if o.concurrency == failing and o.is_usable), None)
+    return SearchResult(
+        greatest=passing if passing >= min_level or min_level == 1 else None,
+        confident_pass=max(confident_passes, default=None),
+        confident_fail=min(confident_fails, default=None),
+        limited_by=limiting.slo if limiting else None,
+        unusable=tuple(o.concurrency for o in levels if not o.is_usable),
     )
 
 
-def _last_of_each(measured: Iterable[Evidence]) -> list[Evidence]:
-    last = {one.concurrency: one for one in measured}
+def _last_of_each(measured: Iterable[Outcome]) -> list[Outcome]:
+    last = {outcome.concurrency: outcome for outcome in measured}
     return [last[concurrency] for concurrency in sorted(last)]
 
 
-def _bracket(measured: Iterable[Evidence], least: int) -> tuple[int, int | None]:
-    """The greatest that keeps the SLOs, or the number before the least; and the next, which fails, or says nothing."""
-    levels = _last_of_each(measured)
-    fails = min((one.concurrency for one in levels if not one.keeps), default=None)
-    kept = [one.concurrency for one in levels if one.keeps and (fails is None or one.concurrency < fails)]
-    return max(kept, default=least - 1), fails
+def _bracket(levels: Sequence[Outcome], min_level: int) -> tuple[int, int | None]:
+    """The greatest level that passes, or the number below the lowest; and the next, which fails or is not usable."""
+    failing = min((o.concurrency for o in levels if not o.passes), default=None)
+    passing = [o.concurrency for o in levels if o.passes and (failing is None or o.concurrency < failing)]
+    return max(passing, default=min_level - 1), failing
 
 
-def _deserves_another(measured: Sequence[Evidence]) -> bool:
-    """Once; what said nothing may have been bad luck."""
+def _is_worth_repeating(measured: Sequence[Outcome]) -> bool:
+    """Only once: a level without usable numbers may have been bad luck."""
     last = measured[-1]
-    times = [one.concurrency for one in measured].count(last.concurrency)
-    again = len(measured) - len(_last_of_each(measured))
-    return times == 1 and again < MOST_AGAIN and (last.is_unclear or not last.is_usable)
+    times = [outcome.concurrency for outcome in measured].count(last.concurrency)
+    repeats = len(measured) - len(_last_of_each(measured))
+    return times == 1 and repeats < MAX_REPEATS and (last.is_uncertain or not last.is_usable)
 
 
-def _is_settled(keeps: int, fails: int, least: int) -> bool:
-    """Is whatever lies between within the tolerance?"""
-    return fails == least or (keeps >= least and fails - 1 - keeps <= TOLERANCE * keeps)
+def _middle(passing: int, failing: int) -> int:
+    """The level between the two on a scale whose unit is the tolerance: a stream below the knee, a share above."""
+    middle = (_tolerances(passing) + _tolerances(failing)) / 2
+    streams = middle if middle <= KNEE else KNEE * math.exp(middle / KNEE - 1)
+    return min(max(round(streams), passing + 1), failing - 1)
 
 
-def _middle(keeps: int, fails: int) -> int:
-    middle = _streams((_place(keeps) + _place(fails)) / 2)
-    return min(max(round(middle), keeps + 1), fails - 1)
-
-
-def _place(streams: int) -> float:
-    """On a scale whose unit is what is tolerated: a stream below the knee, a share of them above."""
+def _tolerances(streams: int) -> float:
     return streams if streams <= KNEE else KNEE * (1 + math.log(streams / KNEE))
-
-
-def _streams(place: float) -> float:
-    return place if place <= KNEE else KNEE * math.exp(place / KNEE - 1)

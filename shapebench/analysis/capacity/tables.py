@@ -1,46 +1,44 @@
-"""What levels were held against, and what a search found, as rows of the results file."""
+"""SLO results and search results as rows of the results file."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
 
-from shapebench.analysis.capacity.level_outcome import evidence
-from shapebench.analysis.capacity.search import found
+from shapebench.analysis.capacity.search import Outcome, search_result
 from shapebench.runs.records import Verdict
 from shapebench.spec.model import Search
-from shapebench.spec.slo import Held, Judged
-
-Row = dict[str, Any]
+from shapebench.spec.slo import LevelResult, SloResult
 
 
-def slo_rows(run_id: str, levels: Iterable[Judged]) -> Iterator[Row]:
-    """A row for each level and SLO."""
+def slo_rows(run_id: str, levels: Iterable[LevelResult]) -> Iterator[dict[str, object]]:
+    """Yield a row of the table `slos` for each level and SLO."""
     for level in levels:
-        yield from ({"run_id": run_id, "concurrency": level.concurrency, **_row(held)} for held in level.held)
+        for result in level.results:
+            yield {"run_id": run_id, "concurrency": level.concurrency, **_slo_row(result)}
 
 
-def _row(held: Held) -> Row:
-    numbers = {"value": held.value, "low": held.low, "high": held.high, "margin": held.margin}
+def _slo_row(result: SloResult) -> dict[str, object]:
+    numbers = {"value": result.value, "low": result.low, "high": result.high, "margin": result.margin}
     return {
-        "slo": str(held.slo),
-        **asdict(held.slo),
-        "judged_stat": held.stat,
+        "slo": str(result.slo),
+        **asdict(result.slo),
+        "judged_stat": result.stat,
         **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
-        "passes": held.passes if held.is_known else None,
+        "passes": result.passes if result.is_known else None,
     }
 
 
-def search_row(run_id: str, search: Search, levels: Iterable[Judged], verdict: Verdict) -> Row:
-    """The answer of a search, of all its levels and what they are worth."""
-    answer = found((evidence(level, verdict.levels[level.concurrency]) for level in levels), search.min_level)
+def search_row(run_id: str, search: Search, levels: Iterable[LevelResult], verdict: Verdict) -> dict[str, object]:
+    """Return the row of the table `searches` for a search."""
+    outcomes = (Outcome.of_level(level, verdict.levels[level.concurrency]) for level in levels)
+    result = search_result(outcomes, search.min_level)
     return {
         "run_id": run_id,
         "least": search.min_level,
         "most": search.max_level,
-        "greatest_concurrency": answer.greatest,
-        "surely_keeps": answer.surely_keeps,
-        "surely_fails": answer.surely_fails,
-        "limited_by": answer.limited_by,
-        "unusable": list(answer.unusable),
+        "greatest_concurrency": result.greatest,
+        "surely_keeps": result.confident_pass,
+        "surely_fails": result.confident_fail,
+        "limited_by": result.limited_by,
+        "unusable": list(result.unusable),
     }

@@ -1,47 +1,48 @@
-"""What a search finds, in words."""
+"""The result of a capacity search in sentences."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from shapebench.analysis.capacity.search import Evidence, Found
-
-
-def in_words(said: Evidence) -> str:
-    """What one level says."""
-    if not said.is_usable:
-        return "says nothing, its numbers cannot be used"
-    sure = "" if said.surely_keeps or said.surely_fails else ", as far as can be told"
-    side = "kept" if said.keeps else "missed"
-    return f"{said.slo} is {side} by {abs(said.margin):.0%}{sure}"
+from shapebench.analysis.capacity.search import Outcome, SearchColumns, SearchResult
+from shapebench.analysis.wording import slo_label
+from shapebench.spec.slo import parse
+from shapebench.support.wording import users
 
 
-def answer(row: Mapping[Any, Any]) -> Iterator[str]:
-    """Of a row of the view `searches`."""
-    return sentences(Found.of(row), row["least"], row["most"])
+def describe_outcome(outcome: Outcome) -> str:
+    """Say by how much a level meets or misses the SLO that it is nearest to."""
+    if not outcome.is_usable:
+        return "the numbers cannot be used"
+    verb = "meets" if outcome.passes else "misses"
+    uncertain = ", but its 95% interval includes the bound" if outcome.is_uncertain else ""
+    return f"{verb} {slo_label(parse(outcome.slo))} by {abs(outcome.margin):.0%}{uncertain}"
 
 
-def sentences(found: Found, least: int, most: int) -> Iterator[str]:
-    """The answer, how sure it is, what limits it, and what is not known."""
-    breaks = f" What more would break is {found.limited_by}." if found.limited_by and found.greatest else ""
-    yield f"{_answer(found, least, most)}{_surely(found)}.{breaks}"
-    if found.unusable:
-        listed = ", ".join(f"{n:,}" for n in found.unusable)
-        yield f"Nothing is known of {listed} streams: the numbers were invalid."
+def row_sentences(row: SearchColumns) -> Iterator[str]:
+    """Say the result of a search, from its row in the view `searches`."""
+    return sentences(SearchResult.from_row(row), row["least"], row["most"])
 
 
-def _answer(found: Found, least: int, most: int) -> str:
-    if found.greatest is None:
-        return f"Not even {least:,} streams keep to all SLOs, and fewer were not looked at"
-    if found.greatest == 0:
-        return f"Not even one stream keeps to {found.limited_by or 'all SLOs'}"
-    if found.greatest == most:
-        return f"{most:,} streams keep to all SLOs, and more were not looked at"
-    return f"{found.greatest:,} streams are the most that keep to all SLOs"
+def sentences(result: SearchResult, min_level: int, max_level: int) -> Iterator[str]:
+    """Say the result and its interval, the limiting SLO, and which levels gave no usable numbers."""
+    yield f"{_answer(result, min_level, max_level)}{_confidence(result)}."
+    if result.limited_by and result.greatest:
+        yield f"Limiting SLO: {slo_label(parse(result.limited_by))}."
+    if result.unusable:
+        yield f"The numbers with {users(*result.unusable)} were invalid and were not used."
 
 
-def _surely(found: Found) -> str:
-    """The interval of an answer between two levels."""
-    if not found.greatest or not found.surely_fails:
+def _answer(result: SearchResult, min_level: int, max_level: int) -> str:
+    if result.greatest is None:
+        return f"{users(min_level)} already miss an SLO; fewer were not measured"
+    if result.greatest == 0:
+        return f"{users(1)} already misses {slo_label(parse(result.limited_by)) if result.limited_by else 'an SLO'}"
+    if result.greatest == max_level:
+        return f"All SLOs are met with {users(max_level)}; more were not measured"
+    return f"All SLOs are met with up to {users(result.greatest)}"
+
+
+def _confidence(result: SearchResult) -> str:
+    if not result.greatest or not result.confident_fail:
         return ""
-    keeps = f"{found.surely_keeps:,} surely do" if found.surely_keeps else "no number surely does"
-    return f": {keeps}, {found.surely_fails:,} surely do not (95% confidence)"
+    met = f"met with {result.confident_pass:,}, " if result.confident_pass else ""
+    return f" (95% confidence: {met}missed with {result.confident_fail:,})"

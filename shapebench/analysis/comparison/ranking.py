@@ -1,28 +1,25 @@
-"""Several runs, on machines that may differ: which suits, for how many users, and at what price."""
+"""Several runs, on machines that may differ: which meets the SLOs, for how many users, and at what price."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from shapebench.analysis.capacity.search import Evidence, found
+from shapebench.analysis.capacity.search import Outcome, search_result
 from shapebench.sizing.estimate.cost import cost_per_million_output_tokens
-
-Row = Mapping[Hashable, Any]
-Weigh = Callable[[Row], Evidence]  # by what margin does a row of level_summary keep what is asked, and how surely?
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a machine costs that bears so many users; None where no price, or no number of users, is known."""
+    """The costs of a machine that sustains so many users; None where no price, or no number of users, is known."""
 
-    bears: int
+    concurrency: int
     tokens_per_s: float | None  # of all of them together
     price_per_hour: float | None
-    users: int | None = None  # for whom there is to be room
+    users: int | None = None  # of the whole fleet
 
     @property
     def per_million_output_tokens(self) -> float | None:
@@ -32,11 +29,11 @@ class Costs:
 
     @property
     def per_user_hour(self) -> float | None:
-        return self.price_per_hour / self.bears if self.price_per_hour is not None and self.bears else None
+        return self.price_per_hour / self.concurrency if self.price_per_hour is not None and self.concurrency else None
 
     @property
     def instances(self) -> int | None:
-        return math.ceil(self.users / self.bears) if self.users and self.bears else None
+        return math.ceil(self.users / self.concurrency) if self.users and self.concurrency else None
 
     @property
     def fleet_per_hour(self) -> float | None:
@@ -46,7 +43,7 @@ class Costs:
 
     @property
     def price(self) -> float | None:
-        """What is compared: of all machines that it takes, or of one user's share where no number of users is given."""
+        """The price that is compared: that of the fleet, or of one user where no number of users is given."""
         return self.fleet_per_hour if self.users else self.per_user_hour
 
 
@@ -55,40 +52,40 @@ DERIVED = ("per_million_output_tokens", "per_user_hour", "instances", "fleet_per
 
 @dataclass(frozen=True)
 class Entry:
-    """What one run says of its machine.
+    """The result of one run's machine.
 
-    `costs` are at the greatest concurrency that suits. `refused` is the next one measured, which does not: None where
-    all levels suit. With 95 % confidence the true limit lies from the greatest that surely suits (`at_worst`) to just
-    below the least that surely does not (`at_best`); None where no level tells.
+    `costs` are at the greatest concurrency that meets all SLOs. `failing` is the next one measured, None where all
+    levels meet them. With 95 % confidence the true limit lies from the greatest level that meets them with that
+    confidence (`at_worst`) to just below the lowest that misses one (`at_best`); None where there is no such level.
     """
 
     run_id: str
     shape: str
     costs: Costs
-    refused: int | None = None
-    limited_by: str | None = None  # the SLO that this one misses by most
+    failing: int | None = None
+    limited_by: str | None = None  # the SLO with the smallest margin at that level
     at_worst: Costs | None = None
     at_best: Costs | None = None
 
     @property
     def greatest(self) -> int:
-        return self.costs.bears
+        return self.costs.concurrency
 
     def ends(self, name: str) -> tuple[Any, Any]:
-        """Of one of the costs, at the limit's best and at its worst; None where an end is not known."""
+        """Return one of the costs at the limit's best and at its worst; None where an end is not known."""
         best, worst = (getattr(costs, name) if costs else None for costs in (self.at_best, self.at_worst))
         return best, worst
 
     def as_object(self) -> dict[str, Any]:
-        """As the commands print it; each `…_interval` is from the limit's best to its worst."""
+        """Return the entry as the commands print it; each `…_interval` is from the limit's best to its worst."""
         costs = self.costs
         numbers = {name: (getattr(costs, name), self.ends(name)) for name in DERIVED}
         return {
             "run_id": self.run_id,
             "shape": self.shape,
-            "greatest": costs.bears,
-            "greatest_interval": [self.ends("bears")[1], self.ends("bears")[0]],
-            "refused": self.refused,
+            "greatest": costs.concurrency,
+            "greatest_interval": [self.ends("concurrency")[1], self.ends("concurrency")[0]],
+            "refused": self.failing,
             "limited_by": self.limited_by,
             "system_tokens_per_s": costs.tokens_per_s,
             "price_per_hour": costs.price_per_hour,
@@ -100,7 +97,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The runs, the best first: the cheapest that suits, then those of unknown price by the users that they bear."""
+    """The runs, best first: those that meet the SLOs by price, then those of unknown price by their users."""
 
     entries: tuple[Entry, ...]
     users: int | None = None
@@ -111,58 +108,59 @@ class Ranking:
 
     @property
     def rivals(self) -> tuple[Entry, ...]:
-        """Those that may be as cheap as the best, for all that is known of the limits of both."""
+        """Those that may be as cheap as the best, given the intervals of both limits."""
         if self.best is None or self.best.costs.price is None:
             return ()
-        _, most = self.best.ends("price")
-        return tuple(entry for entry in self.entries[1:] if _may_cost(entry, math.inf if most is None else most))
+        _, highest = self.best.ends("price")
+        rivals = []
+        for entry in self.entries[1:]:
+            lowest, _ = entry.ends("price")
+            if entry.costs.price is not None and (lowest is None or highest is None or lowest <= highest):
+                rivals.append(entry)
+        return tuple(rivals)
 
 
-def _may_cost(entry: Entry, price: float) -> bool:
-    """No more than that; of a machine that suits nobody, or whose price is not known, nothing is said."""
-    if entry.costs.price is None:
-        return False
-    least, _ = entry.ends("price")
-    return least is None or least <= price
+def ranking(
+    levels: pd.DataFrame,
+    outcomes: Mapping[str, Sequence[Outcome]],
+    prices: Mapping[str, float],
+    users: int | None = None,
+) -> Ranking:
+    """Rank the runs of rows of level_summary, by their levels' outcomes; `prices` are those of an hour of a shape."""
+    entries = [_entry(rows, outcomes, prices, users) for _, rows in levels.groupby("run_id", sort=False)]
+    return Ranking(tuple(sorted(entries, key=_order)), users)
 
 
-def ranking(levels: pd.DataFrame, weigh: Weigh, prices: Mapping[str, float], users: int | None = None) -> Ranking:
-    """Rank the runs of rows of level_summary; `prices` are of an hour of each shape."""
-    entries = [_entry(rows, weigh, prices, users) for _, rows in levels.groupby("run_id", sort=False)]
-    return Ranking(tuple(sorted(entries, key=_place)), users)
-
-
-def _place(entry: Entry) -> tuple[bool, float, int]:
+def _order(entry: Entry) -> tuple[bool, float, int]:
     price = entry.costs.price
     return not entry.greatest, math.inf if price is None else price, -entry.greatest
 
 
-def _entry(rows: pd.DataFrame, weigh: Weigh, prices: Mapping[str, float], users: int | None) -> Entry:
-    usable = rows[rows["verdict"] != "invalid"].sort_values("concurrency")
-    levels = [weigh(row) for row in usable.to_dict("records")]
-    answer, shape = found(levels, least=1), str(rows["shape"].iloc[0])
+def _entry(
+    rows: pd.DataFrame, outcomes: Mapping[str, Sequence[Outcome]], prices: Mapping[str, float], users: int | None
+) -> Entry:
+    run_id, shape = str(rows["run_id"].iloc[0]), str(rows["shape"].iloc[0])
+    levels = rows[rows["verdict"] != "invalid"].sort_values("concurrency")
+    measured = [outcome for outcome in outcomes[run_id] if outcome.concurrency in set(levels["concurrency"])]
+    result = search_result(measured, min_level=1)
+    greatest, worst, above_best = result.greatest or 0, result.confident_pass, result.confident_fail
 
-    def costs(bears: int) -> Costs:
-        return Costs(bears, _tokens_per_s(usable, bears), prices.get(shape), users)
+    def costs(concurrency: int) -> Costs:
+        return Costs(concurrency, _tokens_per_s(levels, concurrency), prices.get(shape), users)
 
-    greatest, keeps, fails = answer.greatest or 0, answer.surely_keeps, answer.surely_fails
     return Entry(
-        run_id=str(rows["run_id"].iloc[0]),
+        run_id=run_id,
         shape=shape,
         costs=costs(greatest),
-        refused=_next(levels, greatest),
-        limited_by=answer.limited_by,
-        at_worst=costs(keeps) if keeps else None,
-        at_best=costs(fails - 1) if fails and fails > 1 else None,
+        failing=min((o.concurrency for o in measured if o.concurrency > greatest), default=None),
+        limited_by=result.limited_by,
+        at_worst=costs(worst) if worst else None,
+        at_best=costs(above_best - 1) if above_best and above_best > 1 else None,
     )
 
 
-def _next(levels: Sequence[Evidence], greatest: int) -> int | None:
-    return min((level.concurrency for level in levels if level.concurrency > greatest), default=None)
-
-
 def _tokens_per_s(levels: pd.DataFrame, concurrency: int) -> float | None:
-    """Measured at that level, or on the line between its neighbours."""
+    """The system's throughput at that level, or on the line between its neighbours."""
     known = levels.dropna(subset=["system_tokens_per_s"])
     if not concurrency or known.empty:
         return None
@@ -171,7 +169,7 @@ def _tokens_per_s(levels: pd.DataFrame, concurrency: int) -> float | None:
 
 
 def on_the_front(points: pd.DataFrame, more: str, less: str) -> "pd.Series[bool]":
-    """Which points no other beats in both: Pareto's front of as much of one column and as little of another."""
+    """Select the Pareto front: points that no other beats in both as much of one column and as little of another."""
     ordered = (
         points.astype({more: float}).dropna(subset=[more, less]).sort_values([less, more], ascending=[True, False])
     )

@@ -5,20 +5,20 @@ from typing import Any
 
 from shapebench.support.wording import money
 
-# What stands in each column, and with how many digits of a dollar; None: it is no money.
+# The key and the digits of a dollar of each column; None: it is no amount of money.
 COLUMNS: dict[str, tuple[str, int | None]] = {
     "users": ("greatest", None),
     "tok/s": ("system_tokens_per_s", None),
-    "an hour": ("price_per_hour", 2),
-    "million\noutput tokens": ("per_million_output_tokens", 3),
-    "a user\nfor an hour": ("per_user_hour", 4),
+    "price\nper hour": ("price_per_hour", 2),
+    "cost per 1M\noutput tokens": ("per_million_output_tokens", 3),
+    "cost per\nuser-hour": ("per_user_hour", 4),
     "machines": ("instances", None),
-    "all of them,\nan hour": ("fleet_per_hour", 2),
+    "fleet cost\nper hour": ("fleet_per_hour", 2),
 }
 
 
 def cells(rank: Mapping[str, Any]) -> list[str]:
-    """Of one machine, as `Entry.as_object` has it, in the order of COLUMNS."""
+    """Return the cells of one machine, in the order of COLUMNS; `rank` is from `Entry.as_object`."""
     return [_number(rank[name], digits) for name, digits in COLUMNS.values()]
 
 

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 import pandas as pd
 
-from shapebench.analysis.capacity.wording import answer
+from shapebench.analysis.capacity.wording import row_sentences
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.report.charts.fitted import Fit, fitted
 from shapebench.results.views import RunRow, SearchRow
@@ -60,5 +60,5 @@ class Report:
     def conclusion(self) -> Conclusion:
         load = Load.model_validate(self.run["spec"].get("load", {}))
         found = conclude(self.levels, self.limits, self.run["verdict"], load)
-        searched = (sentence for row in self.detail.searches for sentence in answer(row))
+        searched = (sentence for row in self.detail.searches for sentence in row_sentences(row))
         return replace(found, sentences=(*searched, *found.sentences))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.analysis.comparison.grounds import headline, sentences
 from shapebench.analysis.comparison.labels import labels
 from shapebench.analysis.comparison.ranking import Entry, Ranking
+from shapebench.analysis.comparison.wording import headline, sentences
 from shapebench.report.charts.curves import Axis, Curves
 from shapebench.report.charts.pareto import front
 from shapebench.report.charts.theme import Plot
@@ -131,14 +131,14 @@ def _with_ends(name: str, form: Callable[[Any], str], entry: Entry, _: Mapping[s
 def _suits(entry: Entry, _: Mapping[str, str]) -> str:
     if not entry.greatest:
         return "none"
-    best, worst = entry.ends("bears")
+    best, worst = entry.ends("concurrency")
     return f"{entry.greatest:,} ({worst or '?'} to {best or '?'})"
 
 
 def _limit(entry: Entry, _: Mapping[str, str]) -> str:
-    if entry.refused is None:
+    if entry.failing is None:
         return "no higher level was measured"
-    return f"{entry.limited_by or 'nothing is known'}, at {entry.refused:,}"
+    return f"{entry.limited_by or 'nothing is known'}, at {entry.failing:,}"
 
 
 def _dollars(digits: int) -> Callable[[Any], str]:

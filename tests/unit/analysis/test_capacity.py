@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.analysis.capacity.level_outcome import evidence, surely
-from shapebench.analysis.capacity.search import MOST_AGAIN, MOST_LEVELS, Evidence, Found, Step, found, next_step
+from shapebench.analysis.capacity.confidence import with_confidence
+from shapebench.analysis.capacity.search import (
+    MAX_LEVELS,
+    MAX_REPEATS,
+    Outcome,
+    SearchResult,
+    Step,
+    next_step,
+    search_result,
+)
 from shapebench.analysis.capacity.steps import as_asked, begin, longer
-from shapebench.analysis.capacity.wording import in_words, sentences
+from shapebench.analysis.capacity.wording import describe_outcome, sentences
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level, summarise_level
 from shapebench.results.database import load, query
@@ -23,24 +31,24 @@ from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
 from shapebench.runs.samples_file import Sample
 from shapebench.spec.model import Limits, Load, Search
-from shapebench.spec.slo import Held, Judged, Slo, parse
+from shapebench.spec.slo import LevelResult, Slo, SloResult, parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, refused, request, run, run_tables, verdict
 
 SLO = "ttft_s p95 <= 0.5"
-Measure = Callable[[Step], Evidence]
+Measure = Callable[[Step], Outcome]
 
 
-def says(concurrency: int, margin: float, width: float = 0.0) -> Evidence:
-    return Evidence(concurrency, margin, margin - width, margin + width, SLO)
+def says(concurrency: int, margin: float, width: float = 0.0) -> Outcome:
+    return Outcome(concurrency, margin, margin - width, margin + width, SLO)
 
 
-def nothing(concurrency: int) -> Evidence:
+def nothing(concurrency: int) -> Outcome:
     return says(concurrency, math.nan)
 
 
-def searched(measure: Measure, least: int = 1, most: int = 1024) -> list[Evidence]:
+def searched(measure: Measure, least: int = 1, most: int = 1024) -> list[Outcome]:
     """All that a search measures, of whatever `measure` makes of a level."""
-    said: list[Evidence] = []
+    said: list[Outcome] = []
     while step := next_step(said, least, most):
         said.append(measure(step))
     return said
@@ -51,22 +59,22 @@ def server(limit: int, slope: float = 1.0) -> Measure:
     return lambda step: says(step.concurrency, slope * (limit + 0.5 - step.concurrency) / max(limit, 1))
 
 
-def levels(said: list[Evidence]) -> set[int]:
+def levels(said: list[Outcome]) -> set[int]:
     return {one.concurrency for one in said}
 
 
 @pytest.mark.parametrize("limit", [*range(70), *range(70, 1025, 7), 1023, 1024])
 def test_the_limit_is_found_within_a_stream_or_three_percent(limit: int) -> None:
     said = searched(server(limit))
-    answer = found(said, 1).greatest
+    answer = search_result(said, 1).greatest
     assert answer is not None
     assert limit - max(1, 0.03 * limit) <= answer <= limit
-    assert len(levels(said)) <= MOST_LEVELS
+    assert len(levels(said)) <= MAX_LEVELS
 
 
 @pytest.mark.parametrize("limit", range(34))
 def test_a_small_limit_is_found_to_the_stream(limit: int) -> None:
-    assert found(searched(server(limit)), 1).greatest == limit
+    assert search_result(searched(server(limit)), 1).greatest == limit
 
 
 def test_it_leaps_up_first_and_halves_then() -> None:
@@ -81,17 +89,17 @@ def test_it_measures_a_level_once_where_there_is_no_doubt() -> None:
 @pytest.mark.parametrize("most", [1, 7, 64, 100, 1024])
 def test_where_all_levels_keep_the_slo_it_ends_at_the_greatest(most: int) -> None:
     said = searched(server(10_000), most=most)
-    assert found(said, 1) == Found(most, most, None, None)
+    assert search_result(said, 1) == SearchResult(most, most, None, None)
 
 
 def test_where_one_stream_does_not_keep_it_the_answer_is_none_at_all() -> None:
-    assert found(searched(server(0)), 1) == Found(0, None, 1, SLO)
+    assert search_result(searched(server(0)), 1) == SearchResult(0, None, 1, SLO)
 
 
 def test_below_where_it_begins_nothing_is_known() -> None:
     said = searched(server(20), least=50, most=200)
     assert min(levels(said)) == 50
-    assert found(said, 50).greatest is None
+    assert search_result(said, 50).greatest is None
 
 
 @pytest.mark.parametrize(("least", "most"), [(16, 64), (30, 50), (5, 5), (100, 1000)])
@@ -99,7 +107,7 @@ def test_it_stays_between_its_bounds(least: int, most: int) -> None:
     for limit in range(least, most + 1, 3):
         said = searched(server(limit), least, most)
         assert all(least <= one.concurrency <= most for one in said)
-        answer = found(said, least).greatest
+        answer = search_result(said, least).greatest
         assert answer is not None
         assert abs(answer - limit) <= max(1, 0.03 * limit)
 
@@ -119,28 +127,28 @@ def test_a_level_that_says_nothing_is_measured_once_more() -> None:
 def test_one_that_says_nothing_again_is_not_passed() -> None:
     said = searched(lambda step: nothing(64) if step.concurrency == 64 else says(step.concurrency, 0.5), most=256)
     assert max(levels(said)) == 64
-    assert found(said, 1) == Found(62, 62, None, None, unusable=(64,))
+    assert search_result(said, 1) == SearchResult(62, 62, None, None, unusable=(64,))
 
 
 def test_the_second_measurement_counts() -> None:
-    assert found([says(8, -0.1, 0.2), says(8, 0.1)], 1).greatest == 8
+    assert search_result([says(8, -0.1, 0.2), says(8, 0.1)], 1).greatest == 8
 
 
 def test_levels_are_not_measured_again_without_end() -> None:
     said = searched(lambda step: says(step.concurrency, (40.5 - step.concurrency) / 40, 9.0))
-    assert len(said) - len(levels(said)) == MOST_AGAIN
+    assert len(said) - len(levels(said)) == MAX_REPEATS
 
 
 def test_the_sign_of_its_margin_decides_where_doubt_remains() -> None:
     said = searched(lambda step: says(step.concurrency, (40.5 - step.concurrency) / 40, 0.05))
-    answer = found(said, 1)
+    answer = search_result(said, 1)
     assert answer.greatest == pytest.approx(40, abs=1)
-    assert (answer.surely_keeps, answer.surely_fails) == (38, 45)
+    assert (answer.confident_pass, answer.confident_fail) == (38, 45)
 
 
 def test_the_interval_is_of_levels_about_which_there_is_no_doubt() -> None:
     said = [says(8, 0.9), says(64, -0.9), says(32, 0.1, 0.2), says(45, -0.1, 0.2)]
-    assert found(said, 1) == Found(32, 8, 64, SLO)
+    assert search_result(said, 1) == SearchResult(32, 8, 64, SLO)
 
 
 MARGINS = st.tuples(st.integers(0, 1200), st.floats(0.2, 5), st.floats(0, 2), st.lists(st.floats(-1, 1), min_size=14))
@@ -153,17 +161,17 @@ def test_whatever_the_noise_it_ends_soon_and_its_interval_holds_the_limit(
     limit, slope, noise, strays = made
     truly, errors = server(limit, slope), iter(strays)
 
-    def measure(step: Step) -> Evidence:
+    def measure(step: Step) -> Outcome:
         width = noise / 2 if step.longer else noise
         return says(step.concurrency, truly(step).margin + width * next(errors), width)
 
     said = searched(measure)
-    answer = found(said, 1)
-    assert len(levels(said)) <= MOST_LEVELS
-    assert len(said) <= MOST_LEVELS + MOST_AGAIN
-    assert (answer.surely_keeps or 0) <= limit
-    assert limit < (answer.surely_fails or math.inf)
-    assert (answer.surely_keeps or 0) <= (answer.greatest or 0)
+    answer = search_result(said, 1)
+    assert len(levels(said)) <= MAX_LEVELS
+    assert len(said) <= MAX_LEVELS + MAX_REPEATS
+    assert (answer.confident_pass or 0) <= limit
+    assert limit < (answer.confident_fail or math.inf)
+    assert (answer.confident_pass or 0) <= (answer.greatest or 0)
 
 
 @given(st.integers(0, 1024), st.floats(0.5, 5), st.lists(st.floats(-1, 1), min_size=14))
@@ -174,10 +182,10 @@ def test_with_little_noise_the_limit_is_found_within_a_stream_or_three_percent(
     truly, errors = server(limit, slope), iter(strays)
     noise = slope * max(0.3 / max(limit, 1), 0.003)
 
-    def measure(step: Step) -> Evidence:
+    def measure(step: Step) -> Outcome:
         return says(step.concurrency, truly(step).margin + noise * next(errors), noise)
 
-    answer = found(searched(measure), 1).greatest
+    answer = search_result(searched(measure), 1).greatest
     assert answer is not None
     assert abs(answer - limit) <= max(1, 0.035 * limit)
 
@@ -187,19 +195,19 @@ def test_whatever_was_measured_before_there_is_a_next_step_or_an_answer(before: 
     said = [says(*one) for one in before]
     step = next_step(said, 1, 99)
     assert step is None or 1 <= step.concurrency <= 99
-    assert found(said, 1).greatest is not None
+    assert search_result(said, 1).greatest is not None
 
 
 # What a level says
 
 
-def judged_with(samples: list[Sample], folder: Path, *slos: str) -> Judged:
+def judged_with(samples: list[Sample], folder: Path, *slos: str) -> LevelResult:
     m = summarise_level(level(folder, 2, samples))
     return evaluate_level([parse(slo) for slo in slos], m, verdict([m]))
 
 
-def only(judged: Judged) -> Held:
-    (held,) = judged.held
+def only(judged: LevelResult) -> SloResult:
+    (held,) = judged.results
     return held
 
 
@@ -244,8 +252,8 @@ def test_a_throughput_has_that_of_its_steady_window(tmp_path: Path) -> None:
 
 
 def test_a_throughput_of_which_too_little_is_known_is_in_doubt(tmp_path: Path) -> None:
-    said = evidence(judged_with(closed_loop(2), tmp_path, "system_tokens_per_s >= 1"), "valid")
-    assert (said.keeps, said.is_unclear) == (True, True)
+    said = Outcome.of_level(judged_with(closed_loop(2), tmp_path, "system_tokens_per_s >= 1"), "valid")
+    assert (said.passes, said.is_uncertain) == (True, True)
 
 
 def test_what_is_counted_once_is_all_there_is(tmp_path: Path) -> None:
@@ -260,8 +268,10 @@ def test_what_is_counted_once_is_all_there_is(tmp_path: Path) -> None:
 def test_of_too_few_requests_for_a_percentile_all_or_none_must_keep_the_bound(
     ttfts_s: list[float], sure: str, tmp_path: Path
 ) -> None:
-    said = evidence(judged_with(waits(ttfts_s), tmp_path, SLO), "valid")
-    assert {"keeps": said.surely_keeps, "fails": said.surely_fails, "neither": said.is_unclear}[sure]
+    said = Outcome.of_level(judged_with(waits(ttfts_s), tmp_path, SLO), "valid")
+    assert {"keeps": said.passes_with_confidence, "fails": said.fails_with_confidence, "neither": said.is_uncertain}[
+        sure
+    ]
 
 
 def test_of_too_few_requests_for_a_mean_it_may_lie_anywhere_between_them(tmp_path: Path) -> None:
@@ -273,26 +283,26 @@ TIGHT, LOOSE = Slo("ttft_s", "p95", "<=", 0.5), Slo("query_tokens_per_s", "mean"
 
 
 def test_of_several_slos_the_least_margin_counts_and_names_the_slo() -> None:
-    held = Held(TIGHT, "p95", 0.45, 0.4, 0.55), Held(LOOSE, "mean", 20, 10.5, 30)
-    said = evidence(Judged(8, held), "valid")
+    held = SloResult(TIGHT, "p95", 0.45, 0.4, 0.55), SloResult(LOOSE, "mean", 20, 10.5, 30)
+    said = Outcome.of_level(LevelResult(8, held), "valid")
     assert (said.slo, said.margin) == (SLO, pytest.approx(0.1))
     assert (said.low, said.high) == pytest.approx((-0.1, 0.2))
 
 
 @pytest.mark.parametrize(("standing", "usable"), [("valid", True), ("suspect", True), ("invalid", False)])
 def test_an_invalid_level_says_nothing(standing: Any, usable: bool) -> None:
-    said = evidence(Judged(8, (Held(TIGHT, "p95", 0.4, 0.4, 0.4),)), standing)
+    said = Outcome.of_level(LevelResult(8, (SloResult(TIGHT, "p95", 0.4, 0.4, 0.4),)), standing)
     assert said.is_usable is usable
-    assert said.keeps is usable
+    assert said.passes is usable
 
 
 def test_a_level_without_a_number_says_nothing(tmp_path: Path) -> None:
-    assert not evidence(judged_with([refused(0, 0.0)], tmp_path, SLO), "valid").is_usable
+    assert not Outcome.of_level(judged_with([refused(0, 0.0)], tmp_path, SLO), "valid").is_usable
 
 
 def test_a_level_without_samples_stays_as_it_is_judged() -> None:
-    judged = Judged(8, (Held(TIGHT, "p95", math.nan, math.nan, math.nan),))
-    assert surely(judged, None) is judged
+    judged = LevelResult(8, (SloResult(TIGHT, "p95", math.nan, math.nan, math.nan),))
+    assert with_confidence(judged, None) is judged
 
 
 # A step
@@ -373,43 +383,52 @@ def test_longer_is_four_times_as_long(
 
 # In words, and in the results file
 
-MOST = "{} streams are the most that keep to all SLOs"
+LABEL = "TTFT p95 ≤ 500 ms"
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (
-            Found(40, 38, 43, SLO),
-            f"{MOST.format(40)}: 38 surely do, 43 surely do not (95% confidence). What more would break is {SLO}.",
+            SearchResult(40, 38, 43, SLO),
+            (
+                "All SLOs are met with up to 40 concurrent users (95% confidence: met with 38, missed with 43). "
+                f"Limiting SLO: {LABEL}."
+            ),
         ),
         (
-            Found(4, None, 9, None),
-            "4 streams are the most that keep to all SLOs: no number surely does, 9 surely do not",
+            SearchResult(4, None, 9, None),
+            "All SLOs are met with up to 4 concurrent users (95% confidence: missed with 9).",
         ),
-        (Found(0, None, 1, SLO), f"Not even one stream keeps to {SLO}."),
-        (Found(None, None, 16, SLO), "Not even 16 streams keep to all SLOs, and fewer were not looked at."),
-        (Found(1024, 1024, None, None), "1,024 streams keep to all SLOs, and more were not looked at."),
+        (SearchResult(0, None, 1, SLO), f"1 concurrent user already misses {LABEL}."),
+        (SearchResult(None, None, 16, SLO), "16 concurrent users already miss an SLO; fewer were not measured."),
         (
-            Found(40, 40, None, None, (64,)),
-            f"{MOST.format(40)}. Nothing is known of 64 streams: the numbers were invalid.",
+            SearchResult(1024, 1024, None, None),
+            "All SLOs are met with 1,024 concurrent users; more were not measured.",
+        ),
+        (
+            SearchResult(40, 40, None, None, (64,)),
+            (
+                "All SLOs are met with up to 40 concurrent users. "
+                "The numbers with 64 concurrent users were invalid and were not used."
+            ),
         ),
     ],
 )
-def test_an_answer_is_put_in_words(answer: Found, said: str) -> None:
-    assert " ".join(sentences(answer, 1 if answer.greatest is not None else 16, 1024)).startswith(said)
+def test_an_answer_is_put_in_words(answer: SearchResult, said: str) -> None:
+    assert " ".join(sentences(answer, 1 if answer.greatest is not None else 16, 1024)) == said
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (says(8, 0.25), f"{SLO} is kept by 25%"),
-        (says(8, -0.25, 0.5), f"{SLO} is missed by 25%, as far as can be told"),
-        (nothing(8), "says nothing, its numbers cannot be used"),
+        (says(8, 0.25), f"meets {LABEL} by 25%"),
+        (says(8, -0.25, 0.5), f"misses {LABEL} by 25%, but its 95% interval includes the bound"),
+        (nothing(8), "the numbers cannot be used"),
     ],
 )
-def test_what_a_level_says_is_put_in_words(said: Evidence, words: str) -> None:
-    assert in_words(said) == words
+def test_what_a_level_says_is_put_in_words(said: Outcome, words: str) -> None:
+    assert describe_outcome(said) == words
 
 
 def test_the_results_file_has_what_a_search_found(tmp_path: Path) -> None:
@@ -435,7 +454,7 @@ def test_a_run_that_searched_for_nothing_has_found_nothing(tmp_path: Path) -> No
 
 def test_an_answer_is_read_back_from_the_results_file(tmp_path: Path) -> None:
     (row,) = stored_search(tmp_path, {1: waits([0.1] * 100), 2: waits([0.9] * 100)})
-    assert Found.of(row) == Found(1, 1, 2, SLO)
+    assert SearchResult.from_row(row) == SearchResult(1, 1, 2, SLO)
 
 
 def stored_search(data: Path, samples: dict[int, list[Sample]]) -> list[dict[str, Any]]:

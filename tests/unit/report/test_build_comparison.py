@@ -86,7 +86,7 @@ def test_the_machine_that_suits_more_users_ranks_first(results: ResultsFile) -> 
 
 def test_prices_and_users_make_a_bill(results: ResultsFile) -> None:
     answer = compared(results, "20260703-c", "20260701-a", prices={"A10": 2.0, "H100": 0.1}, users=8).answer
-    assert answer["headline"] == "H100 is the cheapest that suits: 8 for 8 users, $0.80 an hour"
+    assert answer["headline"] == "H100 is the cheapest that meets the SLOs: 8 for 8 users, $0.80 per hour"
 
 
 def test_a_history_has_all_runs_of_the_endpoint(results: ResultsFile) -> None:

@@ -131,17 +131,17 @@ RANKS = [
 ANSWER = {
     "view": "shapes",
     "runs": ["r1", "r2"],
-    "headline": "BM.GPU4.8 is the cheapest that suits",
-    "sentences": ("It suits 56 users.",),
+    "headline": "BM.GPU4.8 is the cheapest that meets the SLOs",
+    "sentences": ("It sustains 56 users.",),
     "ranking": RANKS,
     "page": "/data/comparisons/shapes/index.html",
 }
 
 
 NONE = money(None, 0)
-HEADS = ("shape", "users", "tok/s", "an hour", "million output tokens", "a user for an hour", "machines")
+HEADS = ("shape", "users", "tok/s", "price per hour", "cost per 1M output tokens", "cost per user-hour", "machines")
 TABLE = (
-    f"| {' | '.join(HEADS)} | all of them, an hour |",
+    f"| {' | '.join(HEADS)} | fleet cost per hour |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     f"| BM.GPU4.8 | 56 | 3,634 | $3.05 | $0.233 | $0.0545 | {NONE} | {NONE} |",
     f"| a\\|b | {NONE} | 3,634 | $3.05 | $0.233 | $0.0545 | {NONE} | {NONE} |",
@@ -150,9 +150,9 @@ TABLE = (
 
 def test_the_page_of_a_comparison_has_its_answer_its_ranking_and_where_all_of_it_is() -> None:
     assert comparison_page(ANSWER).split("\n\n") == [
-        "# BM.GPU4.8 is the cheapest that suits",
+        "# BM.GPU4.8 is the cheapest that meets the SLOs",
         "shapes · runs r1, r2",
-        "- It suits 56 users.",
+        "- It sustains 56 users.",
         "\n".join(TABLE),
         "The page with all plots: /data/comparisons/shapes/index.html, on the machine that measured",
     ]

@@ -13,7 +13,7 @@ from shapebench.results.database import load, query
 from shapebench.spec import metric_definitions
 from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
-from shapebench.spec.slo import Slo, judge, judged, parse, slo_bounds
+from shapebench.spec.slo import Slo, evaluate, evaluate_levels, parse, slo_bounds
 from tests.level_sample import RUN_ID, closed_loop, level, refused, request, run_tables
 
 TTFT = Slo("ttft_s", "p95", "<=", 0.5)
@@ -102,41 +102,41 @@ ROW = {"concurrency": 8, "ttft_s_p95": 0.4, "ttft_s_max": 0.7, "query_tokens_per
 
 
 def test_a_level_passes_if_it_keeps_all() -> None:
-    assert judge(ROW, [TTFT, SPEED]).passes
-    assert not judge(ROW, [TTFT, SPEED, ERRORS]).passes
+    assert evaluate(ROW, [TTFT, SPEED]).passes
+    assert not evaluate(ROW, [TTFT, SPEED, ERRORS]).passes
 
 
 def test_what_a_level_misses_is_named_with_its_margin() -> None:
-    (missed,) = judge(ROW, [TTFT, SPEED, ERRORS]).failed
+    (missed,) = evaluate(ROW, [TTFT, SPEED, ERRORS]).missed
     assert (missed.slo, missed.value, missed.margin) == (ERRORS, 0.02, pytest.approx(-1.0))
 
 
 def test_the_margin_of_a_level_is_the_least() -> None:
-    assert judge(ROW, [TTFT, SPEED]).margin == pytest.approx(0.2)
-    assert judge(ROW, [TTFT, SPEED, ERRORS]).margin == pytest.approx(-1.0)
+    assert evaluate(ROW, [TTFT, SPEED]).margin == pytest.approx(0.2)
+    assert evaluate(ROW, [TTFT, SPEED, ERRORS]).margin == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize("withheld", [None, math.nan])
 def test_where_a_percentile_is_withheld_the_worst_request_speaks_for_it(withheld: float | None) -> None:
-    (held,) = judge({**ROW, "ttft_s_p95": withheld}, [TTFT]).held
+    (held,) = evaluate({**ROW, "ttft_s_p95": withheld}, [TTFT]).results
     assert (held.stat, held.value, held.passes) == ("max", 0.7, False)
 
 
 def test_the_worst_request_of_what_must_not_be_less_is_the_least() -> None:
     slo = Slo("query_tokens_per_s", "p25", ">=", 10)
-    (held,) = judge({"concurrency": 1, "query_tokens_per_s_min": 9.0, "query_tokens_per_s_max": 99.0}, [slo]).held
+    (held,) = evaluate({"concurrency": 1, "query_tokens_per_s_min": 9.0, "query_tokens_per_s_max": 99.0}, [slo]).results
     assert (held.stat, held.value) == ("min", 9.0)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, pd.NA])
 def test_a_level_without_the_number_does_not_pass_and_has_no_margin(value: Any) -> None:
-    found = judge({**ROW, "error_rate": value}, [TTFT, ERRORS])
+    found = evaluate({**ROW, "error_rate": value}, [TTFT, ERRORS])
     assert (found.is_known, found.passes, math.isnan(found.margin)) == (False, False, True)
 
 
 def test_levels_are_judged_in_the_order_of_concurrency() -> None:
     levels = pd.DataFrame([{**ROW, "concurrency": 16, "ttft_s_p95": 0.8}, ROW])
-    assert [(one.concurrency, one.passes) for one in judged(levels, [TTFT])] == [(8, True), (16, False)]
+    assert [(one.concurrency, one.passes) for one in evaluate_levels(levels, [TTFT])] == [(8, True), (16, False)]
 
 
 # In a spec

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from shapebench.analysis.capacity.search import Evidence
-from shapebench.analysis.comparison.grounds import headline, sentences
-from shapebench.analysis.comparison.ranking import Ranking, Row, on_the_front, ranking
+from shapebench.analysis.capacity.search import Outcome
+from shapebench.analysis.comparison.ranking import Ranking, on_the_front, ranking
+from shapebench.analysis.comparison.wording import headline, sentences
 
 NAMED = {"a": "A10", "h": "H100"}
 SLO = "ttft_s p95 <= 0.5"
@@ -20,18 +20,19 @@ def level(
     return {"run_id": run_id, "shape": NAMED[run_id], "concurrency": concurrency, "verdict": verdict, **speed}
 
 
-def weigh(row: Row) -> Evidence:
+def outcome(row: dict[str, Any]) -> Outcome:
     margin, spread = (0.2 if row["suits"] else -0.2), (0.1 if row["sure"] else 0.3)
-    return Evidence(row["concurrency"], margin, margin - spread, margin + spread, SLO)
+    return Outcome(row["concurrency"], margin, margin - spread, margin + spread, SLO)
 
 
 def ranked(*levels: dict[str, Any], users: int | None = None, **prices: float) -> Ranking:
-    return ranking(pd.DataFrame(levels), weigh, prices, users)
+    outcomes = {run_id: [outcome(row) for row in levels if row["run_id"] == run_id] for run_id in NAMED}
+    return ranking(pd.DataFrame(levels), outcomes, prices, users)
 
 
 def test_the_greatest_level_that_suits_counts_and_the_next_is_named() -> None:
     (entry,) = ranked(level("a", 1), level("a", 8), level("a", 16, suits=False)).entries
-    assert (entry.greatest, entry.refused) == (8, 16)
+    assert (entry.greatest, entry.failing) == (8, 16)
 
 
 def test_a_level_that_suits_beyond_one_that_does_not_does_not_count() -> None:
@@ -63,7 +64,7 @@ def test_for_many_users_whole_machines_are_counted() -> None:
 
 
 def test_where_no_price_is_known_the_one_that_bears_most_comes_first() -> None:
-    assert headline(ranked(level("a", 32), level("h", 64)), NAMED) == "H100 suits most users: 64"
+    assert headline(ranked(level("a", 32), level("h", 64)), NAMED) == "H100 sustains the most users: 64"
 
 
 def test_one_that_suits_nobody_comes_last_however_cheap() -> None:
@@ -73,7 +74,7 @@ def test_one_that_suits_nobody_comes_last_however_cheap() -> None:
 
 def test_where_none_suits_the_headline_says_so() -> None:
     found = ranked(level("a", 1, suits=False))
-    assert headline(found, NAMED) == "None of them suits even the lowest level that was measured"
+    assert headline(found, NAMED) == "No machine meets the SLOs, even at the lowest level that was measured"
 
 
 BRACKETED = (level("a", 8), level("a", 16, suits=False))
@@ -88,7 +89,7 @@ def test_the_limit_between_two_levels_is_carried_into_the_price_for_a_user() -> 
 def test_a_level_that_does_not_surely_suit_or_fail_does_not_bound_the_limit() -> None:
     doubtful = (level("a", 4), level("a", 8, sure=False), level("a", 16, suits=False, sure=False))
     (entry,) = ranked(*doubtful, level("a", 32, suits=False), A10=2.0).entries
-    assert (entry.greatest, entry.ends("bears")) == (8, (31, 4))
+    assert (entry.greatest, entry.ends("concurrency")) == (8, (31, 4))
 
 
 def test_the_limit_is_carried_into_the_number_of_machines_and_their_price() -> None:
@@ -112,7 +113,7 @@ def test_where_no_level_fails_nobody_knows_how_cheap_it_might_be() -> None:
 def test_where_the_limits_leave_no_doubt_the_answer_is_sure() -> None:
     found = ranked(*BRACKETED, level("h", 8), level("h", 9, suits=False), A10=2.0, H100=10.0)
     assert found.rivals == ()
-    assert "No other is as cheap, wherever" in sentences(found, NAMED)[1]
+    assert "No other machine is as cheap, wherever" in sentences(found, NAMED)[1]
 
 
 def test_where_another_might_be_as_cheap_it_is_named() -> None:
@@ -128,20 +129,21 @@ def test_one_that_suits_nobody_is_no_rival() -> None:
 
 def test_the_next_best_and_how_much_more_it_costs_are_said() -> None:
     found = ranked(*BRACKETED, level("h", 8), level("h", 9, suits=False), users=16, A10=2.0, H100=5.0)
-    assert headline(found, NAMED) == "A10 is the cheapest that suits: 2 for 16 users, $4.00 an hour"
-    assert sentences(found, NAMED)[0] == "The next is H100, $10.00 an hour: 150% more."
+    assert headline(found, NAMED) == "A10 is the cheapest that meets the SLOs: 2 for 16 users, $4.00 per hour"
+    assert sentences(found, NAMED)[0] == "The next is H100, $10.00 per hour: 150% more."
 
 
 def test_what_more_would_break_is_said() -> None:
     (sentence,) = sentences(ranked(*BRACKETED, A10=2.0), NAMED)
     assert sentence == (
-        f"A10 suits 8 users at once, but not 16: {SLO} is missed; a user costs $0.2500 ($0.1333 to $0.2500) an hour."
+        "A10 sustains 8 concurrent users; with 16, TTFT p95 ≤ 500 ms is missed. "
+        "Cost per user-hour: $0.2500 ($0.1333 to $0.2500)."
     )
 
 
 def test_what_is_not_known_of_the_limit_is_said() -> None:
     (sentence,) = sentences(ranked(level("a", 32), A10=2.0), NAMED)
-    assert "and perhaps more: no higher level was measured; a user costs $0.0625 (or less) an hour" in sentence
+    assert "32 concurrent users; no higher level was measured. Cost per user-hour: $0.0625 (or less)." in sentence
 
 
 def test_as_an_object_each_cost_has_its_interval() -> None:
