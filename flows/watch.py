@@ -1,4 +1,4 @@
-"""Is a run worse than those before it? An event says so, and how grave it is; automations pass it on to people."""
+"""Regression check of a run against those before it; automations pass its event on to people."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from tasks.check_regression import judge
 
 @flow(name="watch")
 def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> State[Watched]:  # noqa: B008
-    """Hold a run against earlier ones of the same endpoint and workload, and tell whoever waits for it.
+    """Compare a run with earlier ones of the same endpoint and workload, and report the result in an event.
 
     Args:
-        run_id: The run to judge. Empty: the newest.
+        run_id: The run to check. Empty: the newest.
         data: The data folder that holds results.duckdb.
         rule: When a run counts as worse.
     """

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shapebench.analysis.regression import Judgement, Rule, judge
+from shapebench.analysis.regression import RegressionCheck, Row, Rule, check_regression
 from shapebench.results import database
 from shapebench.runs.run_file import RunNotFoundError
 
@@ -17,7 +17,7 @@ class Watched:
     url: str
     model: str
     shape: str
-    judgement: Judgement
+    judgement: RegressionCheck
 
     @property
     def as_object(self) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def watched(data: Path, run_id: str | None, rule: Rule) -> Watched:
     """Judge a run, or else the newest that shapebench measured; raises RunNotFoundError."""
     run = _run(data, run_id)
     asked = "FROM regressions(?, last_n := ?, min_effect := ?)"
-    rows = database.query(data, asked, [run["run_id"], rule.last_n, rule.matters]).to_pylist()
-    return Watched(run["run_id"], run["url"], run["model"], run["shape"], judge(rows, rule))
+    rows: list[Row] = database.query(data, asked, [run["run_id"], rule.last_n, rule.min_effect]).to_pylist()
+    return Watched(run["run_id"], run["url"], run["model"], run["shape"], check_regression(rows, rule))
 
 
 def _run(data: Path, run_id: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapebench.analysis.regression import Judgement
+from shapebench.analysis.regression import RegressionCheck
 from shapebench.report.charts.history import history
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.changes import Runs
@@ -34,7 +34,7 @@ class History:
 
     runs: Runs
     levels: pd.DataFrame
-    judgements: Mapping[str, Judgement]
+    judgements: Mapping[str, RegressionCheck]
 
     @property
     def newest(self) -> RunRow:
@@ -45,7 +45,7 @@ class History:
         return f"{self.newest['model']} on {self.newest['shape']} over time"
 
     @property
-    def of_newest(self) -> Judgement:
+    def of_newest(self) -> RegressionCheck:
         return self.judgements[self.newest["run_id"]]
 
 
@@ -64,7 +64,7 @@ def write(content: History, folder: Path) -> Path:
     )
 
 
-def _about(run: RunRow, judgement: Judgement) -> list[str]:
+def _about(run: RunRow, judgement: RegressionCheck) -> list[str]:
     began = f"{run['started_at']:%Y-%m-%d %H:%M}"
     return [run["run_id"], began, run["server_version"] or "", run["verdict"], run["headline"], judgement.headline]
 

@@ -1,4 +1,4 @@
-"""One judgement of a run from many numbers: what is beyond chance, how grave it is, and what is said of it."""
+"""One judgement of a run from many numbers: what is beyond chance, how severe it is, and what is said of it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.regression import Judgement, Rule, judge
+from shapebench.analysis.regression import RegressionCheck, Rule, check_regression
 from shapebench.results.regression import watched
 from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.results.sql.results_file import ResultsFile
@@ -34,24 +34,24 @@ def ordinary(count: int) -> list[dict[str, Any]]:
 
 
 def test_a_run_like_those_before_it_is_no_regression() -> None:
-    found = judge(ordinary(20), RULE)
+    found = check_regression(ordinary(20), RULE)
     assert (found.known, found.severity, found.headline) == ("no-regression", "none", "No worse than the runs before")
 
 
 def test_a_number_that_is_far_worse_than_chance_is_a_regression() -> None:
-    found = judge([*ordinary(19), row(-8, -0.1, concurrency=32)], RULE)
+    found = check_regression([*ordinary(19), row(-8, -0.1, concurrency=32)], RULE)
     assert (found.known, found.severity) == ("regression", "warning")
     assert found.headline == "Worse than the runs before: System throughput -10% at concurrency 32"
 
 
 def test_one_of_twenty_that_lies_outside_its_own_range_is_worth_a_notice_only() -> None:
-    found = judge([*ordinary(19), row(-3, -0.1)], RULE)
+    found = check_regression([*ordinary(19), row(-3, -0.1)], RULE)
     assert (found.known, found.severity, found.worse) == ("no-regression", "notice", ())
     assert found.sentences[0] == "Worse than usual, each by itself: 1 of 20; some are by chance."
 
 
 def test_the_same_number_alone_is_a_regression() -> None:
-    assert judge([row(-3.6, -0.1)], RULE).known == "regression"
+    assert check_regression([row(-3.6, -0.1)], RULE).known == "regression"
 
 
 @pytest.mark.parametrize(
@@ -62,73 +62,78 @@ def test_the_same_number_alone_is_a_regression() -> None:
     ],  # Student's t, 9 degrees: 1 % lies beyond 2.821 * sqrt(1.1) = 2.959
 )
 def test_the_odds_are_those_of_one_more_run(effect: float, known: str) -> None:
-    assert judge([row(effect, -0.1)], RULE).known == known
+    assert check_regression([row(effect, -0.1)], RULE).known == known
 
 
 def test_a_second_number_is_held_against_one_less() -> None:
     """Holm: 5 standard deviations are within what 20 numbers ask for, 3.0 is beyond what the last one does."""
-    both = judge([row(-6, -0.1, concurrency=1), row(-3.0, -0.1, concurrency=2)], RULE)
+    both = check_regression([row(-6, -0.1, concurrency=1), row(-3.0, -0.1, concurrency=2)], RULE)
     assert [found.concurrency for found in both.worse] == [1, 2]
 
 
 @pytest.mark.parametrize(("change", "severity"), [(-0.06, "warning"), (-0.19, "warning"), (-0.2, "critical")])
 def test_how_grave_it_is_goes_by_its_size(change: float, severity: str) -> None:
-    assert judge([row(-50, change)], RULE).severity == severity
+    assert check_regression([row(-50, change)], RULE).severity == severity
 
 
 def test_what_is_certain_but_does_not_matter_is_no_regression() -> None:
-    assert judge([row(-50, -0.04)], RULE).known == "no-regression"
+    assert check_regression([row(-50, -0.04)], RULE).known == "no-regression"
 
 
 @pytest.mark.parametrize(("effect", "change", "known"), [(50, 0.5, "regression"), (-50, -0.5, "no-regression")])
 def test_more_is_worse_for_times(effect: float, change: float, known: str) -> None:
-    found = judge([row(effect, change, metric="ttft_s", stat="p95")], RULE)
+    found = check_regression([row(effect, change, metric="ttft_s", stat="p95")], RULE)
     assert found.known == known
 
 
 def test_a_run_that_is_better_is_no_regression() -> None:
-    assert judge([row(50, 0.5)], RULE).severity == "none"
+    assert check_regression([row(50, 0.5)], RULE).severity == "none"
 
 
 def test_earlier_runs_that_are_all_alike_leave_no_room_for_chance() -> None:
-    assert judge([row(None, -0.1)], RULE).known == "regression"
-    assert judge([row(None, 0.0)], RULE).known == "no-regression"
+    assert check_regression([row(None, -0.1)], RULE).known == "regression"
+    assert check_regression([row(None, 0.0)], RULE).known == "no-regression"
 
 
 @pytest.mark.parametrize("rows", [[], [row(None, 0.0, baseline_runs=2)], [row(-50, -0.5, verdict="observed")]])
 def test_without_anything_to_hold_it_against_it_cannot_be_told(rows: list[dict[str, Any]]) -> None:
-    found = judge(rows, RULE)
+    found = check_regression(rows, RULE)
     assert (found.known, found.severity) == ("cannot-tell", "none")
 
 
 def test_a_level_that_is_invalid_now_is_worth_a_warning() -> None:
     lost = row(None, None, level_verdict="invalid", concurrency=32)
-    found = judge([*ordinary(3), lost], RULE)
+    found = check_regression([*ordinary(3), lost], RULE)
     assert (found.known, found.severity) == ("cannot-tell", "warning")
     assert found.headline == "Cannot tell: with 32 concurrent users, the numbers are invalid"
 
 
 def test_a_level_that_was_never_valid_is_not() -> None:
     never = row(None, None, level_verdict="invalid", baseline_runs=0)
-    assert judge([never], RULE).severity == "none"
+    assert check_regression([never], RULE).severity == "none"
 
 
 def test_the_worst_comes_first() -> None:
-    found = judge([row(-50, -0.1), row(50, 0.4, metric="ttft_s", stat="mean", candidate=0.14, baseline_mean=0.1)], RULE)
+    found = check_regression(
+        [row(-50, -0.1), row(50, 0.4, metric="ttft_s", stat="mean", candidate=0.14, baseline_mean=0.1)], RULE
+    )
     assert found.headline == "Worse than the runs before: Time to first token (mean) +40% at concurrency 8, and 1 more"
     assert found.sentences[0] == "Time to first token (mean) +40% at concurrency 8: 140 ms, where the mean was 100 ms."
 
 
 def test_it_says_how_often_it_would_be_wrong() -> None:
     rows = [row(0.1, 0.001, baseline_runs=runs) for runs in (3, 10)]
-    said = judge(rows, RULE).sentences
+    said = check_regression(rows, RULE).sentences
     assert said[0].startswith("Numbers compared: 2, earlier runs: 3 to 10;")
     assert "0.01 at most" in said[0]
 
 
 def test_it_says_which_levels_are_new() -> None:
     rows = [*ordinary(1), row(None, None, baseline_runs=0, concurrency=64)]
-    assert "With 64 concurrent users, some numbers have fewer than 3 earlier runs." in judge(rows, RULE).sentences
+    assert (
+        "With 64 concurrent users, some numbers have fewer than 3 earlier runs."
+        in check_regression(rows, RULE).sentences
+    )
 
 
 # From the results file
@@ -142,7 +147,7 @@ def measure(results: ResultsFile, values: Iterable[float], **about: Any) -> None
     results.ask("FROM runs")  # writes them
 
 
-def judged(results: ResultsFile, run_id: str | None = None, rule: Rule = RULE) -> Judgement:
+def judged(results: ResultsFile, run_id: str | None = None, rule: Rule = RULE) -> RegressionCheck:
     return watched(results.data, run_id, rule).judgement
 
 
