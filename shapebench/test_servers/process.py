@@ -30,8 +30,8 @@ def _url(process: subprocess.Popen[str], module: str) -> str:
     line = process.stdout.readline()
     if not line:
         raise ShapebenchError(
-            f"The {module.rpartition('.')[2]} ended before it was ready, with status {process.wait()}",
-            f"Its own message is above; `python -m {module} --help` lists the options.",
+            f"`python -m {module}` ended before it was ready, with status {process.wait()}.",
+            "Its own message is above; `--help` lists the options.",
         )
     return line.split()[3]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httptools
 
 from shapebench.support.timestamps import Stamps, clock_ns
-from shapebench.test_servers.reference import wire
+from shapebench.test_servers.reference import answers
 from shapebench.test_servers.reference.loop import Loop
 from shapebench.test_servers.reference.requests import Request
 
@@ -29,7 +29,7 @@ class Answer:
 
 def refused(message: str, received_ns: int) -> Answer:
     """The answer to what is malformed."""
-    return Answer((wire.refusal(message),), (received_ns,), is_last=True)
+    return Answer((answers.refusal(message),), (received_ns,), is_last=True)
 
 
 Respond = Callable[[Request, int], Answer]  # to a request, and when it was received (ns)
@@ -86,7 +86,7 @@ class Connection:
         if self._request.held_back:
             self._request.held_back = False
             with suppress(OSError):  # a client that is gone is noticed when it is read from
-                self._line.send(wire.CONTINUE)
+                self._line.send(answers.CONTINUE)
         return None
 
     def _sending(self, answer: Answer) -> Generator[int | None]:

@@ -1,9 +1,9 @@
-"""What each request is answered with."""
+"""The server's routes."""
 
-import time
 from collections.abc import Callable
 
-from shapebench.test_servers.reference import wire
+from shapebench.test_servers import vllm_format
+from shapebench.test_servers.reference import answers
 from shapebench.test_servers.reference.connection import Answer, refused
 from shapebench.test_servers.reference.pace import Pace
 from shapebench.test_servers.reference.requests import Request
@@ -16,34 +16,35 @@ class Routes:
     def __init__(self, pace: Pace, log: Log, metrics: bytes | None = None) -> None:
         """`metrics` is what /metrics always says, in place of the count of requests."""
         self._pace, self._log = pace, log
-        self._asked = 0
-        self._created_s = int(time.time())
+        self._requests = 0
+        models = answers.models()
         self._at_once: dict[bytes, Callable[[], bytes]] = {
-            b"/health": lambda: wire.framed(b""),
-            b"/version": lambda: wire.plain({"version": wire.VERSION}),
-            b"/v1/models": lambda: wire.models(self._created_s),
-            b"/metrics": lambda: wire.text(metrics) if metrics else wire.metrics(self._asked),
+            b"/health": lambda: answers.framed(b""),
+            b"/version": lambda: answers.framed_json({"version": vllm_format.VERSION}),
+            b"/v1/models": lambda: models,
+            b"/metrics": lambda: answers.prometheus_text(metrics) if metrics else answers.metrics(self._requests),
         }
 
     def respond(self, request: Request, received_ns: int) -> Answer:
         """The answer to a request that was received at that time."""
         try:
-            if kind := wire.KINDS.get(request.path):
-                return self._tokens(wire.asked(kind, request.body), received_ns, request.is_last)
-        except wire.Malformed as error:
+            if format_ := answers.format_at(request.path):
+                parsed = answers.parse_request(format_, request.body)
+                return self._tokens(parsed, received_ns, request.is_last)
+        except answers.Malformed as error:
             return refused(str(error), received_ns)
-        whole = self._at_once.get(request.path, wire.not_found)()
+        whole = self._at_once.get(request.path, answers.not_found)()
         return Answer((whole,), (received_ns,), is_last=request.is_last)
 
-    def _tokens(self, asked: wire.Asked, received_ns: int, is_last: bool) -> Answer:
-        self._asked += 1
-        answer = wire.Answer(asked, self._asked)
-        dues_ns = self._pace.dues_ns(received_ns, asked.tokens, seed=self._asked)
+    def _tokens(self, request: answers.TokenRequest, received_ns: int, is_last: bool) -> Answer:
+        self._requests += 1
+        answer = answers.Answer(request, self._requests)
+        dues_ns = self._pace.dues_ns(received_ns, request.tokens, seed=self._requests)
 
         def log(sent_ns: list[int], tokens_per_piece: int) -> None:
             output_tokens = len(sent_ns) * tokens_per_piece
-            self._log.add(Truth(answer.id, received_ns, sent_ns, asked.prompt_tokens, output_tokens))
+            self._log.add(Truth(answer.id, received_ns, sent_ns, request.prompt_tokens, output_tokens))
 
-        if not asked.stream:
-            return Answer((answer.whole(),), (max(dues_ns),), lambda sent_ns: log(sent_ns, asked.tokens), is_last)
+        if not request.stream:
+            return Answer((answer.whole(),), (max(dues_ns),), lambda sent_ns: log(sent_ns, request.tokens), is_last)
         return Answer(answer.pieces(), dues_ns, lambda sent_ns: log(sent_ns[1:], 1), is_last)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from shapebench.test_servers.simulator.answers import Answer, draw, fingerprint
 from shapebench.test_servers.simulator.driver import Driver
 from shapebench.test_servers.simulator.engine import Engine, Request, block_hashes
 from shapebench.test_servers.simulator.metrics import Metrics
@@ -29,9 +30,9 @@ from shapebench.test_servers.simulator.requests import (
 )
 from shapebench.test_servers.simulator.tokenizer import token_ids
 from shapebench.test_servers.simulator.truth import Log, Truth, no_log
-from shapebench.test_servers.simulator.wire import VERSION, Answer, ChatAnswer, CompletionAnswer, draw, models
+from shapebench.test_servers.vllm_format import VERSION, AnswerFormat, ChatFormat, CompletionFormat, model_list
 
-AnswerKind = TypeVar("AnswerKind", bound=Answer)
+AnswerType = TypeVar("AnswerType", bound=Answer)
 Headers = Sequence[tuple[bytes, bytes]]
 _JSON = b"application/json"
 _VARY = (b"vary", b"Origin")
@@ -160,7 +161,7 @@ class App:
         await call.answer(self._metrics.text(), CONTENT_TYPE_LATEST.encode())
 
     async def _models(self, call: Call) -> None:
-        await call.answer(orjson.dumps(models(self._preset, self._started_s)))
+        await call.answer(orjson.dumps(model_list(self._preset.model, self._preset.max_model_len, self._started_s)))
 
     async def _tokenize(self, call: Call) -> None:
         asked = await call.form(Tokenize)
@@ -170,14 +171,14 @@ class App:
         await call.answer(orjson.dumps(content | {"token_strs": tokens if asked.return_token_strs else None}))
 
     async def _complete(self, call: Call) -> None:
-        await self._generate(call, await call.form(CompletionAsked), CompletionAnswer)
+        await self._generate(call, await call.form(CompletionAsked), CompletionFormat)
 
     async def _chat(self, call: Call) -> None:
-        await self._generate(call, await call.form(ChatAsked), ChatAnswer)
+        await self._generate(call, await call.form(ChatAsked), ChatFormat)
 
-    async def _generate(self, call: Call, asked: Asked, kind: type[Answer]) -> None:
+    async def _generate(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> None:
         check_model(asked.model, self._preset)
-        job = self._job(call, asked, kind)
+        job = self._job(call, asked, format_)
         deliver = self._stream if asked.stream else self._whole
         try:
             await deliver(job)
@@ -185,13 +186,14 @@ class App:
             self._driver.abort(job.request)
             self._log(job.truth)
 
-    def _job(self, call: Call, asked: Asked, kind: type[Answer]) -> Job:
-        return Job(call, self._answer(call, asked, kind))
+    def _job(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> Job:
+        return Job(call, self._answer(call, asked, format_, Answer))
 
-    def _answer(self, call: Call, asked: Asked, kind: type[AnswerKind]) -> AnswerKind:
+    def _answer(self, call: Call, asked: Asked, format_: type[AnswerFormat], answer: type[AnswerType]) -> AnswerType:
         prompt = asked.tokens(self._preset)
         output = draw(asked, check(asked, len(prompt), self._preset), self._preset)
-        return kind(call.header(b"x-request-id") or secrets.token_hex(8), asked, prompt, output, self._preset)
+        name = call.header(b"x-request-id") or secrets.token_hex(8)
+        return answer(format_(name, self._preset.model, fingerprint(self._preset)), asked, prompt, output)
 
     def _new_metrics(self, engine: Engine) -> Metrics:
         return Metrics(engine)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
+from shapebench.test_servers.simulator.answers import Answer, text_of
 from shapebench.test_servers.simulator.app import App, Call, Job
 from shapebench.test_servers.simulator.engine import Engine, Request
 from shapebench.test_servers.simulator.faults import Faults, Picks
@@ -15,7 +16,7 @@ from shapebench.test_servers.simulator.presets import Preset
 from shapebench.test_servers.simulator.requests import Asked, overloaded
 from shapebench.test_servers.simulator.tokenizer import EOS
 from shapebench.test_servers.simulator.truth import Log, no_log
-from shapebench.test_servers.simulator.wire import Answer, ChatAnswer, CompletionAnswer, text_of
+from shapebench.test_servers.vllm_format import AnswerFormat
 
 OTHER_VERSION = "0.33.0"
 
@@ -54,9 +55,8 @@ class FaultyAnswer(Answer):
         return ready
 
     def chunks(self, start: int, end: int) -> bytes:
-        opening = self._opening() if start == 0 else ""
         last = [index for index in range(start, end) if index + 1 not in self._joined]
-        return (opening + "".join(map(self._chunk, last))).encode()
+        return (self._opening(start) + "".join(map(self._chunk, last))).encode()
 
     def _event_of(self, last: int) -> list[str]:
         first = last
@@ -70,19 +70,8 @@ class FaultyAnswer(Answer):
     def _id_json(self, index: int) -> str:
         return self._ids_json(self._event_of(index))
 
-    def _usage(self, output_tokens: int, details: Sequence[str] = ()) -> str:
-        return super()._usage(0 if self._says_nothing else output_tokens, details)
-
-
-class _FaultyChat(FaultyAnswer, ChatAnswer):
-    pass
-
-
-class _FaultyCompletion(FaultyAnswer, CompletionAnswer):
-    pass
-
-
-_FAULTY: dict[type[Answer], type[FaultyAnswer]] = {ChatAnswer: _FaultyChat, CompletionAnswer: _FaultyCompletion}
+    def _output_tokens(self, generated: int) -> int:
+        return 0 if self._says_nothing else generated
 
 
 class FaultyJob(Job):
@@ -173,12 +162,11 @@ class FaultyApp(App):
         else:
             await super()._version(call)
 
-    def _job(self, call: Call, asked: Asked, kind: type[Answer]) -> Job:
-        return self._faulty_job(call, asked, kind) if asked.stream else super()._job(call, asked, kind)
-
-    def _faulty_job(self, call: Call, asked: Asked, kind: type[Answer]) -> Job:
+    def _job(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> Job:
+        if not asked.stream:
+            return super()._job(call, asked, format_)
         delay_s = self._enter(call)
-        job = FaultyJob(call, self._faulty_answer(call, asked, kind), delay_s)
+        job = FaultyJob(call, self._faulty_answer(call, asked, format_), delay_s)
         how = Miscount(self._leaves_out(), self._faults.prompt_tokens_off, delay_s)
         self._metrics.miscount(job.request, how)
         return job
@@ -191,8 +179,8 @@ class FaultyApp(App):
             raise overloaded()
         return max(self._faults.drift_s_per_s * (call.received_ns - self._first_ns) / 1e9, 0)
 
-    def _faulty_answer(self, call: Call, asked: Asked, kind: type[Answer]) -> FaultyAnswer:
-        answer = self._answer(call, asked, _FAULTY[kind])
+    def _faulty_answer(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> FaultyAnswer:
+        answer = self._answer(call, asked, format_, FaultyAnswer)
         answer.shorten(self._faults.short_tokens)
         answer.join(self._merges)
         answer.bunch(self._faults.bunched)

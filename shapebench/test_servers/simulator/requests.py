@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from shapebench.test_servers.simulator.presets import Preset
 from shapebench.test_servers.simulator.tokenizer import BOS, Piece, chat_pieces, pieces
+from shapebench.test_servers.vllm_format import error
 
 
 class Refused(Exception):
@@ -111,15 +112,15 @@ def parse(form: type[Form], content_type: str, body: bytes) -> Form:
         raise _invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
     try:
         return form.model_validate(_json(body))
-    except ValidationError as error:
-        wrong = [_plain(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()]
+    except ValidationError as problems:
+        wrong = [_plain(e["type"], e["loc"], e["msg"], e["input"]) for e in problems.errors()]
         raise _invalid(wrong, str(wrong[0]["loc"])) from None
 
 
 def check_model(model: str | None, preset: Preset) -> None:
     if model not in (None, preset.model):
         message = f"The model `{model}` does not exist. Valid aliases: {preset.model}."
-        raise Refused(404, _error(message, "NotFoundError", "model", 404))
+        raise Refused(404, error(message, "NotFoundError", "model", 404))
 
 
 def check(asked: Asked, prompt_tokens: int, preset: Preset) -> int:
@@ -191,29 +192,25 @@ def _sampling_problems(asked: Asked, limit: int) -> Iterator[_Problem]:
 
 def bad_request(message: str, field: str | None = None, value: float | None = None) -> Refused:
     detail = "" if value is None else f" (parameter={field}, value={value})"
-    return Refused(400, _error(message + detail, "BadRequestError", field, 400))
+    return Refused(400, error(message + detail, "BadRequestError", field, 400))
 
 
 def overloaded() -> Refused:
     message = "The server is overloaded. Please try again later."
-    return Refused(503, _error(message, "ServiceUnavailableError", None, 503))
-
-
-def _error(message: str, kind: str, field: str | None, code: int) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": field, "code": code}}
+    return Refused(503, error(message, "ServiceUnavailableError", None, 503))
 
 
 def _invalid(wrong: Sequence[object], field: str | None) -> Refused:
     many = "s" if len(wrong) > 1 else ""
     lines = "".join(f"\n  {one}" for one in wrong)
-    return Refused(400, _error(f"{len(wrong)} validation error{many}:{lines}", "Bad Request", field, 400))
+    return Refused(400, error(f"{len(wrong)} validation error{many}:{lines}", "Bad Request", field, 400))
 
 
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except json.JSONDecodeError as error:
-        wrong = _plain("json_invalid", (error.pos,), "JSON decode error", {}) | {"ctx": {"error": error.msg}}
+    except json.JSONDecodeError as problem:
+        wrong = _plain("json_invalid", (problem.pos,), "JSON decode error", {}) | {"ctx": {"error": problem.msg}}
         raise _invalid([wrong], wrong["loc"]) from None
     except UnicodeDecodeError:
         raise Refused(400, {"detail": "There was an error parsing the body"}) from None

@@ -20,11 +20,12 @@ import httpx
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.test_servers.reference import truth, wire
+from shapebench.test_servers.reference import answers, truth
 from shapebench.test_servers.reference.pace import Pace
 from shapebench.test_servers.reference.process import running_reference_server
 from shapebench.test_servers.reference.routes import Routes
 from shapebench.test_servers.reference.server import Server, allow_many_connections
+from shapebench.test_servers.vllm_format import ChatFormat
 
 COMMAND = [sys.executable, "-m", "shapebench.test_servers.reference"]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -253,8 +254,8 @@ def test_the_head_comes_before_the_first_token(tmp_path: Path) -> None:
 
 
 def test_the_role_goes_out_with_the_first_token_and_the_usage_with_the_last() -> None:
-    asked = wire.asked(wire.CHAT, json.dumps(BODIES[CHAT] | WITH_USAGE | {"max_tokens": 4}).encode())
-    head, *sends = wire.Answer(asked, number=1).pieces()
+    request = answers.parse_request(ChatFormat, json.dumps(BODIES[CHAT] | WITH_USAGE | {"max_tokens": 4}).encode())
+    head, *sends = answers.Answer(request, number=1).pieces()
     assert head.endswith(b"\r\n\r\n")
     assert [piece.count(b"data: ") for piece in sends] == [2, 1, 1, 3]
 
@@ -528,7 +529,7 @@ def listens(url: str) -> bool:
 @pytest.mark.slow
 def test_what_it_cannot_do_is_said_to_whoever_starts_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with (
-        pytest.raises(ShapebenchError, match="metronome ended"),
+        pytest.raises(ShapebenchError, match="reference` ended"),
         running_reference_server(log=tmp_path / "no" / "such"),
     ):
         pass

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import uvloop
 
+from shapebench.test_servers.simulator.answers import draw
 from shapebench.test_servers.simulator.app import App
 from shapebench.test_servers.simulator.driver import Driver
 from shapebench.test_servers.simulator.engine import Engine, Request
@@ -16,7 +17,6 @@ from shapebench.test_servers.simulator.metrics import Metrics
 from shapebench.test_servers.simulator.presets import PRESETS, Preset
 from shapebench.test_servers.simulator.requests import ChatAsked, CompletionAsked
 from shapebench.test_servers.simulator.truth import Truth
-from shapebench.test_servers.simulator.wire import draw
 
 FAST = PRESETS["fast"]
 

@@ -16,7 +16,7 @@ from shapebench.test_servers.simulator.faulty import FaultyApp
 from shapebench.test_servers.simulator.presets import PRESETS
 from shapebench.test_servers.simulator.process import running_simulator
 from shapebench.test_servers.simulator.truth import Truth
-from shapebench.test_servers.simulator.wire import VERSION
+from shapebench.test_servers.vllm_format import VERSION
 
 FAST = PRESETS["fast"]
 PLAIN: dict[str, Any] = {"prompt": "Hi there", "max_tokens": 20, "min_tokens": 20, "ignore_eos": True}
