@@ -1,11 +1,10 @@
 """A throughput curve that somebody else measured, out of a CSV file."""
 
-import csv
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -14,17 +13,16 @@ from shapebench.analysis.scaling.levels import NOISES
 from shapebench.errors import ShapebenchError
 
 NEEDED = ("concurrency", "system_tokens_per_s")
-WELCOME = ("query_tokens_per_s", "ttft_s", *NOISES)
-DELIMITERS = ",;\t|"
-MISSING = frozenset({"", "-", "na", "n/a", "nan", "null", "none"})
+OPTIONAL = ("query_tokens_per_s", "ttft_s", *NOISES)
+DELIMITER = re.compile(r"[,;\t|]")
+MISSING = ["", "-", "na", "n/a", "nan", "null", "none"]
 AGREEMENT = 0.05  # within which query and system throughput are the same
 GREATEST = 1e12  # no number of a benchmark is beyond it
-GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 LONGEST_TEXT = 30
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as Excel's "Unicode text"
 REMEDY = (
     f"Name a CSV file with a header, a row for each level, and the columns {' and '.join(NEEDED)} (tokens/s of all "
-    "streams together); query_tokens_per_s (of each) and ttft_s are welcome."
+    "streams together); query_tokens_per_s (of each) and ttft_s may be there, too."
 )
 
 
@@ -43,123 +41,102 @@ class Impossible:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """`rows`: those that can be true, with their numbers (NaN: missing) and `row`."""
+    """The `rows` that can be true, with their numbers (NaN: missing) and `row`, and those that cannot."""
 
     rows: pd.DataFrame
     impossible: tuple[Impossible, ...]
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the file; `texts` are those of its cells that are not missing."""
-
-    line: int
-    texts: Mapping[str, str]
-    comma: str  # what a comma between digits is: "" between thousands, "." before decimals
-
-    def number(self, column: str) -> float:
-        """NaN where it is missing, or no number."""
-        text = self.texts.get(column, "").replace("\u00a0", "").replace(" ", "")
-        with suppress(ValueError):
-            return float(_plain(text, self.comma))
-        return math.nan
-
-    def has(self, column: str) -> bool:
-        return column in self.texts
-
-
 def read_curve(file: Path) -> Curve:
-    """Comments begin with #; between columns are commas, semicolons, tabs or bars. Raises CurveError."""
-    lines = _lines(file)
-    header, delimiter = _header(file, lines)
-    rows = [*_rows(lines, header, delimiter)]
-    if not rows:
-        raise CurveError(f"{file} holds no row below its header", REMEDY)
-    reasons = {row.line: "; ".join(_reasons(row)) for row in rows}
-    possible = [row for row in rows if not reasons[row.line]]
-    columns = {name: [row.number(name) for row in possible] for name in (*NEEDED, *WELCOME)}
-    impossible = [Impossible(row.line, _known(row), reasons[row.line]) for row in rows if reasons[row.line]]
-    return Curve(pd.DataFrame({"row": [row.line for row in possible], **columns}), tuple(impossible))
+    """Read a CSV file; columns are separated by commas, semicolons, tabs or bars. Raises CurveError."""
+    texts, numbers = _read_cells(file)
+    reasons = {
+        int(line): "; ".join(_reasons(*row))
+        for line, *row in zip(texts.index, texts.to_dict("records"), numbers.to_dict("records"), strict=True)
+    }
+    possible = [line for line, reason in reasons.items() if not reason]
+    rows = numbers.loc[possible].reset_index(names="row")
+    finite = numbers["concurrency"].replace([math.inf, -math.inf], math.nan)
+    impossible = [
+        Impossible(line, None if pd.isna(finite[line]) else float(finite[line]), reason)
+        for line, reason in reasons.items()
+        if reason
+    ]
+    return Curve(rows, tuple(impossible))
 
 
-def _lines(file: Path) -> list[str]:
+def _read_cells(file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the cells as texts and as numbers, by their lines in the file; columns that are not there are missing."""
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise CurveError(f"Cannot read {file}: {error.strerror}", REMEDY) from None
-    return raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines()
+    lines = raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines()
+    header, delimiter = _find_header(file, lines)
+    names, body = _names(lines[header]), "\n".join(lines[header + 1 :])
+    places = {name: names.index(name) for name in (*NEEDED, *OPTIONAL) if name in names}
+    try:
+        cells = pd.read_csv(
+            StringIO(body + "\n"),
+            sep=delimiter,
+            header=None,
+            names=range(len(names)),
+            dtype=str,
+            comment="#",
+            skip_blank_lines=False,  # so that a row's place is its line
+            skipinitialspace=True,
+            keep_default_na=False,
+            engine="python",
+            on_bad_lines=lambda cells: cells[: len(names)],
+        )
+    except pd.errors.ParserError as error:
+        raise CurveError(f"{file} is no CSV file: {error}", REMEDY) from None
+    cells.index += header + 2
+    texts = pd.DataFrame({name: cells[place].str.replace(r"\s", "", regex=True) for name, place in places.items()})
+    texts = texts.mask(texts.apply(lambda column: column.str.lower()).isin(MISSING)).dropna(how="all")
+    if texts.empty:
+        raise CurveError(f"{file} holds no row below its header", REMEDY)
+    texts = texts.reindex(columns=[*NEEDED, *OPTIONAL]).astype("str")
+    # A comma with digits and no point after it is before decimals, unless commas separate the columns.
+    thousands, decimal = (".", ",") if delimiter != "," and re.search(r",\d*(?![\d.])", body) else (",", ".")
+    plain = texts.apply(lambda column: column.str.replace(thousands, "").str.replace(decimal, "."))
+    return texts, plain.apply(pd.to_numeric, errors="coerce").astype(float)
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith("#")
-
-
-def _header(file: Path, lines: list[str]) -> tuple[int, str]:
-    """Where the header is, and what is between columns: the first line that names both; some write it as a comment."""
-    for place, line in sorted(enumerate(lines), key=lambda numbered: _is_comment(numbered[1])):
-        for delimiter in DELIMITERS:
-            if set(NEEDED) <= set(_names(line, delimiter)):
-                return place, delimiter
-    first = next((line for line in lines if line.strip() and not _is_comment(line)), None)
+def _find_header(file: Path, lines: list[str]) -> tuple[int, str]:
+    """Find the first line that names the needed columns, and its delimiter; some write the header as a comment."""
+    for place, line in sorted(enumerate(lines), key=lambda numbered: numbered[1].lstrip().startswith("#")):
+        delimiter = DELIMITER.search(line)
+        if delimiter and set(NEEDED) <= set(_names(line)):
+            return place, delimiter.group()
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), None)
     if first is None:
         raise CurveError(f"{file} is empty", REMEDY)
-    found = max((_names(first, delimiter) for delimiter in DELIMITERS), key=len)
-    lacks = ", ".join(name for name in NEEDED if name not in found)
-    raise CurveError(f"{file} has no column {lacks}; it has {', '.join(map(_short, found))}", REMEDY)
+    lacks = ", ".join(name for name in NEEDED if name not in _names(first))
+    raise CurveError(f"{file} has no column {lacks}; it has {', '.join(map(_short, _names(first)))}", REMEDY)
 
 
-def _names(line: str, delimiter: str) -> list[str]:
-    """`Query tokens/s ` and `query_tokens_per_s` are one name."""
-    cells = _cells(line, delimiter)
-    return [re.sub(r"[\W_]+", "_", cell.lower().replace("/s", "_per_s")).strip("_") for cell in cells]
+def _names(header: str) -> list[str]:
+    """Name columns alike: `Query tokens/s ` and `query_tokens_per_s` are the same."""
+    cells = DELIMITER.split(header.lower().replace("/s", "_per_s"))
+    return [re.sub(r"[\W_]+", "_", cell).strip("_") for cell in cells]
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    with suppress(csv.Error):  # longer than any cell
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-    return []
+def _reasons(texts: Mapping[Hashable, object], numbers: Mapping[Hashable, float]) -> Iterator[str]:
+    """Say why a row cannot be true; whether its numbers agree counts only if each of them is possible."""
+    reasons = [reason for column in _CHECKS if (reason := _reason(column, texts[column], numbers[column]))]
+    yield from reasons
+    if not reasons and not math.isnan(numbers["query_tokens_per_s"]):
+        yield from _disagreement(*(numbers[name] for name in (*NEEDED, "query_tokens_per_s")))
 
 
-def _rows(lines: list[str], header: int, delimiter: str) -> Iterator[Row]:
-    names, comma = _names(lines[header], delimiter), "" if delimiter == "," else "."
-    for place, line in enumerate(lines[header + 1 :], header + 2):
-        cells = [] if _is_comment(line) else _cells(line, delimiter)
-        pairs = [*zip(names, cells, strict=False)][::-1]  # of two columns of a name, the first counts
-        texts = {name: cell for name, cell in pairs if cell.lower() not in MISSING}
-        if texts:
-            yield Row(place, texts, comma)
-
-
-def _plain(text: str, comma: str) -> str:
-    """As Python writes numbers; where there are a point and a comma, the last of them is before the decimals."""
-    if "," not in text or "_" in text:
-        return text.replace("_", "?")
-    if "." in text:
-        return text.replace(",", "") if text.rindex(".") > text.rindex(",") else text.replace(".", "").replace(",", ".")
-    return text.replace(",", comma) if comma or GROUPS.fullmatch(text) else text
-
-
-def _known(row: Row) -> float | None:
-    number = row.number("concurrency")
-    return number if math.isfinite(number) else None
-
-
-def _reasons(row: Row) -> Iterator[str]:
-    """Why a row cannot be true; whether its numbers agree is asked only of numbers that can be."""
-    single = [reason for column in _CHECKS for reason in [_reason(row, column)] if reason]
-    yield from single
-    if not single and row.has("query_tokens_per_s"):
-        yield from _disagreement(*(row.number(name) for name in (*NEEDED, "query_tokens_per_s")))
-
-
-def _reason(row: Row, column: str) -> str | None:
-    if not row.has(column):
+def _reason(column: str, text: object, number: float) -> str | None:
+    if not isinstance(text, str):
         return f"{column} is missing" if column in NEEDED else None
-    number = row.number(column)
     if not math.isfinite(number):
-        return f"{column} is {_short(row.texts[column])!r}, which is no number"
-    holds, says = _CHECKS[column]
-    return None if holds(number) else f"{column} is {number:g}, which is {says}"
+        return f"{column} is {_short(text)!r}, which is no number"
+    holds, problem = _CHECKS[column]
+    return None if holds(number) else f"{column} is {number:g}, which is {problem}"
 
 
 _ABOVE_0: tuple[Callable[[float], bool], str] = (lambda number: 0 < number < GREATEST, "not above 0, or too much")
@@ -172,13 +149,13 @@ _CHECKS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def _disagreement(concurrency: float, system: float, query: float) -> Iterator[str]:
-    """A stream gets no less, on average, than its part of what all get; one that is alone gets all of it."""
-    most = concurrency * query
+    """Compare both throughputs: a stream gets at least, on average, its part of the system's; one alone gets all."""
+    total = concurrency * query
     if concurrency == 1 and abs(system - query) > AGREEMENT * max(system, query):
         yield f"one stream is the whole system, but query_tokens_per_s is {query:g} and system_tokens_per_s {system:g}"
-    elif system > most * (1 + AGREEMENT):
+    elif system > total * (1 + AGREEMENT):
         each = f"{concurrency:g} streams of query_tokens_per_s {query:g}"
-        yield f"{each} make at most {most:g} tokens/s, but system_tokens_per_s is {system:g}"
+        yield f"{each} make at most {total:g} tokens/s, but system_tokens_per_s is {system:g}"
 
 
 def _short(text: str) -> str:
