@@ -1,14 +1,17 @@
 """What a search for the greatest concurrency found, as the command prints it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cli import run
+from cli.run import result_object
 from shapebench.analysis.capacity.search import SearchResult
 from shapebench.results import database as warehouse
 from shapebench.spec.model import Spec
 
+if TYPE_CHECKING:
+    from flows.benchmark import Outcome
 
-def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
+
+def search_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
     """The answer first, then all that `run --json` prints; `interval` ends in null where no level surely fails."""
     (row,) = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [outcome.run_id]).to_pylist()
     found = SearchResult.from_row(row)
@@ -17,5 +20,5 @@ def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
         "interval": [found.confident_pass, found.confident_fail],
         "limited_by": found.limited_by,
         "unusable": list(found.unusable),
-        **run.as_object(spec, outcome),
+        **result_object(spec, outcome),
     }

@@ -1,6 +1,6 @@
 """Choosing among machines, from a terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,11 +10,14 @@ from cli.run import log_to, starting
 from shapebench.analysis.comparison.table import COLUMNS, cells
 from shapebench.spec.multi_endpoint import Choice
 
+if TYPE_CHECKING:
+    from flows.choose import Chosen
 
-def run(choice: Choice, console: Console, *, verbose: bool = False) -> Any:
+
+def run_choice(choice: Choice, console: Console, *, verbose: bool = False) -> "Chosen":
     """Run the flow here, with a line on `console` for what each endpoint has reached; gives its Chosen."""
     with starting(console, verbose=verbose):
-        from flows.choose import choose
+        from flows.choose import Chosen, choose
 
     if not verbose:
         log_to(console, "choose")
@@ -23,10 +26,11 @@ def run(choice: Choice, console: Console, *, verbose: bool = False) -> Any:
     result = getattr(state.data, "result", state.data)
     if isinstance(result, BaseException):
         raise result
+    assert isinstance(result, Chosen)
     return result
 
 
-def show(answer: dict[str, Any], console: Console) -> None:
+def print_ranking(answer: dict[str, Any], console: Console) -> None:
     """The ranking, and where its page is."""
     table = Table("shape", *COLUMNS, box=None, header_style="dim")
     table.columns[0].overflow = "fold"  # a name that is cut might be another's

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli import run as terminal
+from cli.run import print_result, run_benchmark
 from shapebench.spec.model import parse
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
@@ -20,11 +20,11 @@ def main() -> int:
     with running_simulator(PRESET) as url:
         endpoint = {"url": url, "model": LLAMA, "shape": "VM.GPU.A10.1 (simulated)", "weights_bytes": WEIGHTS_BYTES}
         spec = parse({"endpoint": endpoint, "load": {"requests_per_stream": 10}, "data": Path("data")})
-        ended = terminal.run(spec, console)
+        ended = run_benchmark(spec, console)
     if ended.outcome is None:
         console.print(ended.message, style="red", highlight=False)
         return 1
-    terminal.show(spec, ended.outcome, console)
+    print_result(spec, ended.outcome, console)
     if ended.failed:
         console.print(ended.message, style="red", highlight=False)
     return int(ended.failed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cli import choose
+from cli.choose import print_ranking, run_choice
 from shapebench.sizing.shapes import known_shape
 from shapebench.spec.model import parse_as
 from shapebench.spec.multi_endpoint import Choice
@@ -59,9 +59,9 @@ def main() -> int:
     console = Console()
     with ExitStack() as servers:
         urls = [servers.enter_context(running_simulator(machine.preset)) for machine in MACHINES]
-        chosen = choose.run(_choice(urls), console)
+        chosen = run_choice(_choice(urls), console)
     if chosen.compared:
-        choose.show(chosen.compared.answer, console)
+        print_ranking(chosen.compared.answer, console)
     for failure in chosen.failures:
         console.print(failure, style="red", highlight=False)
     return int(bool(chosen.failures))

@@ -154,7 +154,7 @@ EXAMINATIONS: dict[str, Examination] = {
 SIGNS = {True: "[green]ok[/green]     ", False: "[red]wrong[/red]  ", None: "[dim]-[/dim]      "}
 
 
-def show(checks: list[Check]) -> None:
+def print_checks(checks: list[Check]) -> None:
     """Print what was found, for people."""
     console = Console()
     for check in checks:

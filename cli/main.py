@@ -1,48 +1,71 @@
-"""`shapebench …`: the command line, whose commands are in `commands/`.
+"""Runs `shapebench …`, whose commands are in `commands/`, each imported when it is called.
 
 Results go to stdout, everything else to stderr. Exit 0: done; 1: failed; 2: wrong usage.
 """
 
 import sys
+from importlib import import_module
 
 import click
 
-from cli.commands import (
-    capacity,
-    choose,
-    compare,
-    doctor,
-    estimate,
-    measuring,
-    reports,
-    results,
-    scaling,
-    workloads,
-)
 from shapebench.errors import ShapebenchError
 
-COMMANDS = (
-    measuring.run,
-    measuring.resume,
-    measuring.measure,
-    measuring.simulate,
-    capacity.capacity,
-    workloads.workloads,
-    reports.report,
-    reports.publish,
-    choose.choose,
-    compare.compare,
-    compare.site,
-    estimate.estimate,
-    estimate.shapes,
-    scaling.scaling,
-    results.list_runs,
-    results.query,
-    results.import_results,
-    results.export,
-    results.prune,
-    doctor.doctor,
-)
+# Command: the function in `cli/commands/`, and what `--help` says of it without importing it.
+COMMANDS = {
+    "run": ("run.run", "Run the whole pipeline and print the verdict."),
+    "resume": ("run.resume", "Resume a run that was interrupted."),
+    "measure": ("measure.measure", "Measure one level: no Prefect, no database."),
+    "simulate": ("simulate.simulate", "Serve as vLLM does, with known timing, until stopped."),
+    "capacity": ("capacity.capacity", "Search for the greatest concurrency that meets all SLOs."),
+    "workloads": ("workloads.workloads", "List workloads that are used in comparisons."),
+    "report": ("report.report", "Draw a run's report again from the database."),
+    "publish": ("publish.publish", "Send a run's report to where its spec publishes."),
+    "choose": ("choose.choose", "Measure several endpoints and rank their machines."),
+    "compare": ("compare.compare", "Compare runs, machines, or an endpoint over time."),
+    "site": ("compare.site", "Build static pages of all runs."),
+    "estimate": ("estimate.estimate", "Estimate whether a model fits a shape, and its best speed."),
+    "shapes": ("estimate.shapes", "List known compute shapes."),
+    "scaling": ("scaling.scaling", "Find where throughput stops growing, from any numbers."),
+    "runs": ("results.list_runs", "List the runs in the database, newest first."),
+    "query": ("results.query", "Print a view or the answer to a SQL query."),
+    "import": ("results.import_results", "Import what other tools measured."),
+    "export": ("results.export", "Write a run as LLMPerf's files, Parquet or CSV."),
+    "prune": ("results.prune", "Drop single requests of old runs; summaries stay."),
+    "doctor": ("doctor.doctor", "Find what is wrong with a set-up, and how to mend it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called: `--help` and each command load only what they need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].rpartition(".")
+        command = getattr(import_module(f"cli.commands.{module}"), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:  # with what was probably meant, of the commands that are not loaded too
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="shapebench")
+def cli() -> None:
+    """Measure how an LLM server behaves as more people use it at once."""
 
 
 def main() -> None:
@@ -61,16 +84,6 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     click.echo(message, err=True)
     sys.exit(code)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="shapebench")
-def cli() -> None:
-    """Measure how an LLM server behaves as more people use it at once."""
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -26,6 +26,9 @@ from shapebench.results import database as warehouse
 from shapebench.results import views
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
+
+if TYPE_CHECKING:
+    from flows.benchmark import Outcome
 
 # Set before Prefect is imported. What a user has set stays.
 SETTINGS = {
@@ -47,12 +50,12 @@ STAGES, STAGES_WITHOUT_BARS = ("begin", "resume", "probe", "search"), ("calibrat
 class Ended:
     """How the flow ended; `outcome` is None where it did not come to a verdict."""
 
-    outcome: Any
+    outcome: "Outcome | None"
     failed: bool
     message: str
 
 
-def run(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose: bool = False) -> Ended:
+def run_benchmark(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose: bool = False) -> Ended:
     """Run the benchmark flow here, with bars on `console`; or, where it is to be verbose, with all log lines.
 
     `earlier`: a run with this spec, to go on with.
@@ -135,7 +138,7 @@ def _rate(progress: Progress) -> str:
     return f"{progress.tokens_per_s:>6.0f} tokens/s  {ttft}{failed}"
 
 
-def as_object(spec: Spec, outcome: Any) -> dict[str, Any]:
+def result_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
     """A finished run as `run --json` prints it."""
     levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
     return {
@@ -169,7 +172,7 @@ def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
     return dict(found)
 
 
-def show(spec: Spec, outcome: Any, console: Console) -> None:
+def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
     """The verdict, the levels and where everything lies."""
     console.print(_table(views.read_levels(spec.data, "level_summary", outcome.run_id)))
     console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)

@@ -31,7 +31,7 @@ class NotMeasured(ShapebenchError):
     """The level did not come to an end."""
 
 
-def measure(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[str, Any]:
+def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[str, Any]:
     """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
     _log_to_stderr(logging.ERROR if quiet else logging.INFO)
     if samples:
@@ -88,7 +88,7 @@ def _show_progress(progress: Progress) -> None:
 SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
 
 
-def show(result: dict[str, Any]) -> None:
+def print_level(result: dict[str, Any]) -> None:
     """Print a result for people: what there is one of as lines, distributions as a table."""
     console = Console()
     for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metric_definitions.TOTALS)):

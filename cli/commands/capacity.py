@@ -1,11 +1,13 @@
-"""The command that finds out what a machine can bear."""
+"""Searches for the greatest concurrency that an endpoint sustains."""
 
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
-from cli.commands.options import (
+from cli.capacity import search_object
+from cli.options import (
     as_json,
     data_option,
     endpoint_options,
@@ -16,7 +18,9 @@ from cli.commands.options import (
     volume_option,
     workload_options,
 )
-from cli.commands.output import above, print_json
+from cli.output import print_json
+from cli.run import print_result, run_benchmark
+from shapebench.spec.model import LIMITS, Search, Spec, read
 
 
 @click.command()
@@ -38,27 +42,22 @@ from cli.commands.output import above, print_json
 @volume_option
 @as_json
 def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
-    """Search for the greatest concurrency that keeps all SLOs, and store every level on the way."""
-    from rich.console import Console
-
+    """Search for the greatest concurrency that meets all SLOs, and store every level that was measured."""
     spec = _searching(spec_file, flags)
-    terminal = above("cli.run")
-    ended = terminal.run(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
+    ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if ended.outcome is None:
         raise click.ClickException(ended.message)
     if as_json:
-        print_json(above("cli.capacity").as_object(spec, ended.outcome))
+        print_json(search_object(spec, ended.outcome))
     else:
-        terminal.show(spec, ended.outcome, Console())
+        print_result(spec, ended.outcome, Console())
     if ended.failed:
         raise click.ClickException(ended.message)
 
 
-def _searching(file: Path | None, flags: dict[str, Any]) -> Any:
-    """SLOs that are given count in place of the limits, unless the file says what these are."""
-    from shapebench.spec import model as spec
-
-    limits = spec.read(file).get("limits") or {} if file else {}
-    only = bool(flags["slo"]) and not set(limits) & set(spec.LIMITS)
-    found = spec_from(file, {**flags, "slo_only": only or None})
-    return found if found.search else found.model_copy(update={"search": spec.Search()})
+def _searching(file: Path | None, flags: dict[str, Any]) -> Spec:
+    """Read the spec, in which SLOs from flags replace the limits unless the file sets these."""
+    limits = read(file).get("limits") or {} if file else {}
+    only = bool(flags["slo"]) and not set(limits) & set(LIMITS)
+    spec = spec_from(file, {**flags, "slo_only": only or None})
+    return spec if spec.search else spec.model_copy(update={"search": Search()})

@@ -1,12 +1,15 @@
-"""Choosing among machines that are measured now."""
+"""Measures several endpoints, to choose among their machines."""
 
 from pathlib import Path
-from typing import Any
 
 import click
+from rich.console import Console
 
-from cli.commands.options import as_json, data_option, volume_option
-from cli.commands.output import above, print_json
+from cli.choose import print_ranking, run_choice
+from cli.options import as_json, data_option, volume_option
+from cli.output import print_json
+from shapebench.spec.model import parse_as, read
+from shapebench.spec.multi_endpoint import Choice
 
 
 @click.command()
@@ -15,24 +18,19 @@ from cli.commands.output import above, print_json
 @data_option
 @volume_option
 @as_json
-def choose(file: Path, volume: str | None, as_json: bool, **given: Any) -> None:
-    """Measure several endpoints at the same time, and say which machine is the cheapest that suits."""
-    from rich.console import Console
-
-    choice, terminal = _choice(file, given), above("cli.choose")
-    chosen = terminal.run(choice, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
+def choose(file: Path, volume: str | None, as_json: bool, **flags: object) -> None:
+    """Measure several endpoints at the same time, and rank their machines: the cheapest that meets the SLOs first."""
+    choice = _choice(file, flags)
+    chosen = run_choice(choice, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if chosen.compared and as_json:
         print_json({**chosen.compared.answer, "failures": chosen.failures})
     elif chosen.compared:
-        terminal.show(chosen.compared.answer, Console())
+        print_ranking(chosen.compared.answer, Console())
     if chosen.failures:
         raise click.ClickException("\n".join(chosen.failures))
 
 
-def _choice(file: Path, given: dict[str, Any]) -> Any:
-    """What is in the file, with the flags that were given put over it."""
-    from shapebench.spec import model as spec
-    from shapebench.spec.multi_endpoint import Choice
-
-    content = {**spec.read(file), **{name: value for name, value in given.items() if value is not None}}
-    return spec.parse_as(Choice, content, "examples/choice.yaml")
+def _choice(file: Path, flags: dict[str, object]) -> Choice:
+    """Read the file, with the flags that were given put over it."""
+    content = {**read(file), **{name: value for name, value in flags.items() if value is not None}}
+    return parse_as(Choice, content, "examples/choice.yaml")

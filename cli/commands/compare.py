@@ -4,8 +4,11 @@ from pathlib import Path
 
 import click
 
-from cli.commands.options import as_json, data_option
-from cli.commands.output import print_json
+from cli.options import as_json, data_option
+from cli.output import print_json
+from shapebench.report.build_comparison import VIEWS, Asked, chosen
+from shapebench.report.build_comparison import compare as compare_runs
+from shapebench.report.build_site import build
 
 
 @click.command()
@@ -28,9 +31,6 @@ def compare(  # noqa: PLR0913 - an argument for each option
     as_json: bool,
 ) -> None:
     """Compare runs: what changed between two, which machine is best, or how an endpoint fared over time."""
-    from shapebench.report.build_comparison import VIEWS, Asked, chosen
-    from shapebench.report.build_comparison import compare as compare_runs
-
     if view is not None and view not in VIEWS:
         raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
     folder = data or Path("data")
@@ -57,8 +57,6 @@ def _price(text: str) -> tuple[str, float]:
 @as_json
 def site(to: Path | None, data: Path | None, as_json: bool) -> None:
     """Build pages of all runs, as static files; what has not changed since is left as it is."""
-    from shapebench.report.build_site import build
-
     folder = data or Path("data")
     built = build(folder, to or folder / "site")
     if as_json:

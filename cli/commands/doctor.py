@@ -1,12 +1,14 @@
-"""What is wrong with a set-up."""
+"""Finds what is wrong with a set-up."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.commands.options import as_json, data_option, endpoint_options, spec_from
-from cli.commands.output import above, print_json
+from cli.doctor import examine, print_checks
+from cli.options import as_json, data_option, endpoint_options, spec_from
+from cli.output import print_json
+from shapebench.results import database
 
 
 @click.command()
@@ -16,18 +18,15 @@ from cli.commands.output import above, print_json
 @click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json
 def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
-    """Tell what is wrong with a set-up, and what to do about it."""
-    from shapebench.results import database as warehouse
-
+    """Find what is wrong with a set-up, and what to do about it."""
     if set_aside:
-        click.echo(f"It is now {warehouse.set_aside(flags['data'] or Path('data'))}.", err=True)
-    checks = above("cli.doctor")
+        click.echo(f"It is now {database.set_aside(flags['data'] or Path('data'))}.", err=True)
     named = spec_file is not None or flags["url"] is not None
     spec = spec_from(spec_file, flags) if named else None
-    found = checks.examine(spec, spec.data if spec else flags["data"] or Path("data"))
+    checks = examine(spec, spec.data if spec else flags["data"] or Path("data"))
     if as_json:
-        print_json(found)
+        print_json(checks)
     else:
-        checks.show(found)
-    if any(check.ok is False for check in found):
+        print_checks(checks)
+    if any(check.ok is False for check in checks):
         raise click.exceptions.Exit(1)

@@ -4,9 +4,19 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
 
-from cli.commands.options import as_json, with_options
-from cli.commands.output import print_json
+from cli.options import as_json, with_options
+from cli.output import print_json
+from shapebench.sizing.catalogue import showing as catalogue
+from shapebench.sizing.estimate import showing
+from shapebench.sizing.estimate.bounds import Workload
+from shapebench.sizing.estimate.estimating import estimate as estimate_on
+from shapebench.sizing.estimate.families import Served, model_from
+from shapebench.sizing.estimate.fit import Serving
+from shapebench.sizing.shapes import all_shapes, known_shape
+from shapebench.spec.model import Tokens
 
 model_options = with_options(
     click.option("--dtype", default="auto", help="auto, half, bfloat16 or float32. [default: auto]"),
@@ -39,13 +49,6 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
 
     MODEL is the path of its config.json, of the folder that it lies in, or the name of a well-known model.
     """
-    from shapebench.sizing.estimate import showing
-    from shapebench.sizing.estimate.bounds import Workload
-    from shapebench.sizing.estimate.estimating import estimate as estimate_on
-    from shapebench.sizing.estimate.families import Served, model_from
-    from shapebench.sizing.estimate.fit import Serving
-    from shapebench.sizing.shapes import all_shapes, known_shape
-
     lengths = {name: _mean(name, flags.pop(name)) for name in ("input_tokens", "output_tokens")}
     workload = Workload(**lengths, concurrency=concurrency)
     served = Served(*(flags.pop(name) for name in ("dtype", "quantization", "kv_cache_dtype")))
@@ -59,10 +62,6 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
 
 
 def _mean(name: str, text: str) -> int:
-    from pydantic import TypeAdapter, ValidationError
-
-    from shapebench.spec.model import Tokens
-
     try:
         return max(1, round(TypeAdapter(Tokens).validate_python(text).mean))
     except ValidationError as error:
@@ -75,20 +74,15 @@ def _mean(name: str, text: str) -> int:
 @as_json
 def shapes(shape: str | None, as_json: bool) -> None:
     """List the compute shapes that are known, or all that is known of SHAPE, with its sources."""
-    from shapebench.sizing.catalogue import showing
-    from shapebench.sizing.shapes import all_shapes, known_shape
-
     listed = [known_shape(shape)] if shape else all_shapes()
     if as_json:
         print_json([asdict(one) for one in listed])
     elif shape:
-        showing.show_one(listed[0], _console())
+        catalogue.show_one(listed[0], _console())
     else:
-        showing.show_all(listed, _console())
+        catalogue.show_all(listed, _console())
 
 
-def _console() -> Any:
-    """Names are shown as they are: what looks like markup in them is none."""
-    from rich.console import Console
-
+def _console() -> Console:
+    """Make a console that shows names as they are: brackets in them are no markup."""
     return Console(markup=False, highlight=False)

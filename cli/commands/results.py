@@ -1,15 +1,17 @@
 """Commands around the results file."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import pyarrow as pa
 
-from cli.commands.options import as_json, data_option
-from cli.commands.output import print_json
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from cli.options import as_json, data_option
+from cli.output import print_json
+from cli.print_table import FORMATS
+from shapebench.results import database, exports
+from shapebench.results.imports.taken import take
+from shapebench.runs import resume
 
 
 @click.command("runs")
@@ -26,13 +28,8 @@ def list_runs(data: Path | None, unfinished: bool, as_json: bool) -> None:
 
 
 def _list_unfinished(data: Path, as_json: bool) -> None:
-    import pyarrow as pa
-
-    from shapebench.results import database as warehouse
-    from shapebench.runs import resume
-
-    there = (data / warehouse.FILE_NAME).exists()
-    stored = warehouse.query(data, "SELECT run_id FROM runs")["run_id"].to_pylist() if there else []
+    there = (data / database.FILE_NAME).exists()
+    stored = database.query(data, "SELECT run_id FROM runs")["run_id"].to_pylist() if there else []
     _print(pa.Table.from_pylist(resume.unfinished(data, stored)), "json" if as_json else "table")
 
 
@@ -47,17 +44,12 @@ def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
 
 
 def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
-    from cli.print_table import FORMATS
-    from shapebench.results import database as warehouse
-
     if form not in (*FORMATS, "json"):
         raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
-    _print(warehouse.query(data or Path("data"), sql), "json" if as_json else form)
+    _print(database.query(data or Path("data"), sql), "json" if as_json else form)
 
 
-def _print(rows: "pa.Table", form: str) -> None:
-    from cli.print_table import FORMATS
-
+def _print(rows: pa.Table, form: str) -> None:
     if form == "json":
         print_json(rows.to_pylist())
     else:
@@ -71,8 +63,6 @@ def _print(rows: "pa.Table", form: str) -> None:
 @as_json
 def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:
     """Import what LLMPerf, vllm bench serve, GuideLLM, AIPerf or genai-bench measured, from files and folders."""
-    from shapebench.results.imports.taken import take
-
     imported = take(list(paths), data or Path("data"), shape)
     if as_json:
         print_json(imported)
@@ -91,8 +81,6 @@ def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None
 @as_json
 def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: bool) -> None:
     """Write a run as LLMPerf's files, or its tables as Parquet or CSV."""
-    from shapebench.results import exports
-
     if form not in exports.FORMATS:
         raise click.BadParameter(f"{form!r} is none of {', '.join(exports.FORMATS)}", param_hint="--format")
     files = exports.export(data or Path("data"), run_id, form, to)
@@ -109,11 +97,7 @@ def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: 
 @as_json
 def prune(older_than_days: int, data: Path | None, as_json: bool) -> None:
     """Drop single requests and seconds of old runs from the results file; summaries and Parquet files stay."""
-    from datetime import UTC, datetime, timedelta
-
-    from shapebench.results import database as warehouse
-
-    dropped = warehouse.prune(data or Path("data"), datetime.now(UTC) - timedelta(days=older_than_days))
+    dropped = database.prune(data or Path("data"), datetime.now(UTC) - timedelta(days=older_than_days))
     if as_json:
         print_json({"dropped_rows": dropped})
     else:

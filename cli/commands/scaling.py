@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import click
+from rich.console import Console
 
-from cli.commands.options import as_json
-from cli.commands.output import print_json
+from cli.options import as_json
+from cli.output import print_json
+from shapebench.analysis.scaling import showing
+from shapebench.analysis.scaling.curve import read_curve
+from shapebench.analysis.scaling.saturation import saturation
 
 
 @click.command()
@@ -17,12 +21,6 @@ def scaling(file: Path, as_json: bool) -> None:
     CURVE.csv has the columns concurrency and system_tokens_per_s and, where known, query_tokens_per_s and ttft_s.
     Rows that cannot be true are named and left out.
     """
-    from rich.console import Console
-
-    from shapebench.analysis.scaling import showing
-    from shapebench.analysis.scaling.curve import read_curve
-    from shapebench.analysis.scaling.saturation import saturation
-
     curve = read_curve(file)
     found = saturation(curve.rows)
     if as_json:

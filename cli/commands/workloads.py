@@ -1,19 +1,17 @@
 """The command that lists workloads."""
 
-from typing import Any
-
 import click
 
-from cli.commands.options import as_json
-from cli.commands.output import print_json
+from cli.options import as_json
+from cli.output import print_json
+from shapebench.spec.model import Load, Normal, Workload
+from shapebench.spec.presets import Preset, presets
 
 
 @click.command()
 @as_json
 def workloads(as_json: bool) -> None:
     """List the workloads that people compare with, and where they come from."""
-    from shapebench.spec.presets import presets
-
     if as_json:
         print_json([{"name": name, **vars(preset)} for name, preset in presets().items()])
         return
@@ -23,9 +21,7 @@ def workloads(as_json: bool) -> None:
             click.echo(f"{'':<22}{line}")
 
 
-def _lines(preset: Any) -> list[str]:
-    from shapebench.spec.model import Load, Workload
-
+def _lines(preset: Preset) -> list[str]:
     lengths, load = Workload.model_validate(preset.workload), Load.model_validate(preset.load)
     least = load.stop_below_query_tokens_per_s
     stops = f", as long as each query gets {least:g} tokens/s" if least else ""
@@ -38,5 +34,5 @@ def _lines(preset: Any) -> list[str]:
     ]
 
 
-def _words(tokens: Any) -> str:
+def _words(tokens: Normal) -> str:
     return f"N({tokens.mean:g}, {tokens.stddev:g})" if tokens.stddev else f"{tokens.mean:g}"

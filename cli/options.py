@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from shapebench.spec import model as spec
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -94,10 +96,8 @@ FLAGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def spec_from(file: Path | None, flags: dict[str, Any]) -> Any:
-    """The spec in a file, with the flags that were given put over it."""
-    from shapebench.spec import model as spec
-
+def spec_from(file: Path | None, flags: dict[str, Any]) -> spec.Spec:
+    """Read the spec in a file, with the flags that were given put over it."""
     content = spec.read(file) if file else {}
     content.setdefault("endpoint", {})
     for name, value in flags.items():

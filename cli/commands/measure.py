@@ -1,0 +1,33 @@
+"""Measures one level, with neither Prefect nor a database."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import as_json, endpoint_options, load_options, spec_from, workload_options
+from cli.output import print_json
+from cli.single_level import measure_single_level, print_level
+
+
+@click.command()
+@endpoint_options
+@click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
+@click.option(
+    "--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]"
+)
+@load_options
+@workload_options
+@click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
+@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@as_json
+def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
+    """Measure one level with the instrument alone: no Prefect, no database."""
+    spec = spec_from(None, {**flags, "levels": [concurrency]})
+    result = measure_single_level(spec, samples, quiet=quiet)
+    if as_json:
+        print_json(result)
+    else:
+        print_level(result)
+    if not result["completed"]:
+        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps what each of them met.")

@@ -1,0 +1,74 @@
+"""Runs the main flow, anew or where it was interrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from cli.options import (
+    as_json,
+    data_option,
+    endpoint_options,
+    load_options,
+    on_this_machine,
+    slo_option,
+    spec_from,
+    volume_option,
+    workload_options,
+)
+from cli.output import print_json
+from cli.run import Ended, print_result, result_object, run_benchmark
+from shapebench.runs.resume import settle
+from shapebench.spec.model import Spec
+
+
+@click.command()
+@click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
+@endpoint_options
+@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
+@on_this_machine
+@click.option(
+    "--weights-bytes", type=float, help="Size of the model's weights: no query is faster than the shape reads them."
+)
+@click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
+@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
+@load_options
+@workload_options
+@slo_option("What a level must give beside the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.")
+@click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
+@click.option("--when-busy", help="wait or fail: what to do while another run measures the endpoint. [default: wait]")
+@data_option
+@volume_option
+@as_json
+def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
+    """Run the whole pipeline: probe, measure each level, validate, store, draw, publish."""
+    spec = spec_from(spec_file, flags)
+    ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
+    _print(spec, ended, as_json=as_json)
+
+
+@click.command()
+@click.argument("run_id")
+@click.option("--as-is", is_flag=True, help="Measure nothing more: store and report the levels that are there.")
+@data_option
+@volume_option
+@as_json
+def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_json: bool) -> None:
+    """Resume a run that was interrupted: measure what is left, then do all that follows."""
+    earlier = settle(data or Path("data"), run_id, as_is=as_is)
+    console = Console(stderr=True, quiet=volume == "quiet")
+    ended = run_benchmark(earlier.run.spec, console, earlier=earlier, verbose=volume == "verbose")
+    _print(earlier.run.spec, ended, as_json=as_json)
+
+
+def _print(spec: Spec, ended: Ended, *, as_json: bool) -> None:
+    """Print how the flow ended; raises ClickException where it failed."""
+    if ended.outcome is None:
+        raise click.ClickException(ended.message)
+    if as_json:
+        print_json(result_object(spec, ended.outcome))
+    else:
+        print_result(spec, ended.outcome, Console())
+    if ended.failed:
+        raise click.ClickException(ended.message)

@@ -1,0 +1,18 @@
+"""JSON on stdout, as every command with --json prints it."""
+
+from decimal import Decimal
+
+import click
+import orjson
+
+
+def print_json(content: object) -> None:
+    """Print one JSON object or list."""
+    click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY, default=_as_json))
+
+
+def _as_json(value: object) -> object:
+    """Convert what JSON has no form for: SQL's exact numbers become JSON's, the rest text."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
