@@ -22,7 +22,7 @@ from shapebench.probe.host import with_its_shape
 from shapebench.probe.launch import serving
 from shapebench.runs.records import Artifact, LevelRun, Run, ServerFacts, Verdict
 from shapebench.runs.resume import in_progress
-from shapebench.runs.run_file import RunFile
+from shapebench.runs.run_file import RunFile, restore_secrets
 from shapebench.spec.model import Spec
 from tasks.calibrate import calibrate
 from tasks.draw import draw
@@ -80,7 +80,7 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFact
     """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
-    spec = earlier.run.spec if earlier else with_its_shape(spec)
+    spec = restore_secrets(earlier.run.spec, spec) if earlier else with_its_shape(spec)
     with (
         unlocked(spec),
         sole_use(spec.endpoint, spec.when_busy),

@@ -17,7 +17,7 @@ logger = logging.getLogger("shapebench.choose")
 @task(name="measure-endpoint", task_run_name="measure {spec.endpoint.shape}", retries=0, cache_policy=NO_CACHE)
 def measure_endpoint(spec: Spec) -> Ended:
     shape = one_line(spec.endpoint.shape, LONGEST_TEXT)
-    logger.info("%s: begins, at %s", shape, spec.endpoint.url)
+    logger.info("%s: begins, at %s", shape, one_line(spec.endpoint.url, LONGEST_TEXT))
     ended = measure_apart(spec, lambda line: logger.info("%s: %s", shape, one_line(line, LONGEST_TEXT)))
     logger.info("%s: done, run %s", shape, ended.run_id)
     return ended

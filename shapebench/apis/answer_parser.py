@@ -137,11 +137,6 @@ def _check(reading: Reading) -> None:
         raise StreamFault("no_usage", "the server sent no usage, so that its token counts are not known")
 
 
-def blotted(text: str, secret: str | None) -> str:
-    """The text without the secret."""
-    return text.replace(secret, "…") if secret else text
-
-
 def error_text(body: bytes) -> str:
     """The message in an error body, in each of the forms that vLLM sends, or the body itself."""
     try:

@@ -10,7 +10,7 @@ from shapebench.load.client_health import Watch
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.plan import LevelPlan
-from shapebench.load.sample_writer import sample, without_secret
+from shapebench.load.sample_writer import redact_sample, sample
 from shapebench.probe.route import Fault, find
 from shapebench.runs.samples_file import Sample
 from shapebench.support.batch_means import Buckets
@@ -137,7 +137,7 @@ class Level:
         return self._asks.refill() or bool(self._unread)
 
     def _read_answer(self) -> None:
-        done = without_secret(sample(*self._unread.popleft()), self._api_key)
+        done = redact_sample(sample(*self._unread.popleft()), self._api_key)
         self.watch.received(done.seen_tokens, done.chunk_offsets_s)
         self.tally.add(done)
         if self._plan.until_precise and done.chunk_offsets_s:

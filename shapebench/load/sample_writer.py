@@ -4,10 +4,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from shapebench.apis.answer_parser import Reading, StreamFault, blotted, error_text, read
+from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
 from shapebench.apis.target import PlannedRequest
 from shapebench.load.http_connection import Answer
 from shapebench.runs.samples_file import Sample, schema
+from shapebench.support.redact import redact_value
 
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
 
@@ -39,11 +40,11 @@ def sample(ask: PlannedRequest, stream: int, answer: Answer) -> Sample:
     )
 
 
-def without_secret(done: Sample, secret: str | None) -> Sample:
-    """The same with the secret blotted out: some servers say which key they refused."""
+def redact_sample(done: Sample, secret: str | None) -> Sample:
+    """Redact the API key in a sample's error message: some servers repeat the key that they refuse."""
     if not secret or not done.error_message:
         return done
-    return replace(done, error_message=blotted(done.error_message or "", secret) or None)
+    return replace(done, error_message=redact_value(done.error_message or "", secret) or None)
 
 
 def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:

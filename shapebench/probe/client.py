@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import httpx
 
-from shapebench.apis.answer_parser import blotted, error_text
+from shapebench.apis.answer_parser import error_text
 from shapebench.apis.request_body import APIS, body
 from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
@@ -19,6 +19,7 @@ from shapebench.probe.route import tls_context
 from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.spec.model import Endpoint
 from shapebench.support import credentials as vault
+from shapebench.support.redact import redact_value
 
 METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000
 
@@ -240,7 +241,7 @@ class Client:
                 "Give the base address of an OpenAI-compatible server as the URL, without /v1/chat/completions.",
             )
         if response.status_code != 200:
-            said = blotted(error_text(response.content), api_key(self._endpoint))
+            said = redact_value(error_text(response.content), api_key(self._endpoint))
             raise self._bad_answer(response, f"HTTP {response.status_code}: {said}")
         try:
             return response.json()

@@ -6,7 +6,7 @@ What cannot be found out is noted and never an error: the numbers are as good wi
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,14 +16,13 @@ from shapebench.errors import ShapebenchError
 from shapebench.probe.oci_metadata import METADATA, gpus, instance
 from shapebench.runs.host import Gpu, Host, Instance
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact
 from shapebench.support.run_log import milestone
 
 ADDRESS = "OCI_METADATA_BASE_URL"  # the variable by which OCI's own SDK is told of another metadata service
 METADATA_TIMEOUT_S, DRIVER_TIMEOUT_S = 1.0, 5.0
 PORTS = {"http": 80, "https": 443}
 
-_SECRET = re.compile(r"key|token$|secret|password", re.IGNORECASE)
 _REVISION = re.compile(r"--revision[= ]([\w./-]+)")
 _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")  # the folder of a revision in Hugging Face's cache
 
@@ -81,19 +80,7 @@ def command_at(url: str) -> str:
         raise ShapebenchError(
             f"The process that listens at port {port} is not to be seen from here", "Measure as the user who serves."
         )
-    return without_secrets(shlex.join(_covered(words)))
-
-
-def _covered(words: Iterable[str]) -> Iterator[str]:
-    """Without what follows an option for a secret, of which there may be several."""
-    secret = False
-    for word in words:
-        option, equals, _ = word.partition("=")
-        if word.startswith("-"):
-            secret = bool(_SECRET.search(option))
-            yield f"{option}=…" if secret and equals else word
-        else:
-            yield "…" if secret else word
+    return redact(shlex.join(words))
 
 
 def revision(root: str | None, *commands: str | None) -> str | None:

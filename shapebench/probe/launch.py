@@ -9,6 +9,8 @@ from pathlib import Path
 
 from shapebench.probe.client import Client, EndpointError, NameNotFound, Refused
 from shapebench.spec.model import Endpoint
+from shapebench.support.atomic_file import atomic_write
+from shapebench.support.redact import REDACTED, redact
 
 STOP_TIMEOUT_S = 30
 LOG_LINES = 15
@@ -30,9 +32,19 @@ class AddressTaken(EndpointError):
 def serving(endpoint: Endpoint, log: Path) -> Iterator[Callable[[], None]]:
     """Run the endpoint's own server, where the spec says how, while the block runs; see `launched`."""
     if endpoint.launch:
+        _refuse_if_redacted(endpoint.launch)
         _refuse_if_taken(endpoint)
     with launched(endpoint.launch, log) as still_starting:
         yield still_starting
+
+
+def _refuse_if_redacted(command: str) -> None:
+    if REDACTED in command:
+        raise BadCommand(
+            f"The launch command was saved without its secrets: {command}",
+            "Write the whole command into endpoint.launch in run.json before the run is resumed; next time, put the "
+            "secrets into environment variables, which the server inherits.",
+        )
 
 
 def _refuse_if_taken(endpoint: Endpoint) -> None:
@@ -65,6 +77,17 @@ def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
         yield lambda: _raise_if_ended(process, command, log)
     finally:
         _stop(process)
+        _redact_log(log)
+
+
+def _redact_log(log: Path) -> None:
+    """Redact what the server wrote: vLLM prints its arguments, its API key among them."""
+    with (
+        atomic_write(log) as path,
+        log.open(encoding="utf-8", errors="replace") as lines,
+        path.open("w", encoding="utf-8") as redacted,
+    ):
+        redacted.writelines(map(redact, lines))
 
 
 def _words(command: str) -> list[str]:
@@ -72,7 +95,7 @@ def _words(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError as error:
         raise BadCommand(
-            f"endpoint.launch is no command line ({error}): {command}", "Quote it as in a POSIX shell."
+            f"endpoint.launch is no command line ({error}): {redact(command)}", "Quote it as in a POSIX shell."
         ) from None
 
 
@@ -80,7 +103,9 @@ def _raise_if_ended(process: "subprocess.Popen[bytes]", command: str, log: Path)
     if (code := process.poll()) is not None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
         raise LaunchDied(
-            f"The launched server ended with code {code}: {command}\n" + "\n".join(f"  | {line}" for line in lines),
+            "\n".join(
+                [f"The launched server ended with code {code}: {redact(command)}", *(f"  | {redact(x)}" for x in lines)]
+            ),
             f"Try the command by hand; its whole log is in {log}.",
         )
 

@@ -16,6 +16,7 @@ from shapebench.analysis.early_stop import skipped
 from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level
 from shapebench.analysis.timeline import timeline
 from shapebench.runs.records import Artifact, Link, Run, ServerFacts, Verdict
+from shapebench.runs.run_file import redact_spec
 
 Tables = dict[str, pa.Table]
 
@@ -112,7 +113,7 @@ def _run(run: Run, facts: ServerFacts) -> dict[str, Any]:
         "git_revision": run.git_revision,
         "resumed_at": [_utc(at) for at in run.resumed_at],
         "left_out": list(run.skipped_levels),
-        "spec": spec.model_dump_json(),
+        "spec": redact_spec(spec).model_dump_json(),
         "facts": orjson.dumps(_brief(facts)).decode(),
         "versions": orjson.dumps(run.versions).decode(),
         "machine": orjson.dumps(run.machine).decode(),

@@ -17,6 +17,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.runs.records import LevelRun, Run, ServerFacts
 from shapebench.spec.model import Spec
 from shapebench.support.atomic_file import atomic_write
+from shapebench.support.redact import redact
 
 REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "pandas", "altair", "uvloop", "httptools")
 
@@ -108,9 +109,25 @@ RUN_FILE = TypeAdapter(RunFile)
 
 
 def save(content: RunFile) -> None:
-    """Write run.json to the run's folder, complete or not at all; other files are named as they lie beside it."""
+    """Write run.json to the run's folder, complete or not at all, redacted, with the names of files next to it."""
+    run = replace(content.run, spec=redact_spec(content.run.spec))
     with atomic_write(content.run.folder / "run.json") as unfinished:
-        unfinished.write_bytes(RUN_FILE.dump_json(_with_files_in(Path(), content), indent=2))
+        unfinished.write_bytes(RUN_FILE.dump_json(_with_files_in(Path(), replace(content, run=run)), indent=2))
+
+
+def redact_spec(spec: Spec) -> Spec:
+    """Redact the launch command; nothing else in a spec may hold a secret."""
+    if not spec.endpoint.launch:
+        return spec
+    endpoint = spec.endpoint.model_copy(update={"launch": redact(spec.endpoint.launch)})
+    return spec.model_copy(update={"endpoint": endpoint})
+
+
+def restore_secrets(saved: Spec, given: Spec) -> Spec:
+    """Take the launch command of the spec that is given where run.json has the same one without its secrets."""
+    if redact_spec(given).endpoint.launch != saved.endpoint.launch:
+        return saved
+    return saved.model_copy(update={"endpoint": saved.endpoint.model_copy(update={"launch": given.endpoint.launch})})
 
 
 def keep(run: Run, level: LevelRun) -> None:

@@ -195,8 +195,9 @@ class Endpoint(StrictModel):
     launch: str | None = Field(
         None,
         title="Launch command",
-        description="A command line that starts the server; it is stopped when the run ends. Results show it, so keep "
-        "keys out of it. Empty: the server runs already.",
+        description="A command line that starts the server; it is stopped when the run ends. Results show it "
+        "without its secrets, but Prefect keeps it as it is: pass keys in environment variables. Empty: the server "
+        "runs already.",
     )
 
 

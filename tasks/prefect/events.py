@@ -6,7 +6,7 @@ from typing import Any
 from prefect.events import emit_event
 
 from shapebench.support.endpoint_id import endpoint_id
-from shapebench.support.redact import one_line
+from shapebench.support.redact import one_line, redact_mapping
 from shapebench.support.run_log import milestone
 
 LONGEST_LABEL = 300
@@ -25,6 +25,6 @@ def announce(event: str, endpoint: tuple[str, str, str], labels: dict[str, str],
         **{f"shapebench.{name}": one_line(value, LONGEST_LABEL) for name, value in about.items()},
     }
     try:
-        emit_event(event, resource, payload={**about, **payload})
+        emit_event(event, resource, payload=redact_mapping({**about, **payload}))
     except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
         milestone("tell", "the event {event} was not sent: {error}", logging.WARNING, event=event, error=str(error))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from shapebench.spec.metric_definitions import BETTER, HIGHER
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact, redact_mapping
 from shapebench.support.wording import users
 
 MATTERS = 0.05  # a smaller change, as a share of what it was before, is none
@@ -114,4 +114,4 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             yield from _flat(f"{name}.{key}".lstrip("."), item)
     elif value is not None:
-        yield name, without_secrets(value if isinstance(value, str) else json.dumps(value))
+        yield name, redact(value) if isinstance(value, str) else json.dumps(redact_mapping(value))

@@ -16,7 +16,7 @@ from shapebench.report.pages.columns import ABSENT
 from shapebench.report.pages.kit import write_page
 from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact
 
 Runs = list[RunRow]
 
@@ -49,7 +49,7 @@ def write(content: TwoRuns, folder: Path) -> Path:
         [*sizes, *curves],
         folder,
         title=content.title,
-        runs=[{**run, "url": without_secrets(run["url"])} for run in content.runs],
+        runs=[{**run, "url": redact(run["url"])} for run in content.runs],
         changes=content.changes,
         split=len(sizes),
         settings=settings_that_differ(*content.runs),

@@ -12,7 +12,7 @@ from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.changes import Runs
 from shapebench.report.pages.kit import write_page
 from shapebench.results.views import RunRow
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact
 
 # What is drawn, as regressions and level_summary name it; then the name and title of its plot.
 _COLUMNS = {
@@ -56,7 +56,7 @@ def write(content: History, folder: Path) -> Path:
         _plots(content),
         folder,
         title=content.title,
-        url=without_secrets(content.newest["url"]),
+        url=redact(content.newest["url"]),
         workload=content.newest["workload"],
         standing=_STANDINGS[content.of_newest.known],
         judgement=content.of_newest,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from shapebench.report.pages.columns import ABSENT
 from shapebench.results.views import RunRow
 from shapebench.spec.model import Endpoint, Limits, Load, Workload
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact
 
 _SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
 _FACTS = {
@@ -55,7 +55,7 @@ _GPU = {
 
 def origin(run: RunRow) -> dict[str, Any]:
     return {
-        "url": without_secrets(run["url"]),
+        "url": redact(run["url"]),
         "started": utc(run["started_at"]),
         "took": duration(run),
         "interrupted": interrupted(run),
@@ -68,9 +68,9 @@ def measured_how(run: RunRow) -> list[str]:
     """The same in sentences; the first says when and where."""
     began, server = utc(run["started_at"]), run["facts"].get("server")
     version = run["facts"].get("version") or ""
-    where = f"at {without_secrets(run['url'])}, in {duration(run)}, as run {run['run_id']}."
+    where = f"at {redact(run['url'])}, in {duration(run)}, as run {run['run_id']}."
     told = [f"Measured {began:%Y-%m-%d %H:%M} UTC {where} {interrupted(run)}"]
-    told += [f"Server: {without_secrets(f'{server} {version}').strip()}."] if server else []
+    told += [f"Server: {redact(f'{server} {version}').strip()}."] if server else []
     told += [f"{name.capitalize()}: {_brief(run['spec'], name)}." for name in ("workload", "load") if run["spec"]]
     told += [f"Measured by {_brief_versions(run)}; seed {run['seed']}."] if run["versions"] else []
     return told
@@ -119,7 +119,7 @@ def _host(host: dict[str, Any]) -> list[tuple[str, str]]:
     gpus = [f"{count} x {text}" for text, count in alike.items()]
     rest = {"command": "Command line", "unknown": "Not found out"}
     instance = _told(host.get("instance") or {}, _INSTANCE)
-    return [*instance, *(("GPU, by its driver", without_secrets(gpu)) for gpu in gpus), *_told(host, rest)]
+    return [*instance, *(("GPU, by its driver", redact(gpu)) for gpu in gpus), *_told(host, rest)]
 
 
 def _gpu(gpu: dict[str, Any]) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _shown(value: Any) -> str:
             return ", ".join(f"{key.replace('_', ' ')} {_shown(item)}" for key, item in value.items())
         case list():
             return ", ".join(map(_shown, value))
-    return without_secrets(str(value))
+    return redact(str(value))
 
 
 def _recipe(run: RunRow) -> str:
@@ -176,12 +176,12 @@ def _recipe(run: RunRow) -> str:
         return ""
     spec = {name: dict(run["spec"][name]) for name in _SECTIONS}
     spec["workload"]["seed"] = run["seed"]
-    spec["endpoint"] = {key: _covered(value) for key, value in spec["endpoint"].items() if value is not None}
+    spec["endpoint"] = {key: _redacted(value) for key, value in spec["endpoint"].items() if value is not None}
     return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _covered(value: Any) -> Any:
-    return without_secrets(value) if isinstance(value, str) else value
+def _redacted(value: Any) -> Any:
+    return redact(value) if isinstance(value, str) else value
 
 
 def utc(moment: datetime) -> datetime:

@@ -9,7 +9,7 @@ import pandas as pd
 from shapebench.report.pages.kit import render_without_plots
 from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits
-from shapebench.support.redact import without_secrets
+from shapebench.support.redact import redact
 
 TITLE = "Benchmarks of LLM serving"
 _FILTERS: dict[str, Literal["model", "shape", "url"]] = {"Model": "model", "Shape": "shape", "Endpoint": "url"}
@@ -83,7 +83,7 @@ def page(runs: list[RunRow], levels: pd.DataFrame, ways: Ways) -> str:
 
 
 def _told(value: object) -> str:
-    return without_secrets(str(value))
+    return redact(str(value))
 
 
 def _card(run: RunRow, mini: Mini | None, filters: Mapping[str, list[str]], ways: Ways) -> Card:

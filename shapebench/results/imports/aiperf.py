@@ -37,12 +37,12 @@ from shapebench.results.imports.fields import (
     number,
     numbers,
     text,
-    without_secrets,
 )
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
+from shapebench.support.redact import redact_mapping
 
 _TOKENS = "tokens are counted by AIPerf's own tokenizer, not the server's usage"
 _GAPS = {"inter_token_s": "between chunks, each counted once whatever tokens it has"}
@@ -140,7 +140,7 @@ def _origin(summary: Any) -> Origin:
 
 def _configuration(summary: Any) -> Mapping[str, Any]:
     config = get(summary, "input_config")
-    return without_secrets(config) if isinstance(config, dict) else {}
+    return redact_mapping(config) if isinstance(config, dict) else {}
 
 
 def _started_at(summary: Any, answers: list[Answer]) -> datetime | None:

@@ -95,26 +95,3 @@ def length(seconds: float | None) -> float | None:
 def nanoseconds(epoch_s: float | None) -> int | None:
     """A moment as whole nanoseconds since 1970, where the results file has a place for it."""
     return round(epoch_s * 1e9) if epoch_s is not None and 0 <= epoch_s < TIME_END_S else None
-
-
-# What may hold a secret, or a command line with one in it: configurations are kept where all analysts can read them.
-_SECRET = (
-    "api_key",
-    "apikey",
-    "password",
-    "secret",
-    "authorization",
-    "headers",
-    "cmd",
-    "cli_command",
-    "security_token",
-)
-
-
-def without_secrets(content: Any) -> Any:
-    """The same without fields that may hold a key."""
-    if isinstance(content, list):
-        return [without_secrets(each) for each in content]
-    if not isinstance(content, dict):
-        return content
-    return {key: without_secrets(value) for key, value in content.items() if not key.lower().endswith(_SECRET)}

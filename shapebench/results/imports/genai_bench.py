@@ -31,7 +31,6 @@ from shapebench.results.imports.fields import (
     needed,
     number,
     text,
-    without_secrets,
 )
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, times, total
@@ -45,6 +44,7 @@ from shapebench.results.imports.tool import (
     Tool,
     at_concurrency,
 )
+from shapebench.support.redact import redact_mapping
 
 _WINDOW = "its time has up to a second of waiting for the run's end in it"
 DIFFERS: Differs = {"system_tokens_per_s": _WINDOW, "requests_per_min": _WINDOW}
@@ -123,7 +123,7 @@ def _started_at(experiment: Any) -> datetime | None:
 
 
 def _configuration(experiment: Any) -> Mapping[str, Any]:
-    kept: Mapping[str, Any] = without_secrets(experiment)
+    kept: Mapping[str, Any] = redact_mapping(experiment)
     return kept
 
 

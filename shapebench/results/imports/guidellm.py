@@ -30,12 +30,12 @@ from shapebench.results.imports.fields import (
     needed,
     number,
     text,
-    without_secrets,
 )
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
+from shapebench.support.redact import redact_mapping
 
 _TOKENS = "tokens are counted by GuideLLM's own tokenizer, not the server's usage"
 _WINDOW = "over its measured window, from which warm-up and cool-down may be left out"
@@ -105,7 +105,7 @@ def _origin(report: Any, benchmark: Any) -> Origin:
 def _configuration(benchmark: Any) -> Mapping[str, Any]:
     """`environment` is an object of Python's, of no meaning to others."""
     config = get(benchmark, "config")
-    return without_secrets({name: value for name, value in config.items() if name != "environment"}) if config else {}
+    return redact_mapping({name: value for name, value in config.items() if name != "environment"}) if config else {}
 
 
 def _differs(benchmark: Any, cut_off: int) -> Differs:

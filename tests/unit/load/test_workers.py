@@ -23,7 +23,7 @@ from shapebench.load.counters import Progress
 from shapebench.load.http_connection import Answer
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
-from shapebench.load.sample_writer import sample, without_secret
+from shapebench.load.sample_writer import redact_sample, sample
 from shapebench.load.workers import Outcome, run_workers
 from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.runs.samples_file import join
@@ -142,9 +142,9 @@ def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: s
     assert {row["error_message"] for row in rows(outcome)} == {"HTTP 401: Unauthorized"}
 
 
-def test_a_key_that_the_server_repeats_is_blotted_out() -> None:
+def test_a_key_that_the_server_repeats_is_redacted() -> None:
     answer = Answer(0, status=500, received=[b'{"error":{"message":"no such key: sk-123"}}'])
-    done = without_secret(
+    done = redact_sample(
         sample(PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123"
     )
     assert done.error_message == "HTTP 500: no such key: …"

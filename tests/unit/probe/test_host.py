@@ -92,7 +92,7 @@ def test_a_run_whose_shape_is_not_given_has_the_one_of_the_metadata(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "shapebench"):
-        assert begin(spec(tmp_path)).spec.endpoint.shape == "VM.GPU.A10.1"
+        assert with_its_shape(spec(tmp_path)).endpoint.shape == "VM.GPU.A10.1"
     assert "this machine is VM.GPU.A10.1, by its metadata" in caplog.text
 
 

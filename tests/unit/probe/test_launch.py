@@ -199,3 +199,18 @@ def test_a_server_is_not_launched_where_another_one_answers(tmp_path: Path) -> N
         with pytest.raises(AddressTaken, match="answers at"), serving(endpoint, tmp_path / "server.log"):
             pass
     assert not (tmp_path / "server.log").exists()
+
+
+def test_the_log_and_the_error_of_a_server_are_redacted(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    command = python("print('api_key=hush', flush=True); raise SystemExit(2)") + " --api-key hush hush2"
+    with pytest.raises(LaunchDied) as error, launched(command, log) as still_starting:
+        wait_until(still_starting)
+    assert "hush" not in str(error.value)
+    assert log.read_text() == "api_key=…\n"
+
+
+def test_a_command_that_was_saved_without_its_secrets_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    endpoint = Endpoint(url="http://127.0.0.1:9", model="m", launch="vllm serve m --api-key …")
+    with pytest.raises(BadCommand, match="saved without its secrets"), serving(endpoint, tmp_path / "server.log"):
+        pass

@@ -10,8 +10,8 @@ import pytest
 
 from shapebench.errors import ShapebenchError
 from shapebench.runs import run_file as runs
-from shapebench.runs.run_file import RunFile, RunNotFoundError, begin, load, save
-from shapebench.spec.model import Search, parse
+from shapebench.runs.run_file import RunFile, RunNotFoundError, begin, load, redact_spec, restore_secrets, save
+from shapebench.spec.model import Endpoint, Search, Spec, parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
 
 
@@ -153,3 +153,23 @@ def in_format_1(content: dict[str, Any]) -> dict[str, Any]:
     for measured in content["levels"]:
         measured |= {"asked": measured.pop("requested"), "promised": measured.pop("slo_bounds")}
     return content
+
+
+LAUNCHED = "env HF_TOKEN=hush vllm serve m --api-key hush hush2 --port 80"
+
+
+def test_a_launch_command_is_saved_without_its_secrets(tmp_path: Path) -> None:
+    endpoint = Endpoint(url="http://127.0.0.1:80", model="m", launch=LAUNCHED)
+    begun = begin(Spec(endpoint=endpoint, data=tmp_path))
+    save(RunFile(begun))
+    assert "hush" not in (begun.folder / "run.json").read_text()
+    saved = load(tmp_path, begun.run_id).run.spec
+    assert saved.endpoint.launch == "env HF_TOKEN=… vllm serve m --api-key … --port 80"
+    assert restore_secrets(saved, begun.spec) == saved.model_copy(update={"endpoint": endpoint})
+
+
+def test_the_launch_command_of_another_spec_is_not_taken(tmp_path: Path) -> None:
+    endpoint = Endpoint(url="http://127.0.0.1:80", model="m", launch=LAUNCHED)
+    other = endpoint.model_copy(update={"launch": LAUNCHED.replace("80", "81")})
+    saved = redact_spec(Spec(endpoint=endpoint, data=tmp_path))
+    assert restore_secrets(saved, Spec(endpoint=other, data=tmp_path)) == saved

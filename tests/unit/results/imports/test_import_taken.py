@@ -176,4 +176,4 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
 def test_an_api_key_is_not_stored(data: Path) -> None:
     data.mkdir()
     take([SAMPLES / "genai_bench" / "experiment"], data, None)
-    assert "--api-key" not in rows(data, "FROM runs")[0]["facts"]
+    assert "--api-key k" not in rows(data, "FROM runs")[0]["facts"]
