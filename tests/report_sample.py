@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapebench.analysis import percentile_intervals as intervals
+from shapebench.analysis.scaling.run_curve import run_growth
 from shapebench.report.pages.run_content import Detail, Report
 from shapebench.spec.model import Spec
 
@@ -143,14 +144,13 @@ def scaling(levels: pd.DataFrame) -> pd.DataFrame:
     tokens, users = levels["steady_tokens_per_s"].astype(float), levels["concurrency"].astype(float)
     ideal = tokens.iloc[0] * users / users.iloc[0]
     gains = tokens.pct_change() / users.pct_change()
-    bends = (gains < 0.1) & ~(gains.shift() < 0.1)
-    return levels[["concurrency", "verdict"]].assign(
-        throughput="steady_tokens_per_s",
-        tokens_per_s=tokens,
+    rows = levels[["concurrency", "verdict"]].assign(throughput="steady_tokens_per_s", tokens_per_s=tokens)
+    growth = run_growth(rows, levels)
+    return rows.assign(
         ideal_tokens_per_s=ideal,
         efficiency=tokens / ideal,
         gain_share=gains,
-        bends=bends,
+        is_knee=rows["concurrency"].eq(growth.knee or 0) if growth else None,
     )
 
 

@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from shapebench.errors import ShapebenchError
-from shapebench.results import dictionary
+from shapebench.results import dictionary, saturation
 from shapebench.results import migrations as schema
 from shapebench.support.file_lock import file_lock
 from shapebench.support.wording import quoted
@@ -48,6 +48,8 @@ def load(data: Path, run_id: str, tables: dict[str, pa.Table]) -> Path:
                 connection.register("incoming", rows)
                 connection.execute(schema.sql(schema.SQL / "loads" / f"{name}.sql"))
                 connection.unregister("incoming")
+        if "levels" in tables:
+            saturation.store(connection, run_id)
     return path
 
 

@@ -29,6 +29,7 @@ VIEWS = (
     "runs",
     "level_summary",
     "scaling",
+    "saturation",
     "slos",
     "searches",
     "metrics",

@@ -79,7 +79,8 @@ def calls() -> Iterator[tuple[str, str]]:
 def _in_order(folder: Path) -> Iterator[Path]:
     """Files of one view or macro each, those that others are made of first."""
     files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
-    words = {name: set(re.findall(r"\w+", file.read_text(encoding="utf-8"))) for name, file in files.items()}
+    code = {name: re.sub("--.*", "", file.read_text(encoding="utf-8")) for name, file in files.items()}
+    words = {name: set(re.findall(r"\w+", text)) for name, text in code.items()}
     needs = {name: (words[name] & set(files)) - {name} for name in files}
     return (files[name] for name in TopologicalSorter(needs).static_order())
 

@@ -1,10 +1,11 @@
--- How does throughput grow with concurrency, and where does it bend? A row for each level of each run.
--- The ideal is the throughput of the run's lowest level that takes part, times concurrency over its concurrency; efficiency is the
--- share of it that was reached. gain_share is what throughput gained since step_from, the level before, as a share of what concurrency
--- gained; the curve bends at the first level where that is less than 10 % (GROWING_SHARE in shapebench/scaling/growth.py).
--- tokens_per_s is the steady throughput where every level that takes part has one, else the system's for all of them; throughput says
--- which. The two are never mixed along a curve: a level's beginning and end, when not all streams are busy, weigh most at high
--- concurrency, and would bend it. Invalid levels, and those without throughput, take no part: NULL, and steps pass over them.
+-- How does throughput grow with concurrency, and where does it stop? A row for each level of each run.
+-- ideal_tokens_per_s is the throughput of the run's lowest usable level, scaled by concurrency; efficiency is the share of
+-- it that was reached. gain_share is what throughput gained since step_from, the usable level before, as a share of what
+-- concurrency gained. is_knee marks the level at which throughput stops growing, as the view saturation has it: a curve
+-- fitted to all levels, so noise in one step does not decide. NULL where it was not fitted.
+-- tokens_per_s is the steady throughput where every usable level has one, else the system's for all of them; throughput
+-- says which. They are never mixed along a curve: the start and end of a level, when not all streams are busy, weigh most
+-- at high concurrency. Invalid levels, and those without throughput, are not usable: NULL, and steps pass over them.
 CREATE OR REPLACE VIEW scaling AS
 WITH usable AS (
     SELECT
@@ -24,10 +25,6 @@ steps AS (
         (tokens_per_s / lag(tokens_per_s) OVER curve - 1) / (concurrency / lag(concurrency) OVER curve - 1) AS gain_share
     FROM usable
     WINDOW curve AS (PARTITION BY run_id ORDER BY concurrency)
-),
-bent AS (
-    SELECT *, coalesce(concurrency = min(concurrency) FILTER (gain_share < 0.1) OVER (PARTITION BY run_id), false) AS bends
-    FROM steps
 )
 SELECT
     l.run_id,
@@ -37,13 +34,14 @@ SELECT
     l.workload,
     l.concurrency,
     l.verdict,
-    bent.throughput,
-    bent.tokens_per_s,
-    bent.ideal_tokens_per_s,
-    bent.tokens_per_s / bent.ideal_tokens_per_s AS efficiency,
-    bent.step_from,
-    bent.gain_share,
-    bent.bends
+    steps.throughput,
+    steps.tokens_per_s,
+    steps.ideal_tokens_per_s,
+    steps.tokens_per_s / steps.ideal_tokens_per_s AS efficiency,
+    steps.step_from,
+    steps.gain_share,
+    if(steps.run_id IS NULL OR s.run_id IS NULL, NULL, l.concurrency IS NOT DISTINCT FROM s.knee) AS is_knee
 FROM level_summary AS l
-LEFT JOIN bent USING (run_id, concurrency)
+LEFT JOIN steps USING (run_id, concurrency)
+LEFT JOIN raw.saturation AS s USING (run_id)
 ORDER BY l.started_at, l.run_id, l.concurrency

@@ -7,6 +7,7 @@ import pandas as pd
 
 from shapebench.analysis.scaling.growth import Growth, growth, roughened
 from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.run_curve import run_curve
 from shapebench.analysis.scaling.usl import LEAST_LEVELS, TAILS, Law, fit
 
 POINTS = 60  # of the curve
@@ -26,7 +27,7 @@ def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
     points = scaling.dropna(subset=["tokens_per_s"])
     if points.empty:
         return None
-    found = levels_of(_curve(points, levels))
+    found = levels_of(run_curve(points, levels))
     if len(found) < LEAST_LEVELS:
         return None
     ends = growth(roughened(found))
@@ -34,14 +35,6 @@ def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
     if law is None or not law.describes:
         return None
     return Fit(_drawn(law, found), ends.knee, (_says_where(ends), _says_what(law)))
-
-
-def _curve(points: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """As `levels_of` wants it. How sure it is, is known of the steady throughput."""
-    curve = points[["concurrency"]].assign(system_tokens_per_s=points["tokens_per_s"])
-    if "throughput_precision" not in levels or points["throughput"].iloc[0] != "steady_tokens_per_s":
-        return curve
-    return curve.merge(levels[["concurrency", "throughput_precision"]], on="concurrency")
 
 
 def _drawn(law: Law, levels: Levels) -> pd.DataFrame:

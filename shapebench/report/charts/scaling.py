@@ -38,7 +38,7 @@ def plots(scaling: pd.DataFrame, title: str, fit: Fit | None = None) -> list[Plo
     reading = f"{counted}; dotted, what they would be if each user took nothing from the others"
     reading += "; the curve is fitted, within its 95% band" if fit else ""
     drawn = partial(_chart, points, fit, title, f"{TITLE}: {counted}")
-    legend, said = verdicts(points["verdict"]), _description(points)
+    legend, said = verdicts(points["verdict"]), _description(points, fit)
     return [Plot(name, TITLE, reading, drawn(scale), said, legend) for scale, name in NAMES.items()]
 
 
@@ -88,15 +88,21 @@ def _fitted(fit: Fit | None) -> list[alt.Chart]:
 
 
 def _bend(points: pd.DataFrame, fit: Fit | None) -> list[alt.Chart]:
-    """A rule where it pays less and less to add users: the fitted curve's knee, else the first level that says so."""
-    at = fit.knee if fit else next(iter(points.loc[points["bends"].astype(bool), _X]), None)
+    """Draw a rule at the knee."""
+    at = _knee(points, fit)
     if at is None:
         return []
     base = alt.Chart(alt.InlineData(values=[{}])).encode(x=alt.datum(at))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), fontSize=12, aria=False)
-    text = f"growth ends at {at:,}" if fit else f"bends before {at:,}"
-    return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=alt.value(text))]
+    text = alt.value(f"growth ends at {at:,}")
+    return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=text)]
+
+
+def _knee(points: pd.DataFrame, fit: Fit | None) -> int | None:
+    """Return the knee as the results file has it, else that of the fit: runs of earlier versions have none stored."""
+    stored = points.loc[points["is_knee"].eq(True), _X]
+    return int(stored.iloc[0]) if len(stored) else fit.knee if fit else None
 
 
 def _tooltip() -> list[alt.Tooltip]:
@@ -114,18 +120,18 @@ def says(scaling: pd.DataFrame, fit: Fit | None = None) -> list[str]:
     points = scaling.dropna(subset=[_Y]).sort_values(_X)
     if len(points) < 2:
         return []
-    last, bends = points.iloc[-1], points.loc[points["bends"].astype(bool), _X]
+    last, knee = points.iloc[-1], _knee(points, fit)
     reached = f"With {last[_X]} concurrent users, {last['efficiency']:.0%} of the ideal is reached."
     if fit:
         return [reached, *fit.sentences]
-    bent = "More users still bring more tokens at every level that was measured."
-    if len(bends):
-        bent = f"From {bends.iloc[0]} concurrent users on, throughput gains less than a tenth of what they do."
-    return [reached, bent]
+    if knee is not None:
+        return [reached, f"Throughput stops growing at about {knee} concurrent users."]
+    grows = "More users still bring more tokens at the highest level that was measured."
+    return [reached, grows] if points["is_knee"].notna().all() else [reached]
 
 
-def _description(points: pd.DataFrame) -> str:
+def _description(points: pd.DataFrame, fit: Fit | None) -> str:
     shares = [f"{row['efficiency']:.0%} with {row['concurrency']}" for row in points.to_dict("records")]
-    bends = points.loc[points["bends"].astype(bool), _X]
-    bend = f" It bends before {bends.iloc[0]} concurrent users." if len(bends) else ""
-    return f"{TITLE}; the share of it that was reached: {', '.join(shares)}.{bend}"
+    knee = _knee(points, fit)
+    ends = f" Growth ends at {knee} concurrent users." if knee is not None else ""
+    return f"{TITLE}; the share of it that was reached: {', '.join(shares)}.{ends}"

@@ -22,7 +22,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture
 def saturated(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(bends=rows["concurrency"] == 16)
+    return rows.assign(is_knee=rows["concurrency"] == 16)
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def test_no_point_lies_above_the_ideal(rows: pd.DataFrame) -> None:
     assert all(point["y"] >= ideal[point["x"]] - 1e-6 for point in items(chart, "symbol"))
 
 
-def test_where_it_bends_there_is_a_line_that_says_so(saturated: pd.DataFrame) -> None:
+def test_where_growth_ends_there_is_a_line_that_says_so(saturated: pd.DataFrame) -> None:
     chart = plots(saturated, TITLE)[0].chart
-    assert "bends before 16" in texts(chart)
+    assert "growth ends at 16" in texts(chart)
     (rule,) = (item for item in items(chart, "rule") if item["stroke"] == LIMIT)
     assert rule["x"] == pytest.approx(items(chart, "symbol")[4]["x"])
 
 
-def test_where_it_does_not_bend_no_line_is_drawn(rows: pd.DataFrame) -> None:
+def test_where_growth_does_not_end_no_line_is_drawn(rows: pd.DataFrame) -> None:
     assert [item for item in items(plots(rows, TITLE)[0].chart, "rule") if item["stroke"] == LIMIT] == []
 
 
@@ -71,7 +71,6 @@ def test_a_fitted_curve_has_its_band_and_its_knee(saturated: pd.DataFrame, fit: 
     chart = plots(saturated, TITLE, fit)[0].chart
     assert len(items(chart, "area")) == len(LEVELS)
     assert "growth ends at 16" in texts(chart)
-    assert "bends before 16" not in texts(chart)
 
 
 def test_levels_that_are_not_valid_are_hollow(rows: pd.DataFrame) -> None:
@@ -94,10 +93,10 @@ def test_the_description_says_what_was_reached_at_each_level(rows: pd.DataFrame)
     assert "100% with 1, 96% with 2" in plots(rows, TITLE)[0].description
 
 
-def test_the_sentences_say_how_much_was_reached_and_where_it_bends(saturated: pd.DataFrame) -> None:
+def test_the_sentences_say_how_much_was_reached_and_where_growth_ends(saturated: pd.DataFrame) -> None:
     assert says(saturated) == [
         "With 32 concurrent users, 60% of the ideal is reached.",
-        "From 16 concurrent users on, throughput gains less than a tenth of what they do.",
+        "Throughput stops growing at about 16 concurrent users.",
     ]
 
 

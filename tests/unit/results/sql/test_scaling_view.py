@@ -3,9 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from shapebench.analysis.scaling.growth import GROWING_SHARE
+from shapebench.report.charts.fitted import fitted
+from shapebench.report.charts.scaling import says
+from shapebench.results.database import FILE_NAME
+from shapebench.results.views import read_levels
 from tests.unit.results.sql.results_file import ResultsFile
 
 
@@ -27,7 +32,7 @@ def column(results: ResultsFile, name: str, run_id: str = "r") -> list[Any]:
 def test_its_columns_are_these(results: ResultsFile) -> None:
     assert results.columns("FROM scaling") == [
         *("run_id", "started_at", "model", "shape", "workload", "concurrency", "verdict", "throughput", "tokens_per_s"),
-        *("ideal_tokens_per_s", "efficiency", "step_from", "gain_share", "bends"),
+        *("ideal_tokens_per_s", "efficiency", "step_from", "gain_share", "is_knee"),
     ]
 
 
@@ -47,25 +52,60 @@ def test_a_gain_is_a_share_of_what_concurrency_gained(results: ResultsFile) -> N
     assert column(results, "gain_share") == [None, pytest.approx(0.75), pytest.approx(0.3)]
 
 
-def test_it_bends_at_the_first_level_that_gains_too_little_and_only_there(results: ResultsFile) -> None:
-    curve(results, {1: 100, 2: 200, 4: 210, 8: 400, 16: 410})  # gains of 5 % and 2.5 % for twice the concurrency
-    assert column(results, "bends") == [False, False, True, False, False]
+def test_the_knee_is_the_level_at_which_growth_ends_and_no_other(results: ResultsFile) -> None:
+    curve(results, {1: 100, 2: 200, 4: 400, 8: 410, 16: 415})
+    assert column(results, "is_knee") == [False, False, True, False, False]
 
 
-def test_a_curve_that_grows_throughout_bends_nowhere(results: ResultsFile) -> None:
+def test_one_step_that_gains_little_by_chance_is_no_knee(results: ResultsFile) -> None:
+    curve(results, {1: 100, 2: 200, 4: 210, 8: 400, 16: 790})
+    assert column(results, "is_knee") == [False] * 5
+
+
+def test_a_curve_that_grows_throughout_has_no_knee(results: ResultsFile) -> None:
     curve(results, {1: 100, 2: 150, 4: 200})
-    assert column(results, "bends") == [False, False, False]
+    assert column(results, "is_knee") == [False, False, False]
+    assert results.ask("SELECT knee, knee_low, knee_high, uncertain FROM saturation") == [
+        {"knee": None, "knee_low": None, "knee_high": None, "uncertain": False}
+    ]
 
 
-def test_a_throughput_that_falls_bends(results: ResultsFile) -> None:
+def test_a_throughput_that_falls_has_its_knee_before_the_fall(results: ResultsFile) -> None:
     curve(results, {1: 100, 2: 90})
-    assert column(results, "bends") == [False, True]
+    assert column(results, "is_knee") == [True, False]
 
 
-@pytest.mark.parametrize(("share", "bends"), [(GROWING_SHARE - 0.001, True), (GROWING_SHARE + 0.001, False)])
-def test_too_little_is_what_the_reports_conclusion_calls_so(share: float, bends: bool, results: ResultsFile) -> None:
+@pytest.mark.parametrize(("share", "is_knee"), [(GROWING_SHARE - 0.001, True), (GROWING_SHARE + 0.001, False)])
+def test_too_little_is_what_the_reports_conclusion_calls_so(share: float, is_knee: bool, results: ResultsFile) -> None:
     curve(results, {16: 1000, 32: 1000 * (1 + share)})
-    assert column(results, "bends") == [False, bends]
+    assert column(results, "is_knee") == [is_knee, False]
+
+
+@pytest.mark.parametrize(
+    "tokens_per_s",
+    [
+        {1: 40, 2: 78, 4: 150, 8: 280, 16: 450, 32: 600, 64: 610},
+        {1: 40, 2: 79, 4: 155, 8: 300, 16: 310, 32: 250},
+        {1: 40, 2: 78, 4: 150, 8: 280},
+    ],
+    ids=["saturates", "falls", "grows"],
+)
+def test_view_and_report_have_growth_end_at_the_same_concurrency(
+    tokens_per_s: dict[int, float], results: ResultsFile
+) -> None:
+    curve(results, tokens_per_s)
+    knees = [row["concurrency"] for row in results.ask("SELECT concurrency FROM scaling WHERE is_knee")]
+    scaling, levels = (read_levels(results.data, view, "r") for view in ("scaling", "level_summary"))
+    sentence = says(scaling, fitted(scaling, levels))[1]
+    assert (f"about {knees[0]} " if knees else "still bring more") in sentence
+
+
+def test_a_run_that_an_earlier_version_loaded_has_no_knee_and_does_not_claim_to_grow(results: ResultsFile) -> None:
+    curve(results, {1: 100, 2: 200, 4: 210})
+    results.ask("FROM runs")
+    with duckdb.connect(results.data / FILE_NAME) as connection:
+        connection.execute("DELETE FROM raw.saturation")
+    assert column(results, "is_knee") == [None, None, None]
 
 
 def test_throughput_is_the_steady_one_where_all_levels_have_it(results: ResultsFile) -> None:
@@ -92,7 +132,7 @@ def test_an_invalid_level_has_a_row_and_takes_no_part(results: ResultsFile) -> N
     assert column(results, "ideal_tokens_per_s") == [None, 100, None, 400]
     assert column(results, "step_from") == [None, None, None, 2]
     assert column(results, "gain_share") == [None, None, None, pytest.approx(2 / 3)]
-    assert column(results, "bends") == [None, False, None, False]
+    assert column(results, "is_knee") == [None, False, None, False]
 
 
 def test_a_suspect_level_takes_part(results: ResultsFile) -> None:
@@ -119,5 +159,5 @@ def test_a_throughput_that_another_tool_defines_otherwise_takes_no_part(results:
 def test_each_run_is_a_curve_of_its_own(results: ResultsFile) -> None:
     curve(results, {1: 100, 2: 105}, "a")
     curve(results, {4: 1000, 8: 2000}, "b")
-    assert (column(results, "bends", "a"), column(results, "bends", "b")) == ([False, True], [False, False])
+    assert (column(results, "is_knee", "a"), column(results, "is_knee", "b")) == ([True, False], [False, False])
     assert column(results, "efficiency", "b") == [1, 1]

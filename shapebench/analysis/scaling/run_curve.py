@@ -1,0 +1,21 @@
+"""A stored run's throughput curve, from rows of the views `scaling` and `level_summary`."""
+
+import pandas as pd
+
+from shapebench.analysis.scaling.growth import Growth, growth, roughened
+from shapebench.analysis.scaling.levels import levels_of
+
+
+def run_curve(scaling: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return the curve as `saturation` takes it: usable levels only, with the precision of a steady throughput."""
+    points = scaling.dropna(subset=["tokens_per_s"])
+    curve = points[["concurrency"]].assign(system_tokens_per_s=points["tokens_per_s"])
+    if points.empty or points["throughput"].iloc[0] != "steady_tokens_per_s" or "throughput_precision" not in levels:
+        return curve
+    return curve.merge(levels[["concurrency", "throughput_precision"]], on="concurrency")
+
+
+def run_growth(scaling: pd.DataFrame, levels: pd.DataFrame) -> Growth | None:
+    """Fit where a run's throughput stops growing; None with fewer than two usable levels."""
+    points = levels_of(run_curve(scaling, levels))
+    return growth(roughened(points)) if len(points) > 1 else None
