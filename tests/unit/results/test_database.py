@@ -380,7 +380,7 @@ def test_a_load_that_waits_too_long_for_another_says_so(data: Path, monkeypatch:
 
 DIE = """
 import os, signal
-from shapebench import warehouse
+from shapebench.results import database as warehouse
 sql = warehouse.schema.sql
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def die_at_metrics(path): return die() if path.parts[-2:] == ("loads", "metrics.sql") else sql(path)
