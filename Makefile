@@ -60,6 +60,7 @@ check: lint types  ## Lint, format and type checks
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
 
 types: setup
 	$(BIN)/mypy

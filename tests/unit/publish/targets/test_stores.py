@@ -56,7 +56,8 @@ def test_send_takes_the_report_to_the_store_of_the_spec(make_spec: MakeSpec, rep
 
 def test_the_oci_sdk_is_not_imported_to_publish_to_a_folder(report: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from shapebench.spec import model as spec; from tests.shipments import sent\n"
+        "import sys; from pathlib import Path; from tests.shipments import sent\n"
+        "from shapebench.spec import model as spec\n"
         "s = spec.parse({'endpoint': {'url': 'http://h', 'model': 'm'}, 'data': sys.argv[1]})\n"
         "print(len(sent(s, Path(sys.argv[2]))), 'oci' in sys.modules)"
     )
