@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cli.options import as_json, with_options
 from cli.output import print_json
-from shapebench.sizing.catalogue import showing as catalogue
+from shapebench.sizing import catalogue_tables as catalogue
 from shapebench.sizing.estimate import showing
 from shapebench.sizing.estimate.bounds import Workload
 from shapebench.sizing.estimate.estimating import estimate as estimate_on
