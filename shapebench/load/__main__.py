@@ -77,8 +77,8 @@ def _measure(plan: LevelPlan, api_key: str | None) -> None:
     gc.disable()  # nothing here makes cycles, and a look through ten thousand streams' tokens takes long
     _print({"ready": True})
     start_ns = orders.wait_for_start()
-    level.reactor.every(REPORT_EVERY_S, lambda: _report(level))
-    level.reactor.every(WRITE_EVERY_S, samples.flush)
+    level.loop.call_every(REPORT_EVERY_S, lambda: _report(level))
+    level.loop.call_every(WRITE_EVERY_S, samples.flush)
     level.run(start_ns)
     samples.close()
     _report(level)
@@ -108,7 +108,7 @@ class _Lines:
         self._begun = b""
         self._start_ns = 0
         os.set_blocking(sys.stdin.fileno(), False)
-        level.reactor.watch(sys.stdin.fileno(), self._on_readable)
+        level.loop.watch(sys.stdin.fileno(), self._on_readable)
 
     @staticmethod
     def first() -> bytes:
@@ -118,7 +118,7 @@ class _Lines:
     def wait_for_start(self) -> int:
         """When to begin (ns)."""
         if not self._start_ns and not self._level.interrupted:
-            self._level.reactor.run()
+            self._level.loop.run()
         return self._start_ns or clock_ns()
 
     def _on_readable(self) -> None:
@@ -127,13 +127,13 @@ class _Lines:
         for line in lines:
             self._obey(orjson.loads(line))
         if not text:
-            self._level.reactor.unwatch(sys.stdin.fileno())
+            self._level.loop.unwatch(sys.stdin.fileno())
             self._level.stop()
 
     def _obey(self, order: dict[str, int]) -> None:
         if "start_ns" in order:
             self._start_ns = order["start_ns"]
-            self._level.reactor.stop()
+            self._level.loop.stop()
         if "finish" in order:
             self._level.finish()
 
@@ -151,7 +151,7 @@ def _stop_on_signals(level: Level) -> None:
         woken.recv(64)
         level.stop()
 
-    level.reactor.watch(woken.fileno(), on_signal)
+    level.loop.watch(woken.fileno(), on_signal)
     _kept.append(wakes)
 
 

@@ -14,7 +14,7 @@ from shapebench.load.sample_writer import redact_sample, sample
 from shapebench.probe.route import Fault, find
 from shapebench.runs.samples_file import Sample
 from shapebench.support.batch_means import Buckets
-from shapebench.support.event_loop import Reactor
+from shapebench.support.event_loop import EventLoop
 from shapebench.support.timestamps import Stamps, clock_ns
 
 OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers
@@ -32,14 +32,14 @@ class Level:
         self._plan = plan
         self._api_key = api_key
         self._keep = keep
-        self.reactor = Reactor()
+        self.loop = EventLoop()
         self.stamps = Stamps()
         self.watch = Watch()
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
         self._asks = _Prepared(plan, writer(plan.target, api_key))
         way = find(plan.target)
-        self._streams = [_Stream(number, self, Connection(self.reactor, way, self.stamps)) for number in plan.streams]
+        self._streams = [_Stream(number, self, Connection(self.loop, way, self.stamps)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
         self._unread: deque[tuple[PlannedRequest, int, Answer]] = deque()
         self._ends_s: float | None = None
@@ -56,23 +56,23 @@ class Level:
                 opening.add(connection := to_open.popleft())
                 connection.connect()
             if self.interrupted or not opening or time.monotonic() > deadline_s:
-                self.reactor.stop()
+                self.loop.stop()
             else:
-                self.reactor.later(OPENING_LOOK_S, go_on)
+                self.loop.call_later(OPENING_LOOK_S, go_on)
 
         go_on()
-        self.reactor.run()
+        self.loop.run()
 
     def run(self, start_ns: int) -> None:
         """Send every planned request once, from the given moment on; faults become samples, nothing is raised."""
         self.watch, self.tally, self._start_ns = Watch(), Tally(), start_ns
-        self.reactor.turn = self.watch.turn.add
+        self.loop.on_iteration = self.watch.turn.add
         self.stamps.unstamped = 0  # those of handshakes do not count
-        self.reactor.later((start_ns - clock_ns()) / 1e9, self._begin)
+        self.loop.call_later((start_ns - clock_ns()) / 1e9, self._begin)
         limits_s = [s for s in (self._plan.request_timeout_s, self._plan.stall_timeout_s) if s]
-        self.reactor.every(min(max(min(limits_s) / 20, 0.005), 0.25), self._look_at_time)
+        self.loop.call_every(min(max(min(limits_s) / 20, 0.005), 0.25), self._look_at_time)
         if not self.interrupted:
-            self.reactor.run(in_between=self._in_between)
+            self.loop.run(in_between=self._in_between)
         while self._unread:
             self._read_answer()
 
@@ -85,13 +85,13 @@ class Level:
         self.interrupted = self._finishing = True
         for stream in self._streams:
             stream.connection.close()
-        self.reactor.stop()
+        self.loop.stop()
 
     def _begin(self) -> None:
         for stream in self._streams:
             stream.go_on()
         if not self._streams:  # there are more processes than streams
-            self.reactor.stop()
+            self.loop.stop()
 
     # What streams call
 
@@ -123,7 +123,7 @@ class Level:
     def stream_ended(self) -> None:
         self._busy -= 1
         if not self._busy:
-            self.reactor.stop()
+            self.loop.stop()
 
     # What is done in between
 
@@ -203,7 +203,7 @@ class _Stream:
         self._ended_ns = answer.ended_ns or 0
         self._level.answered(self._ask, self._number, answer, self.connection.waited_s)
         if answer.fault and answer.fault[0] in UNREACHED:
-            self._level.reactor.later(PAUSE_S, self.go_on)
+            self._level.loop.call_later(PAUSE_S, self.go_on)
         else:
             self.go_on()
 

@@ -18,7 +18,7 @@ import httptools
 from shapebench.apis.chunk_interning import ChunkInterner
 from shapebench.apis.sse import Piece
 from shapebench.probe.route import Fault, Way, fault_of
-from shapebench.support.event_loop import Callback, Reactor
+from shapebench.support.event_loop import Callback, EventLoop
 from shapebench.support.timestamps import Receive, Stamps, clock_ns
 
 STALE_NS = 100_000_000  # a round trip, with room; a server that works for longer has taken the request
@@ -61,13 +61,13 @@ class Connection:
 
     # Slots, since what each token touches, for each of a thousand streams, is more than a core's cache holds otherwise.
     __slots__ = (
-        *("done", "_reactor", "_way", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
+        *("done", "_loop", "_way", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
         *("_asked_s", "_request", "_limit_bytes", "_unsent", "_broken", "_answer"),
         *("_receive", "_now_ns", "_parser", "_alike", "_framed", "_complete", "_kept", "_received_bytes"),
     )
 
-    def __init__(self, reactor: Reactor, way: Way, stamps: Stamps) -> None:
-        self._reactor = reactor
+    def __init__(self, loop: EventLoop, way: Way, stamps: Stamps) -> None:
+        self._loop = loop
         self._way = way
         self._stamps = stamps
         self._socket: socket.socket | None = None
@@ -106,7 +106,7 @@ class Connection:
     def connect(self) -> None:
         """Open ahead of the first request; what goes wrong will be the first request's fault, if it happens again."""
         self._wanted = True
-        self._reactor.soon(self._open)
+        self._loop.call_soon(self._open)
 
     def send(self, request: bytes, limit_bytes: int) -> None:
         """Begin an exchange; an answer of more than `limit_bytes` is broken off."""
@@ -117,7 +117,7 @@ class Connection:
         if self.open:
             self._begin()
         elif not self._opening:
-            self._reactor.soon(self._open)
+            self._loop.call_soon(self._open)
 
     def abort(self, fault: Fault) -> None:
         """Break off the exchange in hand, and the connection with it."""
@@ -147,7 +147,7 @@ class Connection:
             self._cannot_connect(fault)
             return
         self._opening, self._answers, self._unsent, self._broken = True, 0, b"", None
-        self._reactor.watch(self._socket.fileno(), self._on_connected, write=True)
+        self._loop.watch(self._socket.fileno(), self._on_connected, write=True)
         if error not in (0, errno.EINPROGRESS):
             self._cannot_connect(OSError(error, os.strerror(error)))
 
@@ -159,7 +159,7 @@ class Connection:
             hear_the_end = partial(line.shutdown, socket.SHUT_RD)
             self._tls = _Tls(self._way.tls, self._way.host, self._receive, hear_the_end)
             self._receive = self._tls.receive
-            self._reactor.watch(line.fileno(), self._on_handshake)
+            self._loop.watch(line.fileno(), self._on_handshake)
             self._on_handshake()
         else:
             self._opened()
@@ -188,7 +188,7 @@ class Connection:
         self._close()
         self._address = (self._address + 1) % len(self._way.addresses)
         if self._address:
-            self._reactor.soon(self._open)
+            self._loop.call_soon(self._open)
         else:
             self._finish(fault_of(error))
 
@@ -237,7 +237,7 @@ class Connection:
 
     def _watch(self, *, write: bool) -> None:
         handler = self._on_ready_both_ways if write else self._on_readable
-        self._reactor.watch(self._line.fileno(), handler, write=write)
+        self._loop.watch(self._line.fileno(), handler, write=write)
 
     # Receiving
 
@@ -288,7 +288,7 @@ class Connection:
             self._finish(None)  # without a length, an answer ends where the connection does
         elif reused and not answer.resent and self._never_begun(answer):
             answer.resent = True  # it closed an idle connection while the request was on its way: nobody's error
-            self._reactor.soon(self._open)
+            self._loop.call_soon(self._open)
         else:
             kind = "tls" if isinstance(error, ssl.SSLError) else "reset"
             self._finish((kind, str(error or "the server closed the connection before the answer was complete")))
@@ -309,7 +309,7 @@ class Connection:
 
     def _close(self) -> None:
         if self._socket:
-            self._reactor.unwatch(self._socket.fileno())
+            self._loop.unwatch(self._socket.fileno())
             self._socket.close()
         self._socket = self._tls = None
         self._opening = False

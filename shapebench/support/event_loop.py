@@ -1,6 +1,6 @@
-"""The loop of a process that measures: calls whoever waits for a socket, with little between a token and its receive.
+"""The event loop of the measuring processes and of the reference server: epoll, callbacks and timers, and no more.
 
-No coroutines: a receive costs a call, not a task switch, which would be most of what a token costs beside the kernel.
+No coroutines: a receive costs a call, not a task switch, which would be most of what a token costs besides the kernel.
 """
 
 import heapq
@@ -9,69 +9,82 @@ import select
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from shapebench.support.timestamps import clock_ns
 
 Callback = Callable[[], object]
+Work = Callable[[], bool]  # does a little of what can wait, and returns whether there is more of it
+Steps = Iterator[int | None]  # works from one yield to the next; yields when it is due again (ns), or None: never
 
 READ, WRITE = select.POLLIN, select.POLLOUT
-MOST_EVENTS = 1024  # of one turn
-LONGEST_WAIT_S = 0.05
+MAX_EVENTS = 1024  # of one iteration
+MAX_WAIT_S = 0.05  # a signal is noticed that late at most
+IDLE_S = 0.001
 
 
-class Reactor:
-    """Watches sockets from one thread; handlers must not block, and say when they are no longer wanted."""
+class EventLoop:
+    """Watches sockets from one thread; handlers must not block, and are called until `unwatch`."""
 
     def __init__(self) -> None:
         self._poller = select.epoll() if hasattr(select, "epoll") else _Selector()
         self._handlers: dict[int, Callback] = {}
         self._soon: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Callback]] = []
-        self._order = itertools.count()  # of timers that are due at once
+        self._paced: list[tuple[int, int, Steps]] = []
+        self._order = itertools.count()  # of what is due at the same time
         self._stopped = False
-        self.turn: Callable[[float], object] = lambda _: None  # told how long each turn took (s): nobody was heard then
+        self.on_iteration: Callable[[float], object] = lambda _: None  # gets the time in which no socket was read (s)
 
-    def watch(self, fd: int, handler: Callback, *, write: bool = False) -> None:
-        """Call `handler` whenever the socket can be read, or where asked for written."""
+    def watch(self, fd: int, handler: Callback, *, read: bool = True, write: bool = False) -> None:
+        """Call `handler` whenever the socket can be read or written, as requested."""
         change = self._poller.modify if fd in self._handlers else self._poller.register
-        change(fd, READ | WRITE if write else READ)
+        change(fd, READ * read | WRITE * write)
         self._handlers[fd] = handler
 
     def unwatch(self, fd: int) -> None:
-        """To be called before the socket is closed."""
+        """Stop calling the handler; to be called before the socket is closed."""
         if self._handlers.pop(fd, None):
             self._poller.unregister(fd)
 
-    def soon(self, callback: Callback) -> None:
-        """Call once in this turn, after what has arrived is read.
+    def call_soon(self, callback: Callback) -> None:
+        """Call once in this iteration, after what has arrived is read.
 
         Sockets are opened here only: a number that was closed and opened again within the reading would get events
         meant for its predecessor.
         """
         self._soon.append(callback)
 
-    def later(self, delay_s: float, callback: Callback) -> None:
+    def call_later(self, delay_s: float, callback: Callback) -> None:
         """Call once, after so long or a little more."""
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), callback))
 
-    def every(self, period_s: float, callback: Callback) -> None:
-        """Call about so often."""
+    def call_every(self, period_s: float, callback: Callback) -> None:
+        """Call about once in each period."""
 
         def again() -> None:
-            self.later(period_s, again)
+            self.call_later(period_s, again)
             callback()
 
-        self.later(period_s, again)
+        self.call_later(period_s, again)
 
     def stop(self) -> None:
-        """End `run` after this turn, or before its first one."""
+        """End `run` after this iteration, or before its first one."""
         self._stopped = True
 
-    def run(self, in_between: Callable[[], bool] = lambda: False) -> None:
-        """Work until stopped; `in_between` does a little of what can wait, and says whether there is more of it."""
+    def run_paced(self, due_ns: int, steps: Steps) -> None:
+        """Run `steps` from a time of `clock_ns` on, each when the one before said; they must not start others."""
+        heapq.heappush(self._paced, (due_ns, next(self._order), steps))
+
+    def run(self, in_between: Work = lambda: False, when_idle: Work = lambda: False) -> None:
+        """Work until stopped.
+
+        `in_between` is called in each iteration, `when_idle` where nothing is due for a millisecond.
+        """
         poll, handlers, soon = self._poller.poll, self._handlers, self._soon
         wait_s = 0.0
         while not self._stopped:
-            ready, woken_s = poll(wait_s, MOST_EVENTS), time.monotonic()
+            ready, woken_s = poll(wait_s, MAX_EVENTS), time.monotonic()
             for fd, _ in ready:
                 if handler := handlers.get(fd):
                     handler()
@@ -79,23 +92,35 @@ class Reactor:
                 soon.popleft()()
             more = in_between()
             idle_s = self._call_due()
-            self.turn(time.monotonic() - woken_s)
-            wait_s = 0.0 if more or soon else idle_s
+            self.on_iteration(time.monotonic() - woken_s)
+            wait_s = 0.0 if more or soon or (idle_s > IDLE_S and when_idle()) else idle_s
         self._stopped = False
 
     def _call_due(self) -> float:
-        """Call what is due; gives how long there is nothing (s)."""
+        """Call what is due, and return for how long nothing is (s)."""
         timers, now_s = self._timers, time.monotonic()
         while timers and timers[0][0] <= now_s:
             heapq.heappop(timers)[2]()
-        return min(max(timers[0][0] - now_s, 0.0), LONGEST_WAIT_S) if timers else LONGEST_WAIT_S
+        idle_s = min(max(timers[0][0] - now_s, 0.0), MAX_WAIT_S) if timers else MAX_WAIT_S
+        return min(idle_s, self._step_due()) if self._paced else idle_s
+
+    def _step_due(self) -> float:
+        """Run the steps that are due, and return for how long none is (s): what a token costs the reference server."""
+        heap, now_ns = self._paced, clock_ns()
+        while heap and heap[0][0] <= now_ns:
+            _, number, steps = heap[0]
+            if due_ns := next(steps, None):
+                heapq.heapreplace(heap, (due_ns, number, steps))
+            else:
+                heapq.heappop(heap)
+        return max(heap[0][0] - clock_ns(), 0) / 1e9 if heap else MAX_WAIT_S
 
     def close(self) -> None:
         self._poller.close()
 
 
 class _Selector:
-    """What epoll does, for platforms without it."""
+    """Stands in for epoll on other platforms."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -103,14 +128,14 @@ class _Selector:
         self.close = self._selector.close
 
     def register(self, fd: int, events: int) -> None:
-        self._selector.register(fd, self._masked(events))
+        self._selector.register(fd, self._mask(events))
 
     def modify(self, fd: int, events: int) -> None:
-        self._selector.modify(fd, self._masked(events))
+        self._selector.modify(fd, self._mask(events))
 
     @staticmethod
-    def _masked(events: int) -> int:
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if events & WRITE else 0)
+    def _mask(events: int) -> int:
+        return selectors.EVENT_READ * bool(events & READ) | selectors.EVENT_WRITE * bool(events & WRITE)
 
-    def poll(self, timeout_s: float, _most: int) -> list[tuple[int, int]]:
+    def poll(self, timeout_s: float, _max_events: int) -> list[tuple[int, int]]:
         return [(key.fd, 0) for key, _ in self._selector.select(timeout_s)]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import httptools
 
+from shapebench.support.event_loop import EventLoop
 from shapebench.support.timestamps import Stamps, clock_ns
 from shapebench.test_servers.reference import answers
-from shapebench.test_servers.reference.loop import Loop
 from shapebench.test_servers.reference.requests import Request
 
 
@@ -38,14 +38,14 @@ Respond = Callable[[Request, int], Answer]  # to a request, and when it was rece
 class Connection:
     """Answers one request after another; a client that sends more before it has its answer is disconnected."""
 
-    def __init__(self, line: socket.socket, loop: Loop, respond: Respond, stamps: Stamps) -> None:
+    def __init__(self, line: socket.socket, loop: EventLoop, respond: Respond, stamps: Stamps) -> None:
         line.setblocking(False)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._line, self._loop, self._respond = line, loop, respond
         self._receive = stamps.receiver(line)
         self._answer: Generator[int | None] | None = None
         self._await_request()
-        loop.watch(line, self._read)
+        loop.watch(line.fileno(), self._read)
 
     @property
     def is_open(self) -> bool:
@@ -73,7 +73,7 @@ class Connection:
             self.close()
         elif answer := self._answer_to(data, received_ns):
             self._answer = self._sending(answer)
-            self._loop.at(received_ns, self._answer)
+            self._loop.run_paced(received_ns, self._answer)
 
     def _answer_to(self, data: bytes, received_ns: int) -> Answer | None:
         """The answer to the request that ends with these bytes, if one does."""
@@ -110,16 +110,16 @@ class Connection:
             self._hang_up()
 
     def _wait_for_reader(self) -> None:
-        self._loop.watch(self._line, self._go_on, write=True)
+        self._loop.watch(self._line.fileno(), self._go_on, read=False, write=True)
 
     def _go_on(self) -> None:
-        self._loop.watch(self._line, self._read)
+        self._loop.watch(self._line.fileno(), self._read)
         if self._answer:
-            self._loop.at(clock_ns(), self._answer)
+            self._loop.run_paced(clock_ns(), self._answer)
 
     def _hang_up(self) -> None:
         if self.is_open:
-            self._loop.unwatch(self._line)
+            self._loop.unwatch(self._line.fileno())
             self._line.close()
 
 

@@ -8,16 +8,16 @@ import socket
 from pathlib import Path
 from weakref import WeakSet
 
+from shapebench.support.event_loop import EventLoop
 from shapebench.support.timestamps import Stamps
 from shapebench.test_servers.listener import listening
 from shapebench.test_servers.reference import truth
 from shapebench.test_servers.reference.connection import Connection, Respond
-from shapebench.test_servers.reference.loop import Loop
 from shapebench.test_servers.reference.pace import Pace
 from shapebench.test_servers.reference.routes import Routes
 
 _BACKLOG = 8192
-_MOST_ACCEPTED = 64  # in one turn: some milliseconds of work
+_MOST_ACCEPTED = 64  # in one iteration: some milliseconds of work
 
 
 def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, *, until_eof: bool) -> None:
@@ -41,18 +41,19 @@ class Server:
     """Takes connections, and answers each at the pace."""
 
     def __init__(self, listener: socket.socket, respond: Respond, log: truth.Log) -> None:
-        self.loop = Loop()
+        self.loop = EventLoop()
         self._listener, self._respond, self._log = listener, respond, log
         self._stamps = Stamps()
         self._connections: WeakSet[Connection] = WeakSet()  # the loop keeps those that are open
         listener.setblocking(False)
-        self.loop.watch(listener, self._accept)
+        self.loop.watch(listener.fileno(), self._accept)
 
     def run(self) -> None:
         """Serve until the loop is stopped; what is under way then is broken off."""
-        self.loop.run(in_between=self._log.write_piece)
+        self.loop.run(when_idle=self._log.write_piece)
         for connection in self._connections:
             connection.close()
+        self.loop.close()
 
     def stop_at_eof(self, fd: int) -> None:
         """Stop when the other end of this pipe is closed."""

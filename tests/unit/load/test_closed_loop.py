@@ -53,7 +53,7 @@ class Kept(Level):
     def measure(self) -> "Kept":
         self.connect()
         self.run(clock_ns())
-        self.reactor.close()
+        self.loop.close()
         return self
 
     def progress(self) -> Progress:
@@ -246,7 +246,7 @@ def stopped(script_of: Callable[[int], Script], when: Callable[[Level, Played], 
     """The level, stopped as soon as the condition holds; it has to end by itself then."""
     with served(script_of) as played:
         level = Kept(plan(url or played.url))
-        level.reactor.every(0.01, lambda: when(level, played) and level.stop())
+        level.loop.call_every(0.01, lambda: when(level, played) and level.stop())
         return level.measure()
 
 

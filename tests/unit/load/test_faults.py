@@ -342,7 +342,7 @@ def stopped(level: Kept, when: Callable[[], bool]) -> Counter[str | None]:
         if sum(looks) == 5:
             level.stop()
 
-    level.reactor.every(0.01, look)
+    level.loop.call_every(0.01, look)
     return kinds(level.measure().samples)
 
 

@@ -24,7 +24,7 @@ from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
 from shapebench.load.sample_writer import sample
 from shapebench.probe.route import Way, find
 from shapebench.runs.samples_file import Sample
-from shapebench.support.event_loop import Reactor
+from shapebench.support.event_loop import EventLoop
 from shapebench.support.timestamps import Receive, Stamps
 from tests.scripted_server import (
     CHUNKED,
@@ -103,18 +103,18 @@ class CountingStamps(Stamps):
 
 
 class Client:
-    """A connection with a reactor that turns when the test says so."""
+    """A connection with a loop that turns when the test says so."""
 
     def __init__(self, way: Way, *, kernel: bool | None = None) -> None:
-        self.reactor = Reactor()
+        self.loop = EventLoop()
         self.stamps = CountingStamps() if kernel is None else CountingStamps(kernel)
-        self.connection = Connection(self.reactor, way, self.stamps)
+        self.connection = Connection(self.loop, way, self.stamps)
         self.connection.done = self._on_answer
         self.answers: list[Answer] = []
 
     def _on_answer(self, answer: Answer) -> None:
         self.answers.append(answer)
-        self.reactor.stop()
+        self.loop.stop()
 
     def send(self, request: bytes = REQUEST, limit_bytes: int = LIMIT_BYTES) -> None:
         self.connection.send(request, limit_bytes)
@@ -122,13 +122,13 @@ class Client:
     def ask(self, request: bytes = REQUEST, limit_bytes: int = LIMIT_BYTES) -> Answer:
         """A whole exchange."""
         self.send(request, limit_bytes)
-        self.reactor.run()
+        self.loop.run()
         return self.answers[-1]
 
     def turn(self) -> None:
         """Once, without waiting."""
-        self.reactor.soon(self.reactor.stop)
-        self.reactor.run()
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run()
 
     def turn_until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -138,15 +138,15 @@ class Client:
         self.turn_until(lambda: self.stamps.received_bytes == server.sent_bytes)
 
     def idle(self, seconds: float) -> None:
-        self.reactor.later(seconds, self.reactor.stop)
-        self.reactor.run()
+        self.loop.call_later(seconds, self.loop.stop)
+        self.loop.run()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
-        self.reactor.close()
+        self.loop.close()
 
 
 def exchanges(*scripts: Script, tls: bool = False) -> tuple[list[Answer], Played]:
@@ -536,7 +536,7 @@ def test_an_answer_longer_than_its_limit_is_broken_off() -> None:
 )
 def test_an_exchange_that_is_broken_off_has_the_fault_it_was_given(script: Script) -> None:
     with served(lambda _: [*script, forever]) as played, Client(way(played.url)) as client:
-        client.reactor.later(0.05, lambda: client.connection.abort(("timeout", "too slow")))
+        client.loop.call_later(0.05, lambda: client.connection.abort(("timeout", "too slow")))
         answer = client.ask()
     assert answer.fault == ("timeout", "too slow")
     assert answer.ended_ns is not None
@@ -577,7 +577,7 @@ def unanswering(stack: ExitStack) -> str:
 
 def stopped_after(seconds: float, url: str) -> Answer:
     with Client(way(url)) as client:
-        client.reactor.later(seconds, client.connection.close)
+        client.loop.call_later(seconds, client.connection.close)
         return client.ask()
 
 
