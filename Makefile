@@ -7,7 +7,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-shapes demo-vllm up down test test-fast check lint format types docs vllm bench bench-peers lock clean
+.PHONY: help setup demo demo-shapes demo-vllm up down test test-all test-fast check lint format types docs vllm bench bench-peers lock clean
 
 help:  ## Show what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,19 +41,23 @@ up: setup  ## Start Prefect here (server, worker, deployments); SPEC=my.yaml set
 down:  ## Stop what `make up` has started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m cli.local_prefect.up down; fi
 
-FAST := not slow and not browser and not live
-BESIDE := beside or browser
+# Tests run in one process for each core and one more, since many of them wait; a file's tests share one. What measures
+# time comes after that, with the machine to itself, or others would change what it measures.
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+TIMED := $(shell grep -rl measures_time tests --include='test_*.py')
 
-# What measures in real time on a shared machine is let down by it now and then: a test that fails is tried again, twice,
-# and the summary says so. Of those that start servers, the files in which no time is measured run two at once, the
-# others one after the other, or they would measure each other.
-test: setup  ## Run all tests (real vLLM: where `make vllm` has set it up)
-	$(BIN)/python -m pytest --reruns 2 --numprocesses auto -m "$(FAST)"
-	$(BIN)/python -m pytest --reruns 2 --numprocesses 2 --dist loadfile -m "not ($(FAST)) and ($(BESIDE))"
-	$(BIN)/python -m pytest --reruns 2 -m "not ($(FAST)) and not ($(BESIDE))"
+test: setup  ## Run the tests of every part, within some minutes
+	$(PYTEST) $(PARALLEL) -m "not measures_time and not nightly"
+	$(PYTEST) -m "measures_time and not nightly and not live" $(TIMED)
 
-test-fast: setup  ## Run those that start no servers and browsers, each once: minutes
-	$(BIN)/python -m pytest --numprocesses auto -m "$(FAST)"
+test-all: export TESTS = all
+test-all: setup vllm  ## Run all tests: long waits, real vLLM, all faults
+	$(PYTEST) $(PARALLEL) -m "not measures_time"
+	$(PYTEST) -m measures_time $(TIMED)
+
+test-fast: setup  ## Run those that start no servers and browsers
+	$(PYTEST) $(PARALLEL) -m "not slow and not browser and not nightly"
 
 check: lint types  ## Lint, format and type checks
 

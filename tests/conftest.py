@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,22 +15,90 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
+from cli.local_prefect import services
 from cli.local_prefect.own_server import free_port
 from cli.run import SETTINGS
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
+from tests import leftovers
+from tests.examples import EVERYTHING
 
 ROOT = Path(__file__).parents[1]
 MODEL = LLAMA
 SERVER_START_S = 120
+READERS_OF_ONE_RUN = ("test_pipeline.py", "test_logs.py")
 # What is only waited for comes sooner: runs that a worker looks for, events, leases that have run out.
 SOONER = {
-    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make what tests start the same wherever the tests are started.
+
+    A script that runs them in the background, `make test &`, has SIGINT ignored, which children inherit: they could not
+    be interrupted. A signal that is handled here has its default effect in children.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        leftovers.mark()  # but for what pytest-xdist starts
+    settings.load_profile("all" if EVERYTHING else "some")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what measures time up to three times: a machine that others share lets it down now and then."""
+    for item in items:
+        if item.get_closest_marker("measures_time"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+class Scheduler(LoadFileScheduling):
+    """Gives a file's tests to one process, since they share what they start; so do some files among themselves."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "one run" if Path(file).name in READERS_OF_ONE_RUN else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """End the processes that a test has started and left behind when it failed; fixtures end theirs."""
+    if not item.get_closest_marker("slow"):
+        return (yield)
+    before = leftovers.started()
+    try:
+        return (yield)
+    except BaseException:
+        left = leftovers.started() - before
+        leftovers.end({process for process in left if not _is_service(process)})
+        raise
+
+
+def _is_service(process: psutil.Process) -> bool:
+    """Is it of `make up`, whose fixture runs `make down`?"""
+    try:
+        return services.MARK in process.environ()
+    except psutil.Error:
+        return False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End what is still there when all fixtures are done."""
+    if leftovers.NAME in os.environ and (commands := leftovers.end(leftovers.started())):
+        print(f"\nLeft behind by tests, and ended: {commands}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 FINISHES_WITHIN_MS = 240_000
 
 pytestmark = [
+    pytest.mark.nightly,
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),

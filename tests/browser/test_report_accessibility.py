@@ -28,7 +28,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(replace(content, detail=failed, levels=account), tmp_path_factory.mktemp("report")).as_uri()
 
 
-@pytest.fixture(params=VIEWS)
+NIGHTLY = ("light", "phone in the dark")  # the others show each width and each scheme once
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else []) for name in VIEWS])
 def page(browser: Browser, report: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     width, scheme = VIEWS[request.param]
     with browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
@@ -43,6 +46,7 @@ def test_axe_finds_nothing_serious(page: Page) -> None:
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in GRAVE] == []
 
 
+@pytest.mark.nightly
 def test_every_control_can_be_reached_by_the_keyboard(page: Page) -> None:
     page.locator("body").click(position={"x": 1, "y": 1})
     controls = page.locator("a:visible, button:visible, summary:visible, input:checked:visible, [tabindex='0']:visible")
@@ -53,6 +57,7 @@ def test_every_control_can_be_reached_by_the_keyboard(page: Page) -> None:
     assert {html[:200] for html in controls.evaluate_all("all => all.map(one => one.outerHTML)")} <= reached
 
 
+@pytest.mark.nightly
 def test_what_is_focused_is_to_be_seen(page: Page) -> None:
     page.keyboard.press("Tab")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")

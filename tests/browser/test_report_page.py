@@ -84,6 +84,7 @@ def test_the_page_fits_the_width_of_the_screen(page: Page, report: str, width: i
     assert show(page, report).evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.nightly
 def test_a_plot_takes_the_new_width_when_the_window_changes(page: Page, report: str) -> None:
     plot = show(page, report).locator("#throughput-query .live svg")
     page.set_viewport_size({"width": 360, "height": 800})
@@ -91,6 +92,7 @@ def test_a_plot_takes_the_new_width_when_the_window_changes(page: Page, report: 
     expect(plot).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_a_hostile_model_name_is_only_text(page: Page, tmp_path: Path) -> None:
     alerts: list[str] = []
 
@@ -122,6 +124,7 @@ def test_a_printed_page_shows_light_pictures_and_what_was_folded_away(page: Page
     expect(page.locator("details:not([open])")).to_have_count(0)
 
 
+@pytest.mark.nightly
 def test_the_page_prints_to_pdf(page: Page, report: str) -> None:
     assert show(page, report).pdf().startswith(b"%PDF")
 
@@ -134,6 +137,7 @@ def test_without_scripts_the_still_pictures_stand(browser: Browser, report: str)
         expect(page.locator(".legend").first).to_be_hidden()
 
 
+@pytest.mark.nightly
 def test_a_run_without_numbers_is_shown_without_an_error(page: Page, tmp_path: Path) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -142,6 +146,7 @@ def test_a_run_without_numbers_is_shown_without_an_error(page: Page, tmp_path: P
     expect(page.locator(POINT)).to_have_count(0)
 
 
+@pytest.mark.nightly
 def test_levels_that_are_not_valid_are_named_in_a_legend(page: Page, tmp_path: Path) -> None:
     rows = [level(0), {**level(1), "verdict": "suspect"}, {**level(2), "verdict": "invalid"}]
     show(page, write(sample(rows), tmp_path).as_uri())

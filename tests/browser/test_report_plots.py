@@ -50,6 +50,7 @@ def test_each_plot_has_its_points(page: Page, plot: str, marks: int) -> None:
     expect(page.locator(f"#{plot} {POINT}")).to_have_count(marks)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("plot", ["ttft-distribution", "e2e-distribution", "tpot-distribution"])
 def test_each_distribution_has_a_line_for_each_level(page: Page, plot: str) -> None:
     expect(page.locator(f"#{plot} .mark-line path")).to_have_count(3)
@@ -77,12 +78,14 @@ def test_the_axis_of_ttft_can_be_made_logarithmic(page: Page) -> None:
     assert "50" in labels.all_text_contents()
 
 
+@pytest.mark.nightly
 def test_the_axis_can_be_chosen_by_the_keyboard_alone(page: Page) -> None:
     page.get_by_role("radio", name="linear").first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(3)
 
 
+@pytest.mark.nightly
 def test_both_plots_of_percentiles_change_their_axes_together(page: Page) -> None:
     page.locator("#percentiles ~ .controls").get_by_role("radio", name="logarithmic").check()
     for plot in ("ttft-percentiles-log", "inter-token-percentiles-log"):
@@ -101,6 +104,7 @@ def test_a_second_button_adds_and_pressing_both_again_shows_all(page: Page) -> N
         expect(page.locator(f"#ttft-percentiles {POINT}")).to_have_count(left)
 
 
+@pytest.mark.nightly
 def test_a_legend_can_be_used_by_the_keyboard_alone(page: Page) -> None:
     button = page.get_by_role("group", name="Concurrent users").get_by_role("button", name="2", exact=True)
     button.focus()
@@ -109,6 +113,7 @@ def test_a_legend_can_be_used_by_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("#e2e-distribution .mark-line path")).to_have_count(1)
 
 
+@pytest.mark.nightly
 def test_what_was_chosen_holds_for_a_plot_that_is_drawn_later(page: Page) -> None:
     press(page, "Measurement", "valid")
     page.get_by_role("radio", name="logarithmic").first.check()
@@ -131,6 +136,7 @@ def test_pointing_at_a_mark_shows_its_numbers(page: Page, mark: str, says: str) 
     expect(page.locator("#vg-tooltip-element")).to_contain_text(says)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("plot", ["scaling", "timeline-0004"])
 def test_a_plot_takes_the_width_of_its_place(page: Page, plot: str) -> None:
     page.set_viewport_size({"width": 360, "height": 800})
@@ -144,6 +150,7 @@ def test_a_plot_takes_the_width_of_its_place(page: Page, plot: str) -> None:
     expect(place).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_a_plot_that_was_hidden_while_the_window_changed_fits_when_it_is_shown(page: Page) -> None:
     page.get_by_role("radio", name="logarithmic").first.check()
     expect(page.locator(f"#throughput-ttft-log {POINT}")).to_have_count(3)

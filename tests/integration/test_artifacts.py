@@ -24,7 +24,7 @@ from tasks.prefect import progress as show_progress
 from tests import level_sample
 from tests.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 MODEL = '<script>alert(1)</script>|`x`"[a](javascript:b)**c**<img src=x onerror=alert(2)>' + "y" * 1000
 SHAPE = "VM.TEST.1"
@@ -140,6 +140,7 @@ def wait_for_events(prefect_server: str, run_id: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.nightly
 def test_progress_is_shown_while_a_level_is_measured(
     shell: Shell, hostile: str, prefect_server: str, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, BroughtUp, Shell, ended
 from tests.flow_runs import is_measured, level_files, processes, retry, set_state, spec, state, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 LEVELS = [1, 8]
 GENEROUS_S = 20  # where other tests want the machine; bench/cancel.py has the time that it takes

@@ -18,7 +18,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
 from tests.simulator_truth import Lengths, greatest_concurrency
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.measures_time]
 
 # Slow enough for the client and its machine to be nothing beside it: each stream more makes a step 2 ms longer.
 PACE = {"base_s": 0.01, "per_sequence_s": 0.002, "per_prefill_token_s": 0.0}
@@ -57,17 +57,20 @@ def test_the_truth_is_what_the_test_is_about() -> None:
     assert LIMIT == 20
 
 
+@pytest.mark.nightly
 def test_the_known_limit_is_found_within_a_stream_in_ten_levels(answer: Any) -> None:
     assert answer["greatest_concurrency"] == pytest.approx(LIMIT, abs=1)
     assert len(answer["levels"]) <= 10
 
 
+@pytest.mark.nightly
 def test_the_answer_has_its_interval_and_what_limits_it(answer: Any) -> None:
     low, high = answer["interval"]
     assert low <= LIMIT < high
     assert answer["limited_by"] == SLO
 
 
+@pytest.mark.nightly
 def test_only_the_slos_that_were_given_are_held_against_the_levels(answer: Any) -> None:
     assert {row["slo"] for row in answer["slos"]} == {SLO}
     kept = {row["concurrency"]: row["passes"] for row in answer["slos"]}
@@ -76,10 +79,12 @@ def test_only_the_slos_that_were_given_are_held_against_the_levels(answer: Any) 
     }
 
 
+@pytest.mark.nightly
 def test_the_headline_agrees_with_the_answer(answer: Any) -> None:
     assert answer["headline"].startswith(f"Suits {answer['greatest_concurrency']} concurrent users, but not ")
 
 
+@pytest.mark.nightly
 def test_every_level_measured_is_stored(answer: Any, data: Path, shell: Shell) -> None:
     measured = [level["concurrency"] for level in answer["levels"]]
     assert {24, 14} <= set(measured)
@@ -89,11 +94,13 @@ def test_every_level_measured_is_stored(answer: Any, data: Path, shell: Shell) -
     assert {f"level-{n:04}.parquet" for n in measured} <= samples
 
 
+@pytest.mark.nightly
 def test_the_search_can_be_queried(answer: Any, data: Path, shell: Shell) -> None:
     (row,) = shell.run("query", "FROM searches", "--data", str(data), "--json").json
     assert (row["greatest_concurrency"], row["limited_by"]) == (answer["greatest_concurrency"], SLO)
 
 
+@pytest.mark.nightly
 def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(shell: Shell, tmp_path: Path) -> None:
     """Of requests of which every fiftieth is refused, nobody knows from a hundred whether it is more than that."""
     with server("refused=0.02") as url:
@@ -118,6 +125,7 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
     assert [len(p) for p in prompts] == [400 + 16, 100 + 16]  # two of each stream come first, to warm up
 
 
+@pytest.mark.nightly
 def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> None:
     with server() as url:
         started = ("capacity", "--url", url, "--model", MODEL, "--data", str(tmp_path), *SHORT)
@@ -146,6 +154,7 @@ def levels_named(data: Path) -> list[int]:
     return content["run"]["spec"]["load"]["levels"] if content and content["levels"] else []
 
 
+@pytest.mark.nightly
 def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path: Path) -> None:
     spec = {"levels": [4, 32, 40, 48], "requests": 60, "stop_below_query_tokens_per_s": 15, "calibrate": False}
     with server() as url:

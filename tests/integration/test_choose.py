@@ -96,15 +96,21 @@ def test_the_truth_tells_the_machines_apart_between_levels() -> None:
     assert TRUTH == {"A10": 10, "V100": 26, "L40S": 45, "A100-40GB": 74}
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_the_machines_are_ranked_as_the_truth_does(made: Made) -> None:
     assert [rank["shape"] for rank in made.ranking] == by_truth(PRICES), made.done.stderr
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_each_suits_as_many_as_the_greatest_level_below_its_true_limit(made: Made) -> None:
     found = {rank["shape"]: rank["greatest"] for rank in made.ranking}
     assert found == {gpu: max(level for level in LEVELS if level <= limit) for gpu, limit in TRUTH.items()}
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_with_other_prices_they_are_ranked_as_the_truth_does(made: Made, shell: Shell) -> None:
     runs = [rank["run_id"] for rank in made.ranking]
     prices = [f"--price={gpu}={price}" for gpu, price in UPSIDE_DOWN.items()]
@@ -112,19 +118,27 @@ def test_with_other_prices_they_are_ranked_as_the_truth_does(made: Made, shell: 
     assert [rank["shape"] for rank in answer["ranking"]] == by_truth(UPSIDE_DOWN) != by_truth(PRICES)
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_the_number_of_machines_is_that_for_the_users_asked_for(made: Made) -> None:
     assert [rank["instances"] for rank in made.ranking] == [-(-500 // rank["greatest"]) for rank in made.ranking]
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_what_more_would_break_is_the_speed(made: Made) -> None:
     assert [rank["limited_by"] for rank in made.ranking[1:]] == [f"query_tokens_per_s mean >= {SPEED:g}"] * 3
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_none_waits_for_another_to_be_done(made: Made) -> None:
     told = made.done.stderr
     assert [f"{gpu}: begins, at" in told[: told.index(": done, run")] for gpu in PRICES] == [True] * 4
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
     assert made.done.code == 1
     (failure,) = made.done.json["failures"]
@@ -133,17 +147,22 @@ def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
     assert failure in made.done.stderr
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_each_endpoint_says_how_far_it_is(made: Made) -> None:
     told = " ".join(made.done.stderr.split())  # a line that is too long for the terminal goes on in the next
     assert all(f"{gpu}: measure: concurrency 18: begins" in told for gpu in PRICES), made.done.stderr
 
 
+@pytest.mark.nightly
+@pytest.mark.measures_time
 def test_the_page_says_what_was_asked_for_and_what_it_costs_in_dollars(made: Made) -> None:
     page = Path(made.done.json["page"]).read_text(encoding="utf-8")
     assert "at least 15 tokens/s for each query" in page
     assert "$3.05" in page
 
 
+@pytest.mark.nightly
 def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_path: Path) -> None:
     endpoints = [endpoint(f"http://127.0.0.1:{free_port()}", gpu, ready_timeout_s=0.2) for gpu in ("A10", "V100")]
     done = shell.run("choose", written(tmp_path, endpoints, {}), "--data", str(tmp_path), "--quiet", "--json")
@@ -152,6 +171,7 @@ def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_p
     assert "measure" not in done.stderr.replace("could not be measured", "").replace("to be measured", "")
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     publish = {"folder": str(tmp_path / "file" / "below")}
@@ -171,6 +191,7 @@ def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path)
     assert all(field in done.stderr for field in ("endpoints.0.url", "load.levels.0", "users"))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_what_ends_it_leaves_no_process_behind(number: signal.Signals, shell: Shell, tmp_path: Path) -> None:
     load = {"levels": [2], "duration_s": 300}

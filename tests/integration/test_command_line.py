@@ -22,7 +22,7 @@ from tests.conftest import MODEL, Finished, Shell
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")

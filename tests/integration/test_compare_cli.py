@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Shell
 from tests.unit.results.sql.results_file import ResultsFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import spec
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")

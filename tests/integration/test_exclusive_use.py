@@ -20,7 +20,7 @@ from cli.local_prefect.own_server import free_port
 from tasks.prefect.lease import LEASE_S, LOOK_S
 from tests.conftest import ROOT, SOONER, Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 LONG_S = 3600.0
 NOTICE_S = float(SOONER["PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS"])
@@ -120,15 +120,22 @@ class Outlasting:
     since_s: float
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def outlasting(start: Start) -> Outlasting:
     kept, died = Pair.of(start), Pair.of(start)
     died.first.die()
     return Outlasting(kept, died, time.monotonic())
 
 
-MACHINES = {"the same machine": ("a", "a"), "another machine": ("a", "b")}
-machines = pytest.mark.parametrize("machines", MACHINES.values(), ids=MACHINES)
+ANOTHER_MACHINE = pytest.param(("a", "b"), id="another machine")
+THE_SAME_MACHINE = pytest.param(("a", "a"), id="the same machine", marks=pytest.mark.nightly)
+machines = pytest.mark.parametrize("machines", [ANOTHER_MACHINE, THE_SAME_MACHINE])
+
+
+@pytest.mark.nightly
+def test_a_run_has_an_endpoint_that_another_waits_for(outlasting: Outlasting) -> None:
+    """The first test, so that a lease's time has passed when the last ones want to know what comes of it."""
+    assert (outlasting.kept.first.is_in, outlasting.kept.second.is_in) == (True, False)
 
 
 @machines
@@ -139,6 +146,7 @@ def test_a_second_run_waits_and_says_for_whom(start: Start, url: str, machines: 
     assert not second.is_in
 
 
+@pytest.mark.nightly
 @machines
 def test_a_second_run_begins_when_the_first_is_done(start: Start, url: str, machines: tuple[str, str]) -> None:
     first = start(machines[0], url, hold_s=8)
@@ -158,6 +166,7 @@ def test_a_run_that_is_not_to_wait_fails_at_once_and_says_for_whom(
     assert f"{url} is being measured by flow run {first.name}" in second.said
 
 
+@pytest.mark.nightly
 def test_different_endpoints_are_measured_at_the_same_time(start: Start, url: str) -> None:
     first = holder_of(start, url, "a")
     second = start("a", f"http://127.0.0.1:{free_port()}")
@@ -165,7 +174,7 @@ def test_different_endpoints_are_measured_at_the_same_time(start: Start, url: st
     assert first.is_in
 
 
-@pytest.mark.parametrize("written", ["{}/", "{}/v1"])
+@pytest.mark.parametrize("written", ["{}/v1", pytest.param("{}/", marks=pytest.mark.nightly)])
 def test_an_endpoint_is_the_same_however_it_is_written(start: Start, url: str, written: str) -> None:
     holder_of(start, url, "a")
     assert start("b", written.format(url), "fail").process.wait(60) == 1
@@ -178,6 +187,7 @@ def test_a_run_that_was_killed_frees_the_endpoint_on_its_machine_at_once(start: 
     assert "died while it measured" in second.said
 
 
+@pytest.mark.nightly
 def test_a_run_whose_crash_prefect_knows_of_frees_the_endpoint_everywhere(
     start: Start, url: str, prefect_server: str
 ) -> None:
@@ -189,6 +199,7 @@ def test_a_run_whose_crash_prefect_knows_of_frees_the_endpoint_everywhere(
     wait_until(lambda: second.is_in, at_most_s=LOOK_S + SLACK_S)
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_not_to_wait_does_not_fail_for_one_that_has_crashed(
     start: Start, url: str, prefect_server: str
 ) -> None:
@@ -210,6 +221,7 @@ def found(prefect_server: str, run: Run) -> dict[str, Any]:
     return dict(known)
 
 
+@pytest.mark.nightly
 def test_runs_that_have_held_an_endpoint_are_found_by_its_tag(start: Start, url: str, prefect_server: str) -> None:
     first = holder_of(start, url, "a")
     tagged = {"flow_runs": {"tags": {"all_": [limit_of(url)]}}}
@@ -225,6 +237,7 @@ def lease_of(prefect_server: str, run: Run) -> str:
     return str(found(prefect_server, run)["labels"]["shapebench.lease"])
 
 
+@pytest.mark.nightly
 def test_a_run_whose_lease_the_server_has_lost_takes_it_anew(start: Start, url: str, prefect_server: str) -> None:
     first = start("a", url, RENEW_S=1)
     wait_until(lambda: first.is_in)
@@ -235,6 +248,7 @@ def test_a_run_whose_lease_the_server_has_lost_takes_it_anew(start: Start, url: 
     assert httpx.get(f"{limits}/{limit_of(url)}").json()["active_slots"] == 1
 
 
+@pytest.mark.nightly
 def test_a_slot_that_nobody_holds_is_freed(start: Start, url: str, prefect_server: str) -> None:
     """A server that keeps leases in memory counts the slots of those that it had before it was started again."""
     stuck = {"name": limit_of(url), "limit": 1, "active_slots": 1}
@@ -244,6 +258,7 @@ def test_a_slot_that_nobody_holds_is_freed(start: Start, url: str, prefect_serve
     assert "Nobody holds" in first.said
 
 
+@pytest.mark.nightly
 def test_without_a_server_that_lasts_runs_on_one_machine_take_turns(
     start: Start, url: str, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
@@ -258,10 +273,12 @@ def test_without_a_server_that_lasts_runs_on_one_machine_take_turns(
 # At the end, when most of the time has passed
 
 
+@pytest.mark.nightly
 def test_a_run_keeps_the_endpoint_for_longer_than_a_lease_lasts(outlasting: Outlasting) -> None:
     time.sleep(max(0.0, outlasting.since_s + LEASE_S + NOTICE_S + 5 - time.monotonic()))
     assert (outlasting.kept.first.is_in, outlasting.kept.second.is_in) == (True, False)
 
 
+@pytest.mark.nightly
 def test_a_machine_that_died_unnoticed_frees_the_endpoint_with_its_lease(outlasting: Outlasting) -> None:
     wait_until(lambda: outlasting.died.second.is_in, at_most_s=LEASE_S + NOTICE_S + LOOK_S + SLACK_S)

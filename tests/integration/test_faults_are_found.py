@@ -25,7 +25,7 @@ from shapebench.spec.model import parse
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.measures_time]
 
 # Slow enough for the client to be nothing beside it; and of what a delay owes, no burst is sent.
 PACE = ("base_s=0.004", "makes_up_s=0.002")
@@ -118,19 +118,32 @@ SINS = {
 }
 
 
-@pytest.mark.parametrize("name", SINS)
+QUICK = {
+    "token_counts_are_present",
+    "requests_completed",
+    "tokens_came_apart",
+    "output_lengths_are_near",
+    "the_server_stayed_the_same",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.nightly) for name in SINS]
+)
 def test_a_server_that_sins_fails_that_expectation_and_its_known_companions_only(name: str, tmp_path: Path) -> None:
     sin = SINS[name]
     with running_simulator("fast", faults=sin.faults, settings=sin.settings) as url, sin.meanwhile(url):
         assert failed(level_of(url, tmp_path, **sin.changes), name) == {name, *sin.companions}
 
 
+@pytest.mark.nightly
 def test_prompts_that_are_sent_a_second_time_come_out_of_the_cache(tmp_path: Path) -> None:
     with running_simulator("fast", settings=PACE) as url:
         first, second = (level_of(url, tmp_path / name, workload={"seed": 7}) for name in ("first", "second"))
     assert (failed(first), failed(second)) == (set(), {"prompts_were_not_cached"})
 
 
+@pytest.mark.nightly
 def test_twenty_clean_runs_give_no_false_alarm(tmp_path: Path) -> None:
     alarms = []
     with running_simulator("fast", settings=PACE) as url:

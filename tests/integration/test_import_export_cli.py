@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Finished, Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 SAMPLES = Path(__file__).parents[1] / "unit" / "results" / "imports" / "samples"
 

@@ -16,7 +16,7 @@ from shapebench.test_servers.reference.process import running_reference_server
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.measures_time]
 STREAMS, REQUESTS = 32, 64
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import MODEL, Finished, Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 SHORT = ("--levels", "1,2", "--requests", "24", "--output-tokens", "20,2")
 MILESTONES = {
@@ -84,6 +84,7 @@ def test_prefect_knows_which_task_a_milestone_is_of(verbose: Finished, prefect_s
     assert None not in {task for stage, task in stages.items() if stage != "begin"}
 
 
+@pytest.mark.nightly
 def test_quiet_says_nothing_but_the_result(shell: Shell, simulator: str, tmp_path: Path) -> None:
     done = start(shell, simulator, tmp_path, "--quiet", "--json")
     assert (done.code, done.stderr) == (0, "")
@@ -97,6 +98,7 @@ def test_quiet_says_what_went_wrong(shell: Shell, simulator: str, tmp_path: Path
     assert "does not serve 'gpt-x'" in done.stderr
 
 
+@pytest.mark.nightly
 def test_what_a_user_can_mend_is_no_traceback_in_prefect(
     shell: Shell, simulator: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -106,6 +108,7 @@ def test_what_a_user_can_mend_is_no_traceback_in_prefect(
     assert [line["message"] for line in lines if "Traceback" in line["message"]] == []
 
 
+@pytest.mark.nightly
 def test_by_itself_a_run_says_only_what_it_waits_for_and_how_far_it_is(
     shell: Shell, simulator: str, tmp_path: Path
 ) -> None:
@@ -115,6 +118,7 @@ def test_by_itself_a_run_says_only_what_it_waits_for_and_how_far_it_is(
     assert stages <= {"begin", "probe", "calibrate", "measure"}
 
 
+@pytest.mark.nightly
 def test_the_instrument_alone_is_quiet_too(shell: Shell, simulator: str) -> None:
     done = shell.run(
         "measure", "--url", simulator, "--model", MODEL, "--concurrency", "2", "--requests", "8", "--quiet", "--json"

@@ -20,7 +20,9 @@ STREAMS, PROCESSES = 10_000, 2
 FILES = STREAMS + 100  # the server's
 
 pytestmark = [
+    pytest.mark.nightly,
     pytest.mark.slow,
+    pytest.mark.measures_time,
     pytest.mark.skipif(
         0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[1] < FILES, reason=f"needs a hard limit of {FILES} open files"
     ),

@@ -25,7 +25,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 LEVELS = [1, 2, 4]
 REQUESTS = 24
@@ -192,16 +192,19 @@ def hopeless(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFact
     return shell.run("run", str(file), "--json")
 
 
+@pytest.mark.nightly
 def test_an_invalid_level_is_kept_and_marked(hopeless: Finished) -> None:
     found = hopeless.code, hopeless.json["verdict"], hopeless.json["levels"][0]["failed"]
     assert found == (0, "invalid", 8), hopeless.stderr
 
 
+@pytest.mark.nightly
 def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: str, tmp_path: Path) -> None:
     done = shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--on-invalid", "fail", "--json")
     assert (done.code, done.json["verdict"]) == (1, "invalid"), done.stderr
 
 
+@pytest.mark.nightly
 def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, hopeless: Finished) -> None:
     # Answers to warm-up requests are of all lengths: one of them may be in time.
     query = "SELECT DISTINCT error_kind FROM requests WHERE NOT warmup"
@@ -223,6 +226,7 @@ def test_a_spec_with_faults_is_refused_with_all_of_them(shell: Shell, simulator:
     assert "load.request: there is no such field" in done.stderr
 
 
+@pytest.mark.nightly
 def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {url.rpartition(':')[2]}"
@@ -232,6 +236,7 @@ def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path
         httpx.get(f"{url}/health")
 
 
+@pytest.mark.nightly
 def test_a_launched_servers_log_is_kept(shell: Shell, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     launch = "sh -c 'echo out of memory; exit 3'"
@@ -241,6 +246,7 @@ def test_a_launched_servers_log_is_kept(shell: Shell, tmp_path: Path) -> None:
     assert [log.read_text() for log in tmp_path.glob("data/runs/*/server.log")] == ["out of memory\n"]
 
 
+@pytest.mark.nightly
 def test_two_runs_on_one_endpoint_take_turns(shell: Shell, simulator: str, tmp_path: Path) -> None:
     file = str(spec_file(tmp_path, simulator, load={"requests": 200}))
     both = [shell.start("run", file, "--json") for _ in range(2)]
@@ -253,6 +259,7 @@ def test_two_runs_on_one_endpoint_take_turns(shell: Shell, simulator: str, tmp_p
     assert first_end < second_begin
 
 
+@pytest.mark.nightly
 def test_a_failed_upload_loses_nothing(shell: Shell, simulator: str, tmp_path: Path) -> None:
     with oci_lookalike.running() as storage:
         file = spec_file(tmp_path, simulator, publish={"oci": oci_target(storage, tmp_path)})
@@ -294,7 +301,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return Shell({"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_API_URL": ""})
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 1), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly)]
+)
 def test_a_run_that_is_told_to_stop_keeps_what_it_measured(
     long_run: "subprocess.Popen[str]", tmp_path: Path, number: int, code: int
 ) -> None:
@@ -305,6 +314,7 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_measured(
     assert (file.name, pq.read_metadata(file).num_rows > 0) == ("level-0001.parquet", True)
 
 
+@pytest.mark.nightly
 def test_a_killed_run_does_not_keep_the_next_one_waiting(
     long_run: "subprocess.Popen[str]", alone: Shell, simulator: str, tmp_path: Path
 ) -> None:
@@ -314,6 +324,7 @@ def test_a_killed_run_does_not_keep_the_next_one_waiting(
     assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
 
 
+@pytest.mark.nightly
 def test_what_a_killed_run_measured_is_still_there(long_run: "subprocess.Popen[str]", tmp_path: Path) -> None:
     started = psutil.Process(long_run.pid).children(recursive=True)
     long_run.kill()
@@ -322,6 +333,7 @@ def test_what_a_killed_run_measured_is_still_there(long_run: "subprocess.Popen[s
     assert join(tmp_path.glob("data/runs/*/level-0001.*.arrow"), tmp_path / "saved.parquet", {}) > 0
 
 
+@pytest.mark.nightly
 def test_levels_may_end_by_time_alone(shell: Shell, simulator: str, tmp_path: Path) -> None:
     file = spec_file(tmp_path, simulator, load={"levels": [1, 3], "requests": None, "duration_s": 1.0, "processes": 2})
     done = shell.run("run", str(file), "--json")
@@ -339,6 +351,7 @@ def test_what_the_client_found_out_of_itself_is_stored_with_each_level(
     assert [calibration["error"] for _, calibration in found] == [None] * len(LEVELS)
 
 
+@pytest.mark.nightly
 def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: str, tmp_path: Path) -> None:
     file = spec_file(tmp_path, simulator, load={"calibrate": True})
     done = shell.run("run", str(file), "--no-calibrate", "--json")
@@ -347,6 +360,7 @@ def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: s
     assert [json.loads(row["client"])["calibration"] for row in rows] == [None]
 
 
+@pytest.mark.nightly
 def test_four_flows_that_finish_at_once_lose_nothing(shell: Shell, tmp_path: Path) -> None:
     quick = ("--levels", "2", "--requests", "8", "--output-tokens", "20", "--no-calibrate", "--data", str(tmp_path))
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, Finished, Shell
 from tests.route_server import MODEL, MODELS, Answers, Reply, healthy, serving, table
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 PROBE = """
 import sys
@@ -75,6 +75,7 @@ def test_a_connection_that_breaks_once_is_tried_again(probed: Callable[..., Fini
     assert (done.code, times_probed(served.asked)) == (0, 2), done.stderr
 
 
+@pytest.mark.nightly
 def test_a_wrong_model_is_not(probed: Callable[..., Finished]) -> None:
     with serving(table(healthy())) as served:
         done = probed(served.url, "gpt-x")
@@ -82,6 +83,7 @@ def test_a_wrong_model_is_not(probed: Callable[..., Finished]) -> None:
     assert "does not serve 'gpt-x'" in done.stderr
 
 
+@pytest.mark.nightly
 def test_a_server_that_was_waited_for_in_vain_is_not(probed: Callable[..., Finished]) -> None:
     with serving(table(healthy(GET_health=(503, "")))) as served:
         done = probed(served.url)
@@ -89,6 +91,7 @@ def test_a_server_that_was_waited_for_in_vain_is_not(probed: Callable[..., Finis
     assert times_probed(served.asked) < 10  # within one second, with growing pauses
 
 
+@pytest.mark.nightly
 def test_what_measures_is_never_tried_again_whatever_prefect_s_settings_say(shell: Shell) -> None:
     settings = {"PREFECT_TASKS_DEFAULT_RETRIES": "3", "PREFECT_FLOWS_DEFAULT_RETRIES": "3"}
     done = subprocess.run(

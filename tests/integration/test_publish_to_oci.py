@@ -21,7 +21,7 @@ from tests.conftest import MODEL, ROOT, Finished, Shell
 from tests.flow_runs import logs
 from tests.oci_lookalike import ObjectStorage
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 DAYS = 3
 LEVELS = (1, 2)
@@ -132,6 +132,7 @@ def without_page(published: Published) -> int:
     return published.uploads("index.html")
 
 
+@pytest.mark.nightly
 def test_a_flow_tries_again_where_a_single_file_failed(published: Published) -> None:
     before = without_page(published)
     published.storage.refuse(f"{published.folder}index.html", 409, "ConcurrentObjectUpdate")
@@ -141,6 +142,7 @@ def test_a_flow_tries_again_where_a_single_file_failed(published: Published) -> 
     assert f"{published.folder}index.html" in published.storage.buckets["reports"]
 
 
+@pytest.mark.nightly
 def test_a_flow_does_not_try_again_what_would_fail_again(published: Published) -> None:
     before = without_page(published)
     published.storage.refuse(f"{published.folder}index.html", 403, "NotAuthorized", times=2)
@@ -153,6 +155,7 @@ def test_a_flow_does_not_try_again_what_would_fail_again(published: Published) -
 # The command line
 
 
+@pytest.mark.nightly
 def test_publishing_goes_on_where_it_stopped(published: Published) -> None:
     assert published.publish().code == 0
     objects = published.storage.buckets["reports"]

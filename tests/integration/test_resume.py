@@ -36,7 +36,7 @@ from tests.flow_runs import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 LEVELS = [1, 2, 3, 4, 5, 6]
 KILLED = 4
@@ -128,6 +128,7 @@ def test_resume_says_what_was_measured_before_and_what_begins_anew(killed: tuple
     assert said.count("measured before") == 1 + len(MEASURED)  # the bars of the levels
 
 
+@pytest.mark.nightly
 def test_a_finished_run_is_not_measured_again_but_all_that_follows_is_done(
     killed: tuple[Killed, Finished], shell: Shell
 ) -> None:
@@ -151,6 +152,7 @@ def unfinished(shell: Shell, data: str) -> list[tuple[str, str, list[int]]]:
     return [(run["run_id"], run["state"], run["to_measure"]) for run in listed]
 
 
+@pytest.mark.nightly
 def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, tmp_path: Path) -> None:
     content = spec(simulator, tmp_path / "data", [1, 2, 3])
     run, _ = broken_off(shell, tmp_path, content, 2)
@@ -163,6 +165,7 @@ def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, 
     assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1, 2, 3], [], 1)]
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = begun(shell, tmp_path, spec(simulator, data, [2], **ENDLESS), 2)
@@ -176,6 +179,7 @@ def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, t
         process.communicate(timeout=60)
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_stopped_goes_on(shell: Shell, simulator: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = begun(shell, tmp_path, spec(simulator, data, LEVELS), KILLED)
@@ -204,6 +208,7 @@ def answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("changed", "stayed"), [([], True), (["--set", "max_model_len=2048"], False)])
 def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
     shell: Shell, tmp_path: Path, changed: list[str], stayed: bool
@@ -222,6 +227,7 @@ def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
     assert any(words.startswith("model was") for words in json.loads(facts)["changes"]) is not stayed
 
 
+@pytest.mark.nightly
 def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell, tmp_path: Path) -> None:
     port = free_port()
     content = spec(f"http://127.0.0.1:{port}", tmp_path / "data", [1, 2])
@@ -236,6 +242,7 @@ def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell,
     assert (run.data / "runs" / run.run_id / "server.broken-off-1.log").exists()
 
 
+@pytest.mark.nightly
 def test_a_run_whose_report_could_not_be_sent_is_finished_without_measuring(
     shell: Shell, simulator: str, tmp_path: Path
 ) -> None:
@@ -304,6 +311,7 @@ def worker_has_noticed(own: BroughtUp, run: str) -> bool:
     return any(line["name"] == "prefect.flow_runs.worker" and "memory allocation" in line["message"] for line in said)
 
 
+@pytest.mark.nightly
 def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(
     own: BroughtUp, simulator: str, tmp_path: Path
 ) -> None:
@@ -318,6 +326,7 @@ def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(
     killed.assert_whole()
 
 
+@pytest.mark.nightly
 def test_a_flow_run_that_died_with_its_worker_goes_on_at_a_new_one(
     own: BroughtUp, simulator: str, tmp_path: Path
 ) -> None:
@@ -333,6 +342,7 @@ def test_a_flow_run_that_died_with_its_worker_goes_on_at_a_new_one(
     killed.assert_whole()
 
 
+@pytest.mark.nightly
 def test_a_flow_run_whose_worker_alone_was_killed_loses_nothing(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
     """It ends at the next line that it logs, since nobody reads what it says; what it has measured stays."""
     run = in_the_middle(own, simulator, tmp_path)
@@ -349,6 +359,7 @@ def test_a_flow_run_whose_worker_alone_was_killed_loses_nothing(own: BroughtUp, 
     assert rows(tmp_path, "SELECT levels, resumes FROM runs") == [(LEVELS, 1)]
 
 
+@pytest.mark.nightly
 def test_a_finished_flow_run_that_is_retried_measures_nothing(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
     run = own.start("ad-hoc", {"spec": spec(simulator, tmp_path, [2])})
     assert ended(run)["type"] == "COMPLETED"
@@ -359,6 +370,7 @@ def test_a_finished_flow_run_that_is_retried_measures_nothing(own: BroughtUp, si
     assert level_files(tmp_path) == before
 
 
+@pytest.mark.nightly
 def test_a_killed_run_can_be_resumed_by_another_flow_run(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
     in_the_middle(own, simulator, tmp_path)
     kill(own, "prefect.engine")
@@ -386,6 +398,7 @@ def automations(own: BroughtUp, tmp_path: Path) -> Iterator[None]:
         httpx.delete(f"{own.api}/automations/{automation['id']}").raise_for_status()
 
 
+@pytest.mark.nightly
 def test_a_flow_run_that_died_with_its_worker_is_picked_up_by_automations(
     own: BroughtUp, automations: None, simulator: str, tmp_path: Path
 ) -> None:
@@ -398,6 +411,7 @@ def test_a_flow_run_that_died_with_its_worker_is_picked_up_by_automations(
     killed.assert_whole()
 
 
+@pytest.mark.nightly
 def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever(
     simulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

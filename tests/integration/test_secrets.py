@@ -20,7 +20,7 @@ from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
 from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprint, new_key, register, write_key
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(4))
 MAKE_BLOCKS = """

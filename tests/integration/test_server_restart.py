@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import BroughtUp, brought_up_in, ended
 from tests.flow_runs import is_measured, processes, spec, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 LEVELS = [1, 2, 3]
 LEVEL_S = 8.0  # one level ends, and another begins, while the server is away

@@ -17,7 +17,7 @@ from shapebench.spec.lengths import Lengths
 from shapebench.support.batch_means import LEAST_S
 from shapebench.test_servers.reference.process import running_reference_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.measures_time, pytest.mark.nightly]
 WITHIN = 0.1
 LONGEST_S = 40.0
 Ended = Callable[[int], Outcome]

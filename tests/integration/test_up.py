@@ -15,7 +15,7 @@ import pytest
 from cli.local_prefect.services import MARK, Service
 from tests.conftest import MODEL, ROOT, BroughtUp, brought_up_in, ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 
 def processes(home: str) -> list[psutil.Process]:
@@ -39,16 +39,19 @@ def deployments(brought_up: BroughtUp) -> dict[str, Any]:
     return {deployment["name"]: deployment for deployment in asked(brought_up, "deployments/filter")}
 
 
+@pytest.mark.nightly
 def test_the_deployments_are_there(deployments: dict[str, Any]) -> None:
     assert set(deployments) >= {"nightly", "ad-hoc", "capacity", "shapes", "comparison", "republish"}
 
 
+@pytest.mark.nightly
 def test_each_deployment_says_what_it_is_for(deployments: dict[str, Any]) -> None:
     assert {name for name, d in deployments.items() if d["description"] and "shapebench" in d["tags"]} == set(
         deployments
     )
 
 
+@pytest.mark.nightly
 def test_each_deployment_limits_its_runs_and_says_what_becomes_of_more(deployments: dict[str, Any]) -> None:
     limits = {name: (d["global_concurrency_limit"] or {}).get("limit") for name, d in deployments.items()}
     assert all(limits.values()), limits
@@ -56,20 +59,24 @@ def test_each_deployment_limits_its_runs_and_says_what_becomes_of_more(deploymen
     assert deployments["ad-hoc"]["concurrency_options"]["collision_strategy"] == "ENQUEUE"
 
 
+@pytest.mark.nightly
 def test_nights_have_a_time_zone(deployments: dict[str, Any]) -> None:
     [schedule] = deployments["nightly"]["schedules"]
     assert (schedule["schedule"]["timezone"], schedule["active"]) == ("UTC", False)
 
 
+@pytest.mark.nightly
 def test_the_worker_is_online(brought_up: BroughtUp) -> None:
     assert "ONLINE" in {w["status"] for w in asked(brought_up, "work_pools/shapebench/workers/filter")}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("slug", ["endpoint-key", "oci-credentials"])
 def test_the_block_types_are_registered(brought_up: BroughtUp, slug: str) -> None:
     assert httpx.get(f"{brought_up.api}/block_types/slug/{slug}").status_code == 200
 
 
+@pytest.mark.nightly
 def test_the_server_listens_on_this_machine_only(brought_up: BroughtUp) -> None:
     port = int(brought_up.url.rpartition(":")[2])
     home = brought_up.environment["PREFECT_HOME"]
@@ -77,18 +84,22 @@ def test_the_server_listens_on_this_machine_only(brought_up: BroughtUp) -> None:
     assert {c.laddr.ip for c in listening if c.laddr.port == port} == {"127.0.0.1"}
 
 
+@pytest.mark.nightly
 def test_the_server_sends_no_telemetry(brought_up: BroughtUp) -> None:
     assert httpx.get(f"{brought_up.api}/admin/settings").json()["server"]["analytics_enabled"] is False
 
 
+@pytest.mark.nightly
 def test_the_ui_asks_its_own_server(brought_up: BroughtUp) -> None:
     assert httpx.get(f"{brought_up.url}/ui-settings").json()["api_url"] == "/api"
 
 
+@pytest.mark.nightly
 def test_up_says_where_to_look_next(brought_up: BroughtUp) -> None:
     assert f"Prefect UI:    {brought_up.url}\n" in brought_up.up().stdout
 
 
+@pytest.mark.nightly
 def test_up_a_second_time_starts_nothing(brought_up: BroughtUp) -> None:
     home = brought_up.environment["PREFECT_HOME"]
     before = processes(home)
@@ -96,6 +107,7 @@ def test_up_a_second_time_starts_nothing(brought_up: BroughtUp) -> None:
     assert (done.code, set(processes(home))) == (0, set(before)), done.stderr
 
 
+@pytest.mark.nightly
 def test_a_port_with_another_server_is_refused(brought_up: BroughtUp, tmp_path: Path) -> None:
     other = BroughtUp(brought_up.url, {**brought_up.environment, "PREFECT_HOME": str(tmp_path)})
     refused = other.up()
@@ -110,6 +122,7 @@ def usual_again(brought_up: BroughtUp) -> Iterator[None]:
     brought_up.up()
 
 
+@pytest.mark.nightly
 def test_a_spec_becomes_the_defaults(brought_up: BroughtUp, tmp_path: Path, usual_again: None) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(USUAL, encoding="utf-8")
@@ -134,6 +147,7 @@ data: /srv/data
 """
 
 
+@pytest.mark.nightly
 def test_deploying_alone_starts_nothing(brought_up: BroughtUp) -> None:
     """What a server on another machine is deployed to with."""
     before = processes(brought_up.environment["PREFECT_HOME"])
@@ -143,6 +157,7 @@ def test_deploying_alone_starts_nothing(brought_up: BroughtUp) -> None:
     assert set(processes(brought_up.environment["PREFECT_HOME"])) == set(before)
 
 
+@pytest.mark.nightly
 def test_a_spec_that_is_wrong_is_refused_by_field(brought_up: BroughtUp, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text("endpoint: {url: 'http://gpu:8000', model: m}\nload: {levels: [0]}\n", encoding="utf-8")
@@ -165,6 +180,7 @@ def stored(brought_up: BroughtUp, simulator: str, tmp_path_factory: pytest.TempP
     return report
 
 
+@pytest.mark.nightly
 def test_a_stored_run_is_drawn_and_sent_again(brought_up: BroughtUp, stored: Path) -> None:
     data, run_id = stored.parents[1], stored.name
     places = (stored / "index.html", data / "published" / run_id / "index.html")
@@ -199,12 +215,14 @@ def brought_down(simulator: str, tmp_path_factory: pytest.TempPathFactory) -> It
         here.make("down")
 
 
+@pytest.mark.nightly
 def test_down_stops_everything_and_says_so(brought_down: dict[str, Any]) -> None:
     assert brought_down["said"] == "The worker is stopped\nThe server is stopped\n"
     assert len(brought_down["before"]) > 3  # with the flow run and what it measures with
     assert brought_down["after"] == []
 
 
+@pytest.mark.nightly
 def test_down_in_the_middle_of_a_level_keeps_what_was_measured(brought_down: dict[str, Any]) -> None:
     [samples] = brought_down["data"].glob("runs/*/level-0002.parquet")
     assert pq.read_metadata(samples).num_rows > 0

@@ -23,7 +23,7 @@ from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import ROOT, BroughtUp, ended
 from tests.unit.results.sql.results_file import ResultsFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 STEADY = (100, 102, 98, 101, 99)
 MODEL = '<b>&"m"'
@@ -137,8 +137,8 @@ def events(prefect_server: str, run_id: str, at_least: int = 1) -> list[dict[str
 @pytest.mark.parametrize(
     ("run_id", "name", "severity"),
     [
-        ("steady-1", "shapebench.cannot-tell", "none"),
-        ("like", "shapebench.no-regression", "none"),
+        pytest.param("steady-1", "shapebench.cannot-tell", "none", marks=pytest.mark.nightly),
+        pytest.param("like", "shapebench.no-regression", "none", marks=pytest.mark.nightly),
         ("slower", "shapebench.regression", "warning"),
     ],
 )
@@ -153,6 +153,7 @@ def test_an_event_says_what_is_known_and_how_grave_it_is(
     assert message == f"{severity}: {event['payload']['headline']}"
 
 
+@pytest.mark.nightly
 def test_a_regression_is_sent_on_and_no_regression_is_not(
     alerts: Path, receiver: Receiver, environment: dict[str, str], data: Path, prefect_server: str
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_regression_is_sent_on_and_no_regression_is_not(
     assert heard["text"] == f'critical: &lt;b&gt;&amp;"m" on VM.GPU.A10.1. {heard["headline"]}'
 
 
+@pytest.mark.nightly
 def test_a_run_that_failed_is_sent_on(alerts: Path, receiver: Receiver, environment: dict[str, str]) -> None:
     assert alerts.exists()
     before = len(receiver.heard)
@@ -190,6 +192,7 @@ def test_a_run_that_is_not_there_is_said_so(environment: dict[str, str], data: P
     assert "has no run nothing" in message
 
 
+@pytest.mark.nightly
 def test_each_run_of_a_deployment_is_watched(brought_up: BroughtUp, simulator: str, tmp_path: Path) -> None:
     endpoint = {"url": simulator, "model": LLAMA, "shape": "VM.TEST.1"}
     load = {"levels": [2], "requests": 24, "calibrate": False}

@@ -20,6 +20,7 @@ from shapebench.analysis.sample_reader import Samples
 from shapebench.runs.samples_file import Sample
 from shapebench.spec import metric_definitions
 from shapebench.spec.metric_definitions import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
+from tests.examples import examples
 from tests.level_sample import STARTED_NS, closed_loop, refused, request, write
 
 # Two streams; times in seconds after the start, what was sent when and when its tokens came:
@@ -326,7 +327,7 @@ def played(streams: list[list[Turn]], **everywhere: Any) -> list[Sample]:
     return samples
 
 
-law = settings(max_examples=60, deadline=None)
+law = settings(max_examples=examples(60), deadline=None)
 CLOSE = 1e-5  # a request is sent on a whole nanosecond
 
 

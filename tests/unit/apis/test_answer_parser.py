@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
 from shapebench.apis.chunk_interning import ChunkInterner, cut
+from tests.examples import examples
 from tests.unit.apis.test_sse import NAMES, body
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded"
@@ -276,7 +277,7 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
     return pieces
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=examples(600))
 @given(mutated())
 @example([EVENTS[1], EVENTS[1].replace(b" he", b"\t"), b"data: [DONE]\n\n"])
 def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(texts: list[bytes]) -> None:
@@ -284,7 +285,7 @@ def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(text
     assert outcome(kept) == outcome(came)
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=examples(600))
 @given(st.sampled_from(EVENTS), st.lists(st.binary(max_size=12) | st.text(max_size=12).map(str.encode), max_size=6))
 def test_no_text_changes_what_is_read_of_pieces_that_look_alike(first: bytes, texts: list[bytes]) -> None:
     forms = [lambda _, text=text: b'"content":"%b"' % text for text in texts]

@@ -73,6 +73,7 @@ def test_a_metronome_that_does_not_start_is_an_error_in_the_result(monkeypatch: 
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_a_metronome_that_ends_at_once_is_an_error_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "running_reference_server", lambda *_, **__: running_reference_server(ttft_s=-1))
     assert "ended before it was ready" in (calibrate(2, None).error or "")
@@ -90,12 +91,14 @@ def found(request: pytest.FixtureRequest) -> Calibration:
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_it_is_found_at_the_level_s_own_concurrency(found: Calibration) -> None:
     assert found.error is None
     assert found.requests >= found.concurrency
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_the_client_adds_little_and_nothing_impossible(found: Calibration) -> None:
     assert found.added_ttft_mean_s is not None
     assert found.added_ttft_p99_s is not None
@@ -105,12 +108,14 @@ def test_the_client_adds_little_and_nothing_impossible(found: Calibration) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_the_tokens_that_it_took_are_those_that_the_metronome_can_send(found: Calibration) -> None:
     assert found.tokens_per_s is not None
     assert 0 < found.tokens_per_s <= found.concurrency / module.GAP_S
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_what_it_can_take_is_more_than_what_it_took(found: Calibration) -> None:
     assert found.capacity_tokens_per_s is not None
     assert found.tokens_per_s is not None
@@ -118,6 +123,7 @@ def test_what_it_can_take_is_more_than_what_it_took(found: Calibration) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_what_it_can_take_follows_from_what_a_token_costs(found: Calibration) -> None:
     assert found.cpu_us_per_token is not None
     cores = found.processes * BUSY_SHARE
@@ -125,11 +131,13 @@ def test_what_it_can_take_follows_from_what_a_token_costs(found: Calibration) ->
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_the_level_gets_the_processes_that_were_tried_out() -> None:
     assert calibrate(8, 3).processes == 3
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_what_proves_dear_is_tried_out_with_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FAST_STREAM_TOKENS_PER_S", 1e6)
     monkeypatch.setattr(module, "cores", lambda: 2)
@@ -138,6 +146,7 @@ def test_what_proves_dear_is_tried_out_with_more_processes(monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+@pytest.mark.measures_time
 def test_the_truth_of_a_metronome_s_log_is_each_answer_s_ttft(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     log.write_text(

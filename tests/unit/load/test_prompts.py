@@ -10,11 +10,12 @@ from shapebench.apis.target import PlannedRequest
 from shapebench.load.prompts import RequestMix
 from shapebench.runs.prompt_sizing import LEAST_WORDS, PromptSizing, candidate_words, single_token_words
 from shapebench.spec.lengths import Lengths
+from tests.examples import examples
 
 WORDS = candidate_words()
 EXACT = PromptSizing(WORDS, fixed_tokens=11, exact=True)
 SEEDS = st.integers(0, 2**48)
-QUICKLY = settings(deadline=None, max_examples=30)
+QUICKLY = settings(deadline=None, max_examples=examples(30))
 
 
 def asks(

@@ -27,8 +27,6 @@ from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import Reply, healthy, serving, table
 
-pytestmark = pytest.mark.beside
-
 FACTS = ServerFacts(
     server="vllm",
     version="0.32.0",

@@ -33,8 +33,6 @@ from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import Reply, serving
 
-pytestmark = pytest.mark.slow
-
 KEY = "sk-a-key-that-must-not-leak"
 ENDLESS = 1_000_000
 TTFT_S = 2.0
@@ -98,6 +96,7 @@ def ended(one: psutil.Process) -> bool:
     return not one.is_running() or one.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_all_samples_are_in_the_file(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path), KEY, nothing)
     assert outcome.error is None
@@ -107,11 +106,13 @@ def test_all_samples_are_in_the_file(url: str, tmp_path: Path) -> None:
     assert sum(row["warmup"] for row in samples) == 8
 
 
+@pytest.mark.slow
 def test_every_token_is_in_the_samples(url: str, tmp_path: Path) -> None:
     for row in rows(run_workers(plan(url, tmp_path), KEY, nothing)):
         assert sum(row["chunk_tokens"]) == row["output_tokens"] == row["planned_output_tokens"]
 
 
+@pytest.mark.slow
 def test_the_outcome_says_when_and_how_it_was_measured(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path), KEY, nothing)
     assert outcome.wall_s > 0
@@ -122,12 +123,14 @@ def test_the_outcome_says_when_and_how_it_was_measured(url: str, tmp_path: Path)
     assert outcome.started_at.timestamp() <= first_ns / 1e9
 
 
+@pytest.mark.slow
 def test_where_that_is_allowed_it_waits_for_no_other_process(url: str, tmp_path: Path) -> None:
     ask = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
     allowed = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0
     assert run_workers(plan(url, tmp_path), None, nothing).client["realtime"] == allowed
 
 
+@pytest.mark.slow
 def test_progress_arrives_and_ends_with_all_that_was_planned(url: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
     run_workers(plan(url, tmp_path, requests=800), KEY, seen.append)
@@ -136,6 +139,7 @@ def test_progress_arrives_and_ends_with_all_that_was_planned(url: str, tmp_path:
     assert (seen[-1].completed, seen[-1].failed, seen[-1].planned) == (800, 0, 800)
 
 
+@pytest.mark.slow
 def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path), None, nothing)
     assert outcome.error is None
@@ -150,6 +154,7 @@ def test_a_key_that_the_server_repeats_is_redacted() -> None:
     assert done.error_message == "HTTP 500: no such key: …"
 
 
+@pytest.mark.slow
 def test_the_key_is_neither_in_arguments_nor_environment_nor_file(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,12 +172,14 @@ def test_the_key_is_neither_in_arguments_nor_environment_nor_file(
     assert KEY not in repr(pq.read_metadata(tmp_path / "level.parquet").metadata)
 
 
+@pytest.mark.slow
 def test_the_file_says_what_was_planned(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path)
     run_workers(planned, KEY, nothing)
     assert LevelPlan.from_json(pq.read_metadata(planned.samples).metadata[b"plan"]) == planned
 
 
+@pytest.mark.slow
 def test_nothing_but_the_file_is_left(url: str, tmp_path: Path) -> None:
     run_workers(plan(url, tmp_path, processes=2), KEY, nothing)
     assert [path.name for path in tmp_path.iterdir()] == ["level.parquet"]
@@ -192,6 +199,7 @@ def shared(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outc
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", PROCESSES)
 def test_every_planned_request_is_sent_just_once(shared: dict[int, Outcome], processes: int) -> None:
     assert shared[processes].error is None
@@ -199,6 +207,8 @@ def test_every_planned_request_is_sent_just_once(shared: dict[int, Outcome], pro
     assert shared[processes].sent == 75
 
 
+@pytest.mark.slow
+@pytest.mark.measures_time
 @pytest.mark.parametrize("processes", PROCESSES)
 def test_every_stream_is_at_work(shared: dict[int, Outcome], processes: int) -> None:
     turns = Counter(row["stream"] for row in rows(shared[processes]))
@@ -206,12 +216,14 @@ def test_every_stream_is_at_work(shared: dict[int, Outcome], processes: int) -> 
     assert min(turns.values()) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", PROCESSES[1:])
 def test_each_stream_and_each_request_is_one_process_s(shared: dict[int, Outcome], processes: int) -> None:
     for row in rows(shared[processes]):
         assert row["stream"] % processes == row["request_index"] % 7 % processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", PROCESSES)
 def test_the_outcome_counts_the_processes(shared: dict[int, Outcome], processes: int) -> None:
     assert shared[processes].client["processes"] == processes
@@ -235,6 +247,7 @@ def test_parts_have_as_many_requests_for_each_stream(tmp_path: Path, processes: 
     assert {len(list(part.indices)) / len(part.streams) for part in parts} == {12}
 
 
+@pytest.mark.slow
 def test_the_same_seed_sends_the_same_prompts_whatever_the_number_of_processes(tmp_path: Path) -> None:
     sent: dict[int, Counter[str]] = {}
 
@@ -258,10 +271,13 @@ def begun(sluggish: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run_workers(plan(sluggish, tmp_path_factory.mktemp("begun"), **changes), None, nothing)
 
 
+@pytest.mark.slow
 def test_no_process_begins_before_the_moment_that_is_named_to_all(begun: Outcome) -> None:
     assert min(row["sent_at_ns"] for row in rows(begun)) / 1e9 >= begun.started_at.timestamp()
 
 
+@pytest.mark.slow
+@pytest.mark.measures_time
 def test_all_streams_of_all_processes_begin_before_any_has_an_answer(begun: Outcome) -> None:
     sent_s = [row["sent_at_ns"] / 1e9 for row in rows(begun)]
     assert len(sent_s) == 6
@@ -271,6 +287,7 @@ def test_all_streams_of_all_processes_begin_before_any_has_an_answer(begun: Outc
 # What befalls them
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_in_the_outcome(url: str, tmp_path: Path) -> None:
     def kill(_: Progress) -> None:
         for one in measuring():
@@ -297,25 +314,30 @@ def one_killed(url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run_workers(planned, KEY, kill_second_when_samples_are_written(planned))
 
 
+@pytest.mark.slow
 def test_of_several_processes_the_one_that_was_killed_is_named(one_killed: Outcome) -> None:
     assert one_killed.error == "Measuring process 2 of 3 was ended by SIGKILL: it said nothing"
 
 
+@pytest.mark.slow
 def test_of_a_process_that_was_killed_the_samples_so_far_are_kept(one_killed: Outcome) -> None:
     kept = Counter(row["stream"] % 3 for row in rows(one_killed) if row["error_kind"] is None)
     assert min(kept[0], kept[1], kept[2]) > 0
 
 
+@pytest.mark.slow
 def test_where_one_was_killed_the_others_are_stopped(one_killed: Outcome) -> None:
     assert one_killed.sent < ENDLESS
     assert measuring() == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_one_file(one_killed: Outcome) -> None:
     assert one_killed.samples is not None
     assert [path.name for path in one_killed.samples.parent.iterdir()] == ["level.parquet"]
 
 
+@pytest.mark.slow
 def test_a_lonely_stream_s_samples_are_written_while_it_measures(sluggish: str, tmp_path: Path) -> None:
     """One that is killed hours later has not lost its last hundred answers."""
     planned = plan(sluggish, tmp_path, concurrency=1, requests=ENDLESS, warmup_requests=0)
@@ -328,6 +350,7 @@ def test_a_lonely_stream_s_samples_are_written_while_it_measures(sluggish: str, 
     assert len(rows(run_workers(planned, None, kill_when_some_are_written))) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_stopped_processes_keep_what_they_measured(
@@ -343,6 +366,7 @@ def test_stopped_processes_keep_what_they_measured(
     assert any(row["error_kind"] is None for row in rows(outcome))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_whoever_stops_listening_stops_the_processes_and_keeps_what_was_measured(
     url: str, tmp_path: Path, processes: int
@@ -357,6 +381,7 @@ def test_whoever_stops_listening_stops_the_processes_and_keeps_what_was_measured
     assert pq.read_table(tmp_path / "level.parquet").num_rows > 0
 
 
+@pytest.mark.slow
 def test_a_plan_that_cannot_be_carried_out_is_in_the_outcome(url: str, tmp_path: Path) -> None:
     """What keeps everybody from the server is each request's error, as anything else that does."""
     target = Target(url=url.replace("http:", "https:"), model=LLAMA, api="chat", ca_file=str(tmp_path / "none.pem"))
@@ -364,12 +389,14 @@ def test_a_plan_that_cannot_be_carried_out_is_in_the_outcome(url: str, tmp_path:
     assert {row["error_message"] for row in rows(outcome)} == {"[Errno 2] No such file or directory"}
 
 
+@pytest.mark.slow
 def test_samples_that_cannot_be_written_are_in_the_outcome(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path, samples=str(tmp_path / "none" / "level.parquet")), KEY, nothing)
     assert outcome.samples is None
     assert "none/level" in (outcome.error or "")
 
 
+@pytest.mark.slow
 def test_where_one_cannot_start_the_level_ends_and_names_it(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path, processes=3)
     planned.parts()[1].part_samples.symlink_to(tmp_path / "none" / "there")
@@ -379,6 +406,7 @@ def test_where_one_cannot_start_the_level_ends_and_names_it(url: str, tmp_path: 
     assert "level.parquet.1.arrow" in outcome.error
 
 
+@pytest.mark.slow
 def test_a_level_without_samples_leaves_no_file(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path, processes=2)
     planned.parts()[1].part_samples.symlink_to(tmp_path / "none" / "there")
@@ -386,6 +414,7 @@ def test_a_level_without_samples_leaves_no_file(url: str, tmp_path: Path) -> Non
     assert (outcome.samples, Path(planned.samples).exists()) == (None, False)
 
 
+@pytest.mark.slow
 def test_after_a_stop_no_other_level_begins_until_the_next_run(url: str, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), workers.stopped_on_error():
         raise KeyboardInterrupt
@@ -398,6 +427,7 @@ def test_after_a_stop_no_other_level_begins_until_the_next_run(url: str, tmp_pat
 # The end that was asked for
 
 
+@pytest.mark.slow
 def test_a_duration_alone_ends_a_level(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path, requests=None, duration_s=0.5, processes=2), KEY, nothing)
     assert outcome.error is None
@@ -407,6 +437,8 @@ def test_a_duration_alone_ends_a_level(url: str, tmp_path: Path) -> None:
     assert {row["error_kind"] for row in samples} == {None}, "those in flight at its end were waited for"
 
 
+@pytest.mark.slow
+@pytest.mark.measures_time
 def test_nothing_is_sent_after_the_duration(url: str, tmp_path: Path) -> None:
     sent_ns = [
         row["sent_at_ns"]
@@ -416,6 +448,7 @@ def test_nothing_is_sent_after_the_duration(url: str, tmp_path: Path) -> None:
     assert max(sent_ns) - min(sent_ns) <= 0.5e9 + 1e8
 
 
+@pytest.mark.slow
 def test_a_level_is_measured_for_as_long_as_was_asked(sluggish: str, tmp_path: Path) -> None:
     outcome = run_workers(
         plan(sluggish, tmp_path, requests=None, duration_s=1.5 * TTFT_S, warmup_requests=0), None, nothing
@@ -423,12 +456,14 @@ def test_a_level_is_measured_for_as_long_as_was_asked(sluggish: str, tmp_path: P
     assert outcome.wall_s >= 1.5 * TTFT_S
 
 
+@pytest.mark.slow
 def test_where_the_duration_comes_first_it_ends_the_level(url: str, tmp_path: Path) -> None:
     outcome = run_workers(plan(url, tmp_path, requests=ENDLESS, duration_s=0.5), KEY, nothing)
     assert outcome.error is None
     assert 0 < outcome.sent < ENDLESS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 3])
 def test_where_the_requests_come_first_they_end_the_level(url: str, tmp_path: Path, processes: int) -> None:
     outcome = run_workers(plan(url, tmp_path, requests=61, duration_s=3600.0, processes=processes), KEY, nothing)
@@ -436,6 +471,7 @@ def test_where_the_requests_come_first_they_end_the_level(url: str, tmp_path: Pa
     assert indices(outcome) == list(range(69))
 
 
+@pytest.mark.slow
 def test_where_time_alone_ends_a_level_progress_knows_no_number_of_requests(url: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
     run_workers(plan(url, tmp_path, requests=None, duration_s=0.5), KEY, seen.append)
@@ -462,6 +498,7 @@ def error_under_a_limit(planned: LevelPlan, soft: int, hard: int) -> str:
 MANY = {"concurrency": 150, "requests": 150, "warmup_requests": 0}
 
 
+@pytest.mark.slow
 def test_a_soft_limit_on_open_files_is_raised(url: str, tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     planned = plan(url, tmp_path, **MANY)
@@ -469,6 +506,7 @@ def test_a_soft_limit_on_open_files_is_raised(url: str, tmp_path: Path) -> None:
     assert {row["error_kind"] for row in pq.read_table(planned.samples).to_pylist()} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_hard_limit_on_open_files_that_is_too_low_is_an_error_with_the_remedy(
     url: str, tmp_path: Path, processes: int
@@ -479,6 +517,7 @@ def test_a_hard_limit_on_open_files_that_is_too_low_is_an_error_with_the_remedy(
     assert "--processes" in said
 
 
+@pytest.mark.slow
 def test_more_processes_get_by_with_a_lower_limit(url: str, tmp_path: Path) -> None:
     assert error_under_a_limit(plan(url, tmp_path, processes=5, **MANY), 100, 100) == "None"
 
@@ -494,6 +533,7 @@ run_workers(plan, sys.argv[1], lambda seen: print(seen.completed, flush=True))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_when_their_parent_is_killed_they_stop_and_what_they_measured_can_be_read(
     url: str, tmp_path: Path, processes: int

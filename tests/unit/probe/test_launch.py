@@ -16,7 +16,7 @@ from shapebench.probe.launch import AddressTaken, BadCommand, LaunchDied, launch
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.simulator.process import running_simulator
 
-pytestmark = [pytest.mark.slow, pytest.mark.beside]
+pytestmark = pytest.mark.slow
 
 FOREVER = "import time; print('started', flush=True); time.sleep(600)"
 
@@ -119,6 +119,7 @@ def test_nothing_of_a_tree_of_processes_is_left(tmp_path: Path) -> None:
     assert not any(map(alive, started))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow  # it is given 15 s to end by itself
 def test_a_server_that_will_not_stop_is_killed(tmp_path: Path) -> None:
     with launched(shell(STUBBORN, tmp_path / "pids"), tmp_path / "server.log"):

@@ -444,6 +444,7 @@ def test_a_log_without_a_quiet_moment_is_written_all_the_same(tmp_path: Path) ->
     assert (tmp_path / "log").read_bytes().count(b"\n") == 5000
 
 
+@pytest.mark.measures_time
 @pytest.mark.slow
 def test_2000_connections_are_served_at_once(tmp_path: Path) -> None:
     allow_many_connections()

@@ -12,6 +12,7 @@ from shapebench.analysis.scaling.growth import Growth, growth, roughened
 from shapebench.analysis.scaling.levels import levels_of
 from shapebench.analysis.scaling.saturation import Saturation, saturation
 from shapebench.analysis.scaling.showing import sentences
+from tests.examples import examples
 
 DOUBLINGS = (1, 2, 4, 8, 16, 32, 64, 128)
 TO_512 = (*DOUBLINGS, 256, 512)
@@ -130,7 +131,7 @@ def test_a_fall_at_the_last_of_close_levels_ends_growth_at_the_peak(last: float)
     assert (of.saturated, of.knee, of.collapses) == (True, 100, True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(GRIDS), st.integers(0, 10_000))
 @example(GRIDS[-1], 2187)  # the last three of 64 levels fall by chance
 def test_a_linear_curve_with_2_percent_noise_is_never_saturated(levels: tuple[int, ...], seed: int) -> None:
@@ -138,7 +139,7 @@ def test_a_linear_curve_with_2_percent_noise_is_never_saturated(levels: tuple[in
     assert (of.knee, of.collapses) == (None, False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(GRIDS[:-1]), st.floats(0.1, 1), st.floats(0, 0.02), st.integers(0, 10_000))
 def test_a_hard_cap_is_found_within_one_level(levels: tuple[int, ...], at: float, noise: float, seed: int) -> None:
     cap = at * max(n for n in levels if n <= levels[-1] / 2)  # so that the last doubling is flat
@@ -148,7 +149,7 @@ def test_a_hard_cap_is_found_within_one_level(levels: tuple[int, ...], at: float
     assert of.knee in near
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(GRIDS), st.floats(0.1, 0.3), st.floats(0, 0.02), st.integers(0, 10_000))
 def test_a_collapse_is_found(levels: tuple[int, ...], at: float, noise: float, seed: int) -> None:
     peak = levels[-1] * at
@@ -156,7 +157,7 @@ def test_a_collapse_is_found(levels: tuple[int, ...], at: float, noise: float, s
     assert (of.knee is not None, of.collapses) == (True, True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.sampled_from(GRIDS), st.floats(0.01, 0.1), st.floats(1e-3, 1e6), st.integers(0, 100))
 def test_the_unit_of_throughput_has_no_say(levels: tuple[int, ...], half: float, unit: float, seed: int) -> None:
     law = bending(half * levels[-1])
@@ -164,7 +165,7 @@ def test_the_unit_of_throughput_has_no_say(levels: tuple[int, ...], half: float,
     assert (scaled.knee, scaled.collapses) == (of.knee, of.collapses)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.permutations(range(len(DOUBLINGS))))
 def test_the_order_of_rows_has_no_say(order: list[int]) -> None:
     curve = noisy(bending(4), DOUBLINGS, 0.02, seed=1)

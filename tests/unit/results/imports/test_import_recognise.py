@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shapebench.results.imports.recognise import TOOLS, ImportRefusedError, sweeps
 from shapebench.results.imports.taken import tables
+from tests.examples import examples
 from tests.unit.results.imports.import_samples import SAMPLES, read
 
 FILES = sorted(path for path in SAMPLES.rglob("*") if path.suffix in (".json", ".jsonl"))
@@ -142,7 +143,7 @@ def replaced(content: object, path: tuple[str | int, ...], by: object) -> object
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(300))
 def test_a_result_with_anything_in_place_of_a_part_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     name = data.draw(st.sampled_from(WHOLE))
     folder = tmp_path / "one"

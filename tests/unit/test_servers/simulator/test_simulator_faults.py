@@ -208,6 +208,7 @@ def test_the_log_holds_the_time_at_which_a_bunch_was_written() -> None:
     assert server.log[0].first_token_ns == server.log[0].last_token_ns
 
 
+@pytest.mark.measures_time
 @pytest.mark.slow
 def test_first_tokens_come_ever_later_and_the_metrics_say_so(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"

@@ -1,0 +1,16 @@
+"""How many examples the property tests try: some in `make test`, all in `make test-all`."""
+
+import os
+
+from hypothesis import settings
+
+EVERYTHING = os.environ.get("TESTS") == "all"
+THINNED = 5
+
+settings.register_profile("all", deadline=None)
+settings.register_profile("some", deadline=None, max_examples=100 // THINNED)
+
+
+def examples(number: int) -> int:
+    """Return the number of examples to try, of so many in `make test-all`."""
+    return number if EVERYTHING else max(number // THINNED, 10)
