@@ -168,7 +168,9 @@ def searched(spec: Spec, run_id: str) -> list[str]:
 
 def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
     """How often the run was, and which levels were given up."""
-    [found] = warehouse.query(spec.data, "SELECT resumes, left_out FROM runs WHERE run_id = ?", [run_id]).to_pylist()
+    [found] = warehouse.query(
+        spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]
+    ).to_pylist()
     return dict(found)
 
 
@@ -189,10 +191,10 @@ def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
         console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
 
 
-def _as_shown(resumes: int, left_out: list[int]) -> dict[str, str]:
+def _as_shown(resumes: int, skipped_levels: list[int]) -> dict[str, str]:
     """Nothing of a run that was never broken off."""
     resumed = {"Resumed": "once" if resumes == 1 else f"{resumes} times"} if resumes else {}
-    return resumed | ({"Left out": f"concurrency {', '.join(map(str, left_out))}"} if left_out else {})
+    return resumed | ({"Left out": f"concurrency {', '.join(map(str, skipped_levels))}"} if skipped_levels else {})
 
 
 COLUMNS = {

@@ -30,7 +30,7 @@ def tables(
     searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
-        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome, "skipped": _skipped(run, levels)}]),
+        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome, "levels_not_reached": _skipped(run, levels)}]),
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
@@ -112,7 +112,7 @@ def _run(run: Run, facts: ServerFacts) -> dict[str, Any]:
         "seed": run.seed,
         "git_revision": run.git_revision,
         "resumed_at": [_utc(at) for at in run.resumed_at],
-        "left_out": list(run.skipped_levels),
+        "skipped_levels": list(run.skipped_levels),
         "spec": redact_spec(spec).model_dump_json(),
         "facts": orjson.dumps(_brief(facts)).decode(),
         "versions": orjson.dumps(run.versions).decode(),

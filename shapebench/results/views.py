@@ -41,8 +41,8 @@ class RunRow(TypedDict):
     git_revision: str | None
     resumes: int
     resumed_at: list[datetime]
-    left_out: list[int]
-    skipped: list[int]
+    skipped_levels: list[int]
+    levels_not_reached: list[int]
     spec: JsonObject  # {} where another tool measured
     facts: JsonObject
     versions: dict[str, str]
@@ -94,7 +94,7 @@ class SloRow(TypedDict):
     stat: str
     sign: Literal["<=", ">="]
     bound: float
-    judged_stat: str
+    evaluated_stat: str
     value: float | None
     low: float | None
     high: float | None
@@ -111,12 +111,12 @@ class SearchRow(TypedDict):
     shape: str
     workload: str
     greatest_concurrency: int | None
-    surely_keeps: int | None
-    surely_fails: int | None
+    confident_pass: int | None
+    confident_fail: int | None
     limited_by: str | None
     unusable: list[int]
-    least: int
-    most: int
+    min_level: int
+    max_level: int
 
 
 def read_run(data: Path, run_id: str) -> RunRow:

@@ -7,12 +7,12 @@ SELECT
     r.shape,
     r.workload,
     s.greatest_concurrency,
-    s.surely_keeps,
-    s.surely_fails,
+    s.confident_pass,
+    s.confident_fail,
     s.limited_by,
     s.unusable,
-    s.least,
-    s.most
+    s.min_level,
+    s.max_level
 FROM raw.searches AS s
 JOIN raw.runs AS r USING (run_id)
 ORDER BY r.started_at, s.run_id

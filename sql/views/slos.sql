@@ -13,7 +13,7 @@ SELECT
     s.stat,
     s.sign,
     s.bound,
-    s.judged_stat,
+    s.evaluated_stat,
     s.value,
     s.low,
     s.high,

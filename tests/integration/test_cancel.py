@@ -76,8 +76,8 @@ def test_what_was_measured_is_kept(cancelled: Cancelled) -> None:
 def test_what_was_measured_can_be_stored_as_it_is(cancelled: Cancelled, shell: Shell) -> None:
     done = shell.run("resume", cancelled.run_id, "--data", str(cancelled.copy), "--as-is", "--json")
     assert done.code == 0, done.stderr
-    stored = warehouse.query(cancelled.copy, "SELECT levels, left_out FROM runs").to_pylist()
-    assert stored == [{"levels": [1], "left_out": [8]}]
+    stored = warehouse.query(cancelled.copy, "SELECT levels, skipped_levels FROM runs").to_pylist()
+    assert stored == [{"levels": [1], "skipped_levels": [8]}]
     assert Path(done.json["report"]).exists()
 
 

@@ -166,8 +166,8 @@ def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path:
     assert [level["concurrency"] for level in done.json["levels"]] == [4, 32]
     assert any("With 40 and 48 concurrent users, nothing was measured" in said for said in done.json["sentences"])
     assert {row["slo"] for row in done.json["slos"]} >= {"error_rate <= 0.01", "ttft_s p95 <= 0.5"}
-    rows = shell.run("query", "SELECT skipped FROM runs", "--data", str(tmp_path / "data"), "--json").json
-    assert rows == [{"skipped": [40, 48]}]
+    rows = shell.run("query", "SELECT levels_not_reached FROM runs", "--data", str(tmp_path / "data"), "--json").json
+    assert rows == [{"levels_not_reached": [40, 48]}]
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def test_the_greatest_number_of_users_is_searched_for(
     assert given["search"] == {"min_level": 1, "max_level": 1024}
     state = ended(brought_up.start("capacity", {"spec": {**given, **SEARCH, **to_measure(simulator, tmp_path)}}))
     assert (state["type"], "Suits at least 2 concurrent users" in state["message"]) == ("COMPLETED", True), state
-    [found] = query(tmp_path, "SELECT least, most, greatest_concurrency FROM searches").to_pylist()
-    assert found == {"least": 1, "most": 2, "greatest_concurrency": 2}
+    [found] = query(tmp_path, "SELECT min_level, max_level, greatest_concurrency FROM searches").to_pylist()
+    assert found == {"min_level": 1, "max_level": 2, "greatest_concurrency": 2}
 
 
 SEARCH = {"search": {"min_level": 1, "max_level": 2}}

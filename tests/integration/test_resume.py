@@ -67,7 +67,7 @@ class Killed:
         }
         first_ns, _ = sent_ns(self.data / "runs" / self.run_id / f"level-{KILLED:04}.parquet")
         assert first_ns > self.at_ns
-        found = rows(self.data, "SELECT run_id, levels, resumes, left_out FROM runs")
+        found = rows(self.data, "SELECT run_id, levels, resumes, skipped_levels FROM runs")
         assert found == [(self.run_id, LEVELS, 1, [])]
         of_levels = rows(self.data, "SELECT concurrency, completed > 0, error FROM raw.levels ORDER BY 1")
         assert of_levels == [(n, True, None) for n in LEVELS]
@@ -160,9 +160,9 @@ def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, 
     done = shell.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
     assert done.code == 0, done.stderr
     assert unfinished(shell, content["data"]) == []
-    assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1], [2, 3], 0)]
+    assert rows(run.data, "SELECT levels, skipped_levels, resumes FROM runs") == [([1], [2, 3], 0)]
     assert shell.run("resume", run.run_id, "--data", content["data"]).code == 0
-    assert rows(run.data, "SELECT levels, left_out, resumes FROM runs") == [([1, 2, 3], [], 1)]
+    assert rows(run.data, "SELECT levels, skipped_levels, resumes FROM runs") == [([1, 2, 3], [], 1)]
 
 
 @pytest.mark.nightly

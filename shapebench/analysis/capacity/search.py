@@ -93,7 +93,7 @@ class SearchResult:
     @classmethod
     def from_row(cls, row: "SearchColumns") -> Self:
         """Read a row of the view `searches`."""
-        levels = row["greatest_concurrency"], row["surely_keeps"], row["surely_fails"]
+        levels = row["greatest_concurrency"], row["confident_pass"], row["confident_fail"]
         return cls(*levels, row["limited_by"], tuple(row["unusable"]))
 
 
@@ -101,12 +101,12 @@ class SearchColumns(TypedDict):
     """The result's columns in the view `searches`."""
 
     greatest_concurrency: int | None
-    surely_keeps: int | None
-    surely_fails: int | None
+    confident_pass: int | None
+    confident_fail: int | None
     limited_by: str | None
     unusable: list[int]
-    least: int
-    most: int
+    min_level: int
+    max_level: int
 
 
 def next_step(measured: Sequence[Outcome], min_level: int, max_level: int) -> Step | None:

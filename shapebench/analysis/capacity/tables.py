@@ -22,7 +22,7 @@ def _slo_row(result: SloResult) -> dict[str, object]:
     return {
         "slo": str(result.slo),
         **asdict(result.slo),
-        "judged_stat": result.stat,
+        "evaluated_stat": result.stat,
         **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
         "passes": result.passes if result.is_known else None,
     }
@@ -34,11 +34,11 @@ def search_row(run_id: str, search: Search, levels: Iterable[LevelResult], verdi
     result = search_result(outcomes, search.min_level)
     return {
         "run_id": run_id,
-        "least": search.min_level,
-        "most": search.max_level,
+        "min_level": search.min_level,
+        "max_level": search.max_level,
         "greatest_concurrency": result.greatest,
-        "surely_keeps": result.confident_pass,
-        "surely_fails": result.confident_fail,
+        "confident_pass": result.confident_pass,
+        "confident_fail": result.confident_fail,
         "limited_by": result.limited_by,
         "unusable": list(result.unusable),
     }

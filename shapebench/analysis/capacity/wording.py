@@ -19,7 +19,7 @@ def describe_outcome(outcome: Outcome) -> str:
 
 def row_sentences(row: SearchColumns) -> Iterator[str]:
     """Say the result of a search, from its row in the view `searches`."""
-    return sentences(SearchResult.from_row(row), row["least"], row["most"])
+    return sentences(SearchResult.from_row(row), row["min_level"], row["max_level"])
 
 
 def sentences(result: SearchResult, min_level: int, max_level: int) -> Iterator[str]:

@@ -437,12 +437,12 @@ def test_the_results_file_has_what_a_search_found(tmp_path: Path) -> None:
         {
             "run_id": RUN_ID,
             "greatest_concurrency": 1,
-            "surely_keeps": 1,
-            "surely_fails": 2,
+            "confident_pass": 1,
+            "confident_fail": 2,
             "limited_by": SLO,
             "unusable": [],
-            "least": 1,
-            "most": 64,
+            "min_level": 1,
+            "max_level": 64,
         }
     ]
 

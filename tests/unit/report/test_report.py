@@ -381,7 +381,7 @@ def test_how_far_throughput_is_from_the_ideal_is_a_table_and_a_sentence(ordinary
 
 def test_a_run_that_was_broken_off_and_went_on_says_so(tmp_path: Path) -> None:
     again = [datetime(2026, 7, 14, 9, 31, tzinfo=UTC), datetime(2026, 7, 14, 9, 40, tzinfo=UTC)]
-    words = page(tmp_path, sample(resumed_at=again, left_out=[64, 128])).words
+    words = page(tmp_path, sample(resumed_at=again, skipped_levels=[64, 128])).words
     assert "Broken off and taken up again, 2 times; levels given up: 64, 128." in words
     assert "2026-07-14 09:31 UTC, 2026-07-14 09:40 UTC" in words
 

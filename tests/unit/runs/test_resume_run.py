@@ -163,15 +163,15 @@ def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(broke
     settled = replace(begun.run, skipped_levels=(2,))
     levels = [summarise_level(one) for one in begun.measured]
     warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
-    [row] = warehouse.query(data, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
+    [row] = warehouse.query(data, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
     resumed_at = [at.replace(tzinfo=None) for at in begun.run.resumed_at]
-    assert row == {"resumes": 1, "resumed_at": resumed_at, "left_out": [2]}
+    assert row == {"resumes": 1, "resumed_at": resumed_at, "skipped_levels": [2]}
 
 
 def test_a_run_that_was_never_broken_off_was_resumed_no_times(tmp_path: Path) -> None:
     warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path))
-    [row] = warehouse.query(tmp_path, "SELECT resumes, resumed_at, left_out FROM runs").to_pylist()
-    assert row == {"resumes": 0, "resumed_at": [], "left_out": []}
+    [row] = warehouse.query(tmp_path, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
+    assert row == {"resumes": 0, "resumed_at": [], "skipped_levels": []}
 
 
 def test_a_level_is_in_the_file_as_soon_as_it_is_measured(broken_off: RunFile) -> None:

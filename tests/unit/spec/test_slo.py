@@ -246,10 +246,10 @@ def test_the_goodput_is_what_the_macro_says(bounds: dict[str, float], tmp_path: 
 
 def test_the_results_file_says_which_level_kept_which_slo_and_by_what(tmp_path: Path) -> None:
     load(tmp_path, RUN_ID, run_tables(tmp_path))  # all tokens 0.1 s apart
-    sql = "SELECT concurrency, slo, judged_stat, value, margin, passes FROM slos"
+    sql = "SELECT concurrency, slo, evaluated_stat, value, margin, passes FROM slos"
     found = {(row["concurrency"], row["slo"]): row for row in query(tmp_path, sql).to_pylist()}
     assert len(found) == 4
     ttft = found[1, "ttft_s p95 <= 0.5"]
-    assert (ttft["judged_stat"], ttft["passes"]) == ("max", True)  # of five requests
+    assert (ttft["evaluated_stat"], ttft["passes"]) == ("max", True)  # of five requests
     assert (ttft["value"], ttft["margin"]) == (pytest.approx(0.1), pytest.approx(0.8))
     assert found[2, "query_tokens_per_s mean >= 10"]["margin"] == pytest.approx(0, abs=1e-6)
