@@ -21,7 +21,8 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from shapebench.analysis import level_samples, metrics
+from shapebench.analysis import level_samples
+from shapebench.analysis.summary import summarise
 from shapebench.apis.target import Target
 from shapebench.load import workers
 from shapebench.load.counters import Progress
@@ -146,7 +147,7 @@ def main() -> int:
         rows, size_bytes = pq.read_metadata(outcome.samples).num_rows, outcome.samples.stat().st_size
         print(f"{rows:,} samples of {TOKENS} tokens in {size_bytes / 1e6:,.0f} MB", flush=True)
         if asked.summarise:
-            metrics.summarise("", asked.streams, level_samples.read(outcome.samples))
+            summarise("", asked.streams, level_samples.read(outcome.samples))
             found["the process that summarises"] = most[0]
     return verdict(found)
 

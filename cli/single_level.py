@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.analysis import level_samples, metrics
+from shapebench.analysis import level_samples
 from shapebench.analysis.measured_level import summarise_level
+from shapebench.analysis.summary import metrics_object
 from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
@@ -66,7 +67,7 @@ def _result(level: LevelRun) -> dict[str, Any]:
         "failed": summary.failed,
         "timestamps": level.timestamps,
         "wall_s": level.wall_s,
-        **metrics.as_object([*summary.metrics, *summary.withheld]),
+        **metrics_object([*summary.metrics, *summary.withheld]),
         "withheld": [metric_definitions.column_name(row.metric, row.stat) for row in summary.withheld],
         "errors": _errors(summary.samples),
         "timeline": [] if summary.samples is None else timeline(summary.samples).round(4).to_dict("records"),

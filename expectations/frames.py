@@ -10,6 +10,7 @@ from shapebench.analysis.drift import ttft_drift
 from shapebench.analysis.length_distribution import fit
 from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.analysis.sample_reader import Samples
+from shapebench.analysis.summary import is_possible, min_samples
 from shapebench.load.calibration import processes_that_would_do
 from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import LevelRun, RequestedLoad
@@ -49,7 +50,7 @@ def level(m: MeasuredLevel) -> pd.DataFrame:
         "unaccounted_requests": m.level.planned_requests - asked,
         "completed": m.completed,
         **({"error_rate": m.failed / asked} if asked else {}),
-        **({"impossible_metrics": sum(not metrics.possible(row) for row in m.metrics)} if m.metrics else {}),
+        **({"impossible_metrics": sum(not is_possible(row) for row in m.metrics)} if m.metrics else {}),
         **(_of_answers(m) if m.completed else {}),
         **_calibrated(m.level),
         **_server(m),
@@ -112,7 +113,7 @@ def _fingerprints(m: MeasuredLevel) -> list[str]:
 
 def _percentiles(m: MeasuredLevel) -> dict[str, Any]:
     """Those that so many requests were planned for, and that too few completed for."""
-    needed = {name: metrics.needed_for(p) for name, p in metric_definitions.PERCENTILES.items()}
+    needed = {name: min_samples(p) for name, p in metric_definitions.PERCENTILES.items()}
     lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
     return {"lost_percentiles": len(lost), "lost": ", ".join(lost), "planned": m.level.planned_requests}
 
@@ -172,7 +173,7 @@ def _figures(m: MeasuredLevel) -> dict[str, float]:
     done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
     start_ns, end_ns = level_samples.steady_window_ns(samples)
     return {
-        "held_concurrency_ratio": metrics.held_concurrency(samples) / m.level.concurrency,
+        "held_concurrency_ratio": metrics.steady_concurrency(samples) / m.level.concurrency,
         "steady_share": max(0, end_ns - start_ns) / 1e9 / metrics.wall_s(samples),
         **({"imprecision": _imprecision(m) / m.level.until_precise} if m.level.until_precise else {}),
         "output_length_ratio": float(done["output_tokens"].sum() / done["planned_output_tokens"].sum()),

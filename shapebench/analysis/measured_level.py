@@ -6,9 +6,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from shapebench.analysis import level_samples, metrics
+from shapebench.analysis import level_samples
 from shapebench.analysis.capacity.confidence import with_confidence
 from shapebench.analysis.sample_reader import Samples
+from shapebench.analysis.summary import may_be_claimed, summarise
 from shapebench.runs.records import LevelRun, MetricRow, Verdict
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec import metric_definitions
@@ -42,8 +43,8 @@ def summarise_level(level: LevelRun) -> MeasuredLevel:
         return MeasuredLevel(level, None, ())
     account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
     samples = level_samples.read(level.samples, account, level.slo_bounds)
-    rows = metrics.summarise(level.run_id, level.concurrency, samples)
-    claimed = [metrics.may_be_claimed(row.stat, row.sample_count) for row in rows]
+    rows = summarise(level.run_id, level.concurrency, samples)
+    claimed = [may_be_claimed(row.stat, row.sample_count) for row in rows]
     return MeasuredLevel(
         level,
         samples,

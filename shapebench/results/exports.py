@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from shapebench.analysis import metrics
+from shapebench.analysis.summary import STAT_FUNCTIONS
 from shapebench.errors import ShapebenchError
 from shapebench.results import database as warehouse
 from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
@@ -191,9 +191,7 @@ def _distributions(of: LevelRows) -> dict[str, Any]:
     for theirs, ours in OF_SUMMARY.items():
         values = [row[theirs] for row in whole if row[theirs] is not None]
         for stat, name in STATS.items():
-            value = (
-                float(metrics.STAT_FUNCTIONS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
-            )
+            value = float(STAT_FUNCTIONS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
             if value is not None and np.isfinite(value):
                 found[f"results_{theirs}_{name}"] = value
     return found

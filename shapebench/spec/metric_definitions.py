@@ -2,7 +2,7 @@
 
 Definitions: seconds throughout; `ttft_s` and `e2e_s` run from the request's first byte sent to the arrival of the
 chunk that carries the first and the last token. Warm-up requests count nowhere but in `steady_tokens_per_s`.
-`analysis/metrics.py` has the function of the same name that computes each of them.
+A metric is a line here and a function of the same name in `analysis/metrics.py`.
 """
 
 import math

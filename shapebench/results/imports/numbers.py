@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shapebench.analysis import metrics
+from shapebench.analysis.summary import STAT_FUNCTIONS, may_be_claimed
 from shapebench.results.imports.fields import Refused
 from shapebench.spec import metric_definitions
 
@@ -32,7 +32,7 @@ def of_values(metric: str, values: Sequence[float], differs: str | None = None) 
     """Every stat of a metric that has a value for each request or token."""
     if not values:
         return []
-    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in metrics.STAT_FUNCTIONS.items()}
+    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in STAT_FUNCTIONS.items()}
     return of_stats(metric, found, len(values), differs)
 
 
@@ -47,7 +47,7 @@ def of_stats(
     return [
         Number(metric, name, value, sample_count, differs)
         for name, value in given.items()
-        if metrics.may_be_claimed(name, sample_count)
+        if may_be_claimed(name, sample_count)
     ]
 
 

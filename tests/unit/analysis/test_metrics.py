@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from shapebench.analysis import level_samples, metrics
 from shapebench.analysis import sample_reader as of_a_level
-from shapebench.analysis.metrics import STAT_FUNCTIONS
 from shapebench.analysis.sample_reader import Samples
+from shapebench.analysis.summary import STAT_FUNCTIONS, metrics_object, summarise
 from shapebench.runs.samples_file import Sample
 from shapebench.spec import metric_definitions
 from shapebench.spec.metric_definitions import COLUMNS, DISTRIBUTIONS, METRICS, STATS, TOTALS
@@ -53,7 +53,7 @@ def read(samples: list[Sample]) -> Samples:
 
 
 def summary(samples: list[Sample]) -> dict[str, float]:
-    rows = metrics.summarise("r", 2, read(samples))
+    rows = summarise("r", 2, read(samples))
     return {metric_definitions.column_name(row.metric, row.stat): row.value for row in rows}
 
 
@@ -137,7 +137,7 @@ def test_however_few_samples_are_read_at_a_time_the_metrics_are_the_same(
 
 
 def test_the_spread_of_many_values_is_numpys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "PIECE", 10)
+    monkeypatch.setattr("shapebench.analysis.summary.PIECE", 10)
     values = np.random.default_rng(1).exponential(0.02, 1001).astype(np.float32)
     assert STAT_FUNCTIONS["stddev"](values) == pytest.approx(float(np.std(values.astype(float), ddof=1)))
 
@@ -177,18 +177,18 @@ def test_the_steady_window_is_while_all_streams_are_busy() -> None:
 
 def test_concurrency_is_held_where_streams_do_not_pause() -> None:
     # In the window of 0.65 s: A 0.4, B 0.25, C 0.5, D 0.15.
-    assert metrics.held_concurrency(read(GOLDEN)) == pytest.approx(1.3 / 0.65)
+    assert metrics.steady_concurrency(read(GOLDEN)) == pytest.approx(1.3 / 0.65)
 
 
 def test_concurrency_is_not_held_where_a_stream_pauses() -> None:
     paused = [request(0, 0.0, [1.0]), request(1, 1.5, [1.0])]  # 0.5 s of 2.5 s without a request
-    assert metrics.held_concurrency(read(paused)) == pytest.approx(2.0 / 2.5)
+    assert metrics.steady_concurrency(read(paused)) == pytest.approx(2.0 / 2.5)
 
 
 def test_without_a_moment_at_which_all_are_busy_there_is_no_steady_window() -> None:
     apart = [request(0, 0.0, [0.5], stream=0), request(1, 1.0, [0.5], stream=1)]
     assert "steady_tokens_per_s" not in summary(apart)
-    assert pd.isna(metrics.held_concurrency(read(apart)))
+    assert pd.isna(metrics.steady_concurrency(read(apart)))
 
 
 def test_a_stream_that_never_got_past_its_warm_up_leaves_no_steady_window() -> None:
@@ -238,7 +238,7 @@ def test_who_had_all_that_was_promised_attained_it(slo_bounds: dict[str, float],
 
 def test_where_nobody_knows_what_was_promised_there_is_no_goodput() -> None:
     write(GOLDEN, path := next(FILES))
-    found = {row.metric for row in metrics.summarise("r", 2, level_samples.read(path))}
+    found = {row.metric for row in summarise("r", 2, level_samples.read(path))}
     assert not found & {"slo_attainment", "goodput_requests_per_s", "goodput_tokens_per_s"}
 
 
@@ -296,7 +296,7 @@ def test_a_name_carries_the_unit() -> None:
 
 
 def test_the_object_has_every_metric_and_none_for_what_is_missing() -> None:
-    found = metrics.as_object(metrics.summarise("r", 1, read([request(0, 0.0, [0.5])])))
+    found = metrics_object(summarise("r", 1, read([request(0, 0.0, [0.5])])))
     assert set(found) == {m.name for m in METRICS}
     assert found["system_tokens_per_s"] == pytest.approx(2.0)
     assert found["ttft_s"]["p99"] == pytest.approx(0.5)
@@ -377,7 +377,7 @@ def test_no_more_tokens_arrive_in_the_steady_window_than_arrive_at_all(streams: 
 @law
 @given(levels)
 def test_no_more_requests_are_in_flight_than_there_are_streams(streams: list[list[Turn]]) -> None:
-    held = metrics.held_concurrency(read(played(streams)))
+    held = metrics.steady_concurrency(read(played(streams)))
     assert pd.isna(held) or held <= len(streams) + CLOSE
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shapebench.analysis.metrics import needed_for
+from shapebench.analysis.summary import min_samples
 from tests.unit.results.sql.results_file import ResultsFile
 
 
@@ -68,7 +68,7 @@ def test_a_percentile_of_too_few_requests_is_withheld(results: ResultsFile) -> N
 def test_what_is_withheld_is_what_the_metrics_withhold(results: ResultsFile) -> None:
     answers(results, 40)
     shown = {round(100 * q) for q, value in values(results, "ttft_s").items() if value is not None and q < 1}
-    assert shown == {percent for percent in range(1, 100) if needed_for(percent) <= 40}
+    assert shown == {percent for percent in range(1, 100) if min_samples(percent) <= 40}
 
 
 def test_the_greatest_is_always_shown(results: ResultsFile) -> None:
