@@ -25,7 +25,7 @@ from shapebench.spec.model import Limits
 from shapebench.spec.slo import evaluate
 
 if TYPE_CHECKING:
-    from shapebench.report.pages.history import History
+    from shapebench.report.pages.history import HistoryPage
 
 
 class CompareError(ShapebenchError):
@@ -100,19 +100,19 @@ def _changes(asked: Asked) -> Compared:
         raise CompareError(f"What changed is asked of two runs, not {len(asked.runs)}.", "Name two, or another --view.")
     differences = _frame(asked, "FROM compare_runs(?, ?)", asked.ids)
     found = changes(differences)
-    written = page.write(page.TwoRuns(asked.runs, _levels(asked), differences, found), asked.folder("changes"))
+    written = page.write(page.ChangesPage(asked.runs, _levels(asked), differences, found), asked.folder("changes"))
     answer = {"headline": found.headline, "sentences": found.sentences, "judged": _plain(found.judged)}
     return _compared("changes", asked, written, {**answer, "differences": _plain(differences)})
 
 
 def _shapes(asked: Asked) -> Compared:
     from shapebench.analysis.comparison.labels import labels
-    from shapebench.report.pages import shapes as page
+    from shapebench.report.pages import ranking as page
 
     limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
     levels = _levels(asked)
     found = ranking(levels, _outcomes(asked, levels, limits), _prices(asked), asked.users)
-    written = page.write(page.Shapes(asked.runs, levels, limits, found), asked.folder("shapes"))
+    written = page.write(page.RankingPage(asked.runs, levels, limits, found), asked.folder("shapes"))
     named = labels(asked.runs)
     words = {"headline": headline(found, named), "sentences": sentences(found, named)}
     slos = [str(slo) for slo in limits.slos]
@@ -146,16 +146,16 @@ def _history(asked: Asked) -> Compared:
 
     past = history_of(asked.data, asked.runs[-1])
     written = page.write(past, asked.folder("history"))
-    return _compared("history", asked, written, asdict(past.of_newest))
+    return _compared("history", asked, written, asdict(past.newest_check))
 
 
-def history_of(data: Path, run: RunRow) -> "History":
+def history_of(data: Path, run: RunRow) -> "HistoryPage":
     """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
-    from shapebench.report.pages.history import History
+    from shapebench.report.pages.history import HistoryPage
 
     past = Asked(data, views.read_endpoint_runs(data, run))
     judgements = {run_id: watched(data, run_id, Rule()).judgement for run_id in past.ids}
-    return History(past.runs, _levels(past), judgements)
+    return HistoryPage(past.runs, _levels(past), judgements)
 
 
 VIEWS: dict[str, Callable[[Asked], Compared]] = {"changes": _changes, "shapes": _shapes, "history": _history}

@@ -123,10 +123,10 @@ def test_what_was_chosen_holds_for_a_plot_that_is_drawn_later(page: Page) -> Non
 @pytest.mark.parametrize(
     ("mark", "says"),
     [
-        ("#scaling .mark-symbol.role-mark path >> nth=1", "share of the ideal"),
+        ("#scaling .mark-symbol.role-mark path >> nth=1", "scaling efficiency"),
         ("#ttft-percentiles .mark-symbol.role-mark path >> nth=0", "percentilep50"),
-        ("#ttft-distribution .mark-symbol.role-mark path >> nth=-1", "took at most, ms"),
-        ("#timeline-0004 .mark-rect.role-mark path >> nth=5", "waiting at the server"),
+        ("#ttft-distribution .mark-symbol.role-mark path >> nth=-1", "latency, ms"),
+        ("#timeline-0004 .mark-rect.role-mark path >> nth=5", "waiting (server)"),
         ("#errors .mark-rect.role-mark path >> nth=0", "kind"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How much a number changed from one run to another, at each level, with the interval of what is sure."""
+"""The change of a metric from one run to another at each level, with its 95% interval."""
 
 import altair as alt
 import pandas as pd
@@ -6,24 +6,29 @@ import pandas as pd
 from shapebench.report.charts.theme import Plot, finish, named
 
 _COLOURS = {"better": "series_2", "worse": "suspect", "same": "valid", "inconclusive": "faint"}
-_LEAST_REACH = 0.1  # of the axis, as a share: what is small is drawn small
+_MIN_REACH = 0.1  # of the axis, as a share, so that small changes look small
 
 
-def change(rows: pd.DataFrame, name: str, title: str, matters: float) -> Plot:
-    """`rows` are of one metric, each level with its `verdict`, and `change`, `change_low`, `change_high` as shares."""
+def plot_change(rows: pd.DataFrame, name: str, title: str, min_effect: float) -> Plot:
+    """Plot the change of one metric by level.
+
+    `rows` have a `verdict` for each level, and `change`, `change_low` and `change_high` as shares.
+    """
     drawn = rows.assign(level=rows["concurrency"].astype(int).astype(str)).sort_values("concurrency")
-    reach = max([_LEAST_REACH, *drawn[["change_low", "change_high"]].abs().max()]) * 1.1
-    layers = [_band(matters), _zero(), *_intervals(drawn, reach)]
-    reading = (
-        f"the dot is what changed, the line where the change lies at 95 %; inside the band, {matters:.0%}, none matters"
-    )
+    reach = max([_MIN_REACH, *drawn[["change_low", "change_high"]].abs().max()]) * 1.1
+    layers = [_band(min_effect), _zero(), *_intervals(drawn, reach)]
+    reading = f"lines are 95% intervals; changes within the shaded ±{min_effect:.0%} are negligible"
     return Plot(
-        name, title, reading, finish(layers, title, "change from the first run to the second"), _said(title, drawn)
+        name,
+        title,
+        reading,
+        finish(layers, title, "change from the first run to the second"),
+        _description(title, drawn),
     )
 
 
-def _band(matters: float) -> alt.Chart:
-    ends = alt.Chart(pd.DataFrame([{"low": -matters, "high": matters}]))
+def _band(min_effect: float) -> alt.Chart:
+    ends = alt.Chart(pd.DataFrame([{"low": -min_effect, "high": min_effect}]))
     band: alt.Chart = ends.mark_rect(color=named("faint"), opacity=0.13, aria=False).encode(x="low:Q", x2="high:Q")
     return band
 
@@ -53,16 +58,16 @@ def _intervals(drawn: pd.DataFrame, reach: float) -> list[alt.Chart]:
         alt.Tooltip("before:Q", format=",.4g"),
         alt.Tooltip("after:Q", format=",.4g"),
         alt.Tooltip("change:Q", format="+.1%"),
-        alt.Tooltip("change_low:Q", title="at least", format="+.1%"),
-        alt.Tooltip("change_high:Q", title="at most", format="+.1%"),
+        alt.Tooltip("change_low:Q", title="95% interval from", format="+.1%"),
+        alt.Tooltip("change_high:Q", title="to", format="+.1%"),
         alt.Tooltip("verdict:N"),
     ]
     dot = base.mark_point(filled=True, size=90, opacity=1).encode(x="change:Q", tooltip=tooltip)
     return [stem, dot]
 
 
-def _said(title: str, drawn: pd.DataFrame) -> str:
+def _description(title: str, drawn: pd.DataFrame) -> str:
     if drawn.empty:
-        return f"{title}: no level can be judged."
-    levels = [f"{row['change']:+.1%} with {row['level']} ({row['verdict']})" for row in drawn.to_dict("records")]
+        return f"{title}: no level has an interval in both runs."
+    levels = [f"{row['change']:+.1%} at {row['level']} ({row['verdict']})" for row in drawn.to_dict("records")]
     return f"{title}, change by level: {', '.join(levels)}."

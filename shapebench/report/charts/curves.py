@@ -1,4 +1,4 @@
-"""Several runs in one plot: a curve for each, its points the concurrency levels."""
+"""Several runs in one plot: one curve per run, one point per concurrency level."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _FEW = 2  # curves, whose points all have room for a label
 
 @dataclass(frozen=True)
 class Axis:
-    """A column of the points, as it is drawn."""
+    """A column of the points and how its axis is drawn."""
 
     column: str
     title: str
@@ -26,7 +26,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Curves:
-    """What to draw: `points` has a row for each level, its curve's name in `series`, and the columns of the axes."""
+    """A plot of one column against another, one curve per run."""
 
     name: str
     title: str
@@ -35,24 +35,29 @@ class Curves:
     y: Axis
 
     def plot(self, points: pd.DataFrame, subtitle: str) -> Plot:
-        """`subtitle` says of which runs."""
+        """Plot `points`: one row per level, with the curve's name in `series` and the columns of the axes.
+
+        `subtitle` names the runs.
+        """
         drawn = points.dropna(subset=[self.x.column, self.y.column]).sort_values(["series", "concurrency"])
         legend = runs_legend(list(points["series"].unique()))
         layers = [*_limit(self.y), _lines(drawn, self, legend), _marks(drawn, self, legend), *_labels(drawn, self)]
         shown = [layer.transform_filter(legend.is_chosen) for layer in layers]
         reading = self.reading + hollow(drawn)
-        return Plot(self.name, self.title, reading, finish(shown, self.title, subtitle), self._said(drawn), legend)
+        return Plot(
+            self.name, self.title, reading, finish(shown, self.title, subtitle), self._description(drawn), legend
+        )
 
-    def _said(self, drawn: pd.DataFrame) -> str:
+    def _description(self, drawn: pd.DataFrame) -> str:
         against = f"{self.y.title} against {self.x.title.lower()}"
         if drawn.empty:
             return f"{against}: no level has numbers to draw."
         ends = [self._end(str(name), rows.iloc[-1]) for name, rows in drawn.groupby("series", sort=False)]
-        return f"{against}, a curve for each of: {'; '.join(ends)}."
+        return f"{against}, one curve per run: {'; '.join(ends)}."
 
-    def _end(self, name: str, row: Any) -> str:
+    def _end(self, name: str, row: "pd.Series[Any]") -> str:
         x, y = (format(row[axis.column], axis.format) for axis in (self.x, self.y))
-        return f"{name}, which ends at {y} by {x} at concurrency {row['concurrency']}"
+        return f"{name} ends at {y} by {x} at concurrency {row['concurrency']}"
 
 
 def _limit(axis: Axis) -> list[alt.Chart]:
@@ -65,7 +70,7 @@ def _limit(axis: Axis) -> list[alt.Chart]:
 
 
 def runs_legend(names: list[str]) -> Legend:
-    """A colour for each run, in the order in which they are named."""
+    """Return a legend with a colour per run, in the order of the names."""
     return Legend("", "series", tuple(Entry(name, f"series_{at % SERIES}") for at, name in enumerate(names)))
 
 
@@ -85,7 +90,7 @@ def _lines(drawn: pd.DataFrame, curves: Curves, legend: Legend) -> alt.Chart:
 
 
 def _marks(drawn: pd.DataFrame, curves: Curves, legend: Legend) -> alt.Chart:
-    """Filled points, hollow where the level is not valid."""
+    """Draw points: filled, or hollow where the level is not valid."""
     symbols = [_SYMBOLS[at % len(_SYMBOLS)] for at in range(len(legend.entries))]
     colour, fills = legend.colour(), [*(named(entry.colour) for entry in legend.entries), named("paper")]
     marks: alt.Chart = (
@@ -113,7 +118,7 @@ def _tooltip(curves: Curves) -> list[alt.Tooltip]:
 
 
 def _labels(drawn: pd.DataFrame, curves: Curves) -> list[alt.Chart]:
-    """Concurrencies beside the points: all of them on few curves, else where each begins and ends."""
+    """Label points with their concurrency: all of them on few curves, else the ends of each curve."""
     if drawn["series"].nunique() > _FEW:
         drawn = pd.concat([rows.iloc[[0, -1]] for _, rows in drawn.groupby("series")])
     base = alt.Chart(drawn).encode(x=f"{curves.x.column}:Q", y=f"{curves.y.column}:Q", text="concurrency:Q")

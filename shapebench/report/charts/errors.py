@@ -1,4 +1,4 @@
-"""Which share of each level's requests failed, by kind."""
+"""The share of failed requests at each level, by kind of error."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -8,14 +8,14 @@ import pandas as pd
 
 from shapebench.report.charts.theme import HEADROOM, SERIES, WIDTH, Entry, Legend, Plot, finish, named
 
-TITLE = "Requests that failed, by kind"
+TITLE = "Failed requests by kind"
 OTHERS = "other kinds"
-LONGEST_KIND = 40  # characters; another tool may give anything as one
+LONGEST_KIND = 40  # characters; a kind from another tool can have any length
 _ROW_HEIGHT = 34
 
 
 def plots(errors: pd.DataFrame, levels: pd.DataFrame, title: str) -> list[Plot]:
-    """`errors` has a row for each `concurrency` and `kind`, with how many `requests`; none where none failed."""
+    """Plot failed requests: `errors` has a row per `concurrency` and `kind` with the number of `requests`."""
     if errors.empty:
         return []
     bars = _bars(errors, levels)
@@ -24,28 +24,30 @@ def plots(errors: pd.DataFrame, levels: pd.DataFrame, title: str) -> list[Plot]:
     legend = Legend("Kind", "kind", tuple(Entry(kind, f"series_{at}") for at, kind in enumerate(kinds)))
     chart = finish([layer.transform_filter(legend.is_chosen) for layer in _layers(bars, levels, legend)], title, TITLE)
     shares = bars.groupby("concurrency")["share"].sum().reset_index().to_dict("records")
-    said = f"{TITLE}: {', '.join(map(_at, shares))}."
-    return [Plot("errors", TITLE, "share of the requests of each level", _as_high_as(chart, levels), said, legend)]
+    description = f"{TITLE}: {', '.join(map(_share, shares))}."
+    return [
+        Plot("errors", TITLE, "share of the requests of each level", _fit_height(chart, levels), description, legend)
+    ]
 
 
-def _as_high_as(chart: alt.LayerChart, levels: pd.DataFrame) -> alt.LayerChart:
-    fitting: alt.LayerChart = chart.properties(height=_ROW_HEIGHT * max(len(levels), 1), width=WIDTH)
-    return fitting
+def _fit_height(chart: alt.LayerChart, levels: pd.DataFrame) -> alt.LayerChart:
+    resized: alt.LayerChart = chart.properties(height=_ROW_HEIGHT * max(len(levels), 1), width=WIDTH)
+    return resized
 
 
 def _bars(errors: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """The most frequent kinds, as many as there are colours, the others put together, as shares of all requests."""
+    """Return the shares of the most frequent kinds, one per colour, with all others in one."""
     kinds = errors["kind"].str.slice(0, LONGEST_KIND)
     frequent = errors.groupby(kinds)["requests"].sum().nlargest(SERIES).index
     kept = frequent if kinds.nunique() <= SERIES else frequent[: SERIES - 1]
     each = errors.assign(kind=kinds.where(kinds.isin(kept), OTHERS))
     summed = each.groupby(["concurrency", "kind"], as_index=False)["requests"].sum()
-    asked = levels.set_index("concurrency")[["completed", "failed"]].sum(axis="columns")
-    joined = summed.merge(asked.rename("asked"), left_on="concurrency", right_index=True)
+    total = levels.set_index("concurrency")[["completed", "failed"]].sum(axis="columns")
+    joined = summed.merge(total.rename("total"), left_on="concurrency", right_index=True)
     verdicts = levels.set_index("concurrency")["verdict"]
-    share = joined["requests"] / joined["asked"].where(joined["asked"] > 0)
-    found: pd.DataFrame = joined.assign(share=share.fillna(0.0), verdict=joined["concurrency"].map(verdicts))
-    return found
+    share = joined["requests"] / joined["total"].where(joined["total"] > 0)
+    bars: pd.DataFrame = joined.assign(share=share.fillna(0.0), verdict=joined["concurrency"].map(verdicts))
+    return bars
 
 
 def _layers(bars: pd.DataFrame, levels: pd.DataFrame, legend: Legend) -> list[alt.Chart]:
@@ -58,8 +60,8 @@ def _layers(bars: pd.DataFrame, levels: pd.DataFrame, legend: Legend) -> list[al
     tooltip = [
         alt.Tooltip("concurrency:O", title="concurrent users"),
         alt.Tooltip("kind:N", title="kind"),
-        alt.Tooltip("requests:Q", title="requests that failed"),
-        alt.Tooltip("asked:Q", title="of"),
+        alt.Tooltip("requests:Q", title="failed requests"),
+        alt.Tooltip("total:Q", title="all requests"),
         alt.Tooltip("share:Q", title="share", format=".2%"),
         alt.Tooltip("verdict:N", title="verdict"),
     ]
@@ -76,5 +78,5 @@ def _layers(bars: pd.DataFrame, levels: pd.DataFrame, legend: Legend) -> list[al
     ]
 
 
-def _at(row: dict[Hashable, Any]) -> str:
-    return f"{row['share']:.1%} with {row['concurrency']}"
+def _share(row: dict[Hashable, Any]) -> str:
+    return f"{row['share']:.1%} at {row['concurrency']}"

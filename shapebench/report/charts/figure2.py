@@ -1,6 +1,6 @@
-"""The article's Figure 2: what each query gets, and how long it waits, against what the system gives."""
+"""The article's Figure 2: throughput per query and TTFT against system throughput."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from shapebench.report.charts.labels import ABOVE, BELOW, Frame, Place, labels
+from shapebench.report.charts.limits import query_label, ttft_label
 from shapebench.report.charts.theme import (
     Plot,
     Scale,
@@ -22,7 +23,7 @@ from shapebench.report.charts.theme import (
 )
 from shapebench.spec.model import Limits
 
-READING_TOKENS_PER_S = 15  # people read at 10 to 15 tokens/s, says the article: this much suits all of them
+READING_TOKENS_PER_S = 15  # the article: people read 10 to 15 tokens/s
 
 Draw = Callable[[pd.DataFrame, Limits, str], alt.LayerChart]
 Describe = Callable[[pd.DataFrame, Limits], str]
@@ -30,7 +31,7 @@ Describe = Callable[[pd.DataFrame, Limits], str]
 
 @dataclass(frozen=True)
 class ChartEntry:
-    """One plot: `draw(levels, limits, title)`, and `describe(levels, limits)` for those who cannot see it."""
+    """One plot: `draw(levels, limits, title)`, and `describe(levels, limits)` for its text alternative."""
 
     name: str  # of its files, less the ending
     title: str
@@ -46,25 +47,25 @@ class ChartEntry:
 
 @dataclass(frozen=True)
 class _Axis:
-    """What is plotted against system throughput: a column, its unit, and the limit that a person sets."""
+    """A column plotted against system throughput, with its unit and limit."""
 
     column: str
     title: str
     unit: str
     limit: float
     limit_label: str
-    suits: str  # the side of the limit that suits: "above" or "below"
+    good_side: str  # of the limit: "above" or "below"
     prefer: list[Place]  # for labels: off the curve
     scale: Scale = "linear"
 
 
 def throughput_query(levels: pd.DataFrame, limits: Limits, title: str) -> alt.LayerChart:
-    """Figure 2, left: what each query gets, against what the system gives."""
+    """Plot Figure 2, left: throughput per query against system throughput."""
     return _chart(levels, _query_axis(limits), title, QUERY)
 
 
 def throughput_ttft(levels: pd.DataFrame, limits: Limits, title: str, scale: Scale = "linear") -> alt.LayerChart:
-    """Figure 2, right: the wait for the first token, against what the system gives."""
+    """Plot Figure 2, right: time to first token against system throughput."""
     return _chart(levels, _ttft_axis(limits, scale), title, TTFT)
 
 
@@ -78,15 +79,15 @@ def describe_ttft(levels: pd.DataFrame, limits: Limits) -> str:
 
 QUERY = ChartEntry(
     "throughput-query",
-    "Throughput of each query",
-    "one point for each number of concurrent users",
+    "Throughput per query",
+    "one point per concurrency level",
     throughput_query,
     describe_query,
 )
 TTFT = ChartEntry(
     "throughput-ttft",
     "Time to first token",
-    "points are means, whiskers reach the 95th percentile",
+    "points are means, whiskers extend to the 95th percentile",
     throughput_ttft,
     describe_ttft,
 )
@@ -101,21 +102,20 @@ CHARTS = (QUERY, TTFT, TTFT_LOG)
 
 
 def _query_axis(limits: Limits) -> _Axis:
-    label = f"at least {limits.query_tokens_per_s:g} tokens/s"
+    label = query_label(limits.query_tokens_per_s)
     if limits.query_tokens_per_s < READING_TOKENS_PER_S:
-        label += f"; up to {READING_TOKENS_PER_S} suit fast readers"
-    title = "Throughput of each query (tokens/s)"
+        label += f" (fast readers: {READING_TOKENS_PER_S})"
+    title = "Throughput per query (tokens/s)"
     return _Axis("query_tokens_per_s_mean", title, "tokens/s", limits.query_tokens_per_s, label, "above", ABOVE)
 
 
 def _ttft_axis(limits: Limits, scale: Scale = "linear") -> _Axis:
-    limit_ms = limits.ttft_s * 1000
-    label = f"at most {limit_ms:g} ms"
-    return _Axis("ttft_ms_mean", "Time to first token (ms)", "ms", limit_ms, label, "below", BELOW, scale)
+    label = ttft_label(limits.ttft_s)
+    return _Axis("ttft_ms_mean", "Time to first token (ms)", "ms", limits.ttft_s * 1000, label, "below", BELOW, scale)
 
 
 def _points(levels: pd.DataFrame) -> pd.DataFrame:
-    """The levels in order of concurrency, times in milliseconds; numbers that were not measured are NaN."""
+    """Return the levels by concurrency, times in milliseconds; missing numbers are NaN."""
     source = {
         "system_tokens_per_s": "system_tokens_per_s",
         "query_tokens_per_s_mean": "query_tokens_per_s_mean",
@@ -154,19 +154,19 @@ def _frame(drawn: pd.DataFrame, axis: _Axis) -> Frame:
 
 
 def _limit(axis: _Axis) -> list[alt.Chart]:
-    """A rule at the limit, its label, and a shade over the side that does not suit."""
+    """Draw the limit, its label, and a shade over the side that misses it."""
     base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(axis.limit))
-    far_side = {"above": "height", "below": "0"}[axis.suits]
+    far_side = {"above": "height", "below": "0"}[axis.good_side]
     shade = base.mark_rect(color=named("limit"), opacity=0.1, aria=False).encode(y2=alt.value(named(far_side)))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), fontSize=12, align="left", baseline="bottom", dx=5, dy=-4, aria=False)
     drawn = label.encode(x=alt.value(0), text=alt.value(axis.limit_label))
-    return [shade, *_comfort(axis), rule, drawn]
+    return [shade, *_reading_band(axis), rule, drawn]
 
 
-def _comfort(axis: _Axis) -> list[alt.Chart]:
-    """From the limit to what the fastest readers take: it may suit some and not others."""
-    if axis.suits != "above" or axis.limit >= READING_TOKENS_PER_S:
+def _reading_band(axis: _Axis) -> list[alt.Chart]:
+    """Shade the range from the limit to the speed of the fastest readers."""
+    if axis.good_side != "above" or axis.limit >= READING_TOKENS_PER_S:
         return []
     band = alt.Chart(alt.InlineData(values=[{}])).mark_rect(color=named("limit"), opacity=0.05, aria=False)
     return [band.encode(y=alt.datum(axis.limit), y2=alt.datum(READING_TOKENS_PER_S))]
@@ -195,7 +195,7 @@ def _tooltip() -> list[alt.Tooltip]:
     return [
         alt.Tooltip("concurrency:Q", title="concurrent users"),
         alt.Tooltip("system_tokens_per_s:Q", title="system, tokens/s", format=",.1f"),
-        alt.Tooltip("query_tokens_per_s_mean:Q", title="each query, tokens/s", format=",.1f"),
+        alt.Tooltip("query_tokens_per_s_mean:Q", title="per query, tokens/s", format=",.1f"),
         alt.Tooltip("ttft_ms_mean:Q", title="TTFT mean, ms", format=",.1f"),
         alt.Tooltip("ttft_ms_p95:Q", title="TTFT p95, ms", format=",.1f"),
         alt.Tooltip("verdict:N", title="verdict"),
@@ -206,11 +206,11 @@ def _description(points: pd.DataFrame, axis: _Axis) -> str:
     drawn = _drawable(points, axis.column)
     if drawn.empty:
         return f"{axis.title} against system throughput: no level has numbers to draw."
-    ends = [_at(row, axis) for row in drawn.iloc[[0, -1]].to_dict("records")]
+    ends = [_end(row, axis) for row in drawn.iloc[[0, -1]].to_dict("records")]
     path = f"from {ends[0]} to {ends[1]}" if len(drawn) > 1 else ends[0]
-    return f"{axis.title} against system throughput: {path}. The limit, {axis.limit_label}, is drawn as a line."
+    return f"{axis.title} against system throughput: {path}. The limit, {axis.limit_label}, is a dashed line."
 
 
-def _at(row: dict[Any, Any], axis: _Axis) -> str:
+def _end(row: dict[Hashable, Any], axis: _Axis) -> str:
     value, system = row[axis.column], row["system_tokens_per_s"]
-    return f"{value:,.0f} {axis.unit} with {system:,.0f} tokens/s in total at concurrency {row['concurrency']}"
+    return f"{value:,.0f} {axis.unit} at {system:,.0f} tokens/s system throughput with concurrency {row['concurrency']}"

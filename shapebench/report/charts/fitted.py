@@ -1,4 +1,4 @@
-"""The Universal Scalability Law through a run's levels, as it is drawn; None where it does not describe them."""
+"""The curve of the Universal Scalability Law fitted to the levels of a run."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ POINTS = 60  # of the curve
 
 @dataclass(frozen=True)
 class Fit:
-    """A curve, `tokens_per_s` over `concurrency`, with its band from `low` to `high`, and where growth ends."""
+    """A curve, `tokens_per_s` over `concurrency`, with its 95% band from `low` to `high`, and the knee."""
 
     curve: pd.DataFrame
     knee: int | None
@@ -23,41 +23,44 @@ class Fit:
 
 
 def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
-    """Of rows of the view `scaling` that take part, and of `level_summary`, which says how sure each throughput is."""
+    """Fit the curve to rows of the view `scaling`, with the precision of rows of `level_summary`.
+
+    Returns None where there are too few levels, or the law does not describe them.
+    """
     points = scaling.dropna(subset=["tokens_per_s"])
     if points.empty:
         return None
-    found = levels_of(run_curve(points, levels))
-    if len(found) < LEAST_LEVELS:
+    measured = levels_of(run_curve(points, levels))
+    if len(measured) < LEAST_LEVELS:
         return None
-    ends = growth(roughened(found))
-    law = fit(found, ended=ends.knee is not None)
+    ends = growth(roughened(measured))
+    law = fit(measured, ended=ends.knee is not None)
     if law is None or not law.describes:
         return None
-    return Fit(_drawn(law, found), ends.knee, (_says_where(ends), _says_what(law)))
+    return Fit(_sampled(law, measured), ends.knee, (_knee_sentence(ends), _law_sentence(law)))
 
 
-def _drawn(law: Law, levels: Levels) -> pd.DataFrame:
+def _sampled(law: Law, levels: Levels) -> pd.DataFrame:
     at = np.geomspace(levels.concurrency[0], levels.concurrency[-1], POINTS)
     low, high = np.percentile(law.drawn(at), TAILS, axis=0)
     columns = {"concurrency": at, "tokens_per_s": law.tokens_per_s(at), "low": low, "high": high}
     return pd.DataFrame(columns).round(3)
 
 
-def _says_where(ends: Growth) -> str:
+def _knee_sentence(ends: Growth) -> str:
     if ends.knee is None:
-        return "More users still bring more tokens at the highest level that was measured."
-    among = f", somewhere from {ends.interval[0]} to {ends.interval[1]}" if ends.interval else ""
-    return f"Throughput stops growing at about {ends.knee} concurrent users{among}."
+        return "Throughput still grows at the highest level measured."
+    interval = f" (95% interval {ends.interval[0]} to {ends.interval[1]})" if ends.interval else ""
+    return f"Throughput saturates at about {ends.knee} concurrent users{interval}."
 
 
-def _says_what(law: Law) -> str:
-    held = f"; no more than {law.cap.value:,.0f} streams run at once" if law.cap else ""
+def _law_sentence(law: Law) -> str:
+    cap = f", at most {law.cap.value:,.0f} requests running at once" if law.cap else ""
     contention, crosstalk = (
-        np.format_float_positional(found.value, precision=2, fractional=False, trim="-")
-        for found in (law.sigma, law.kappa)
+        np.format_float_positional(parameter.value, precision=2, fractional=False, trim="-")
+        for parameter in (law.sigma, law.kappa)
     )
     return (
-        f"The curve is the Universal Scalability Law: contention {contention}, crosstalk {crosstalk}"
-        f"{held}. It misses the levels by {law.error:.1%} (root mean square); the band holds it with 95% confidence."
+        f"The curve is the Universal Scalability Law with contention {contention} and crosstalk {crosstalk}{cap}. "
+        f"Its error is {law.error:.1%} (RMS); the band is its 95% confidence band."
     )

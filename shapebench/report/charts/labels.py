@@ -1,4 +1,4 @@
-"""Where the labels of points stand, so that none lies on another, on a point or outside the plot."""
+"""Placement of point labels, so that none covers another label or a point or leaves the plot."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class Place:
-    """Of a label, seen from its point (px)."""
+    """The position of a label relative to its point (px)."""
 
     align: str
     dx: float
@@ -36,28 +36,28 @@ def _places(rows: Iterable[float]) -> list[Place]:
     return [Place(align, dx, dy) for dy in rows for align, dx in (("left", 7), ("right", -7), ("center", 0))]
 
 
-_BESIDE = [Place("left", 9, 0), Place("right", -9, 0)]
+_SIDES = [Place("left", 9, 0), Place("right", -9, 0)]
 _FAR = [-21, 22, -33, 34, -45, 46]
-ABOVE = [*_places([-9]), *_places([10]), *_BESIDE, *_places(_FAR)]
-BELOW = [*_places([10]), *_places([-9]), *_BESIDE, *_places([22, -21, 34, -33, 46, -45])]
+ABOVE = [*_places([-9]), *_places([10]), *_SIDES, *_places(_FAR)]
+BELOW = [*_places([10]), *_places([-9]), *_SIDES, *_places([22, -21, 34, -33, 46, -45])]
 NEAR = [*BELOW[:8], *_places([-23])]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The plot's axes: what they begin and end with."""
+    """The ranges and scales of the plot's axes."""
 
     x: tuple[float, float]
     y: tuple[float, float]
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """In px from the left and from the top."""
+    def position(self, x: float, y: float) -> tuple[float, float]:
+        """Return the distance from the left and from the top (px)."""
         return NARROWEST * _share(x, self.x, self.x_scale), HEIGHT * (1 - _share(y, self.y, self.y_scale))
 
     def text_above(self, y: float, text: str) -> Box:
-        """Where a text lies that stands at the left end of a line across the plot."""
+        """Return the box of a text above the left end of a horizontal line."""
         line = HEIGHT * (1 - _share(y, self.y, self.y_scale))
         return 0, line - 4 - _LINE, 6.2 * len(text), line
 
@@ -67,17 +67,17 @@ def _share(value: float, ends: tuple[float, float], scale: Scale) -> float:
     return (value - low) / (high - low)
 
 
-def placed(
+def place_labels(
     points: Sequence[tuple[float, float]], texts: Sequence[str], prefer: Sequence[Place], taken: Iterable[Box] = ()
 ) -> list[Place | None]:
-    """A place for each label, the first of the preferred ones that is free; None where none is."""
+    """Find a place for each label: the first free one of the preferred places, or None."""
     taken = [*taken, *((x - _POINT, y - _POINT, x + _POINT, y + _POINT) for x, y in points)]
-    found: list[Place | None] = []
+    places: list[Place | None] = []
     for (x, y), text in zip(points, texts, strict=True):
-        place = next((one for one in prefer if _fits(one.box(x, y, text), taken)), None)
-        found.append(place)
+        place = next((candidate for candidate in prefer if _fits(candidate.box(x, y, text), taken)), None)
+        places.append(place)
         taken += [place.box(x, y, text)] if place else []
-    return found
+    return places
 
 
 def _fits(box: Box, taken: list[Box]) -> bool:
@@ -92,16 +92,16 @@ def _overlap(a: Box, b: Box) -> bool:
 def labels(
     drawn: pd.DataFrame, columns: tuple[str, str], frame: Frame, prefer: Sequence[Place], taken: Iterable[Box] = ()
 ) -> list[alt.Chart]:
-    """Each point's concurrency beside it, if there is room, on a halo that keeps it readable where a line passes.
+    """Draw each point's concurrency next to it where there is room, on a halo over the lines.
 
-    The points' columns are those of x and y; `taken` is where other texts stand.
+    `columns` are those of x and y, `taken` the boxes of other texts.
     """
     x, y = columns
-    points = [frame.at(row[x], row[y]) for row in drawn.to_dict("records")]
-    where = placed(points, [str(concurrency) for concurrency in drawn["concurrency"]], prefer, taken)
+    points = [frame.position(row[x], row[y]) for row in drawn.to_dict("records")]
+    places = place_labels(points, [str(concurrency) for concurrency in drawn["concurrency"]], prefer, taken)
     rows = [
         {x: row[x], y: row[y], "concurrency": row["concurrency"], "verdict": row["verdict"], **asdict(place)}
-        for row, place in zip(drawn.to_dict("records"), where, strict=True)
+        for row, place in zip(drawn.to_dict("records"), places, strict=True)
         if place
     ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(

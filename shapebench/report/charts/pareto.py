@@ -1,4 +1,4 @@
-"""Speed for each person against what the machine gives for its money: which levels of which runs nothing beats."""
+"""The Pareto front of throughput per query against cost, over all levels of all runs."""
 
 import altair as alt
 import pandas as pd
@@ -8,12 +8,16 @@ from shapebench.report.charts.curves import Axis, Curves
 from shapebench.report.charts.theme import Plot, named
 
 
-def front(points: pd.DataFrame, x: Axis, y: Axis) -> Plot:
-    """`points` as for Curves; the more of x, and the less of y, the better."""
+def plot_front(points: pd.DataFrame, x: Axis, y: Axis) -> Plot:
+    """Plot `points` as `Curves` does, with the front for higher x and lower y."""
     curves = Curves(
-        "pareto", "What is to be had", "on the dark line no other level of any run is both faster and cheaper", x, y
+        "pareto",
+        "Cost vs. speed",
+        "on the dark line (Pareto front), no other level of any run is both faster and cheaper",
+        x,
+        y,
     )
-    plot = curves.plot(points, "one curve for each run, one point for each concurrency")
+    plot = curves.plot(points, "one curve per run, one point per concurrency level")
     usable = points[points["verdict"] != "invalid"]
     best = usable[on_the_front(usable, x.column, y.column)]
     line = (
@@ -23,4 +27,6 @@ def front(points: pd.DataFrame, x: Axis, y: Axis) -> Plot:
     )
     plot.chart.layer.insert(0, line)
     named_best = ", ".join(f"{row['series']} at {row['concurrency']}" for row in best.to_dict("records"))
-    return Plot(plot.name, plot.title, plot.reading, plot.chart, f"{plot.description} Best: {named_best}.", plot.legend)
+    return Plot(
+        plot.name, plot.title, plot.reading, plot.chart, f"{plot.description} Pareto front: {named_best}.", plot.legend
+    )

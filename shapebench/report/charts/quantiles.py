@@ -1,4 +1,4 @@
-"""Percentiles of a latency at each level, with how far each may be from the true one."""
+"""Percentiles of a latency at each level, with 95% intervals."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from shapebench.analysis.percentile_intervals import SHOWN
+from shapebench.report.charts.limits import ttft_label
 from shapebench.report.charts.theme import (
     CROSSED_BOX,
     Entry,
@@ -30,12 +31,12 @@ _NAMES: dict[Scale, str] = {"linear": "", "log": "-log"}
 
 @dataclass(frozen=True)
 class Latency:
-    """Which one: its metric, what its plots are called, and the limit that a person sets (ms)."""
+    """A metric, the name and title of its plots, and its limit where it has one."""
 
     metric: str
     name: str
     title: str
-    limit_ms: float | None = None
+    limit_s: float | None = None
 
     @property
     def axis(self) -> str:
@@ -43,49 +44,50 @@ class Latency:
 
 
 def ttft(limit_s: float) -> Latency:
-    return Latency("ttft_s", "ttft-percentiles", "Time to first token", limit_s * 1000)
+    """Return the time to first token with its limit."""
+    return Latency("ttft_s", "ttft-percentiles", "Time to first token", limit_s)
 
 
 GAPS = Latency("inter_token_s", "inter-token-percentiles", "Time between tokens")
 
 
 def plots(levels: pd.DataFrame, intervals: pd.DataFrame, latency: Latency, title: str) -> list[Plot]:
-    """Over a linear axis and over a logarithmic one; none where nothing was measured.
+    """Plot over a linear and over a logarithmic axis; returns no plot where nothing was measured.
 
-    `intervals` has a row for each `concurrency`, `metric` and `stat` that has one, from `low_s` to `high_s`.
+    `intervals` has rows of `concurrency`, `metric`, `stat`, `low_s` and `high_s`.
     """
     points = _points(levels, intervals, latency)
     if points.empty:
         return []
-    has_some = bool(points["low_ms"].notna().any())
-    whiskers = "whiskers are 95% intervals" if has_some else "no intervals: single requests are not kept"
+    has_intervals = bool(points["low_ms"].notna().any())
+    whiskers = "whiskers are 95% intervals" if has_intervals else "no intervals, since single requests are not stored"
     reading = f"{whiskers}{hollow(points)}"
     drawn = partial(_chart, points, latency, title, f"{latency.title} by level: {whiskers}")
-    said = _description(points, latency)
+    description = _description(points, latency)
     return [
-        Plot(f"{latency.name}{ending}", latency.title, reading, drawn(scale), said, LEGEND)
+        Plot(f"{latency.name}{ending}", latency.title, reading, drawn(scale), description, LEGEND)
         for scale, ending in _NAMES.items()
     ]
 
 
 def _points(levels: pd.DataFrame, intervals: pd.DataFrame, latency: Latency) -> pd.DataFrame:
-    """A row for each level and percentile that was claimed, in milliseconds."""
+    """Return a row per level and percentile, in milliseconds."""
     columns = [f"{latency.metric}_{stat}" for stat in SHOWN]
     wide = levels.reindex(columns=["concurrency", "verdict", *columns]).set_axis(
         ["concurrency", "verdict", *SHOWN], axis="columns"
     )
     tall = wide.melt(["concurrency", "verdict"], var_name="percentile", value_name="value").dropna(subset=["value"])
     mine = intervals[intervals["metric"] == latency.metric].rename(columns={"stat": "percentile"})
-    found = tall.merge(mine.drop(columns="metric"), on=["concurrency", "percentile"], how="left")
-    in_ms = {f"{end}_ms": found[column].astype(float) * 1000 for end, column in _SECONDS.items()}
-    return found.drop(columns=[*_SECONDS.values()]).assign(**in_ms).sort_values(["concurrency", "value_ms"])
+    points = tall.merge(mine.drop(columns="metric"), on=["concurrency", "percentile"], how="left")
+    in_ms = {f"{end}_ms": points[column].astype(float) * 1000 for end, column in _SECONDS.items()}
+    return points.drop(columns=[*_SECONDS.values()]).assign(**in_ms).sort_values(["concurrency", "value_ms"])
 
 
 _SECONDS = {"value": "value", "low": "low_s", "high": "high_s"}
 
 
 def _chart(points: pd.DataFrame, latency: Latency, title: str, subtitle: str, scale: Scale) -> alt.LayerChart:
-    limit = pd.Series([latency.limit_ms] if latency.limit_ms else [])
+    limit = pd.Series([latency.limit_s * 1000] if latency.limit_s else [])
     ends = reach(scale, points["value_ms"], points["low_ms"], points["high_ms"], limit)
     layers = [layer.transform_filter(LEGEND.is_chosen) for layer in _layers(points, latency, scale, ends)]
     return finish([*layers, *_limit(latency)], title, subtitle)
@@ -109,7 +111,7 @@ _SHAPES = {"valid": ("circle", ""), "suspect": ("circle", "paper"), "invalid": (
 
 
 def _marks(base: alt.Chart, verdict: str) -> alt.Chart:
-    """In the percentile's colour: filled where the level is valid, else hollow."""
+    """Draw points in the colour of their percentile: filled where the level is valid, else hollow."""
     shape, fill = _SHAPES[verdict]
     filled: dict[str, Any] = {"fill": named(fill)} if fill else {"filled": True}
     points = base.transform_filter(alt.datum.verdict == verdict)
@@ -124,25 +126,25 @@ def _tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("concurrency:O", title="concurrent users"),
         alt.Tooltip("percentile:N", title="percentile"),
         alt.Tooltip("value_ms:Q", title="ms", format=",.1f"),
-        alt.Tooltip("low_ms:Q", title="at least, ms", format=",.1f"),
-        alt.Tooltip("high_ms:Q", title="at most, ms", format=",.1f"),
+        alt.Tooltip("low_ms:Q", title="95% interval from, ms", format=",.1f"),
+        alt.Tooltip("high_ms:Q", title="to, ms", format=",.1f"),
         alt.Tooltip("verdict:N", title="verdict"),
     ]
 
 
 def _limit(latency: Latency) -> list[alt.Chart]:
-    if latency.limit_ms is None:
+    if latency.limit_s is None:
         return []
-    base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(latency.limit_ms))
+    base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(latency.limit_s * 1000))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), align="left", baseline="bottom", dx=5, dy=-4, fontSize=12, aria=False)
-    return [rule, label.encode(x=alt.value(0), text=alt.value(f"p95 at most {latency.limit_ms:g} ms"))]
+    return [rule, label.encode(x=alt.value(0), text=alt.value(ttft_label(latency.limit_s)))]
 
 
 def _description(points: pd.DataFrame, latency: Latency) -> str:
     highest = points.groupby("concurrency").tail(1).to_dict("records")
-    return f"{latency.axis} by level, up to {', '.join(map(_at, highest))}."
+    return f"{latency.axis} by level, up to {', '.join(map(_highest, highest))}."
 
 
-def _at(row: dict[Hashable, Any]) -> str:
-    return f"{row['value_ms']:,.0f} at {row['percentile']} with {row['concurrency']}"
+def _highest(row: dict[Hashable, Any]) -> str:
+    return f"{row['value_ms']:,.0f} ({row['percentile']}) at {row['concurrency']}"

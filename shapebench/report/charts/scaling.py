@@ -1,4 +1,4 @@
-"""How throughput grows with concurrency, against the line on which twice the users get twice the tokens."""
+"""Throughput against concurrency, compared with linear scaling."""
 
 from functools import partial
 
@@ -21,25 +21,25 @@ from shapebench.report.charts.theme import (
 )
 
 NAMES: dict[Scale, str] = {"linear": "scaling", "log": "scaling-log"}
-TITLE = "Throughput against the ideal line"
+TITLE = "Throughput vs. linear scaling"
 _BY = {
-    "steady_tokens_per_s": "while all streams were busy",
-    "system_tokens_per_s": "from the first request to the last",
+    "steady_tokens_per_s": "steady throughput",
+    "system_tokens_per_s": "overall throughput",
 }
 _X, _Y = "concurrency", "tokens_per_s"
 
 
 def plots(scaling: pd.DataFrame, title: str, fit: Fit | None = None) -> list[Plot]:
-    """Of rows of the view `scaling`, over linear axes and over logarithmic ones; none where nothing can be compared."""
+    """Plot rows of the view `scaling` over linear and over logarithmic axes; no plot of fewer than two levels."""
     points = scaling.dropna(subset=[_Y]).sort_values(_X)
     if len(points) < 2:
         return []
-    counted = f"tokens/s {_BY[points['throughput'].iloc[0]]}"
-    reading = f"{counted}; dotted, what they would be if each user took nothing from the others"
-    reading += "; the curve is fitted, within its 95% band" if fit else ""
-    drawn = partial(_chart, points, fit, title, f"{TITLE}: {counted}")
-    legend, said = verdicts(points["verdict"]), _description(points, fit)
-    return [Plot(name, TITLE, reading, drawn(scale), said, legend) for scale, name in NAMES.items()]
+    throughput = _BY[points["throughput"].iloc[0]]
+    reading = f"{throughput}; the dotted line is linear scaling from the lowest level"
+    reading += "; the curve is fitted, with its 95% band" if fit else ""
+    drawn = partial(_chart, points, fit, title, f"{TITLE}: {throughput}")
+    legend, description = verdicts(points["verdict"]), _description(points, fit)
+    return [Plot(name, TITLE, reading, drawn(scale), description, legend) for scale, name in NAMES.items()]
 
 
 def _chart(points: pd.DataFrame, fit: Fit | None, title: str, subtitle: str, scale: Scale) -> alt.LayerChart:
@@ -57,14 +57,14 @@ def _ideal(ideal: pd.DataFrame, frame: Frame) -> list[alt.Chart]:
     y = alt.Y(f"{_Y}:Q", title="Throughput (tokens/s)", scale=scaled(frame.y_scale, frame.y))
     line = alt.Chart(ideal).mark_line(color=named("faint"), strokeDash=[2, 3], strokeWidth=1.5, aria=False)
     end = alt.Chart(ideal.tail(1)).mark_text(
-        color=named("faint"), text="ideal", align="right", dx=-12, fontSize=12, aria=False
+        color=named("faint"), text="linear", align="right", dx=-12, fontSize=12, aria=False
     )
     axis = ticks(frame.y_scale, frame.y)
     return [line.encode(x=x, y=y.axis(axis)), end.encode(x=alt.X(f"{_X}:Q"), y=alt.Y(f"{_Y}:Q"))]
 
 
 def _levels(points: pd.DataFrame, frame: Frame) -> alt.Axis:
-    """Ticks at the levels themselves, where they are far enough apart."""
+    """Put ticks at the levels on a logarithmic axis."""
     if frame.x_scale == "linear":
         return alt.Axis(tickCount=6, grid=False, format=",d")
     return alt.Axis(values=points[_X].tolist(), grid=False, format=",d", labelOverlap=True)
@@ -88,14 +88,14 @@ def _fitted(fit: Fit | None) -> list[alt.Chart]:
 
 
 def _bend(points: pd.DataFrame, fit: Fit | None) -> list[alt.Chart]:
-    """Draw a rule at the knee."""
+    """Draw a line at the knee."""
     at = _knee(points, fit)
     if at is None:
         return []
     base = alt.Chart(alt.InlineData(values=[{}])).encode(x=alt.datum(at))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), fontSize=12, aria=False)
-    text = alt.value(f"growth ends at {at:,}")
+    text = alt.value(f"saturates at {at:,}")
     return [rule, label.encode(y=alt.value(ABOVE_PLOT), text=text)]
 
 
@@ -109,29 +109,29 @@ def _tooltip() -> list[alt.Tooltip]:
     return [
         alt.Tooltip("concurrency:Q", title="concurrent users"),
         alt.Tooltip("tokens_per_s:Q", title="tokens/s", format=",.1f"),
-        alt.Tooltip("ideal_tokens_per_s:Q", title="ideal, tokens/s", format=",.1f"),
-        alt.Tooltip("efficiency:Q", title="share of the ideal", format=".0%"),
+        alt.Tooltip("ideal_tokens_per_s:Q", title="linear scaling, tokens/s", format=",.1f"),
+        alt.Tooltip("efficiency:Q", title="scaling efficiency", format=".0%"),
         alt.Tooltip("verdict:N", title="verdict"),
     ]
 
 
-def says(scaling: pd.DataFrame, fit: Fit | None = None) -> list[str]:
-    """What there is to say of it, a sentence each."""
+def sentences(scaling: pd.DataFrame, fit: Fit | None = None) -> list[str]:
+    """Describe scaling efficiency and saturation, one sentence each."""
     points = scaling.dropna(subset=[_Y]).sort_values(_X)
     if len(points) < 2:
         return []
     last, knee = points.iloc[-1], _knee(points, fit)
-    reached = f"With {last[_X]} concurrent users, {last['efficiency']:.0%} of the ideal is reached."
+    efficiency = f"Scaling efficiency is {last['efficiency']:.0%} with {last[_X]} concurrent users."
     if fit:
-        return [reached, *fit.sentences]
+        return [efficiency, *fit.sentences]
     if knee is not None:
-        return [reached, f"Throughput stops growing at about {knee} concurrent users."]
-    grows = "More users still bring more tokens at the highest level that was measured."
-    return [reached, grows] if points["is_knee"].notna().all() else [reached]
+        return [efficiency, f"Throughput saturates at about {knee} concurrent users."]
+    grows = "Throughput still grows at the highest level measured."
+    return [efficiency, grows] if points["is_knee"].notna().all() else [efficiency]
 
 
 def _description(points: pd.DataFrame, fit: Fit | None) -> str:
-    shares = [f"{row['efficiency']:.0%} with {row['concurrency']}" for row in points.to_dict("records")]
+    shares = [f"{row['efficiency']:.0%} at {row['concurrency']}" for row in points.to_dict("records")]
     knee = _knee(points, fit)
-    ends = f" Growth ends at {knee} concurrent users." if knee is not None else ""
-    return f"{TITLE}; the share of it that was reached: {', '.join(shares)}.{ends}"
+    ends = f" Throughput saturates at {knee} concurrent users." if knee is not None else ""
+    return f"{TITLE}; scaling efficiency: {', '.join(shares)}.{ends}"

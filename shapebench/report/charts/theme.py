@@ -1,4 +1,4 @@
-"""What all plots share: colours that a page can change while it is open, fonts, axes, legends, marks of verdicts."""
+"""Colours, fonts, axes, legends and marks that all plots share."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -79,7 +79,7 @@ MARKS = {  # verdict: shape, fill
     "invalid": (CROSSED_BOX, "paper"),
 }
 LONGEST_TITLE = 200  # characters; what is too wide is cut at the plot's edge, but only after it was measured, slowly
-MOST_LEVELS = 16  # that are drawn each for itself
+MAX_LEVELS = 16  # with a curve each
 WIDTH, HEIGHT = 460, 300
 ABOVE_PLOT = -7  # px, where a label of a rule across the plot meets nothing
 HEADROOM = 1.1  # room above the highest value, for its label
@@ -89,7 +89,7 @@ Scale = Literal["linear", "log"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a legend: what the data call it, and how it is drawn; it is hollow where its verdict is not valid."""
+    """A line of a legend: its key in the data, and its colour; hollow where its verdict is not valid."""
 
     key: str
     colour: str
@@ -98,7 +98,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Legend:
-    """Which colour stands for what: drawn in a picture, and made of buttons on a page, where each filters the plot."""
+    """The colours of a plot: drawn as a legend in pictures, shown as filter buttons on a page."""
 
     title: str
     field: str
@@ -110,7 +110,7 @@ class Legend:
 
     @property
     def is_chosen(self) -> str:
-        """Whether a row is to be drawn; nothing chosen is all of it. For `transform_filter`."""
+        """Return the filter for `transform_filter` that keeps chosen rows, or all where nothing is chosen."""
         return f"!length({CHOSEN}) || indexof({CHOSEN}, datum.{self.field}) >= 0"
 
     def colour(self) -> alt.Color:
@@ -122,39 +122,40 @@ class Legend:
         return alt.Color(f"{self.field}:N", scale=scale, legend=drawn)
 
 
-CHOSEN = "chosen"  # the signal that holds the keys that a person has chosen in a legend
-ON_PAGE = "on_page"  # the signal that is true where a person can point at the plot, which nobody can at a picture
+CHOSEN = "chosen"  # the signal that holds the keys chosen in a legend
+ON_PAGE = "on_page"  # the signal that is true on a page, where a plot can show tooltips
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A chart with what goes around it on a page."""
+    """A chart with its title and texts on a page."""
 
     name: str  # of its files, less the ending
     title: str
-    reading: str  # how to read it, in a line
+    reading: str  # how to read it, in one line
     chart: alt.LayerChart | alt.VConcatChart
-    description: str  # for those who cannot see it
-    legend: Legend | None = None  # that filters it
+    description: str  # the text alternative
+    legend: Legend | None = None  # its filters
 
 
 def named(colour: str) -> alt.ExprRef:
+    """Refer to a colour of the palettes by its name."""
     return alt.ExprRef(expr=colour)
 
 
 def step(place: int, of: int) -> str:
-    """The colour of one of several things that have an order."""
+    """Return the colour of one of `of` ordered things."""
     return f"step_{round(place * (STEPS - 1) / max(of - 1, 1))}"
 
 
 def verdicts(present: Iterable[str]) -> Legend | None:
-    """What the points' marks mean, where some are not valid."""
+    """Return the legend of the points' marks, where some are not valid."""
     some = [verdict for verdict in MARKS if verdict in {*present}]
     return Legend("Measurement", "verdict", tuple(Entry(v, v, v) for v in some)) if {*some} - {"valid"} else None
 
 
 def by_verdict(drawn: pd.DataFrame, x: str, y: str, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    """Points: filled where the level is valid, hollow where it is suspect, a crossed box where it is invalid."""
+    """Draw points: filled where the level is valid, hollow where it is suspect, a crossed box where it is invalid."""
     present = [verdict for verdict in MARKS if verdict in set(drawn["verdict"])]
     legend = alt.Legend(title=None, orient="bottom", symbolSize=90) if present not in ([], ["valid"]) else None
     shapes, fills = [MARKS[v][0] for v in present], [named(MARKS[v][1]) for v in present]
@@ -175,21 +176,21 @@ def by_verdict(drawn: pd.DataFrame, x: str, y: str, tooltip: list[alt.Tooltip]) 
 
 
 def spread(levels: pd.DataFrame) -> pd.DataFrame:
-    """As many levels as can be told apart, and as a page has room for: the least and the greatest, and some between."""
+    """Choose up to MAX_LEVELS levels: the lowest, the highest, and some between."""
     ordered = levels.sort_values("concurrency")
-    places = np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_LEVELS)).round().astype(int)
+    places = np.linspace(0, len(ordered) - 1, min(len(ordered), MAX_LEVELS)).round().astype(int)
     return ordered.iloc[places]
 
 
 def hollow(levels: pd.DataFrame) -> str:
-    """How points of levels that are not valid are drawn, as a sentence; nothing where there are none."""
+    """Explain the marks of levels that are not valid; empty where all are valid."""
     is_drawn = {"suspect": "hollow points are suspect", "invalid": "crossed boxes invalid"}
-    said = [words for verdict, words in is_drawn.items() if verdict in set(levels["verdict"])]
-    return f"; {', '.join(said)}" if said else ""
+    texts = [words for verdict, words in is_drawn.items() if verdict in set(levels["verdict"])]
+    return f"; {', '.join(texts)}" if texts else ""
 
 
 def reach(scale: Scale, *values: "pd.Series[float]") -> tuple[float, float]:
-    """The axis's two ends, with room for labels: from 0 on, or from below the least on a logarithmic one."""
+    """Return the ends of an axis with room for labels: from 0, or from below the minimum if logarithmic."""
     some = pd.concat([value.dropna().astype(float) for value in values])
     some = some[some > 0]
     if some.empty:
@@ -198,11 +199,12 @@ def reach(scale: Scale, *values: "pd.Series[float]") -> tuple[float, float]:
 
 
 def scaled(scale: Scale, ends: tuple[float, float]) -> alt.Scale:
+    """Return a scale with exactly these ends."""
     return alt.Scale(type=scale, domain=list(ends), nice=False, clamp=scale == "log")
 
 
 def ticks(scale: Scale, ends: tuple[float, float]) -> alt.Axis:
-    """A few; on a logarithmic axis 1, 2, 5, 10, ..., or more of them where those are too few."""
+    """Return an axis with a few ticks; 1, 2, 5, 10, ... if logarithmic, more where those are too few."""
     if scale == "linear":
         return alt.Axis(tickCount=6, grid=True)
     some = (inside for firsts in _FIRSTS if len(inside := _inside(ends, firsts)) >= 3)
@@ -214,27 +216,28 @@ _FIRSTS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))
 
 
 def _inside(ends: tuple[float, float], firsts: tuple[float, ...]) -> list[float]:
-    """Round numbers that begin like this."""
+    """List the round numbers between the ends that start with these digits."""
     powers = range(math.floor(math.log10(ends[0])) - 1, math.ceil(math.log10(ends[1])) + 1)
     values = (float(f"{first * 10.0**power:.6g}") for power in powers for first in firsts)
     return [value for value in values if ends[0] <= value <= ends[1]]
 
 
 def finish(layers: Sequence[alt.Chart | alt.LayerChart], title: str, subtitle: str) -> alt.LayerChart:
-    return _dressed(alt.LayerChart(layer=[*layers], width=WIDTH, height=HEIGHT), title, subtitle)
+    """Combine layers into a chart with title and style."""
+    return _styled(alt.LayerChart(layer=[*layers], width=WIDTH, height=HEIGHT), title, subtitle)
 
 
 def finish_strips(strips: Sequence[alt.LayerChart], title: str, subtitle: str) -> alt.VConcatChart:
-    """Plots one above the other that share their x axis; the lowest has its numbers."""
+    """Stack plots that share their x axis into a chart with title and style."""
     chart = alt.vconcat(*strips, spacing=14, resolve=alt.Resolve(scale={"x": "shared", "color": "shared"}))
-    return _dressed(chart, title, subtitle, axisY={"minExtent": 46, "maxExtent": 46})
+    return _styled(chart, title, subtitle, axisY={"minExtent": 46, "maxExtent": 46})
 
 
 Finished = TypeVar("Finished", alt.LayerChart, alt.VConcatChart)
 
 
-def _dressed(chart: Finished, title: str, subtitle: str, **config: Any) -> Finished:
-    """All at once and in place: each of altair's own methods would copy the chart with its data."""
+def _styled(chart: Finished, title: str, subtitle: str, **config: Any) -> Finished:
+    """Set title and style in place; altair's own methods would copy the chart with its data."""
     chart.title = alt.TitleParams(
         text=printable(title)[:LONGEST_TITLE], subtitle=subtitle, anchor="start", limit=WIDTH, offset=12
     )
@@ -246,7 +249,7 @@ def _dressed(chart: Finished, title: str, subtitle: str, **config: Any) -> Finis
 
 
 def printable(text: str) -> str:
-    """Without what XML cannot hold and nobody can read."""
+    """Replace unprintable characters, which XML does not allow, by spaces."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

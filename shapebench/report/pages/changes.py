@@ -1,16 +1,17 @@
-"""The page of two runs of one thing: what changed between them."""
+"""The page that compares two runs of one machine and model, before and after a change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from shapebench.analysis.comparison.changes import MATTERS, Changes, settings_that_differ
 from shapebench.analysis.comparison.labels import labels
-from shapebench.report.charts.changes import change
+from shapebench.report.charts.changes import plot_change
 from shapebench.report.charts.curves import Axis, Curves
+from shapebench.report.charts.limits import query_label, ttft_label
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages.columns import ABSENT
 from shapebench.report.pages.kit import write_page
@@ -18,83 +19,85 @@ from shapebench.results.views import RunRow
 from shapebench.spec.model import Limits
 from shapebench.support.redact import redact
 
-Runs = list[RunRow]
-
-_JUDGED = {
+_PLOTS = {
     "ttft_s": ("change-ttft", "Mean time to first token"),
     "steady_tokens_per_s": ("change-throughput", "Throughput"),
 }
-COLUMNS = ("Concurrent users", "Metric", "Stat", "From", "To", "Change", "At least", "At most", "By itself")
+COLUMNS = (
+    *("Concurrent users", "Metric", "Stat", "Before", "After", "Change"),
+    *("95% interval from", "to", "Verdict, uncorrected"),
+)
 
 
 @dataclass(frozen=True)
-class TwoRuns:
-    """What the page shows: both runs, their rows of level_summary, and the rows of compare_runs."""
+class ChangesPage:
+    """The content of the page: both runs, their rows of level_summary, and the rows of compare_runs."""
 
-    runs: Runs
+    runs: list[RunRow]
     levels: pd.DataFrame
     differences: pd.DataFrame
     changes: Changes
 
     @property
     def title(self) -> str:
-        return f"What changed: {self.runs[1]['model']} on {self.runs[1]['shape']}"
+        return f"Changes of {self.runs[1]['model']} on {self.runs[1]['shape']}"
 
 
-def write(content: TwoRuns, folder: Path) -> Path:
-    """Write the page and its pictures; gives `folder/index.html`."""
-    sizes, curves = _sizes(content.changes), _curves(content)
+def write(content: ChangesPage, folder: Path) -> Path:
+    """Write the page and its pictures; returns `folder/index.html`."""
+    changed, curves = _change_plots(content.changes), _curves(content)
     return write_page(
         "changes.html.j2",
-        [*sizes, *curves],
+        [*changed, *curves],
         folder,
         title=content.title,
         runs=[{**run, "url": redact(run["url"])} for run in content.runs],
         changes=content.changes,
-        split=len(sizes),
+        split=len(changed),
         settings=settings_that_differ(*content.runs),
         columns=COLUMNS,
         rows=[[cell(row) for cell in _CELLS] for row in content.differences.to_dict("records")],
     )
 
 
-def _sizes(changes: Changes) -> list[Plot]:
+def _change_plots(changes: Changes) -> list[Plot]:
     return [
-        change(rows, *_JUDGED[str(metric)], MATTERS) for metric, rows in changes.judged.groupby("metric", sort=False)
+        plot_change(rows, *_PLOTS[str(metric)], MATTERS)
+        for metric, rows in changes.judged.groupby("metric", sort=False)
     ]
 
 
-def _curves(content: TwoRuns) -> list[Plot]:
-    points = with_series(content.levels, content.runs)
+def _curves(content: ChangesPage) -> list[Plot]:
+    points = add_series(content.levels, content.runs)
     limits = Limits.model_validate(content.runs[1]["spec"].get("limits", {}))
-    return [curves.plot(points, "both runs") for curves in figure2_of(limits)]
+    return [curves.plot(points, "both runs") for curves in figure2_curves(limits)]
 
 
-def with_series(levels: pd.DataFrame, runs: Runs) -> pd.DataFrame:
-    """Rows of level_summary as points of curves, named as in all of the page; times in milliseconds, too."""
+def add_series(levels: pd.DataFrame, runs: list[RunRow]) -> pd.DataFrame:
+    """Add the run's label as `series`, and TTFT in milliseconds, to rows of level_summary."""
     named = labels(runs)
     in_ms = {name.replace("ttft_s", "ttft_ms"): levels[name] * 1000 for name in ("ttft_s_mean", "ttft_s_p95")}
     return levels.assign(series=levels["run_id"].map(named), **in_ms)
 
 
-def figure2_of(limits: Limits) -> tuple[Curves, Curves]:
-    """The article's Figure 2, for several runs."""
+def figure2_curves(limits: Limits) -> tuple[Curves, Curves]:
+    """Return the two plots of the article's Figure 2, for several runs."""
     system = Axis("system_tokens_per_s", "System throughput (tokens/s)", ",.0f")
-    speed, wait = limits.query_tokens_per_s, limits.ttft_s * 1000
-    query = Axis("query_tokens_per_s_mean", "Throughput of each query (tokens/s)", ",.1f", speed, f"at least {speed:g}")
-    ttft = Axis("ttft_ms_mean", "Time to first token, mean (ms)", ",.0f", wait, f"at most {wait:g} ms")
-    each = "a point for each number of concurrent users"
+    speed, wait = limits.query_tokens_per_s, limits.ttft_s
+    query = Axis("query_tokens_per_s_mean", "Throughput per query (tokens/s)", ",.1f", speed, query_label(speed))
+    ttft = Axis("ttft_ms_mean", "Time to first token, mean (ms)", ",.0f", wait * 1000, ttft_label(wait))
+    reading = "one point per concurrency level"
     return (
-        Curves("throughput-query", "Throughput of each query", each, system, query),
-        Curves("throughput-ttft", "Time to first token", each, system, ttft),
+        Curves("throughput-query", "Throughput per query", reading, system, query),
+        Curves("throughput-ttft", "Time to first token", reading, system, ttft),
     )
 
 
-Row = Mapping[Any, Any]
+Row: TypeAlias = Mapping[Hashable, Any]  # of the macro compare_runs
 
 
 def _share(column: str) -> Callable[[Row], str]:
-    """A difference as a share of what was before."""
+    """Show a difference as a share of the value before."""
 
     def cell(row: Row) -> str:
         value, before = row[column], row["before"]

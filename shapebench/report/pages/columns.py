@@ -1,174 +1,153 @@
-"""The columns of the tables of levels: what stands in them, and what it means."""
+"""Columns of the tables of levels: source, format and definition."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, SupportsFloat, cast
 
 import pandas as pd
 
 ABSENT = "–"  # noqa: RUF001 - a dash, typographically
 
 
+class Row(Protocol):
+    """A row of a view, by the names of its columns."""
+
+    def get(self, key: str, /) -> object: ...
+
+
+def is_absent(value: object) -> bool:
+    """Check for the values that stand for NULL: None, NaN and NaT."""
+    return value is None or bool(pd.isna(cast("float", value)))
+
+
 @dataclass(frozen=True)
-class Form:
-    """How a number is written: times a scale, with so many digits after the point."""
+class NumberFormat:
+    """A number of digits after the point, and the scale from the unit of the view to the one shown."""
 
     digits: int
     scale: float = 1
 
-    def __call__(self, value: Any) -> str:
-        if value is None or pd.isna(value):
+    def __call__(self, value: object) -> str:
+        if is_absent(value):
             return ABSENT
-        return f"{value * self.scale:,.{self.digits}f}"
+        return f"{float(cast('SupportsFloat', value)) * self.scale:,.{self.digits}f}"
 
 
-COUNT, RATE, PERCENT, MS = Form(0), Form(1), Form(1, 100), Form(1, 1000)
+COUNT, RATE, PERCENT, MS = NumberFormat(0), NumberFormat(1), NumberFormat(1, 100), NumberFormat(1, 1000)
 
 
-def _words(value: Any) -> str:
-    return ABSENT if value is None or pd.isna(value) else str(value)
+def format_text(value: object) -> str:
+    """Show a text, or a dash where there is none."""
+    return ABSENT if is_absent(value) else str(value)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table of levels, out of a column of a view."""
+    """One column of a table of levels."""
 
-    group: str  # columns that stand side by side under one heading; "" stands alone
+    group: str  # columns of one group share a heading; "" has none
     heading: str
     source: str  # its name in the view
-    form: Any  # makes the text of a cell
+    format: Callable[[object], str]
     definition: str
 
     @property
     def name(self) -> str:
         return f"{self.group}, {self.heading}" if self.group else self.heading
 
-    def cell(self, row: Mapping[Any, Any]) -> str:
-        return str(self.form(row.get(self.source)))
+    def cell(self, row: Row) -> str:
+        return self.format(row.get(self.source))
 
 
-def selected(columns: Iterable[Column]) -> str:
-    """What to select from the view for a table."""
+def select_list(columns: Iterable[Column]) -> str:
+    """List the columns that a table selects from its view, as SQL."""
     return ", ".join([*(column.source for column in columns), "verdict"])
 
 
-_SYSTEM, _TTFT, _GAP = "System tokens/s", "Time to first token (ms)", "Between tokens (ms)"
+_SYSTEM, _TTFT, _GAP = "System tokens/s", "Time to first token (ms)", "Time between tokens (ms)"
 COLUMNS = (
     Column(
-        "",
-        "Concurrent users",
-        "concurrency",
-        COUNT,
-        "Requests in flight all the time; an answer's end sends the next.",
+        *("", "Concurrent users", "concurrency", COUNT),
+        "Requests in flight at any time; each response that ends starts the next request.",
     ),
-    Column("", "Requests", "completed", COUNT, "Requests that completed, warm-up not counted."),
+    Column("", "Requests", "completed", COUNT, "Completed requests without warm-up."),
+    Column("", "Failed", "failed", COUNT, "Failed requests; all latencies and throughputs are of the others."),
     Column(
-        "",
-        "Failed",
-        "failed",
-        COUNT,
-        "Requests that ended in an error; the columns to the right are of the others.",
+        *(_SYSTEM, "overall", "system_tokens_per_s", RATE),
+        "Output tokens of all requests, divided by the time from the first send to the last token.",
     ),
-    Column(_SYSTEM, "whole", "system_tokens_per_s", RATE, "All output tokens, over first send to last arrival."),
-    Column(_SYSTEM, "steady", "steady_tokens_per_s", RATE, "The same, only while all streams were busy."),
     Column(
-        "",
-        "Tokens/s for each query",
-        "query_tokens_per_s_mean",
-        RATE,
-        "Output tokens over first byte sent to last token; mean.",
+        *(_SYSTEM, "steady", "steady_tokens_per_s", RATE),
+        "Output tokens per second of the steady window, in which all streams were busy.",
     ),
-    Column(_TTFT, "mean", "ttft_s_mean", MS, "From the request's first byte sent to the arrival of the first token."),
-    Column(_TTFT, "p50", "ttft_s_p50", MS, "Half of the requests waited no longer."),
     Column(
-        _TTFT,
-        "p95",
-        "ttft_s_p95",
-        MS,
-        "95% waited no longer; the limit is held against this. Withheld below 100 requests.",
+        *("", "Tokens/s per query", "query_tokens_per_s_mean", RATE),
+        "Output tokens of a request, divided by the time from its first byte sent to its last token; mean.",
     ),
-    Column(_TTFT, "p99", "ttft_s_p99", MS, "99% waited no longer. Withheld below 500 requests."),
     Column(
-        _GAP,
-        "p50",
-        "inter_token_s_p50",
-        MS,
-        "Time from one token's arrival to the next; half of the gaps are no longer.",
+        *(_TTFT, "mean", "ttft_s_mean", MS),
+        "From the first byte of the request sent to the arrival of its first token; mean.",
     ),
-    Column(_GAP, "p99", "inter_token_s_p99", MS, "99% of the gaps are no longer."),
+    Column(_TTFT, "p50", "ttft_s_p50", MS, "Median."),
+    Column(_TTFT, "p95", "ttft_s_p95", MS, "95th percentile; withheld below 100 requests."),
+    Column(_TTFT, "p99", "ttft_s_p99", MS, "99th percentile; withheld below 500 requests."),
+    Column(
+        *(_GAP, "p50", "inter_token_s_p50", MS),
+        "Inter-token latency, from the arrival of one token to the next; median.",
+    ),
+    Column(_GAP, "p99", "inter_token_s_p99", MS, "99th percentile."),
 )
 
-
-ACCOUNT_COLUMNS = (
+SERVER_COLUMNS = (
     COLUMNS[0],
     Column(
-        "",
-        "Mean TTFT by the server (ms)",
-        "server_ttft_s",
-        MS,
-        "From its receiving a request to its first token.",
+        *("", "Server TTFT, mean (ms)", "server_ttft_s", MS),
+        "From receiving a request to its first token, by the clock of the server.",
     ),
     Column(
-        "",
-        "Network and client (ms)",
-        "ttft_outside_server_s",
-        MS,
-        "Mean time to first token by the client's clock, less that by the server's.",
+        *("", "Network and client, mean (ms)", "ttft_outside_server_s", MS),
+        "Mean TTFT at the client minus mean TTFT at the server.",
     ),
-    Column("", "Most running", "running_requests_max", COUNT, "Requests that the engine worked on at once, at most."),
-    Column("", "Most waiting", "waiting_requests_max", COUNT, "Requests that waited for their turn, at most."),
-    Column("", "KV cache (%)", "kv_cache_usage_max", PERCENT, "How full the cache of keys and values was, at most."),
-    Column("", "Preemptions", "preemptions", COUNT, "Requests thrown out of a full cache, to be done again."),
+    Column("", "Max. running", "running_requests_max", COUNT, "Maximum number of requests that the engine processed."),
+    Column("", "Max. waiting", "waiting_requests_max", COUNT, "Maximum number of requests in the queue."),
+    Column("", "Max. KV cache usage (%)", "kv_cache_usage_max", PERCENT, "Maximum share of KV cache blocks in use."),
+    Column("", "Preemptions", "preemptions", COUNT, "Requests evicted from a full KV cache and computed again."),
     Column(
-        "",
-        "Prefix cache hits (%)",
-        "prefix_cache_hit_rate",
-        PERCENT,
-        "Prompt tokens that it had met before; the chat template is the same in all prompts.",
+        *("", "Prefix cache hits (%)", "prefix_cache_hit_rate", PERCENT),
+        "Share of prompt tokens found in the prefix cache; all prompts share the chat template.",
     ),
 )
 
 CLIENT_COLUMNS = (
     COLUMNS[0],
     Column(
-        "", "Clock", "timestamps", _words, "Whose time of arrival counts: the kernel's, or the client's own reading."
+        *("", "Timestamps", "timestamps", format_text),
+        "Source of arrival times: kernel receive timestamps, or the clock of the client process (user).",
     ),
-    Column("", "Processes", "processes", COUNT, "Measuring processes that shared the streams."),
-    Column("", "Busy (%)", "cpu_share", PERCENT, "Share of its time for which the busiest of them was at work."),
+    Column("", "Processes", "processes", COUNT, "Client processes that shared the streams."),
+    Column("", "CPU (%)", "cpu_share", PERCENT, "CPU usage of the busiest client process."),
     Column(
-        "",
-        "Lag p99 (ms)",
-        "loop_lag_p99_s",
-        Form(2, 1000),
-        "How long what had arrived waited for the client to read it; kernel times do not suffer from it.",
+        *("", "Event loop lag, p99 (ms)", "loop_lag_p99_s", NumberFormat(2, 1000)),
+        "Delay between the arrival of data and the read by the client; kernel timestamps do not include it.",
     ),
-    Column("", "Late sends", "late_sends", COUNT, "Requests sent later than 10 ms after their stream was free."),
+    Column("", "Late sends", "late_sends", COUNT, "Requests sent more than 10 ms after their stream was free."),
     Column(
-        "",
-        "Adds to TTFT, p99 (ms)",
-        "added_ttft_p99_s",
-        Form(2, 1000),
-        "What the client had added against a server of known timing, when it was tried out before.",
+        *("", "Added TTFT, p99 (ms)", "added_ttft_p99_s", NumberFormat(2, 1000)),
+        "TTFT that the client added in its calibration against a server of known timing.",
     ),
     Column(
-        "",
-        "Can take (tokens/s)",
-        "capacity_tokens_per_s",
-        COUNT,
-        "Tokens/s that its processes can take, by what a token cost them then.",
+        *("", "Capacity (tokens/s)", "capacity_tokens_per_s", COUNT),
+        "Tokens/s that the client processes can receive, from the CPU time per token in the calibration.",
     ),
 )
 
 SCALING_COLUMNS = (
     COLUMNS[0],
-    Column("", "Tokens/s", "tokens_per_s", RATE, "Of the whole system; which of the two, the plot says."),
-    Column("", "Ideal", "ideal_tokens_per_s", RATE, "Each user of them as fast as one of the lowest level."),
-    Column("", "Reached (%)", "efficiency", Form(0, 100), "The share of the ideal."),
+    Column("", "Tokens/s", "tokens_per_s", RATE, "Throughput of the system, as plotted."),
+    Column("", "Linear tokens/s", "ideal_tokens_per_s", RATE, "Throughput per user at the lowest level, times users."),
+    Column("", "Efficiency (%)", "efficiency", NumberFormat(0, 100), "Throughput as a share of linear scaling."),
     Column(
-        "",
-        "Gained (%)",
-        "gain_share",
-        Form(0, 100),
-        "What throughput gained since the level before, as a share of what the number of users gained.",
+        *("", "Marginal gain (%)", "gain_share", NumberFormat(0, 100)),
+        "Growth of throughput since the level before, as a share of the growth in users.",
     ),
 )

@@ -128,18 +128,16 @@ def _gpu(gpu: dict[str, Any]) -> Iterator[str]:
 
 def _run(run: RunRow) -> dict[str, Any]:
     resumed = [f"{utc(at):%Y-%m-%d %H:%M} UTC" for at in run.get("resumed_at") or ()]
-    broken_off = (
-        {"taken up again": resumed, "levels given up": run.get("skipped_levels") or []} if interrupted(run) else {}
-    )
+    resumes = {"resumed": resumed, "skipped levels": run.get("skipped_levels") or []} if interrupted(run) else {}
     seed = None if run["seed"] is None else str(run["seed"])  # a name, not a quantity
-    return {"run": run["run_id"], "seed": seed, "git revision": run["git_revision"], **broken_off}
+    return {"run": run["run_id"], "seed": seed, "git revision": run["git_revision"], **resumes}
 
 
 def interrupted(run: RunRow) -> str:
     """That a run was broken off and went on, and what was given up; nothing where it was not."""
     times, given_up = len(run.get("resumed_at") or ()), run.get("skipped_levels") or []
-    resumed = f"Broken off and taken up again, {times} time{'' if times == 1 else 's'}" if times else ""
-    levels = f"levels given up: {', '.join(map(str, given_up))}" if given_up else ""
+    resumed = f"Interrupted and resumed {times} time{'' if times == 1 else 's'}" if times else ""
+    levels = f"skipped levels: {', '.join(map(str, given_up))}" if given_up else ""
     said = "; ".join(filter(None, [resumed, levels]))
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 

@@ -11,7 +11,7 @@ from altair.utils.schemapi import debug_mode
 from shapebench.report.charts import distributions, errors, figure2, quantiles, scaling, timelines
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages import summary
-from shapebench.report.pages.columns import ACCOUNT_COLUMNS, CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
+from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS, SERVER_COLUMNS
 from shapebench.report.pages.kit import Figure, figure, render
 from shapebench.report.pages.origin import origin
 from shapebench.report.pages.pictures import painters
@@ -19,15 +19,15 @@ from shapebench.report.pages.queries import queries
 from shapebench.report.pages.run_content import Detail, Report
 
 PARTS = {
-    "curves": "Curves",
+    "curves": "Throughput and latency",
     "scales": "Scaling",
     "percentiles": "Percentiles",
     "distributions": "Distributions",
-    "time": "Over time",
+    "time": "Timelines",
     "failed": "Errors",
-    "levels": "All levels",
-    "settings": "How it was measured",
-    "checks": "Evidence",
+    "levels": "Results by level",
+    "settings": "Test setup",
+    "checks": "Checks",
 }
 
 
@@ -66,7 +66,7 @@ def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
         queries=queries(report.run["run_id"], int(max(report.levels["concurrency"], default=1))),
         **_levels(report),
         **_detail(report.detail),
-        scaling_says=scaling.says(report.detail.scaling, report.fit),
+        scaling_sentences=scaling.sentences(report.detail.scaling, report.fit),
         **origin(report.run),
     )
 
@@ -79,8 +79,8 @@ def _levels(report: Report) -> dict[str, Any]:
         "levels": levels.to_dict("records"),
         "ended_early": list(levels.dropna(subset=["error"])[["error", "concurrency"]].itertuples(index=False)),
         "failed_requests": int(levels["failed"].astype(float).sum()),
-        "account_columns": ACCOUNT_COLUMNS,
-        "account": _some(levels, "server_ttft_s"),
+        "server_columns": SERVER_COLUMNS,
+        "server_metrics": _some(levels, "server_ttft_s"),
         "findings": report.findings.sort_values(["concurrency", "expectation"]).to_dict("records"),
     }
 

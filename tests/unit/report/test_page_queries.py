@@ -34,13 +34,13 @@ def test_each_can_be_typed_as_it_is(data: Path, what: str) -> None:
 
 
 def test_the_table_of_levels_has_its_columns_in_order(data: Path) -> None:
-    found = warehouse.query(data, typed(queries(RUN_ID, 2)["Table of levels"]))
+    found = warehouse.query(data, typed(queries(RUN_ID, 2)["Results by level"]))
     assert found.column_names == [*(column.source for column in COLUMNS), "verdict"]
     assert found["concurrency"].to_pylist() == [1, 2]
 
 
 def test_each_token_comes_out_of_the_parquet_file(data: Path) -> None:
-    assert warehouse.query(data, typed(queries(RUN_ID, 2)["Each token, out of the Parquet file"])).num_rows > 0
+    assert warehouse.query(data, typed(queries(RUN_ID, 2)["Token times, from the Parquet file"])).num_rows > 0
 
 
 @pytest.mark.parametrize("run_id", ["a'b", 'a"b', "$(touch there)", "`x`", "a\\b"])

@@ -215,27 +215,27 @@ def test_every_column_is_defined(ordinary: Page) -> None:
     assert all(ordinary.texts["dd"])
 
 
-def test_expectations_are_listed_whether_or_not_they_hold(ordinary: Page) -> None:
-    assert "6 of 6 expectations hold." in ordinary.words
+def test_checks_are_listed_whether_or_not_they_passed(ordinary: Page) -> None:
+    assert "6 of 6 checks passed." in ordinary.words
     assert ordinary.words.count("client keeps up suspect The client's event loop lags by at most 5 ms") == len(LEVELS)
 
 
-def test_without_a_failed_expectation_there_is_nothing_to_doubt(ordinary: Page) -> None:
-    assert "What to doubt" not in ordinary.words
+def test_without_a_failed_check_there_are_no_caveats(ordinary: Page) -> None:
+    assert "Caveats" not in ordinary.words
 
 
-def test_a_failed_expectation_is_a_sentence_near_the_top(tmp_path: Path) -> None:
+def test_a_failed_check_is_a_caveat_near_the_top(tmp_path: Path) -> None:
     said = page(tmp_path, sample(findings=[finding(1), finding(16, passed=False)], verdict="suspect"))
-    assert said.texts["h2"][1] == "What to doubt"
-    assert "suspect with 16: The client's event loop lags by at most 5 ms; it lagged by 31 ms." in " ".join(
+    assert said.texts["h2"][1] == "Caveats"
+    assert "suspect at 16: The client's event loop lags by at most 5 ms; it lagged by 31 ms." in " ".join(
         said.texts["ul"][1].split()
     )
-    assert "1 of 2 expectations hold." in said.words
+    assert "1 of 2 checks passed." in said.words
 
 
 def test_a_level_that_ended_early_stands_in_the_table_with_its_error(tmp_path: Path) -> None:
     said = page(tmp_path, sample([level(0), unmeasured(1)], verdict="invalid"))
-    assert "The level of 2 ended early: the server closed every connection" in said.words
+    assert "Level 2 ended early: the server closed every connection" in said.words
     assert "2 – – – – – – – – – – – invalid" in said.words  # noqa: RUF001 - the dashes of the page
 
 
@@ -243,7 +243,7 @@ def test_a_level_that_ended_early_stands_in_the_table_with_its_error(tmp_path: P
 def test_a_run_without_numbers_still_has_its_page(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     said = page(tmp_path, sample(rows, [], verdict="invalid"), *PLOTTED)
     assert said.texts["h2"][0] == "No answer: no level gave numbers that can be used"
-    assert "No expectation was checked." in said.words
+    assert "No checks were run." in said.words
 
 
 @pytest.mark.parametrize(
@@ -309,18 +309,23 @@ def test_great_expectations_pages_are_linked_where_there_are_some(tmp_path: Path
     assert "validation/index.html" in page(tmp_path, with_pages).values("href")
 
 
-ACCOUNT = {"server_ttft_s": 0.0375, "ttft_outside_server_s": 0.0025, "kv_cache_usage_max": 0.5, "preemptions": 3.0}
+SERVER_METRICS = {
+    "server_ttft_s": 0.0375,
+    "ttft_outside_server_s": 0.0025,
+    "kv_cache_usage_max": 0.5,
+    "preemptions": 3.0,
+}
 
 
-def test_the_servers_own_account_stands_beside_ours(tmp_path: Path) -> None:
+def test_server_metrics_are_shown(tmp_path: Path) -> None:
     report = sample([level(0)], [])
-    words = page(tmp_path, replace(report, levels=report.levels.assign(**ACCOUNT))).words
-    assert "By the server's own account" in words
+    words = page(tmp_path, replace(report, levels=report.levels.assign(**SERVER_METRICS))).words
+    assert words.count("Server metrics") == 2  # the table and its query
     assert all(shown in words for shown in ("37.5", "2.5", "50.0", "3"))
 
 
-def test_where_the_server_gave_no_account_nothing_is_said_of_it(ordinary: Page) -> None:
-    assert "By the server's own account" not in ordinary.words
+def test_without_server_metrics_there_is_no_table_of_them(ordinary: Page) -> None:
+    assert "Server metrics" not in ordinary.texts["h3"]
 
 
 def test_a_percentile_that_is_withheld_is_a_dash(tmp_path: Path) -> None:
@@ -330,7 +335,7 @@ def test_a_percentile_that_is_withheld_is_a_dash(tmp_path: Path) -> None:
 
 def test_a_run_that_another_tool_measured_has_its_page_and_no_recipe(tmp_path: Path) -> None:
     words = page(tmp_path, sample([level(0)], [], spec={}, facts={}, versions={}, machine={}, seed=None)).words
-    assert "How to repeat this run" not in words
+    assert "Reproduce this run" not in words
     assert "Suits" in words
 
 
@@ -355,12 +360,12 @@ def test_where_no_request_failed_it_says_so(ordinary: Page) -> None:
 
 def test_requests_that_failed_in_a_way_that_is_not_kept_are_counted(tmp_path: Path) -> None:
     said = page(tmp_path, sample([{**level(0), "failed": 7}], []))
-    assert "7 requests failed; in which way is not kept of this run." in said.words
+    assert "7 requests failed; this run has no stored error kinds." in said.words
 
 
 def test_where_single_requests_are_not_kept_the_page_says_so(tmp_path: Path) -> None:
     said = page(tmp_path, sample())
-    assert "Single requests of this run are not kept: there is no distribution to draw." in said.words
+    assert "This run has no stored requests, so there are no distributions." in said.words
     assert "What happened second by second is not kept of this run." in said.words
 
 
@@ -370,24 +375,24 @@ def test_the_sql_behind_the_numbers_is_there_to_copy(ordinary: Page, view: str) 
     assert any(f"FROM {view} WHERE run_id = '20260714-093000-a1b2'" in command for command in commands)
 
 
-def test_the_client_says_how_it_fared(ordinary: Page) -> None:
+def test_the_load_generators_health_is_shown(ordinary: Page) -> None:
     assert "32 kernel 1 3.0 0.40 0 0.02 45,000" in ordinary.words
 
 
-def test_how_far_throughput_is_from_the_ideal_is_a_table_and_a_sentence(ordinary: Page) -> None:
-    assert "With 32 concurrent users, 60% of the ideal is reached." in ordinary.words
+def test_scaling_efficiency_is_a_table_and_a_sentence(ordinary: Page) -> None:
+    assert "Scaling efficiency is 60% with 32 concurrent users." in ordinary.words
     assert "32 1,442.0 2,406.1 60 61" in ordinary.words
 
 
-def test_a_run_that_was_broken_off_and_went_on_says_so(tmp_path: Path) -> None:
+def test_a_run_that_was_interrupted_and_resumed_says_so(tmp_path: Path) -> None:
     again = [datetime(2026, 7, 14, 9, 31, tzinfo=UTC), datetime(2026, 7, 14, 9, 40, tzinfo=UTC)]
     words = page(tmp_path, sample(resumed_at=again, skipped_levels=[64, 128])).words
-    assert "Broken off and taken up again, 2 times; levels given up: 64, 128." in words
+    assert "Interrupted and resumed 2 times; skipped levels: 64, 128." in words
     assert "2026-07-14 09:31 UTC, 2026-07-14 09:40 UTC" in words
 
 
 def test_a_run_in_one_go_says_nothing_of_it(ordinary: Page) -> None:
-    assert "taken up again" not in ordinary.words.lower()
+    assert "resumed" not in ordinary.words.lower()
 
 
 @pytest.mark.slow

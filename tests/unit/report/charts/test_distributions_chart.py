@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from shapebench.report.charts.distributions import POINTS, plots
-from shapebench.report.charts.theme import MOST_LEVELS, PALETTES
+from shapebench.report.charts.theme import MAX_LEVELS, PALETTES
 from tests.drawn_chart import items, texts
 from tests.report_sample import level, sample, whole
 
@@ -50,7 +50,7 @@ def test_what_can_be_pointed_at_is_on_the_page_alone() -> None:
 
 def test_the_limit_of_ttft_is_drawn() -> None:
     ttft, e2e = plots(requests(0.1), LEVELS, 0.5, TITLE)
-    assert "at most 500 ms" in texts(ttft.chart)
+    assert "TTFT p95 ≤ 500 ms" in texts(ttft.chart)
     assert not any("at most" in text for text in texts(e2e.chart))
 
 
@@ -64,7 +64,7 @@ def test_of_very_many_levels_those_that_can_be_told_apart_are_drawn() -> None:
     report = whole(sample(rows))
     legend = plots(report.detail.requests, report.levels, 0.5, TITLE)[0].legend
     assert legend
-    assert (len(legend.entries), legend.keys[0], legend.keys[-1]) == (MOST_LEVELS, "1", "40")
+    assert (len(legend.entries), legend.keys[0], legend.keys[-1]) == (MAX_LEVELS, "1", "40")
 
 
 def test_without_requests_there_is_no_plot() -> None:
@@ -72,4 +72,4 @@ def test_without_requests_there_is_no_plot() -> None:
 
 
 def test_times_of_zero_have_no_place_on_a_logarithmic_axis() -> None:
-    assert "100 ms with 1." in plots(requests(0.0, 0.1), LEVELS, 0.5, TITLE)[0].description
+    assert "100 ms at 1." in plots(requests(0.0, 0.1), LEVELS, 0.5, TITLE)[0].description

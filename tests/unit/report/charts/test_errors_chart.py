@@ -64,4 +64,4 @@ def test_what_is_chosen_in_the_legend_is_drawn_alone() -> None:
 
 
 def test_the_description_says_how_many_failed() -> None:
-    assert "5.0% with 1, 10.0% with 2" in plot((1, "timeout", 5), (2, "timeout", 6), (2, "http 503", 4)).description
+    assert "5.0% at 1, 10.0% at 2" in plot((1, "timeout", 5), (2, "timeout", 6), (2, "http 503", 4)).description

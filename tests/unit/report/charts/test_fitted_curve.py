@@ -29,7 +29,7 @@ def test_a_curve_that_follows_the_law_is_fitted_through_its_levels() -> None:
     found = of(curve(*(law(n, 0.05, 0.001) for n in LEVELS)))
     at = np.interp(LEVELS, found.curve["concurrency"], found.curve["tokens_per_s"])
     assert at == pytest.approx([law(n, 0.05, 0.001) for n in LEVELS], rel=0.01)
-    assert "contention 0.05, crosstalk 0.001" in found.sentences[1]
+    assert "contention 0.05 and crosstalk 0.001" in found.sentences[1]
 
 
 def test_the_band_lies_around_the_curve() -> None:
@@ -41,13 +41,13 @@ def test_the_band_lies_around_the_curve() -> None:
 def test_throughput_that_grows_on_has_no_end_of_growth() -> None:
     found = of(curve(*(law(n, 0.02, 0) for n in LEVELS)))
     assert found.knee is None
-    assert "still bring more tokens" in found.sentences[0]
+    assert "still grows" in found.sentences[0]
 
 
 def test_throughput_that_stays_the_same_ends_its_growth() -> None:
     found = of(curve(73, 146, 292, 292, 292, 292))
     assert found.knee in (4, 8)
-    assert "stops growing at about" in found.sentences[0]
+    assert "saturates at about" in found.sentences[0]
 
 
 def test_a_throughput_that_is_not_sure_bends_the_curve_less() -> None:

@@ -63,9 +63,9 @@ def test_points_of_levels_that_are_not_valid_are_hollow() -> None:
 
 
 def test_the_limit_is_drawn_for_ttft_alone() -> None:
-    assert "p95 at most 500 ms" in texts(linear(sample().levels).chart)
+    assert "TTFT p95 ≤ 500 ms" in texts(linear(sample().levels).chart)
     gaps = plots(sample().levels, NONE, GAPS, TITLE)[0].chart
-    assert not any("at most" in text for text in texts(gaps))
+    assert not any("≤" in text for text in texts(gaps))
 
 
 def test_what_is_chosen_in_the_legend_is_drawn_alone() -> None:
@@ -74,7 +74,7 @@ def test_what_is_chosen_in_the_legend_is_drawn_alone() -> None:
 
 def test_the_reading_says_whether_there_are_intervals() -> None:
     assert linear(sample().levels, P95_OF_32).reading == "whiskers are 95% intervals"
-    assert linear(sample().levels).reading == "no intervals: single requests are not kept"
+    assert linear(sample().levels).reading == "no intervals, since single requests are not stored"
 
 
 def test_without_any_percentile_there_is_no_plot() -> None:
@@ -82,4 +82,4 @@ def test_without_any_percentile_there_is_no_plot() -> None:
 
 
 def test_the_description_says_the_highest_percentile_of_each_level() -> None:
-    assert "64 at p99 with 1" in linear(sample().levels).description
+    assert "64 (p99) at 1" in linear(sample().levels).description

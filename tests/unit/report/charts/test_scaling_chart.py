@@ -1,4 +1,4 @@
-"""Throughput against the ideal line, read back from what Vega draws."""
+"""Throughput compared with linear scaling, read back from what Vega draws."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from shapebench.report.charts.fitted import Fit
-from shapebench.report.charts.scaling import plots, says
+from shapebench.report.charts.scaling import plots, sentences
 from shapebench.report.charts.theme import PALETTES
 from tests.drawn_chart import items, texts
 from tests.report_sample import LEVELS, sample, scaling
@@ -58,7 +58,7 @@ def test_no_point_lies_above_the_ideal(rows: pd.DataFrame) -> None:
 
 def test_where_growth_ends_there_is_a_line_that_says_so(saturated: pd.DataFrame) -> None:
     chart = plots(saturated, TITLE)[0].chart
-    assert "growth ends at 16" in texts(chart)
+    assert "saturates at 16" in texts(chart)
     (rule,) = (item for item in items(chart, "rule") if item["stroke"] == LIMIT)
     assert rule["x"] == pytest.approx(items(chart, "symbol")[4]["x"])
 
@@ -70,7 +70,7 @@ def test_where_growth_does_not_end_no_line_is_drawn(rows: pd.DataFrame) -> None:
 def test_a_fitted_curve_has_its_band_and_its_knee(saturated: pd.DataFrame, fit: Fit) -> None:
     chart = plots(saturated, TITLE, fit)[0].chart
     assert len(items(chart, "area")) == len(LEVELS)
-    assert "growth ends at 16" in texts(chart)
+    assert "saturates at 16" in texts(chart)
 
 
 def test_levels_that_are_not_valid_are_hollow(rows: pd.DataFrame) -> None:
@@ -86,22 +86,22 @@ def test_levels_that_take_no_part_are_not_drawn(rows: pd.DataFrame) -> None:
 @pytest.mark.parametrize("levels", [0, 1])
 def test_it_takes_two_levels_to_say_how_it_scales(rows: pd.DataFrame, levels: int) -> None:
     assert plots(rows.head(levels), TITLE) == []
-    assert says(rows.head(levels)) == []
+    assert sentences(rows.head(levels)) == []
 
 
 def test_the_description_says_what_was_reached_at_each_level(rows: pd.DataFrame) -> None:
-    assert "100% with 1, 96% with 2" in plots(rows, TITLE)[0].description
+    assert "100% at 1, 96% at 2" in plots(rows, TITLE)[0].description
 
 
 def test_the_sentences_say_how_much_was_reached_and_where_growth_ends(saturated: pd.DataFrame) -> None:
-    assert says(saturated) == [
-        "With 32 concurrent users, 60% of the ideal is reached.",
-        "Throughput stops growing at about 16 concurrent users.",
+    assert sentences(saturated) == [
+        "Scaling efficiency is 60% with 32 concurrent users.",
+        "Throughput saturates at about 16 concurrent users.",
     ]
 
 
 def test_of_a_fitted_curve_the_sentences_say_where_growth_ends_and_what_it_is(
     saturated: pd.DataFrame, fit: Fit
 ) -> None:
-    assert says(saturated, fit)[1:] == [*fit.sentences]
+    assert sentences(saturated, fit)[1:] == [*fit.sentences]
     assert "the curve is fitted" in plots(saturated, TITLE, fit)[0].reading

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from shapebench.report.charts.theme import MOST_LEVELS
-from shapebench.report.charts.timelines import SPANS, plots
+from shapebench.report.charts.theme import MAX_LEVELS
+from shapebench.report.charts.timelines import MAX_INTERVALS, plots
 from tests.drawn_chart import items, texts
 from tests.report_sample import level, sample, whole
 
@@ -38,35 +38,35 @@ def test_of_a_server_that_told_nothing_there_is_no_strip() -> None:
     (plot,) = plots(timeline(70.0, 80.0), NO_SERVER, LEVELS.head(1), TITLE)
     assert texts(plot.chart, "axis-title") == ["Requests", "Seconds after the first request", "Tokens/s"]
     assert plot.legend
-    assert plot.legend.keys == ["streams busy", "tokens/s that arrived"]
+    assert plot.legend.keys == ["busy streams", "tokens/s received"]
 
 
 def test_what_the_server_told_stands_below_what_we_counted() -> None:
     (plot,) = plots(timeline(70.0, 80.0), server(0, 1, 0), LEVELS.head(1), TITLE)
-    assert {"Requests", "Tokens/s", "KV cache (%)"} <= {*texts(plot.chart, "axis-title")}
-    assert "waiting at the server up to 1.0" in plot.description
-    assert "KV cache in use up to 25.0" in plot.description
+    assert {"Requests", "Tokens/s", "KV cache usage (%)"} <= {*texts(plot.chart, "axis-title")}
+    assert "waiting (server) up to 1.0" in plot.description
+    assert "KV cache usage up to 25.0" in plot.description
 
 
 def test_a_level_of_which_only_the_server_tells_is_drawn() -> None:
     nothing = pd.DataFrame(columns=["concurrency", "at_s", "busy_streams", "tokens_per_s"])
     (plot,) = plots(nothing, server(0, 1, 0), LEVELS.head(1), TITLE)
     assert plot.legend
-    assert plot.legend.keys == ["running at the server", "waiting at the server", "KV cache in use"]
+    assert plot.legend.keys == ["running (server)", "waiting (server)", "KV cache usage"]
 
 
 def test_a_long_level_is_thinned_and_keeps_the_most_that_waited() -> None:
     waiting = [0.0] * 999
     waiting[500] = 7
     (plot,) = plots(timeline(*[70.0] * 1000), server(*waiting), LEVELS.head(1), TITLE)
-    assert "waiting at the server up to 7.0" in plot.description
-    tokens = items(plot.chart, "line", chosen=["tokens/s that arrived"])
-    assert len(tokens) == SPANS
+    assert "waiting (server) up to 7.0" in plot.description
+    tokens = items(plot.chart, "line", chosen=["tokens/s received"])
+    assert len(tokens) == MAX_INTERVALS
 
 
 def test_what_is_chosen_in_the_legend_is_drawn_alone() -> None:
     (plot,) = plots(timeline(70.0, 80.0), server(0, 1), LEVELS.head(1), TITLE)
-    assert len(items(plot.chart, "line", chosen=["streams busy"])) == 2
+    assert len(items(plot.chart, "line", chosen=["busy streams"])) == 2
 
 
 def test_what_can_be_pointed_at_is_on_the_page_alone() -> None:
@@ -77,7 +77,7 @@ def test_what_can_be_pointed_at_is_on_the_page_alone() -> None:
 
 def test_of_very_many_levels_some_are_drawn() -> None:
     report = whole(sample([{**level(0), "concurrency": at} for at in range(1, 41)]))
-    assert len(plots(report.detail.timeline, report.detail.server_timeline, report.levels, TITLE)) == MOST_LEVELS
+    assert len(plots(report.detail.timeline, report.detail.server_timeline, report.levels, TITLE)) == MAX_LEVELS
 
 
 @pytest.mark.parametrize("rows", [NO_SERVER, pd.DataFrame(columns=["concurrency", "at_s", "busy_streams"])])
