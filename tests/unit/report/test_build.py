@@ -8,13 +8,14 @@ from unittest.mock import patch
 
 import pytest
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.report.build import draw
 from shapebench.report.pages.run import plots
 from shapebench.report.pages.run_content import Report
 from shapebench.results import database as warehouse
 from shapebench.results.imports.taken import take
 from shapebench.runs.run_file import RunNotFoundError
-from tests.level_sample import RUN_ID, clean, closed_loop, level, measured, refused, run_tables
+from tests.level_sample import RUN_ID, clean, closed_loop, level, refused, run_tables
 from tests.unit.results.imports.import_samples import SAMPLES
 
 EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
@@ -34,7 +35,8 @@ def drawn(report: Report) -> set[str]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    some_fail = measured(level(tmp_path, 2, [*closed_loop(2, requests_each=20), refused(98, 1.0), refused(99, 2.0)]))
+    samples = [*closed_loop(2, requests_each=20), refused(98, 1.0), refused(99, 2.0)]
+    some_fail = summarise_level(level(tmp_path, 2, samples))
     warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[clean(tmp_path, 1), some_fail]))
     return tmp_path
 
