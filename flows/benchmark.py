@@ -17,13 +17,13 @@ from flows.search import searched
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.analysis.early_stop import is_measured
 from shapebench.analysis.measured_level import level_frame
-from shapebench.load.workers import stopped_on_error
 from shapebench.probe.host import with_its_shape
 from shapebench.probe.launch import serving
 from shapebench.runs.records import Artifact, LevelRun, Run, ServerFacts, Verdict
 from shapebench.runs.resume import in_progress
 from shapebench.runs.run_file import RunFile, restore_secrets
 from shapebench.spec.model import Spec
+from shapebench.support.child_processes import stopped_on_error
 from tasks.calibrate import calibrate
 from tasks.draw import draw
 from tasks.measure import measure

@@ -12,7 +12,8 @@ import resource
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.abc import MetaPathFinder
 
@@ -70,19 +71,19 @@ def _measure(plan: LevelPlan, api_key: str | None) -> None:
     samples = SampleStream(plan.part_samples)
     level = Level(plan, api_key, samples.add)
     orders = _Lines(level)
-    _stop_on_signals(level)
-    level.connect()
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # nothing here makes cycles, and a look through ten thousand streams' tokens takes long
-    _print({"ready": True})
-    start_ns = orders.wait_for_start()
-    level.loop.call_every(REPORT_EVERY_S, lambda: _report(level))
-    level.loop.call_every(WRITE_EVERY_S, samples.flush)
-    level.run(start_ns)
-    samples.close()
-    _report(level)
-    _print({"result": _result(level, start_ns)})
+    with _stopped_by_signals(level):
+        level.connect()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # nothing here makes cycles, and a look through ten thousand streams' tokens takes long
+        _print({"ready": True})
+        start_ns = orders.wait_for_start()
+        level.loop.call_every(REPORT_EVERY_S, lambda: _report(level))
+        level.loop.call_every(WRITE_EVERY_S, samples.flush)
+        level.run(start_ns)
+        samples.close()
+        _report(level)
+        _print({"result": _result(level, start_ns)})
 
 
 def _result(level: Level, start_ns: int) -> dict[str, object]:
@@ -138,24 +139,30 @@ class _Lines:
             self._level.finish()
 
 
-def _stop_on_signals(level: Level) -> None:
-    """By way of a socket: a handler may run between any two steps, while the level is in the middle of something."""
-    woken, wakes = socket.socketpair()
-    woken.setblocking(False)
-    wakes.setblocking(False)
-    signal.set_wakeup_fd(wakes.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+@contextmanager
+def _stopped_by_signals(level: Level) -> Iterator[None]:
+    """Stop the level on SIGTERM and SIGINT, which afterwards have no effect.
 
-    def on_signal() -> None:
-        woken.recv(64)
-        level.stop()
+    Signals arrive through a socket: a handler may run between any two steps, while the level is in the middle of one.
+    """
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        signal.set_wakeup_fd(sender.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
 
-    level.loop.watch(woken.fileno(), on_signal)
-    _kept.append(wakes)
+        def on_signal() -> None:
+            receiver.recv(64)
+            level.stop()
 
-
-_kept: list[socket.socket] = []  # a socket that is no longer referred to is closed
+        level.loop.watch(receiver.fileno(), on_signal)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            level.loop.unwatch(receiver.fileno())
 
 
 class _WithoutPandas(MetaPathFinder):

@@ -8,11 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 from typing import IO, Any, Literal, Self
 
 import orjson
@@ -21,7 +20,9 @@ from shapebench.load import client_health as watch
 from shapebench.load.counters import Progress, Tally, progress
 from shapebench.load.plan import LevelPlan
 from shapebench.runs.samples_file import join
+from shapebench.support import child_processes
 from shapebench.support.batch_means import Buckets, UntilPrecise
+from shapebench.support.child_processes import ChildProcesses
 
 STOP_TIMEOUT_S = 5
 MEASURING = "The measuring process"
@@ -43,31 +44,14 @@ class Outcome:
     stopped: bool = False  # on purpose, before all requests were sent
 
 
-_running: set[subprocess.Popen[bytes]] = set()
-_stopping = Event()
-
-
-@contextmanager
-def stopped_on_error() -> Iterator[None]:
-    """Where the block is left by an exception, a Ctrl-C or a cancel: stop the level in hand, and begin no other."""
-    _stopping.clear()
-    try:
-        yield
-    except BaseException:
-        _stopping.set()
-        for process in tuple(_running):
-            process.terminate()  # it writes what it has measured so far
-        raise
-
-
 def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
     """Measure one level in processes of its own; whatever befalls them is in the outcome."""
-    started_at = datetime.now(UTC)
-    if _stopping.is_set():
+    started_at, children = datetime.now(UTC), child_processes.current()
+    if children.stopped:
         return Outcome(started_at, 0.0, error="The run was stopped before this level began.", stopped=True)
     try:
         with ExitStack() as stack:
-            parts = [stack.enter_context(_Part(part, api_key)) for part in plan.parts()]
+            parts = [stack.enter_context(_Part(part, api_key, children)) for part in plan.parts()]
             stack.callback(_stop, parts)  # all together, before one after the other is waited for
             _conduct(plan, parts, on_progress)
             for part in parts:
@@ -172,7 +156,7 @@ def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
 class _Part:
     """One process of a level, from its start to its end, which it meets here at the latest."""
 
-    def __init__(self, plan: LevelPlan, api_key: str | None) -> None:
+    def __init__(self, plan: LevelPlan, api_key: str | None, children: ChildProcesses) -> None:
         self._name = f"Measuring process {plan.part + 1} of {plan.processes}" if plan.processes > 1 else MEASURING
         self._begun = b""  # of a line
         self._silent = False
@@ -182,6 +166,7 @@ class _Part:
         self.result: dict[str, Any] | None = None
         self.error: str | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end, in __exit__
+        self._children = children
         self.process = self._start(api_key)
         self.stdout: IO[bytes] = _given(self.process.stdout)
         # The key goes through the pipe: in arguments or in the environment others could read it.
@@ -201,9 +186,7 @@ class _Part:
             start_new_session=True,
             bufsize=0,
         )
-        _running.add(process)
-        if _stopping.is_set():  # since we looked: too late for whoever stopped us to see this process
-            process.terminate()
+        self._children.add(process)
         return process
 
     def tell(self, order: dict[str, object]) -> None:
@@ -259,7 +242,7 @@ class _Part:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        _running.discard(self.process)
+        self._children.remove(self.process)
         for pipe in (self.process.stdin, self.process.stdout, self._complaints):
             _given(pipe).close()
 

@@ -23,6 +23,7 @@ from shapebench.runs.run_file import begin
 from shapebench.server_metrics.reconcile import Account
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Endpoint, parse
+from shapebench.support.child_processes import stopped_on_error
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import Reply, healthy, serving, table
@@ -219,10 +220,11 @@ def test_a_level_that_was_stopped_is_told_from_one_that_failed(
     run = begin(parse({"endpoint": {"url": url, "model": LLAMA}, "load": {"requests": 1_000_000}, "data": tmp_path}))
 
     def end(_: Progress) -> None:
-        for one in workers._running:
-            one.send_signal(number)
+        for process in children.running:
+            process.send_signal(number)
 
-    level = measure_level(run, FACTS, CALIBRATION, end)
+    with stopped_on_error() as children:
+        level = measure_level(run, FACTS, CALIBRATION, end)
     assert level.error is not None
     assert level.stopped is stopped
 

@@ -1,0 +1,69 @@
+"""The processes that a run has started, so that none outlives it and none is started once it is stopped."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Event, Lock
+from typing import Any
+
+
+class ChildProcesses:
+    """The running processes of one run; several threads may start them while another stops the run."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[Any]] = set()
+        self._lock = Lock()
+        self._stopped = Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was stopped: no process is to be started any more."""
+        return self._stopped.is_set()
+
+    @property
+    def running(self) -> tuple[subprocess.Popen[Any], ...]:
+        """The processes that have been added and not removed."""
+        with self._lock:
+            return tuple(self._running)
+
+    def add(self, process: subprocess.Popen[Any]) -> None:
+        """Have a process ended with the run; at once where the run was stopped while the process was started."""
+        with self._lock:
+            self._running.add(process)
+        if self.stopped:
+            process.terminate()
+
+    def remove(self, process: subprocess.Popen[Any]) -> None:
+        """Forget a process that has ended."""
+        with self._lock:
+            self._running.discard(process)
+
+    def stop(self) -> None:
+        """Send SIGTERM to all that run, so that they end in good order."""
+        self._stopped.set()
+        for process in self.running:
+            process.terminate()
+
+
+# Of this run, and not of another in the same process: threads that are started for a run take over its context.
+_current: ContextVar[ChildProcesses | None] = ContextVar("child_processes", default=None)
+
+
+def current() -> ChildProcesses:
+    """Return those of the run that this code belongs to; outside of a run, some that nobody stops."""
+    return _current.get() or ChildProcesses()
+
+
+@contextmanager
+def stopped_on_error() -> Iterator[ChildProcesses]:
+    """Own the processes that are started in the block; stop them where it is left by an exception, Ctrl-C or cancel."""
+    children = ChildProcesses()
+    before = _current.set(children)
+    try:
+        yield children
+    except BaseException:
+        children.stop()
+        raise
+    finally:
+        _current.reset(before)
