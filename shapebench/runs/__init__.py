@@ -1,1 +1,1 @@
-"""What a run is on disk: records, run file, resume."""
+"""A run on disk: records, run file, resume."""

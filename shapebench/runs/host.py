@@ -1,11 +1,11 @@
-"""What is known of the machine that serves."""
+"""Records of the machine that serves."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Instance:
-    """What OCI's metadata says of the machine; nothing that names its owner."""
+    """The machine by OCI's metadata; nothing that names its owner."""
 
     shape: str
     region: str | None = None
@@ -18,7 +18,7 @@ class Instance:
 
     @property
     def sized_shape(self) -> str:
-        """As the catalogue calls it: a flexible shape with its size, NAME:OCPUS:GB."""
+        """Return the catalogue's name: a flexible shape with its size, NAME:OCPUS:GB."""
         if not self.shape.endswith(".Flex") or self.ocpus is None or self.memory_gb is None:
             return self.shape
         return f"{self.shape}:{self.ocpus:g}:{self.memory_gb:g}"
@@ -26,7 +26,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Gpu:
-    """What the driver says of one GPU; None where it does not know."""
+    """One GPU by its driver; None where the driver does not know."""
 
     name: str | None
     driver_version: str | None
@@ -41,9 +41,9 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Host:
-    """What the machine that serves says of itself; nothing where nobody asked. `unknown` has what it did not say."""
+    """The machine that serves, as far as it was asked; `unknown` lists what could not be found out."""
 
     instance: Instance | None = None
     gpus: tuple[Gpu, ...] = ()
-    command: str | None = None  # of the process that listens, secrets covered
+    command: str | None = None  # of the process that listens, secrets redacted
     unknown: tuple[str, ...] = ()

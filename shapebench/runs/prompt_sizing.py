@@ -1,4 +1,4 @@
-"""How many words make a prompt of a wanted number of tokens on one server."""
+"""Prompts with a given number of tokens, built from words whose token counts are known."""
 
 import random
 from collections.abc import Callable
@@ -9,13 +9,13 @@ LEAST_WORDS = 8  # enough words for prompts never to repeat
 
 
 def candidate_words() -> tuple[str, ...]:
-    """Short common English words, of which most tokenizers make one token each."""
+    """Return short common English words, which most tokenizers encode as one token each."""
     return tuple(files("shapebench").joinpath("runs", "prompt_words.txt").read_text(encoding="utf-8").split())
 
 
 @dataclass(frozen=True)
 class PromptSizing:
-    """How many words make a prompt of a wanted number of tokens on one server."""
+    """The number of words that make a prompt of a given number of tokens on one server."""
 
     words: tuple[str, ...]
     fixed_tokens: int = 0  # what the chat template and the opening word add
@@ -27,14 +27,14 @@ class PromptSizing:
         return self.fixed_tokens + round(LEAST_WORDS * self.tokens_per_word)
 
     def prompt(self, tokens: int, rng: random.Random) -> str:
-        """A prompt of `tokens` tokens as the server counts them, or of the fewest that keep it unique."""
+        """Build a prompt of `tokens` tokens as the server counts them, or of the minimum that keeps it unique."""
         count = max(LEAST_WORDS, round((tokens - self.fixed_tokens) / self.tokens_per_word))
         # The first word stands without a space before it and may cost another number of tokens: it never varies.
         return " ".join([self.words[0], *rng.choices(self.words, k=count)])
 
 
 def single_token_words(words: tuple[str, ...], count: Callable[[str], int]) -> tuple[str, ...]:
-    """Those words that are one token each after a space; `count` is the server's tokenizer, without special tokens."""
+    """Select the words that are one token after a space; `count` is the server's tokenizer, without special tokens."""
     if not words or count("".join(f" {word}" for word in words)) == len(words):
         return words
     if len(words) == 1:

@@ -1,4 +1,4 @@
-"""What passes between the stages: frozen records, seconds and tokens throughout."""
+"""Frozen records that pass between the stages; seconds and tokens throughout."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ Status = Literal["valid", "suspect", "invalid"]
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What the probe learned about the server."""
+    """The server's identity and properties, as the probe found them."""
 
     server: str  # "vllm", or the Server header of anything else
     version: str | None
@@ -25,8 +25,8 @@ class ServerFacts:
     fingerprint: str | None  # vLLM's system_fingerprint changes with the server's configuration
     sizing: PromptSizing
     probe_e2e_s: float  # the one real completion
-    identity: dict[str, str] = field(default_factory=dict)  # what would change if it were another server
-    changes: tuple[str, ...] = ()  # that it had gone through by the time the run was resumed
+    identity: dict[str, str] = field(default_factory=dict)  # differs if it is another server
+    changes: tuple[str, ...] = ()  # of the identity, found when the run was resumed
     root: str | None = None  # where it has the model from: a name, or a folder of its machine
     revision: str | None = None  # of the model
     host: Host = field(default_factory=Host)
@@ -38,7 +38,7 @@ class ServerFacts:
 
 @dataclass(frozen=True)
 class Run:
-    """One sweep over the levels: what was asked, of whom, with what."""
+    """One sweep over the levels of an endpoint."""
 
     run_id: str
     started_at: datetime
@@ -48,8 +48,8 @@ class Run:
     machine: dict[str, Any]
     git_revision: str | None
     flow_run_id: str | None = None  # Prefect's, which finds its run by it when it is retried
-    resumed_at: tuple[datetime, ...] = ()  # each time that measuring went on after it had been broken off
-    skipped_levels: tuple[int, ...] = ()  # levels that were asked for, and given up
+    resumed_at: tuple[datetime, ...] = ()  # each time that measuring resumed after an interruption
+    skipped_levels: tuple[int, ...] = ()  # levels of the spec that were given up
 
     @property
     def folder(self) -> Path:
@@ -72,7 +72,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the client fared against a server of known timing, at a level's concurrency; `error`: why it is unknown."""
+    """The client's own cost at a level's concurrency, from a server of known timing; `error`: why it is unknown."""
 
     concurrency: int
     processes: int
@@ -88,7 +88,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class RequestedLoad:
-    """What a level's requests were to be, beside their number; samples are held against it."""
+    """The planned properties of a level's requests; samples are compared with them."""
 
     input_tokens: Lengths
     output_tokens: Lengths
@@ -98,7 +98,7 @@ class RequestedLoad:
 
 @dataclass(frozen=True)
 class LevelRun:
-    """One concurrency level as it was measured; its samples lie in a Parquet file."""
+    """One measured concurrency level; its samples are in a Parquet file."""
 
     run_id: str
     concurrency: int
@@ -109,17 +109,17 @@ class LevelRun:
     samples: Path | None  # None: the level ended before it wrote any, and `error` says why
     enforced_output_tokens: bool
     exact_prompts: bool  # sized by the server's own tokenizer
-    client: dict[str, float] = field(default_factory=dict)  # how the client itself fared
+    client: dict[str, float] = field(default_factory=dict)  # the client's own health
     error: str | None = None
-    stopped: bool = False  # by a cancel, a Ctrl-C or a signal: whoever resumes the run measures the level anew
-    calibration: Calibration | None = None  # None: it was not asked for
-    until_precise: float | None = None  # how precise it was to become
+    stopped: bool = False  # by a cancel, Ctrl-C or a signal: resuming the run measures the level again
+    calibration: Calibration | None = None  # None: not requested
+    until_precise: float | None = None  # the requested precision
     requested: RequestedLoad | None = None  # None: measured by an earlier version
-    slo_bounds: dict[str, float] | None = None  # of each request, by the SLOs; None: measured by an earlier version
+    slo_bounds: dict[str, float] | None = None  # bounds of each request's metrics; None: measured by an earlier version
     is_vllm: bool = False
     fingerprint: str | None = None  # that the server gave to the probe
-    server_metrics: Path | None = None  # what the server said of itself meanwhile, a Parquet file
-    server_error: str | None = None  # why that is not whole
+    server_metrics: Path | None = None  # scraped during the level, a Parquet file
+    server_error: str | None = None  # why that is incomplete
     server_changes: tuple[str, ...] = ()  # of its version and configuration, since the probe
 
 
@@ -137,20 +137,20 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one expectation at one level."""
+    """The result of one expectation at one level."""
 
     run_id: str
     concurrency: int
     expectation: str
     severity: Literal["suspect", "invalid"]
     passed: bool
-    sentence: str  # what was expected, and what was seen, in plain words
+    sentence: str  # the result in one plain sentence with its figures
     reason: str  # why it matters
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Are the numbers fit to be believed?"""
+    """The validity of a run and of each of its levels."""
 
     status: Status
     levels: dict[int, Status]
@@ -163,7 +163,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file of a report, and where it went; `error` is None where it arrived."""
+    """One file of a report and where it was published; `error` is None on success."""
 
     run_id: str
     name: str
@@ -178,7 +178,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Link:
-    """A way to a published report for whoever has its URL, which is shown once and stored nowhere in clear."""
+    """A shared link to a published report; its URL is shown once and stored nowhere in clear."""
 
     run_id: str
     link_id: str  # by which the store can be told to withdraw it

@@ -1,4 +1,4 @@
-"""A run that was broken off goes on: what was measured stays, and a level that was begun starts anew."""
+"""Resume an interrupted run: measured levels are kept, a level that had begun is measured again."""
 
 import os
 from collections.abc import Container, Iterable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.errors import ShapebenchError
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile
 from shapebench.runs.samples_file import join
@@ -19,38 +19,39 @@ from shapebench.support.run_log import milestone
 from shapebench.support.wording import listed
 
 LOCK = "run.lock"
-ASIDE = "broken-off"
+ASIDE = "interrupted"
+ASIDE_BEFORE = "broken-off"  # the same, in folders of earlier versions
 
 
 class RunInProgressError(ShapebenchError):
-    """Another process has the run in hand."""
+    """Another process is measuring the run."""
 
 
 class NothingMeasuredError(ShapebenchError):
-    """No level of the run came to its end."""
+    """No level of the run was completed."""
 
 
 def find(data: Path, run_id: str | None, flow_run_id: str | None) -> RunFile | None:
-    """The run to go on with, by its own id or by its flow run's; raises RunNotFoundError, RunInProgressError."""
+    """Find the run to resume, by its id or its flow run's; raises RunNotFoundError, RunInProgressError."""
     named = run_id or (flow_run_id and of_flow_run(data, flow_run_id))
     if not named:
         return None
-    content = runs.load(data, named)
+    content = run_file.load(data, named)
     with run_lock(content.run.folder):
         return content
 
 
 def of_flow_run(data: Path, flow_run_id: str) -> str | None:
-    """Which run in the data folder a Prefect flow run has begun."""
-    mark = f'"flow_run_id": "{flow_run_id}"'.encode()  # as run.json has it: to parse thousands of them takes long
+    """Return the id of the run that a Prefect flow run began."""
+    mark = f'"flow_run_id": "{flow_run_id}"'.encode()  # text search: parsing thousands of files takes long
     files = sorted((data / "runs").glob("*/run.json"), reverse=True)
     return next((file.parent.name for file in files if mark in file.read_bytes()), None)
 
 
 def unfinished(data: Path, stored: Container[str]) -> list[dict[str, Any]]:
-    """Runs of the data folder that are not among the results, the newest first."""
+    """List the runs of the data folder that are not in the results file, newest first."""
     files = sorted((data / "runs").glob("*/run.json"), reverse=True)
-    return [_as_row(runs.load(data, file.parent.name)) for file in files if file.parent.name not in stored]
+    return [_as_row(run_file.load(data, file.parent.name)) for file in files if file.parent.name not in stored]
 
 
 def _as_row(content: RunFile) -> dict[str, Any]:
@@ -69,31 +70,31 @@ def _as_row(content: RunFile) -> dict[str, Any]:
 def _state(content: RunFile) -> str:
     try:
         with run_lock(content.run.folder):
-            return "broken off" if content.facts else "not probed"
+            return "interrupted" if content.facts else "not probed"
     except RunInProgressError:
-        return "in hand"
+        return "in progress"
 
 
 @contextmanager
 def in_progress(spec: Spec, earlier: RunFile | None, flow_run_id: str | None) -> Iterator[RunFile]:
-    """The earlier run, or a new one, which is nobody else's while the block runs."""
-    run = earlier.run if earlier else runs.begin(spec, flow_run_id)
+    """Lock the earlier run, or a new one, while the block runs."""
+    run = earlier.run if earlier else run_file.begin(spec, flow_run_id)
     with run_lock(run.folder):
-        content = _taken_up(runs.load(spec.data, run.run_id)) if earlier else RunFile(run)
-        runs.save(content)
+        content = _prepared(run_file.load(spec.data, run.run_id)) if earlier else RunFile(run)
+        run_file.save(content)
         yield content
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from a run; the kernel lets go of it when this process dies."""
+    """Keep other processes of this machine from a run; the kernel releases the lock when this process dies."""
     lock = folder / LOCK
 
     def refuse(_waited_s: float) -> None:
-        holder = lock.read_text(encoding="utf-8") or "that has just taken it up"
+        holder = lock.read_text(encoding="utf-8") or "that has just resumed it"
         raise RunInProgressError(
             f"Run {folder.name} is being measured by a process of this machine, {holder}.",
-            "Wait until it has ended, or stop it: what it has measured stays.",
+            "Wait until it has ended, or stop it: measured levels are kept.",
         )
 
     with file_lock(lock, refuse):
@@ -101,15 +102,15 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _taken_up(content: RunFile) -> RunFile:
-    """Ready for what is left to measure."""
+def _prepared(content: RunFile) -> RunFile:
+    """Set aside unfinished levels and note that the run resumes."""
     run, left = content.run, content.to_measure
     begun = _set_aside(run, left)
     if content.measured or begun:
         run = replace(run, resumed_at=(*run.resumed_at, datetime.now(UTC)))
     milestone(
         "resume",
-        "run {run_id} goes on; measured before: concurrency {measured}; begun, and measured anew: {begun}",
+        "run {run_id} resumes; measured before: concurrency {measured}; unfinished, measured again: {begun}",
         run_id=run.run_id,
         measured=listed((level.concurrency for level in content.measured), none="none"),
         begun=listed(begun, none="none"),
@@ -118,7 +119,7 @@ def _taken_up(content: RunFile) -> RunFile:
 
 
 def _set_aside(run: Run, levels: Iterable[int]) -> list[int]:
-    """Rename what these levels have left: neither lost nor taken for what comes; gives those that were begun."""
+    """Rename the files of unfinished levels, so that nothing is lost or mixed up; returns the levels that had begun."""
     begun = [n for n in levels if _leftovers(run.samples_at(n))]
     for n in begun:
         tries = attempt(run, n)
@@ -132,21 +133,22 @@ def _set_aside(run: Run, levels: Iterable[int]) -> list[int]:
 
 
 def attempt(run: Run, concurrency: int) -> int:
-    """Which try at measuring a level the next one is."""
+    """Return the number of the next attempt at measuring a level."""
     return _tries(run.samples_at(concurrency))
 
 
 def _tries(file: Path) -> int:
-    return 1 + len([*file.parent.glob(f"{file.stem}.{ASIDE}-*{file.suffix}")])
+    names = (ASIDE, ASIDE_BEFORE)
+    return 1 + sum(len([*file.parent.glob(f"{file.stem}.{name}-*{file.suffix}")]) for name in names)
 
 
 def _leftovers(samples: Path) -> list[Path]:
-    """The file and its unfinished parts."""
+    """List the samples file and its unfinished parts."""
     return [*samples.parent.glob(f"{samples.name}*")]
 
 
 def _join_parts(samples: Path) -> None:
-    """Of a level whose process was killed: the streams of its measuring processes, as one file that can be read."""
+    """Join the streams of killed measuring processes into one readable file."""
     parts = [file for file in _leftovers(samples) if file.suffix == ".arrow"]
     if parts:
         join(parts, samples, {})
@@ -164,16 +166,16 @@ def settle(data: Path, run_id: str, *, as_is: bool) -> RunFile:
 
     Raises RunInProgressError and NothingMeasuredError.
     """
-    with run_lock(runs.load(data, run_id).run.folder):
-        content = _with_left_out(runs.load(data, run_id), ())
+    with run_lock(run_file.load(data, run_id).run.folder):
+        content = _with_skipped(run_file.load(data, run_id), ())
         if as_is and not content.measured:
             raise NothingMeasuredError(
-                f"No level of run {run_id} came to its end.", f"`shapebench resume {run_id}` measures them."
+                f"No level of run {run_id} was completed.", f"`shapebench resume {run_id}` measures them."
             )
-        content = _with_left_out(content, content.to_measure if as_is else ())
-        runs.save(content)
+        content = _with_skipped(content, content.to_measure if as_is else ())
+        run_file.save(content)
         return content
 
 
-def _with_left_out(content: RunFile, levels: tuple[int, ...]) -> RunFile:
+def _with_skipped(content: RunFile, levels: tuple[int, ...]) -> RunFile:
     return replace(content, run=replace(content.run, skipped_levels=levels))

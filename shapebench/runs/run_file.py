@@ -1,4 +1,4 @@
-"""A run's identity and its folder: what was asked, of whom, with what; beside it lie the samples of each level."""
+"""run.json: a run's identity, spec and levels, next to the samples of each level in the run's folder."""
 
 import platform
 import secrets
@@ -23,11 +23,11 @@ REPORTED_PACKAGES = ("shapebench", "prefect", "great-expectations", "duckdb", "p
 
 
 class RunNotFoundError(ShapebenchError):
-    """There is no such run in the data folder."""
+    """The run is not in the data folder."""
 
 
 def begin(spec: Spec, flow_run_id: str | None = None) -> Run:
-    """A new run with its folder; prompts come from its seed, fresh unless the spec gives one."""
+    """Create a run and its folder; prompts come from its seed, which is new unless the spec gives one."""
     started_at = datetime.now(UTC)
     run = Run(
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -53,7 +53,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that measures, which is not the one that serves."""
+    """Describe the machine that measures, which is not the one that serves."""
     return {
         "system": platform.system(),
         "release": platform.release(),
@@ -64,7 +64,7 @@ def machine() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Of the code that measures; None where that is not in a git checkout of its own."""
+    """Return the git revision of this code; None outside a git checkout."""
     return _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
 
 
@@ -87,7 +87,7 @@ RENAMED_IN_2 = {
 
 @dataclass(frozen=True)
 class RunFile:
-    """Everything that a run's Parquet files do not hold: enough to redo all that follows the measurement."""
+    """The content of run.json: with the Parquet files, enough to redo all that follows the measurement."""
 
     run: Run
     facts: ServerFacts | None = None  # not probed yet
@@ -96,13 +96,13 @@ class RunFile:
 
     @property
     def measured(self) -> tuple[LevelRun, ...]:
-        """Levels that came to their end, well or not: a failure is a result, too. Of one measured again, the second."""
+        """List the levels that ended, failed ones included; of a level measured twice, the second."""
         return tuple({level.concurrency: level for level in self.levels if not level.stopped}.values())
 
     @property
     def to_measure(self) -> tuple[int, ...]:
-        settled = {*(level.concurrency for level in self.measured), *self.run.skipped_levels}
-        return tuple(n for n in self.run.spec.load.levels if n not in settled)
+        done_or_skipped = {*(level.concurrency for level in self.measured), *self.run.skipped_levels}
+        return tuple(n for n in self.run.spec.load.levels if n not in done_or_skipped)
 
 
 RUN_FILE = TypeAdapter(RunFile)
@@ -131,13 +131,13 @@ def restore_secrets(saved: Spec, given: Spec) -> Spec:
 
 
 def keep(run: Run, level: LevelRun) -> None:
-    """Add a level to run.json at once: whatever happens to the run, it is measured."""
+    """Add a level to run.json at once, so that it is kept whatever happens to the run."""
     content = load(run.spec.data, run.run_id)
     save(replace(content, levels=(*content.levels, level)))
 
 
 def load(data: Path, run_id: str) -> RunFile:
-    """Read a run back from wherever the data folder lies now; raises RunNotFoundError."""
+    """Read a run from wherever the data folder is now; raises RunNotFoundError."""
     path = data / "runs" / run_id / "run.json"
     try:
         content = RUN_FILE.validate_python(_upgraded(orjson.loads(path.read_bytes())))

@@ -1,4 +1,4 @@
-"""A sample is one request and all that is known of it; a level's samples are one Parquet file, the raw result."""
+"""The raw result: a sample is one request, a level's samples are one Parquet file."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -41,9 +41,9 @@ class Sample:
 
 
 def join(streams: Iterable[Path], path: Path, metadata: dict[str, str]) -> int:
-    """Make one Parquet file of what the processes of a level wrote, complete or not at all; gives how many samples.
+    """Join what the processes of a level wrote into one Parquet file, atomically; returns the number of samples.
 
-    Bounded in memory. A stream that breaks off, since its process was killed, gives what is there.
+    Bounded in memory. Of a stream that was cut short by a kill, the complete batches are kept.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -68,7 +68,7 @@ def _batches(stream: Path) -> Iterator[Any]:
 
 
 def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
-    """As many batches at a time as make a row group that a reader can hold with ease."""
+    """Group batches into row groups that a reader can hold in memory."""
     group: list[Any] = []
     for batch in batches:
         group.append(batch)

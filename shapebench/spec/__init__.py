@@ -1,1 +1,1 @@
-"""What a person types: endpoint, workload, load, limits, SLOs, presets."""
+"""The spec: endpoint, workload, load, limits, SLOs and presets that a person types."""

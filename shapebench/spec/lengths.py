@@ -1,4 +1,4 @@
-"""How many tokens prompts and answers have."""
+"""Token counts of prompts and answers, drawn from a distribution."""
 
 import random
 from dataclasses import dataclass

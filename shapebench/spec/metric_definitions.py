@@ -1,4 +1,4 @@
-"""What is measured: the name, label, unit, direction and bounds of each metric; all else derives from this table.
+"""The metrics: the name, label, unit, direction and bounds of each metric; all else derives from this table.
 
 Definitions: seconds throughout; `ttft_s` and `e2e_s` run from the request's first byte sent to the arrival of the
 chunk that carries the first and the last token. Warm-up requests count nowhere but in `steady_tokens_per_s`.

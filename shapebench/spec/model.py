@@ -1,4 +1,4 @@
-"""What a person types: the YAML file, the flow's parameters and the command line's flags are this one model."""
+"""The spec: the YAML file, the flow's parameters and the command line's flags are this one model."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -22,8 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shapebench.errors import ShapebenchError
-from shapebench.spec import presets as workloads
-from shapebench.spec import slo
+from shapebench.spec import presets, slo
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.slo import Slo
 from shapebench.support import credentials as vault
@@ -41,8 +40,8 @@ class SpecError(ShapebenchError):
     """The spec cannot be used; the message lists all that is wrong with it."""
 
 
-def _for_a_form(schema: dict[str, Any]) -> None:
-    """What may be left empty is one input that may be left empty, not a choice between a type and null."""
+def _shape_for_form(schema: dict[str, Any]) -> None:
+    """Show an optional value as one input that may be empty, not as a choice between a type and null."""
     for name, field in schema.get("properties", {}).items():
         forms = [form for form in field.get("anyOf", ()) if form != {"type": "null"}]
         if len(forms) == 1 and forms[0].get("type") in ("string", "integer", "number"):
@@ -53,7 +52,7 @@ def _for_a_form(schema: dict[str, Any]) -> None:
 
 
 class StrictModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_for_a_form)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_shape_for_form)
 
 
 def _base_url(url: str) -> str:
@@ -80,7 +79,7 @@ def _mean_and_stddev(value: object) -> object:
 
 
 def _share(value: object) -> object:
-    """A percentage may be written as one."""
+    """Accept a percentage, such as 2%."""
     number, percent, rest = value.partition("%") if isinstance(value, str) else ("", "", "")
     if percent and not rest.strip():
         with suppress(ValueError):
@@ -92,7 +91,7 @@ def _levels(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-def _some_and_distinct(levels: tuple[int, ...]) -> tuple[int, ...]:
+def _check_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
     if not levels:  # min_length would say so as well where a level is there, but wrong
         raise ValueError("at least one level is needed")
     if len(set(levels)) < len(levels):
@@ -108,7 +107,7 @@ def _slo(value: object) -> Slo:
     return slo.parse(value)
 
 
-def _asked_once(slos: tuple[Slo, ...]) -> tuple[Slo, ...]:
+def _check_unique(slos: tuple[Slo, ...]) -> tuple[Slo, ...]:
     asked = [f"{one.column} {one.sign}" for one in slos]
     if twice := sorted({text for text in asked if asked.count(text) > 1}):
         raise ValueError(f"more than one bound is given for {', '.join(twice)}")
@@ -136,7 +135,7 @@ BlockName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
 class Endpoint(StrictModel):
-    """The server that is measured."""
+    """The server under test."""
 
     url: Annotated[str, AfterValidator(_base_url)] = Field(
         title="URL",
@@ -202,14 +201,14 @@ class Endpoint(StrictModel):
 
 
 class Workload(StrictModel):
-    """What each request asks for; the defaults are the article's."""
+    """The content of each request; the defaults are the article's."""
 
-    preset: Annotated[str, AfterValidator(workloads.known)] | None = Field(
+    preset: Annotated[str, AfterValidator(presets.known_preset)] | None = Field(
         None,
         title="Preset",
         description="A workload that people compare with, by name: `shapebench workloads` lists them. What else is "
         "given here and in the load counts for more: in a form, omit what the preset is to set. Empty: none.",
-        json_schema_extra=lambda field: field.update(enum=[*workloads.presets()]),
+        json_schema_extra=lambda field: field.update(enum=[*presets.presets()]),
     )
     name: str = Field("chat", min_length=1, title="Name", description="A name for this mix of lengths.")
     input_tokens: Tokens = Field(
@@ -235,9 +234,9 @@ class Workload(StrictModel):
 
 
 class Load(StrictModel):
-    """How hard to press, and for how long."""
+    """The load profile: concurrency levels, their length, and the limits of each request."""
 
-    levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_some_and_distinct)] = Field(
+    levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_check_levels)] = Field(
         (1, 2, 4, 8, 16, 32),
         title="Levels",
         description="Concurrency levels: how many requests are in flight all the time. "
@@ -314,7 +313,7 @@ class Load(StrictModel):
     )
 
     def requests_at(self, concurrency: int) -> int | None:
-        """How many to measure; None: as many as the time allows."""
+        """Return the number of measured requests of a level; None: as many as the time allows."""
         if self.requests or self.requests_per_stream:
             return self.requests or concurrency * (self.requests_per_stream or 0)
         if self.duration_s or self.until_precise:
@@ -322,14 +321,14 @@ class Load(StrictModel):
         return max(concurrency * USUAL_REQUESTS_PER_STREAM, LEAST_USUAL_REQUESTS)
 
     def duration_at(self, concurrency: int) -> float | None:
-        """How long to measure at most (s); None: as long as the requests take."""
+        """Return the longest time to measure (s); None: as long as the requests take."""
         if self.until_precise and not self.requests_at(concurrency):
             return self.duration_s or LONGEST_UNTIL_PRECISE_S
         return self.duration_s
 
 
 class Limits(StrictModel):
-    """What suits a person: drawn in the plots and judged in the report."""
+    """The limits that users accept: drawn in the plots and evaluated in the report."""
 
     query_tokens_per_s: float = Field(
         10,
@@ -339,34 +338,34 @@ class Limits(StrictModel):
         description="10 to 15 tokens/s is as fast as people read.",
     )
     ttft_s: float = Field(
-        0.5, gt=0, le=3600, title="Time to first token (s), at most", description="Held against the 95th percentile."
+        0.5, gt=0, le=3600, title="Time to first token (s), at most", description="Evaluated at the 95th percentile."
     )
-    slo: Annotated[tuple[SloText, ...], AfterValidator(_asked_once)] = Field(
+    slo: Annotated[tuple[SloText, ...], AfterValidator(_check_unique)] = Field(
         (),
         title="SLOs",
-        description="What else a level must give, such as `ttft_s p99 <= 1`, `inter_token_s p99 <= 0.1` or "
+        description="Further limits, such as `ttft_s p99 <= 1`, `inter_token_s p99 <= 0.1` or "
         "`error_rate <= 0.01`. One on `ttft_s p95` or `query_tokens_per_s mean` sets the limit above.",
     )
     slo_only: bool = Field(
-        False, title="SLOs only", description="Judge by the SLOs alone; the two limits are drawn, no more."
+        False, title="SLOs only", description="Evaluate the SLOs alone; the two limits are only drawn."
     )
 
     @property
     def slos(self) -> tuple[Slo, ...]:
-        """All that a level is held against: the two limits are SLOs with names."""
+        """List all SLOs of a level; the two limits are SLOs with names."""
         limits = (replace(form, bound=getattr(self, name)) for name, form in LIMITS.items() if not self.slo_only)
         return tuple(dict.fromkeys((*limits, *self.slo)))
 
     @model_validator(mode="after")
     def _something_is_judged(self) -> Self:
         if self.slo_only and not self.slo:
-            raise ValueError("slo_only leaves nothing to judge by: name an SLO, or leave it out")
+            raise ValueError("slo_only leaves nothing to evaluate: name an SLO, or drop slo_only")
         return self
 
     @model_validator(mode="before")
     @classmethod
     def _drawn_as_judged(cls, given: Any) -> Any:
-        """An SLO of a limit's form is that limit: the plots draw it."""
+        """Set a limit from an SLO of the same form, so that the plots draw it."""
         slos = given.get("slo") if isinstance(given, dict) else None
         bounds: dict[str, float] = {}
         for text in slos if isinstance(slos, list | tuple) else ():
@@ -446,20 +445,20 @@ class OciTarget(StrictModel):
 
 
 class Publish(StrictModel):
-    """Where the report goes beside the data folder."""
+    """Destinations of the report besides the data folder."""
 
     folder: Path | None = Field(None, title="Folder", description="A folder to copy reports to. Empty: DATA/published.")
     oci: OciTarget | None = Field(None, title="OCI Object Storage", description="Upload to a bucket instead.")
     include: tuple[Literal["database", "samples"], ...] = Field(
         (),
         title="Also publish",
-        description="What goes there beside the report: a copy of results.duckdb with all its runs, the run's samples.",
+        description="Published next to the report: a copy of results.duckdb with all its runs, the run's samples.",
         json_schema_extra={"uniqueItems": True},
     )
 
 
 class Measured(Protocol):
-    """What says at which levels there is to be measured, and with how many requests."""
+    """A model that has levels to measure and a number of requests for each."""
 
     @property
     def load(self) -> Load: ...
@@ -471,8 +470,8 @@ class Measured(Protocol):
 SomeMeasured = TypeVar("SomeMeasured", bound=Measured)
 
 
-def every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
-    """Raises ValueError where there are fewer requests than streams at some level."""
+def check_every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
+    """Check that no level has fewer requests than streams; raises ValueError."""
     requests, search = given.load.requests, given.search
     levels = [search.max_level] if search else given.load.levels
     if requests is not None and (idle := [n for n in levels if n > requests]):
@@ -494,7 +493,7 @@ class Spec(StrictModel):
     search: Search | None = Field(
         None,
         title="Capacity search",
-        description="Search for the greatest concurrency that keeps all SLOs, in place of the levels above. "
+        description="Search for the greatest concurrency that meets all SLOs, instead of the levels above. "
         "Empty: measure those.",
     )
     publish: Publish = Field(Publish(), title="Publish")
@@ -512,12 +511,12 @@ class Spec(StrictModel):
         description="wait: until that run is done. fail: end Failed at once, and say which run it is.",
     )
 
-    _with_preset = model_validator(mode="before")(workloads.with_preset)
-    _every_stream_has_work = model_validator(mode="after")(every_stream_has_work)
+    _with_preset = model_validator(mode="before")(presets.apply_preset)
+    _check_every_stream_has_work = model_validator(mode="after")(check_every_stream_has_work)
 
     @property
     def blocks(self) -> dict[str, str]:
-        """The names of the secrets that others keep, by the field that names them."""
+        """Map each field that names a Prefect block to the block's name."""
         oci = self.publish.oci
         named = {
             vault.ENDPOINT_KEY: self.endpoint.api_key_block,

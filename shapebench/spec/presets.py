@@ -1,4 +1,4 @@
-"""Workloads that people compare with, by name: catalogue/workloads.yaml has what each of them is, and who says so."""
+"""Well-known workloads by name; presets.yaml defines each of them and names its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-HOW_LONG = ("requests", "requests_per_stream", "duration_s", "until_precise")  # what says when a level ends
+LENGTH_FIELDS = ("requests", "requests_per_stream", "duration_s", "until_precise")  # the fields that end a level
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Preset:
     source: str
     workload: dict[str, Any]
     load: dict[str, Any]
-    assumed: str | None = None  # what the source leaves open
+    assumed: str | None = None  # values that the source leaves open
 
 
 @cache
@@ -28,15 +28,15 @@ def presets() -> Mapping[str, Preset]:
     return {name: Preset(**fields) for name, fields in yaml.safe_load(text).items()}
 
 
-def known(name: str) -> str:
-    """The name, if there is a preset of it; raises ValueError."""
+def known_preset(name: str) -> str:
+    """Return the name if there is such a preset; raises ValueError."""
     if name not in presets():
         raise ValueError(f"there is no workload of this name, but {', '.join(presets())}")
     return name
 
 
-def with_preset(content: Any) -> Any:
-    """A spec's plain values over those of the preset that it names; what is wrong with them is left to the spec."""
+def apply_preset(content: Any) -> Any:
+    """Fill a spec's plain values from the preset that it names; wrong values are left for the spec to report."""
     sections = {name: content.get(name, {}) for name in ("workload", "load")} if isinstance(content, dict) else {}
     if not sections or not all(isinstance(section, dict) for section in sections.values()):
         return content
@@ -45,6 +45,6 @@ def with_preset(content: Any) -> Any:
     preset = presets().get(name) if isinstance(name, str) else None
     if preset is None:
         return content
-    said = any(load.get(field) is not None for field in HOW_LONG)
-    below = {field: value for field, value in preset.load.items() if not (said and field in HOW_LONG)}
+    length_is_given = any(load.get(field) is not None for field in LENGTH_FIELDS)
+    below = {field: value for field, value in preset.load.items() if not (length_is_given and field in LENGTH_FIELDS)}
     return {**content, "workload": {"name": name, **preset.workload, **workload}, "load": {**below, **load}}

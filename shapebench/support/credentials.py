@@ -1,39 +1,40 @@
-"""Secrets that somebody above the core keeps, such as a Prefect block: here only in memory, while they are needed."""
+"""Secrets that a layer above keeps, such as a Prefect block: only in memory, and only while they are needed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from shapebench.errors import ShapebenchError
 
-# The fields of the spec that name a secret.
+# Fields of the spec that name a secret.
 ENDPOINT_KEY = "endpoint.api_key_block"
 OCI_CREDENTIALS = "publish.oci.credentials_block"
 
 Secrets = Mapping[tuple[str, str], Mapping[str, str]]  # by the spec's field and the name that stands in it
 
-_open: list[Secrets] = []
+_available: ContextVar[tuple[Secrets, ...]] = ContextVar("available secrets", default=())
 
 
-class NotOpen(ShapebenchError):
-    """Nobody has handed over the secret that the spec names."""
+class SecretNotAvailableError(ShapebenchError):
+    """The secret that the spec names is not available here."""
 
 
 @contextmanager
 def opened(secrets: Secrets) -> Iterator[None]:
-    """Have these secrets at hand while the block runs."""
-    _open.append(secrets)
+    """Make these secrets available while the block runs."""
+    token = _available.set((secrets, *_available.get()))
     try:
         yield
     finally:
-        _open.remove(secrets)
+        _available.reset(token)
 
 
 def secret(field: str, name: str) -> Mapping[str, str]:
-    """The values behind the name in a field of the spec; raises NotOpen where they are not at hand."""
-    for secrets in reversed(_open):
+    """Return the values behind the name in a field of the spec; raises SecretNotAvailableError."""
+    for secrets in _available.get():
         if (field, name) in secrets:
             return secrets[field, name]
-    raise NotOpen(
-        f"{field} names the Prefect block {name}, and nobody has opened it here.",
+    raise SecretNotAvailableError(
+        f"{field} names the Prefect block {name}, which has not been loaded here.",
         "Run it as a flow (`shapebench run`, or a deployment), or give the secret in the environment.",
     )

@@ -1,14 +1,14 @@
-"""A short name for an endpoint, which machines take as a key and people recognise."""
+"""A short stable id of an endpoint: a key for programs that people recognise."""
 
 import hashlib
 import json
 import re
 
-LONGEST_WORDS = 40
+MAX_NAME_LENGTH = 40
 
 
 def endpoint_id(url: str, model: str, shape: str) -> str:
-    """Of a-z, 0-9 and dashes, the same at every run, and another for every other endpoint."""
+    """Return an id of a-z, 0-9 and dashes, stable over runs and unique to the endpoint."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{model.rpartition('/')[2]} {shape}".lower()).strip("-")
     mark = hashlib.sha256(json.dumps([url, model, shape]).encode()).hexdigest()[:8]
-    return f"{words[:LONGEST_WORDS].strip('-')}-{mark}".strip("-")
+    return f"{words[:MAX_NAME_LENGTH].strip('-')}-{mark}".strip("-")

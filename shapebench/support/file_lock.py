@@ -1,4 +1,4 @@
-"""Locks between processes of one machine: files that the kernel frees when their holder dies."""
+"""Locks between processes of one machine, which the kernel releases when the holder dies."""
 
 import fcntl
 import time

@@ -1,4 +1,4 @@
-"""What a run has reached, a line for each: words for people, and the facts in them for programs that read logs."""
+"""Structured log lines of a run's progress: a sentence for people, its facts for programs."""
 
 import logging
 from typing import Any
@@ -9,7 +9,7 @@ LONGEST_TEXT = 1000
 
 
 def milestone(stage: str, words: str, level: int = logging.INFO, /, **facts: Any) -> None:
-    """Log `stage: words`, with the facts put in; a handler finds them in the record's `stage` and `facts`."""
+    """Log `stage: words` with the facts filled in; handlers find them in the record's `stage` and `facts`."""
     shown = {name: one_line(fact, LONGEST_TEXT) if isinstance(fact, str) else fact for name, fact in facts.items()}
     extra = {"stage": stage, "facts": shown}
     logging.getLogger(f"shapebench.{stage}").log(level, "%s: %s", stage, words.format(**shown), extra=extra)

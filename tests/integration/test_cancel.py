@@ -105,4 +105,4 @@ def test_a_cancelled_choice_ends_the_runs_of_all_its_endpoints(brought_up: Broug
         assert ended(run)["type"] == "CANCELLED"
         wait_until(lambda: not processes(mark, "shapebench.load"), at_most_s=GENEROUS_S)
     left = [(run["state"], run["measured"], run["to_measure"]) for run in unfinished(tmp_path, ())]
-    assert left == [("broken off", [1], [2])] * 2
+    assert left == [("interrupted", [1], [2])] * 2

@@ -63,7 +63,7 @@ class Killed:
         now = level_files(self.data)
         assert {name: now[name] for name in MEASURED} == {name: self.files[name] for name in MEASURED}
         assert set(now) - MEASURED == {f"level-{n:04}.parquet" for n in LEVELS if n >= KILLED} | {
-            f"level-{KILLED:04}.broken-off-1.parquet"
+            f"level-{KILLED:04}.interrupted-1.parquet"
         }
         first_ns, _ = sent_ns(self.data / "runs" / self.run_id / f"level-{KILLED:04}.parquet")
         assert first_ns > self.at_ns
@@ -156,7 +156,7 @@ def unfinished(shell: Shell, data: str) -> list[tuple[str, str, list[int]]]:
 def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, tmp_path: Path) -> None:
     content = spec(simulator, tmp_path / "data", [1, 2, 3])
     run, _ = broken_off(shell, tmp_path, content, 2)
-    assert unfinished(shell, content["data"]) == [(run.run_id, "broken off", [2, 3])]
+    assert unfinished(shell, content["data"]) == [(run.run_id, "interrupted", [2, 3])]
     done = shell.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
     assert done.code == 0, done.stderr
     assert unfinished(shell, content["data"]) == []
@@ -239,7 +239,7 @@ def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell,
     done = shell.run("resume", run.run_id, "--data", content["data"], "--json")
     assert done.code == 0, done.stderr
     assert rows(run.data, STAYED) == [(1, True), (2, True)]
-    assert (run.data / "runs" / run.run_id / "server.broken-off-1.log").exists()
+    assert (run.data / "runs" / run.run_id / "server.interrupted-1.log").exists()
 
 
 @pytest.mark.nightly

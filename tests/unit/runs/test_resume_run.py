@@ -1,4 +1,4 @@
-"""A run that was broken off: what stays, what is set aside, who may go on with it."""
+"""An interrupted run: its kept levels, its files set aside, and its lock."""
 
 import subprocess
 import sys
@@ -72,7 +72,7 @@ def test_a_run_that_was_broken_off_is_listed_with_what_is_left(broken_off: RunFi
     [listed] = unfinished(broken_off.run.spec.data, ())
     assert (listed["run_id"], listed["state"], listed["measured"], listed["to_measure"]) == (
         RUN_ID,
-        "broken off",
+        "interrupted",
         [1],
         [2],
     )
@@ -85,7 +85,7 @@ def test_a_run_that_ended_in_its_probe_is_listed_as_not_probed(broken_off: RunFi
 
 def test_a_run_that_is_being_measured_is_listed_as_in_hand(broken_off: RunFile) -> None:
     with run_lock(broken_off.run.folder):
-        assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["in hand"]
+        assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["in progress"]
 
 
 def test_a_run_that_is_in_the_results_is_not_listed(broken_off: RunFile) -> None:
@@ -104,14 +104,14 @@ def test_what_is_measured_stays_and_the_rest_is_to_be_measured(broken_off: RunFi
 
 def test_what_a_killed_level_had_measured_is_set_aside_as_a_file_that_can_be_read(broken_off: RunFile) -> None:
     begun = taken_up(broken_off)
-    assert names(begun) == {"level-0001.parquet", "server-0001.parquet", "level-0002.broken-off-1.parquet"}
-    assert pq.read_table(begun.run.folder / "level-0002.broken-off-1.parquet").num_rows == 1
+    assert names(begun) == {"level-0001.parquet", "server-0001.parquet", "level-0002.interrupted-1.parquet"}
+    assert pq.read_table(begun.run.folder / "level-0002.interrupted-1.parquet").num_rows == 1
 
 
 def test_what_a_stopped_level_had_measured_is_set_aside_with_the_server_s_account(broken_off: RunFile) -> None:
     level(broken_off.run.spec.data, 2, closed_loop(2))
     begun = taken_up(broken_off)
-    aside = {"level-0002.broken-off-1.parquet", "server-0002.broken-off-1.parquet"}
+    aside = {"level-0002.interrupted-1.parquet", "server-0002.interrupted-1.parquet"}
     assert names(begun) == {"level-0001.parquet", "server-0001.parquet", *aside}
 
 
@@ -131,7 +131,7 @@ def test_a_level_that_is_broken_off_again_overwrites_nothing(broken_off: RunFile
     for _ in range(3):
         begun = taken_up(broken_off)
         broken_off.run.samples_at(2).write_bytes(b"begun again")
-    aside = {f"level-0002.broken-off-{n}.parquet" for n in (1, 2, 3)}
+    aside = {f"level-0002.interrupted-{n}.parquet" for n in (1, 2, 3)}
     assert {name for name in names(begun) if name.startswith("level-0002.b")} == aside
 
 
@@ -139,8 +139,8 @@ def test_a_launched_server_s_log_is_kept(broken_off: RunFile) -> None:
     for words in ("first", "second"):
         broken_off.run.server_log.write_text(words, encoding="utf-8")
         begun = taken_up(broken_off)
-    assert (begun.run.folder / "server.broken-off-1.log").read_text(encoding="utf-8") == "first"
-    assert (begun.run.folder / "server.broken-off-2.log").read_text(encoding="utf-8") == "second"
+    assert (begun.run.folder / "server.interrupted-1.log").read_text(encoding="utf-8") == "first"
+    assert (begun.run.folder / "server.interrupted-2.log").read_text(encoding="utf-8") == "second"
 
 
 def test_the_run_says_when_it_was_resumed(broken_off: RunFile) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shapebench.spec.model import Load, Spec, SpecError, Workload, parse
-from shapebench.spec.presets import HOW_LONG, presets
+from shapebench.spec.presets import LENGTH_FIELDS, presets
 
 ENDPOINT = {"url": "http://h", "model": "m"}
 
@@ -49,7 +49,7 @@ def test_each_says_what_it_is_and_who_says_so(name: str) -> None:
 @pytest.mark.parametrize("name", presets())
 def test_each_says_when_a_level_ends_or_that_this_is_assumed(name: str) -> None:
     preset = presets()[name]
-    assert bool(set(preset.load) & {*HOW_LONG}) != bool(preset.assumed)
+    assert bool(set(preset.load) & {*LENGTH_FIELDS}) != bool(preset.assumed)
 
 
 def test_that_of_the_article_is_the_default() -> None:

@@ -16,14 +16,14 @@ def test_a_secret_is_at_hand_while_it_is_open() -> None:
 
 
 def test_a_secret_that_nobody_opened_is_asked_for_by_name() -> None:
-    with pytest.raises(vault.NotOpen, match=r"endpoint.api_key_block names the Prefect block prod"):
+    with pytest.raises(vault.SecretNotAvailableError, match=r"endpoint.api_key_block names the Prefect block prod"):
         vault.secret(*KEY)
 
 
 def test_a_secret_is_gone_when_it_is_closed() -> None:
     with vault.opened({KEY: {"api_key": "a"}}):
         pass
-    with pytest.raises(vault.NotOpen):
+    with pytest.raises(vault.SecretNotAvailableError):
         vault.secret(*KEY)
 
 
