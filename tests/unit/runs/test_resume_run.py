@@ -338,3 +338,11 @@ def test_a_run_of_which_nothing_was_measured_cannot_be_taken_as_it_is(broken_off
 def test_a_run_that_is_measured_cannot_be_settled(broken_off: RunFile) -> None:
     with run_lock(broken_off.run.folder), pytest.raises(RunInProgressError):
         settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+
+
+def test_attempts_of_earlier_versions_count(tmp_path: Path) -> None:
+    begun = run(tmp_path)
+    begun.folder.mkdir(parents=True, exist_ok=True)
+    for name in ("level-0004.broken-off-1.parquet", "level-0004.interrupted-2.parquet"):
+        (begun.folder / name).touch()
+    assert attempt(begun, 4) == 3

@@ -179,7 +179,7 @@ def test_the_limits_can_be_left_to_the_plots() -> None:
         ({"slo": [3]}, "limits.slo.0: an SLO is a text"),
         ({"slo": ["ttft_s p99 <= 1", "ttft_s p99 <= 2"]}, "more than one bound is given for ttft_s_p99 <="),
         ({"slo": ["ttft_s p95 <= 0"]}, "limits.ttft_s"),
-        ({"slo_only": True}, "slo_only leaves nothing to judge by"),
+        ({"slo_only": True}, "slo_only leaves nothing to evaluate"),
     ],
 )
 def test_what_cannot_be_judged_by_is_refused(fields: dict[str, Any], says: str) -> None:
