@@ -88,7 +88,7 @@ def test_the_run_goes_on_when_it_is_retried(cancelled: Cancelled) -> None:
     assert ended(cancelled.run)["type"] == "COMPLETED"
     after = level_files(cancelled.data)
     assert after["level-0001.parquet"] == before["level-0001.parquet"]
-    assert after["level-0008.broken-off-1.parquet"][1] == before["level-0008.parquet"][1]
+    assert after["level-0008.interrupted-1.parquet"][1] == before["level-0008.parquet"][1]
     stored = warehouse.query(cancelled.data, "SELECT levels, resumes FROM runs").to_pylist()
     assert stored == [{"levels": [1, 8], "resumes": 1}]
 

@@ -46,7 +46,7 @@ with run_lock(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def broken_off(tmp_path: Path) -> RunFile:
+def interrupted(tmp_path: Path) -> RunFile:
     """A run of levels 1 and 2 whose process was killed while it measured the second."""
     content = RunFile(run(tmp_path), FACTS, (level(tmp_path, 1, closed_loop(1)),))
     save(content)
@@ -56,7 +56,7 @@ def broken_off(tmp_path: Path) -> RunFile:
     return content
 
 
-def taken_up(content: RunFile) -> RunFile:
+def resumed(content: RunFile) -> RunFile:
     with in_progress(content.run.spec, content, None) as begun:
         return begun
 
@@ -68,8 +68,8 @@ def names(content: RunFile) -> set[str]:
 # Which there are
 
 
-def test_a_run_that_was_broken_off_is_listed_with_what_is_left(broken_off: RunFile) -> None:
-    [listed] = unfinished(broken_off.run.spec.data, ())
+def test_a_run_that_was_interrupted_is_listed_with_what_is_left(interrupted: RunFile) -> None:
+    [listed] = unfinished(interrupted.run.spec.data, ())
     assert (listed["run_id"], listed["state"], listed["measured"], listed["to_measure"]) == (
         RUN_ID,
         "interrupted",
@@ -78,88 +78,88 @@ def test_a_run_that_was_broken_off_is_listed_with_what_is_left(broken_off: RunFi
     )
 
 
-def test_a_run_that_ended_in_its_probe_is_listed_as_not_probed(broken_off: RunFile) -> None:
-    save(RunFile(broken_off.run))
-    assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["not probed"]
+def test_a_run_that_ended_in_its_probe_is_listed_as_not_probed(interrupted: RunFile) -> None:
+    save(RunFile(interrupted.run))
+    assert [listed["state"] for listed in unfinished(interrupted.run.spec.data, ())] == ["not probed"]
 
 
-def test_a_run_that_is_being_measured_is_listed_as_in_hand(broken_off: RunFile) -> None:
-    with run_lock(broken_off.run.folder):
-        assert [listed["state"] for listed in unfinished(broken_off.run.spec.data, ())] == ["in progress"]
+def test_a_run_that_is_being_measured_is_listed_as_in_progress(interrupted: RunFile) -> None:
+    with run_lock(interrupted.run.folder):
+        assert [listed["state"] for listed in unfinished(interrupted.run.spec.data, ())] == ["in progress"]
 
 
-def test_a_run_that_is_in_the_results_is_not_listed(broken_off: RunFile) -> None:
-    assert unfinished(broken_off.run.spec.data, [RUN_ID]) == []
+def test_a_run_that_is_in_the_results_is_not_listed(interrupted: RunFile) -> None:
+    assert unfinished(interrupted.run.spec.data, [RUN_ID]) == []
 
 
 # What stays, and what is set aside
 
 
-def test_what_is_measured_stays_and_the_rest_is_to_be_measured(broken_off: RunFile) -> None:
-    before = broken_off.run.samples_at(1).read_bytes()
-    begun = taken_up(broken_off)
-    assert (begun.measured, begun.to_measure) == (broken_off.levels, (2,))
+def test_what_is_measured_stays_and_the_rest_is_to_be_measured(interrupted: RunFile) -> None:
+    before = interrupted.run.samples_at(1).read_bytes()
+    begun = resumed(interrupted)
+    assert (begun.measured, begun.to_measure) == (interrupted.levels, (2,))
     assert begun.run.samples_at(1).read_bytes() == before
 
 
-def test_what_a_killed_level_had_measured_is_set_aside_as_a_file_that_can_be_read(broken_off: RunFile) -> None:
-    begun = taken_up(broken_off)
+def test_what_a_killed_level_had_measured_is_set_aside_as_a_file_that_can_be_read(interrupted: RunFile) -> None:
+    begun = resumed(interrupted)
     assert names(begun) == {"level-0001.parquet", "server-0001.parquet", "level-0002.interrupted-1.parquet"}
     assert pq.read_table(begun.run.folder / "level-0002.interrupted-1.parquet").num_rows == 1
 
 
-def test_what_a_stopped_level_had_measured_is_set_aside_with_the_server_s_account(broken_off: RunFile) -> None:
-    level(broken_off.run.spec.data, 2, closed_loop(2))
-    begun = taken_up(broken_off)
+def test_what_a_stopped_level_had_measured_is_set_aside_with_the_server_metrics(interrupted: RunFile) -> None:
+    level(interrupted.run.spec.data, 2, closed_loop(2))
+    begun = resumed(interrupted)
     aside = {"level-0002.interrupted-1.parquet", "server-0002.interrupted-1.parquet"}
     assert names(begun) == {"level-0001.parquet", "server-0001.parquet", *aside}
 
 
-def test_a_level_that_was_stopped_is_measured_anew(broken_off: RunFile) -> None:
-    stopped = level(broken_off.run.spec.data, 2, closed_loop(2), error="stopped", stopped=True)
-    content = replace(broken_off, levels=(*broken_off.levels, stopped))
+def test_a_level_that_was_stopped_is_measured_again(interrupted: RunFile) -> None:
+    stopped = level(interrupted.run.spec.data, 2, closed_loop(2), error="stopped", stopped=True)
+    content = replace(interrupted, levels=(*interrupted.levels, stopped))
     save(content)
-    assert [kept.concurrency for kept in taken_up(content).levels] == [1]
+    assert [kept.concurrency for kept in resumed(content).levels] == [1]
 
 
-def test_a_level_that_failed_is_on_record_and_not_repeated(broken_off: RunFile) -> None:
-    failed = level(broken_off.run.spec.data, 2, None, error="The measuring process was ended by SIGKILL")
-    assert replace(broken_off, levels=(*broken_off.levels, failed)).to_measure == ()
+def test_a_level_that_failed_is_on_record_and_not_repeated(interrupted: RunFile) -> None:
+    failed = level(interrupted.run.spec.data, 2, None, error="The measuring process was ended by SIGKILL")
+    assert replace(interrupted, levels=(*interrupted.levels, failed)).to_measure == ()
 
 
-def test_a_level_that_is_broken_off_again_overwrites_nothing(broken_off: RunFile) -> None:
+def test_a_level_that_is_interrupted_again_overwrites_nothing(interrupted: RunFile) -> None:
     for _ in range(3):
-        begun = taken_up(broken_off)
-        broken_off.run.samples_at(2).write_bytes(b"begun again")
+        begun = resumed(interrupted)
+        interrupted.run.samples_at(2).write_bytes(b"begun again")
     aside = {f"level-0002.interrupted-{n}.parquet" for n in (1, 2, 3)}
-    assert {name for name in names(begun) if name.startswith("level-0002.b")} == aside
+    assert {name for name in names(begun) if name.startswith("level-0002.i")} == aside
 
 
-def test_a_launched_server_s_log_is_kept(broken_off: RunFile) -> None:
+def test_a_launched_server_s_log_is_kept(interrupted: RunFile) -> None:
     for words in ("first", "second"):
-        broken_off.run.server_log.write_text(words, encoding="utf-8")
-        begun = taken_up(broken_off)
+        interrupted.run.server_log.write_text(words, encoding="utf-8")
+        begun = resumed(interrupted)
     assert (begun.run.folder / "server.interrupted-1.log").read_text(encoding="utf-8") == "first"
     assert (begun.run.folder / "server.interrupted-2.log").read_text(encoding="utf-8") == "second"
 
 
-def test_the_run_says_when_it_was_resumed(broken_off: RunFile) -> None:
-    taken_up(broken_off)
-    begun = taken_up(load(broken_off.run.spec.data, RUN_ID))
+def test_the_run_says_when_it_was_resumed(interrupted: RunFile) -> None:
+    resumed(interrupted)
+    begun = resumed(load(interrupted.run.spec.data, RUN_ID))
     first, second = begun.run.resumed_at
-    assert broken_off.run.started_at < first < second
-    assert load(broken_off.run.spec.data, RUN_ID) == begun
+    assert interrupted.run.started_at < first < second
+    assert load(interrupted.run.spec.data, RUN_ID) == begun
 
 
 def test_a_run_that_was_killed_before_it_measured_was_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "runs" / RUN_ID).mkdir(parents=True)
     content = RunFile(run(tmp_path))
     save(content)
-    assert taken_up(content).run.resumed_at == ()
+    assert resumed(content).run.resumed_at == ()
 
 
-def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(broken_off: RunFile) -> None:
-    data, begun = broken_off.run.spec.data, taken_up(broken_off)
+def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(interrupted: RunFile) -> None:
+    data, begun = interrupted.run.spec.data, resumed(interrupted)
     settled = replace(begun.run, skipped_levels=(2,))
     levels = [summarise_level(one) for one in begun.measured]
     warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
@@ -174,9 +174,9 @@ def test_a_run_that_was_never_broken_off_was_resumed_no_times(tmp_path: Path) ->
     assert row == {"resumes": 0, "resumed_at": [], "skipped_levels": []}
 
 
-def test_a_level_is_in_the_file_as_soon_as_it_is_measured(broken_off: RunFile) -> None:
-    runs.keep(broken_off.run, level(broken_off.run.spec.data, 2, closed_loop(2)))
-    assert [kept.concurrency for kept in load(broken_off.run.spec.data, RUN_ID).measured] == [1, 2]
+def test_a_level_is_in_the_file_as_soon_as_it_is_measured(interrupted: RunFile) -> None:
+    runs.keep(interrupted.run, level(interrupted.run.spec.data, 2, closed_loop(2)))
+    assert [kept.concurrency for kept in load(interrupted.run.spec.data, RUN_ID).measured] == [1, 2]
 
 
 # Prompts
@@ -190,28 +190,28 @@ def prompts(told: LevelPlan) -> set[str]:
     return {told.mix.request(index, told.concurrency, warmup=0).prompt for index in range(20)}
 
 
-def test_a_level_that_starts_anew_sends_no_prompt_that_the_server_has_met(broken_off: RunFile) -> None:
-    sent = prompts(planned(broken_off))
+def test_a_level_that_starts_anew_sends_no_prompt_that_the_server_has_met(interrupted: RunFile) -> None:
+    sent = prompts(planned(interrupted))
     for tries in (2, 3):
-        begun = taken_up(broken_off)
+        begun = resumed(interrupted)
         assert attempt(begun.run, 2) == tries
         assert not prompts(planned(begun)) & sent
         sent |= prompts(planned(begun))
         begun.run.samples_at(2).write_bytes(b"begun again")
 
 
-def test_a_level_that_was_not_begun_sends_the_prompts_of_the_run_s_seed(broken_off: RunFile) -> None:
-    before = plan(broken_off.run, FACTS, 3, 1)
-    assert prompts(plan(taken_up(broken_off).run, FACTS, 3, 1)) == prompts(before)
+def test_a_level_that_was_not_begun_sends_the_prompts_of_the_run_s_seed(interrupted: RunFile) -> None:
+    before = plan(interrupted.run, FACTS, 3, 1)
+    assert prompts(plan(resumed(interrupted).run, FACTS, 3, 1)) == prompts(before)
 
 
 # The server
 
 
-def probed_again(broken_off: RunFile, **found: Any) -> ServerFacts:
+def probed_again(interrupted: RunFile, **found: Any) -> ServerFacts:
     before = replace(FACTS, fingerprint="fp-1", identity={"version": "0.11.0", ITS_START: "9:00"})
-    save(replace(broken_off, facts=before))
-    return know(broken_off.run, replace(before, **found))
+    save(replace(interrupted, facts=before))
+    return know(interrupted.run, replace(before, **found))
 
 
 def test_the_first_probe_s_facts_are_the_run_s(tmp_path: Path) -> None:
@@ -221,36 +221,36 @@ def test_the_first_probe_s_facts_are_the_run_s(tmp_path: Path) -> None:
     assert load(tmp_path, begun.run_id).facts == FACTS
 
 
-def test_a_server_that_has_become_another_is_held_against_what_the_first_probe_found(broken_off: RunFile) -> None:
-    facts = probed_again(broken_off, version="0.12.0", identity={"version": "0.12.0"})
+def test_a_server_that_has_become_another_is_held_against_what_the_first_probe_found(interrupted: RunFile) -> None:
+    facts = probed_again(interrupted, version="0.12.0", identity={"version": "0.12.0"})
     assert facts.identity["version"] == facts.version == "0.11.0"
     assert facts.changes == ("version was 0.11.0 and is 0.12.0",)
 
 
-def test_a_server_that_was_started_again_is_no_other_but_the_run_says_so(broken_off: RunFile) -> None:
-    facts = probed_again(broken_off, identity={"version": "0.11.0", ITS_START: "9:30"})
+def test_a_server_that_was_started_again_is_no_other_but_the_run_says_so(interrupted: RunFile) -> None:
+    facts = probed_again(interrupted, identity={"version": "0.11.0", ITS_START: "9:30"})
     assert facts.identity == {"version": "0.11.0", ITS_START: "9:30"}
     assert facts.changes == ("its start was 9:00 and is 9:30",)
 
 
-def test_another_fingerprint_is_noted(broken_off: RunFile) -> None:
-    facts = probed_again(broken_off, fingerprint="fp-2")
+def test_another_fingerprint_is_noted(interrupted: RunFile) -> None:
+    facts = probed_again(interrupted, fingerprint="fp-2")
     assert facts.changes == ("its fingerprint was fp-1 and is fp-2",)
     assert facts.fingerprint == "fp-1"  # which the answers of later levels are held against
 
 
-def test_what_a_probe_finds_takes_no_level_from_the_file(broken_off: RunFile) -> None:
-    assert probed_again(broken_off).changes == ()
-    assert load(broken_off.run.spec.data, RUN_ID).levels == broken_off.levels
+def test_what_a_probe_finds_takes_no_level_from_the_file(interrupted: RunFile) -> None:
+    assert probed_again(interrupted).changes == ()
+    assert load(interrupted.run.spec.data, RUN_ID).levels == interrupted.levels
 
 
 # Whose it is
 
 
 @pytest.fixture
-def holder(broken_off: RunFile) -> Iterator["subprocess.Popen[str]"]:
+def holder(interrupted: RunFile) -> Iterator["subprocess.Popen[str]"]:
     """A process that has the run in hand."""
-    command = [sys.executable, "-c", HOLDER, str(broken_off.run.folder)]
+    command = [sys.executable, "-c", HOLDER, str(interrupted.run.folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "held\n"
@@ -260,23 +260,23 @@ def holder(broken_off: RunFile) -> Iterator["subprocess.Popen[str]"]:
 
 @pytest.mark.slow
 def test_a_run_that_another_process_measures_is_refused_and_the_process_named(
-    broken_off: RunFile, holder: "subprocess.Popen[str]"
+    interrupted: RunFile, holder: "subprocess.Popen[str]"
 ) -> None:
     with pytest.raises(RunInProgressError, match=f"by a process of this machine, number {holder.pid}"):
-        find(broken_off.run.spec.data, RUN_ID, None)
+        find(interrupted.run.spec.data, RUN_ID, None)
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_was_killed_is_free(broken_off: RunFile, holder: "subprocess.Popen[str]") -> None:
+def test_a_run_whose_process_was_killed_is_free(interrupted: RunFile, holder: "subprocess.Popen[str]") -> None:
     holder.kill()
     holder.wait()
-    assert find(broken_off.run.spec.data, RUN_ID, None) == broken_off
+    assert find(interrupted.run.spec.data, RUN_ID, None) == interrupted
 
 
-def test_a_run_is_held_while_it_is_in_hand_and_free_after_it(broken_off: RunFile) -> None:
-    with in_progress(broken_off.run.spec, broken_off, None), pytest.raises(RunInProgressError):
-        find(broken_off.run.spec.data, RUN_ID, None)
-    assert find(broken_off.run.spec.data, RUN_ID, None)
+def test_a_run_is_held_while_it_is_in_hand_and_free_after_it(interrupted: RunFile) -> None:
+    with in_progress(interrupted.run.spec, interrupted, None), pytest.raises(RunInProgressError):
+        find(interrupted.run.spec.data, RUN_ID, None)
+    assert find(interrupted.run.spec.data, RUN_ID, None)
 
 
 def test_a_new_run_is_on_record_before_it_is_probed(tmp_path: Path) -> None:
@@ -294,8 +294,8 @@ def test_a_flow_run_finds_its_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flow_run_id", ["unknown", None])
-def test_a_flow_run_that_has_none_begins_a_new_one(broken_off: RunFile, flow_run_id: str | None) -> None:
-    assert find(broken_off.run.spec.data, None, flow_run_id) is None
+def test_a_flow_run_that_has_none_begins_a_new_one(interrupted: RunFile, flow_run_id: str | None) -> None:
+    assert find(interrupted.run.spec.data, None, flow_run_id) is None
 
 
 def test_an_unknown_run_cannot_be_resumed(tmp_path: Path) -> None:
@@ -303,41 +303,41 @@ def test_an_unknown_run_cannot_be_resumed(tmp_path: Path) -> None:
         settle(tmp_path, "nope", as_is=False)
 
 
-def test_a_run_whose_later_levels_are_too_slow_is_measured(broken_off: RunFile) -> None:
-    load = broken_off.run.spec.load.model_copy(update={"stop_below_query_tokens_per_s": 1_000.0})
-    spec = broken_off.run.spec.model_copy(update={"load": load})
-    content = replace(broken_off, run=replace(broken_off.run, spec=spec))
+def test_a_run_whose_later_levels_are_too_slow_is_measured(interrupted: RunFile) -> None:
+    load = interrupted.run.spec.load.model_copy(update={"stop_below_query_tokens_per_s": 1_000.0})
+    spec = interrupted.run.spec.model_copy(update={"load": load})
+    content = replace(interrupted, run=replace(interrupted.run, spec=spec))
     save(content)
-    assert (is_measured(broken_off), is_measured(content)) == (False, True)
+    assert (is_measured(interrupted), is_measured(content)) == (False, True)
 
 
-def test_a_run_that_was_not_probed_is_not_measured(broken_off: RunFile) -> None:
-    assert not is_measured(replace(broken_off, facts=None))
+def test_a_run_that_was_not_probed_is_not_measured(interrupted: RunFile) -> None:
+    assert not is_measured(replace(interrupted, facts=None))
 
 
 # As it is
 
 
-def test_a_run_that_is_taken_as_it_is_leaves_out_what_was_not_measured(broken_off: RunFile) -> None:
-    settled = settle(broken_off.run.spec.data, RUN_ID, as_is=True)
-    assert (settled.run.skipped_levels, settled.to_measure, settled.measured) == ((2,), (), broken_off.levels)
-    assert load(broken_off.run.spec.data, RUN_ID) == settled
+def test_a_run_that_is_taken_as_it_is_leaves_out_what_was_not_measured(interrupted: RunFile) -> None:
+    settled = settle(interrupted.run.spec.data, RUN_ID, as_is=True)
+    assert (settled.run.skipped_levels, settled.to_measure, settled.measured) == ((2,), (), interrupted.levels)
+    assert load(interrupted.run.spec.data, RUN_ID) == settled
 
 
-def test_what_was_left_out_can_be_measured_after_all(broken_off: RunFile) -> None:
-    settle(broken_off.run.spec.data, RUN_ID, as_is=True)
-    assert settle(broken_off.run.spec.data, RUN_ID, as_is=False).to_measure == (2,)
+def test_what_was_left_out_can_be_measured_after_all(interrupted: RunFile) -> None:
+    settle(interrupted.run.spec.data, RUN_ID, as_is=True)
+    assert settle(interrupted.run.spec.data, RUN_ID, as_is=False).to_measure == (2,)
 
 
-def test_a_run_of_which_nothing_was_measured_cannot_be_taken_as_it_is(broken_off: RunFile) -> None:
-    save(replace(broken_off, levels=()))
+def test_a_run_of_which_nothing_was_measured_cannot_be_taken_as_it_is(interrupted: RunFile) -> None:
+    save(replace(interrupted, levels=()))
     with pytest.raises(NothingMeasuredError, match="No level of run"):
-        settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+        settle(interrupted.run.spec.data, RUN_ID, as_is=True)
 
 
-def test_a_run_that_is_measured_cannot_be_settled(broken_off: RunFile) -> None:
-    with run_lock(broken_off.run.folder), pytest.raises(RunInProgressError):
-        settle(broken_off.run.spec.data, RUN_ID, as_is=True)
+def test_a_run_that_is_measured_cannot_be_settled(interrupted: RunFile) -> None:
+    with run_lock(interrupted.run.folder), pytest.raises(RunInProgressError):
+        settle(interrupted.run.spec.data, RUN_ID, as_is=True)
 
 
 def test_attempts_of_earlier_versions_count(tmp_path: Path) -> None:
