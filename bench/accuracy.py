@@ -17,17 +17,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from peers.peers import PEERS, Load, Peer, metered
-from peers.peers import run as run_peer
 from rich.console import Console
 from rich.table import Table
 
+from bench.peers.peers import PEERS, Load, Peer, metered
+from bench.peers.peers import run as run_peer
 from shapebench.analysis import level_samples
 from shapebench.test_servers.reference.process import running_reference_server
 
@@ -112,7 +113,7 @@ def ours(url: str, streams: int, requests: int, processes: int | None) -> Said:
     )
 
 
-def theirs(peer: Peer, url: str, streams: int, requests: int) -> Said:
+def theirs(url: str, peer: Peer, streams: int, requests: int) -> Said:
     with tempfile.TemporaryDirectory() as folder:
         said = run_peer(peer, Load(url, "metronome", streams, requests, Path(folder)))
     name = f"{peer.name} {said.version}"
@@ -187,8 +188,11 @@ def main() -> None:
     table = Table(*COLUMNS, box=None)
     for streams in asked.streams:
         requests = max(streams * asked.requests_per_stream, 10)
-        clients: list[Callable[[str], Said]] = [lambda url: ours(url, streams, requests, asked.processes)]  # noqa: B023
-        clients += [lambda url, p=p: theirs(p, url, streams, requests) for p in PEERS if asked.peers]  # noqa: B023
+        clients: list[Callable[[str], Said]] = [
+            partial(ours, streams=streams, requests=requests, processes=asked.processes)
+        ]
+        if asked.peers:
+            clients += [partial(theirs, peer=peer, streams=streams, requests=requests) for peer in PEERS]
         bare_us = bare_us_per_token(streams)
         for client in clients:
             table.add_row(*(cells := row(streams, asked.jitter, client, bare_us)))

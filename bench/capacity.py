@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import TypedDict
 
 import numpy as np
 
@@ -93,12 +94,20 @@ def true_limit(preset: Preset, slo: Slo) -> int:
     return low
 
 
-def search(case: Case, duration_s: float) -> dict[str, object]:
+class Found(TypedDict):
+    """What `capacity --json` prints, as far as it is read here."""
+
+    greatest_concurrency: int | None
+    interval: list[int | None]
+    levels: list[object]
+
+
+def search(case: Case, duration_s: float) -> Found:
     with running_simulator(PRESET, settings=case.settings) as url, tempfile.TemporaryDirectory() as data:
         where = ("--url", url, "--model", PRESETS[PRESET].model, "--data", data)
         how = ("--slo", case.slo, "--duration", str(duration_s), "--json")
         command = [sys.executable, "-m", "cli", "capacity", *where, *how]
-        found: dict[str, object] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        found: Found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         return found
 
 
@@ -106,10 +115,7 @@ def line(case: Case, duration_s: float) -> str:
     limit = true_limit(with_settings(PRESETS[PRESET], case.settings), parse(case.slo))
     begun_s = time.monotonic()
     found = search(case, duration_s)
-    answer, levels = found["greatest_concurrency"], found["levels"]
-    assert isinstance(answer, int)
-    assert isinstance(levels, list)
-    low, high = found["interval"] or (None, None)  # type: ignore[misc]
+    answer, levels, (low, high) = found["greatest_concurrency"] or 0, found["levels"], found["interval"]
     right = "yes" if abs(answer - limit) <= max(1, 0.03 * limit) and len(levels) <= 10 else "NO"
     minutes = (time.monotonic() - begun_s) / 60
     asked = ", ".join((f"`{case.slo}`", *case.settings))
@@ -120,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--duration", type=float, default=40.0, help="of each level, in seconds")
     duration_s = parser.parse_args().duration
-    print("| SLO | true limit | found | surely keeps, surely fails | levels | minutes | right |")
+    print("| SLO | true limit | found | met with, missed with (95%) | levels | minutes | right |")
     print("|---|---|---|---|---|---|---|")
     for case in CASES:
         print(line(case, duration_s), flush=True)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from shapebench.analysis.measured_level import summarise_level
 from shapebench.results import database as warehouse
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, until
-from tests.level_sample import RUN_ID, closed_loop, level, measured, run_tables
+from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
 LEVELS, REQUESTS = (1, 2, 4, 8, 16, 32), 500
 
@@ -44,7 +45,7 @@ def main() -> None:
 
 def stored(data: Path) -> None:
     levels = [
-        measured(level(data, n, closed_loop(n, requests_each=-(-REQUESTS // n)), planned_requests=REQUESTS))
+        summarise_level(level(data, n, closed_loop(n, requests_each=-(-REQUESTS // n)), planned_requests=REQUESTS))
         for n in LEVELS
     ]
     warehouse.load(data, RUN_ID, run_tables(data, levels=levels))

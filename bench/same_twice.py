@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from cli import single_level as alone
+from cli.single_level import measure_single_level
 from shapebench.analysis import level_samples
 from shapebench.analysis.level_precision import of_samples
 from shapebench.spec.model import Spec, parse
@@ -41,7 +41,7 @@ def level_spec(url: str, model: str, streams: int, requests_per_stream: int) -> 
 
 def measured(spec: Spec) -> Precision:
     with tempfile.TemporaryDirectory() as scratch:
-        alone.measure(spec, Path(scratch))
+        measure_single_level(spec, Path(scratch))
         [file] = Path(scratch).glob("runs/*/level-*.parquet")
         return of_samples(level_samples.read(file))
 
