@@ -27,15 +27,15 @@ class Check:
     remedy: str | None = None
 
 
-class Unwell(ShapebenchError):
+class SetUpError(ShapebenchError):
     """Something is wrong with the set-up."""
 
 
-class NothingToCheck(Exception):
+class NothingToCheckError(Exception):
     """Nothing is wrong, since nothing is there."""
 
 
-Examination = Callable[[Spec | None, Path], str]  # says what was found; raises ShapebenchError or NothingToCheck
+Examination = Callable[[Spec | None, Path], str]  # says what was found; raises ShapebenchError or NothingToCheckError
 
 
 def examine(spec: Spec | None, data: Path) -> list[Check]:
@@ -46,7 +46,7 @@ def examine(spec: Spec | None, data: Path) -> list[Check]:
 def _examine(name: str, examination: Examination, spec: Spec | None, data: Path) -> Check:
     try:
         return Check(name, True, examination(spec, data))
-    except NothingToCheck as nothing:
+    except NothingToCheckError as nothing:
         return Check(name, None, str(nothing))
     except ShapebenchError as error:
         return Check(name, False, error.problem, error.remedy)
@@ -63,7 +63,7 @@ def prefect_api(_spec: Spec | None, _data: Path) -> str:
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
     except httpx.HTTPError as error:
-        raise Unwell(
+        raise SetUpError(
             f"The Prefect API at {url} does not answer: {error}",
             "Start it (`prefect server start`), correct PREFECT_API_URL, or unset it to run without a server.",
         ) from None
@@ -72,9 +72,9 @@ def prefect_api(_spec: Spec | None, _data: Path) -> str:
 
 def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
     if spec is None:
-        raise NothingToCheck("No endpoint was named: give --url and --model, or a spec.")
+        raise NothingToCheckError("No endpoint was named: give --url and --model, or a spec.")
     if spec.endpoint.launch:
-        raise NothingToCheck("The spec starts the server itself, when it runs.")
+        raise NothingToCheckError("The spec starts the server itself, when it runs.")
     with Client(spec.endpoint) as client:
         if trouble := trouble_with(client, spec.endpoint):
             raise trouble
@@ -96,13 +96,15 @@ def data_writable(_spec: Spec | None, data: Path) -> str:
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise Unwell(f"{there} cannot be written to: {error.strerror}.", "Name another folder with --data.") from None
+        raise SetUpError(
+            f"{there} cannot be written to: {error.strerror}.", "Name another folder with --data."
+        ) from None
     return f"{data} can be written to."
 
 
 def database_readable(_spec: Spec | None, data: Path) -> str:
     if not (data / warehouse.FILE_NAME).exists():
-        raise NothingToCheck(f"{data / warehouse.FILE_NAME} is not there yet: the first run makes it.")
+        raise NothingToCheckError(f"{data / warehouse.FILE_NAME} is not there yet: the first run makes it.")
     count = warehouse.query(data, "SELECT count(*) AS n FROM runs").to_pylist()[0]["n"]
     return f"{data / warehouse.FILE_NAME} holds {count} runs."
 
@@ -110,10 +112,12 @@ def database_readable(_spec: Spec | None, data: Path) -> str:
 def oci_config(spec: Spec | None, _data: Path) -> str:
     target = (spec.publish.oci if spec else None) or OciTarget(bucket="any")
     if target.auth not in PLACES:
-        raise NothingToCheck(f"The spec uses {target.auth}: no config file is needed.")
+        raise NothingToCheckError(f"The spec uses {target.auth}: no config file is needed.")
     file = target.config_file.expanduser()
     if not file.exists() and not (spec and spec.publish.oci):
-        raise NothingToCheck(f"{target.config_file} is not there; needed only for publishing to OCI Object Storage.")
+        raise NothingToCheckError(
+            f"{target.config_file} is not there; needed only for publishing to OCI Object Storage."
+        )
     from shapebench.publish.targets.oci import client  # the SDK takes a second to import
 
     place = PLACES[target.auth].format(target=target)

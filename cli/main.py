@@ -78,7 +78,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except ShapebenchError as error:
-        _fail(str(error), 2 if type(error).__name__ == "SpecError" else 1)
+        _fail(str(error), error.exit_code)
 
 
 def _fail(message: str, code: int) -> None:

@@ -28,12 +28,12 @@ from shapebench.spec.model import Spec
 logger = logging.getLogger("shapebench")
 
 
-class NotMeasured(ShapebenchError):
+class NotMeasuredError(ShapebenchError):
     """The level did not come to an end."""
 
 
 def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[str, Any]:
-    """Probe, measure the spec's one level, and give what `measure --json` prints; raises EndpointError, NotMeasured."""
+    """Measure a spec's one level as `measure --json` prints it; raises EndpointError, NotMeasuredError."""
     _log_to_stderr(logging.ERROR if quiet else logging.INFO)
     if samples:
         return _measure(spec, samples)
@@ -41,7 +41,9 @@ def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = Fals
         try:
             return _measure(spec, Path(scratch))
         except KeyboardInterrupt:
-            raise NotMeasured("Stopped; nothing is kept.", "--samples FOLDER keeps what was measured so far.") from None
+            raise NotMeasuredError(
+                "Stopped; nothing is kept.", "--samples FOLDER keeps what was measured so far."
+            ) from None
 
 
 def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _log_to_stderr(level: int) -> None:
 
 def _result(level: LevelRun) -> dict[str, Any]:
     if level.error:
-        raise NotMeasured(level.error, "Start it again; the samples so far are of no use as a measurement.")
+        raise NotMeasuredError(level.error, "Start it again; the samples so far are of no use as a measurement.")
     summary = summarise_level(level)
     return {
         "concurrency": level.concurrency,

@@ -1,8 +1,57 @@
-"""What went wrong, and what to do about it."""
+"""Every error that a user can do something about, as one tree.
+
+Each says what is wrong and what to do about it, stands beside the stage that raises it, and carries the exit code with
+which the command line ends: 1, failed; 2, wrong usage.
+
+x ShapebenchError (exit code 1)
+  · BlockError [tasks.prefect.blocks]
+  · CatalogueError [shapebench.sizing.catalogue.reading]
+  · CompareError [shapebench.report.build_comparison]
+  · ConfigError [shapebench.sizing.estimate.config]
+  · CurveError [shapebench.analysis.scaling.curve]
+  · DriverError [shapebench.probe.oci_metadata]
+  · EndpointBusyError [tasks.prefect.exclusive]
+  x EndpointError [shapebench.probe.client]
+    · AddressInUseError [shapebench.probe.launch]
+    · BadAddressError [shapebench.probe.client]
+    · BadAnswerError [shapebench.probe.client]
+    · ConnectionDroppedError [shapebench.probe.client]
+    · ContextTooSmallError [shapebench.probe.probe]
+    · EndpointTimeoutError [shapebench.probe.client]
+    · EndpointUnreachableError [shapebench.probe.client]
+    · HostNotFoundError [shapebench.probe.client]
+    · LaunchCommandError [shapebench.probe.launch]
+    · LaunchFailedError [shapebench.probe.launch]
+    · NeverHealthyError [shapebench.probe.probe]
+    · RedirectedError [shapebench.probe.client]
+    · RouteNotFoundError [shapebench.probe.client]
+    · TlsError [shapebench.probe.client]
+    · UnauthorizedError [shapebench.probe.client]
+    · WrongModelError [shapebench.probe.probe]
+  · EndpointFailedError [tasks.subprocess_run]
+  · ImportRefusedError [shapebench.results.imports.recognise]
+  · LaterVersionError [shapebench.results.migrations]
+  · LocalPrefectError [cli.local_prefect.up]
+  · MetadataUnavailableError [shapebench.probe.oci_metadata]
+  · NotMeasuredError [cli.single_level]
+  · NothingMeasuredError [shapebench.runs.resume]
+  · PrefectServerError [cli.local_prefect.own_server]
+  · PublishError [shapebench.publish.publish]
+  · RepeatedInterruptionError [tasks.resume]
+  · RunInProgressError [shapebench.runs.resume]
+  · RunNotFoundError [shapebench.runs.run_file]
+  · SecretNotAvailableError [shapebench.support.credentials]
+  · SetUpError [cli.doctor]
+  · SpecError [shapebench.spec.model] (exit code 2)
+  · StoreError [shapebench.publish.targets.upload_batch]
+  · WarehouseError [shapebench.results.database]
+"""
 
 
 class ShapebenchError(Exception):
-    """Base of every error that a user can do something about; `remedy` says what."""
+    """An error with a remedy; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)  # both in args, so that the error survives pickling

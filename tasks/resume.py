@@ -12,7 +12,7 @@ from shapebench.support.run_log import milestone
 MOST_STARTS = 5
 
 
-class BrokenOffAgain(ShapebenchError):
+class RepeatedInterruptionError(ShapebenchError):
     """Something breaks the run off time after time."""
 
 
@@ -24,7 +24,7 @@ def earlier_run(spec: Spec, run_id: str) -> RunFile | None:
     earlier = resume.find(spec.data, run_id or None, flow_run.id if flow_run.run_count > 1 else None)
     if earlier and flow_run.run_count > MOST_STARTS:
         name = earlier.run.run_id
-        raise BrokenOffAgain(
+        raise RepeatedInterruptionError(
             f"Run {name} has been broken off {flow_run.run_count - 1} times.",
             f"See why (is there memory enough?); then `shapebench resume {name}`, or --as-is for what is measured.",
         )

@@ -30,7 +30,7 @@ _running: set["subprocess.Popen[str]"] = set()
 _stopping = Event()
 
 
-class EndpointFailed(ShapebenchError):
+class EndpointFailedError(ShapebenchError):
     """One of the endpoints could not be measured."""
 
 
@@ -56,7 +56,7 @@ def ended_on_error() -> Iterator[None]:
 
 
 def measure_apart(spec: Spec, hear: Callable[[str], None]) -> Ended:
-    """Run the whole pipeline for one endpoint; raises EndpointFailed. `hear` is told what it has reached, by lines."""
+    """Run the whole pipeline for one endpoint, with its progress as lines to `hear`; raises EndpointFailedError."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "spec.yaml"
         file.write_text(yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
@@ -64,7 +64,7 @@ def measure_apart(spec: Spec, hear: Callable[[str], None]) -> Ended:
     about = f"{spec.endpoint.shape} at {spec.endpoint.url}"
     if found := _object(stdout):
         return Ended(str(found["run_id"]), f"{about} is ranked, but: {said}" if code else None)
-    raise EndpointFailed(
+    raise EndpointFailedError(
         f"{about} could not be measured: {said or f'it ended with code {code}'}",
         "Try that endpoint alone with `shapebench run`; the others are ranked without it.",
     )

@@ -60,7 +60,7 @@ class RefusedError(Exception):
         self.code = code
 
 
-class HangUp(Exception):
+class HangUpError(Exception):
     """The connection ends without an answer."""
 
 
@@ -449,7 +449,7 @@ def _handler(storage: ObjectStorage) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(headers.get("content-length", 0)))
             try:
                 answer = storage.answer(Request(self.command, self.path, headers, body))
-            except HangUp:
+            except HangUpError:
                 self.close_connection = True
                 return
             self.send_response(answer.status)

@@ -25,7 +25,7 @@ START_TIMEOUT_S = 120  # the first start creates Prefect's database
 MARKS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
-class NoServer(ShapebenchError):
+class PrefectServerError(ShapebenchError):
     """The Prefect server did not start."""
 
 
@@ -84,7 +84,7 @@ def _wait_for(url: str, still_starting: Callable[[], None]) -> None:
     while not _answers(url):
         still_starting()
         if time.monotonic() > deadline_s:
-            raise NoServer(
+            raise PrefectServerError(
                 f"The Prefect server for this run did not answer within {START_TIMEOUT_S} s.",
                 "Is the machine overloaded? Start one by hand (`prefect server start`) and set PREFECT_API_URL.",
             )

@@ -42,7 +42,7 @@ Stop it:       make down
 """
 
 
-class NotUp(ShapebenchError):
+class LocalPrefectError(ShapebenchError):
     """A part of the set-up did not start."""
 
 
@@ -95,9 +95,13 @@ def _refuse_second_server(port: int) -> None:
     if server(port).runs:
         return
     if server(port).processes:
-        raise NotUp("The server runs already, on another port, or a part of it was left behind.", "First `make down`.")
+        raise LocalPrefectError(
+            "The server runs already, on another port, or a part of it was left behind.", "First `make down`."
+        )
     if _answers(f"http://127.0.0.1:{port}/api/health"):
-        raise NotUp(f"Another Prefect server answers on port {port}.", "Name another port: make up PORT=4201")
+        raise LocalPrefectError(
+            f"Another Prefect server answers on port {port}.", "Name another port: make up PORT=4201"
+        )
 
 
 def _ensure(service: Service, environment: dict[str, str], is_well: Callable[[], bool]) -> None:
@@ -111,7 +115,9 @@ def _ensure(service: Service, environment: dict[str, str], is_well: Callable[[],
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline_s:
             what = "ended" if ended else f"was not there within {START_TIMEOUT_S} s"
-            raise NotUp(f"The {service.name} {what}:\n{service.log_end()}", f"Its whole log is {service.log}.")
+            raise LocalPrefectError(
+                f"The {service.name} {what}:\n{service.log_end()}", f"Its whole log is {service.log}."
+            )
         time.sleep(0.2)
 
 
@@ -159,7 +165,9 @@ def _deploy(defaults: dict[str, Any] | None) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip()[-LONGEST_COMPLAINT:]
-        raise NotUp(f"Deploying failed:\n{said}", f"Correct prefect.yaml, or the Prefect variable {VARIABLE}.")
+        raise LocalPrefectError(
+            f"Deploying failed:\n{said}", f"Correct prefect.yaml, or the Prefect variable {VARIABLE}."
+        )
 
 
 @main.command()

@@ -12,21 +12,21 @@ from shapebench.spec.model import Load
 
 
 @dataclass(frozen=True)
-class TooSlow:
+class SlowLevel:
     """The least concurrency at which a query got less than `load.stop_below_query_tokens_per_s` on average."""
 
     concurrency: int
     query_tokens_per_s: float
 
 
-def too_slow(load: Load, measured: Iterable[tuple[int, float]]) -> TooSlow | None:
+def too_slow(load: Load, measured: Iterable[tuple[int, float]]) -> SlowLevel | None:
     """`measured` are concurrencies, and what each query got there; NaN where that is not known."""
     least = load.stop_below_query_tokens_per_s
-    slow = [TooSlow(*level) for level in measured if least and level[1] < least]
+    slow = [SlowLevel(*level) for level in measured if least and level[1] < least]
     return min(slow, key=lambda level: level.concurrency, default=None)
 
 
-def stopped_by(run: Run, concurrency: int) -> TooSlow | None:
+def stopped_by(run: Run, concurrency: int) -> SlowLevel | None:
     """Which level of those measured before is the reason not to measure this one."""
     load = run.spec.load
     if run.spec.search or not load.stop_below_query_tokens_per_s:

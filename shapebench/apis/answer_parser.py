@@ -14,7 +14,7 @@ MOST_TOKENS = 2**31 - 1  # what a column of the samples can hold
 EXCERPT = 2000  # characters of what went wrong, in a message
 
 
-class StreamFault(Exception):
+class StreamError(Exception):
     """The stream cannot be counted as an answer: `kind` is a word for it."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -83,12 +83,12 @@ def _text(value: object) -> str | None:
 def _count(usage: dict[str, Any], name: str) -> int:
     count = usage[name]
     if not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
-        raise StreamFault("malformed", f"usage has no count of {name}: {count!r}"[:EXCERPT])
+        raise StreamError("malformed", f"usage has no count of {name}: {count!r}"[:EXCERPT])
     return count
 
 
 def read(pieces: Iterable[Piece], reading: Reading) -> None:
-    """Read a streamed answer into `reading`; raises StreamFault where it is not a whole answer."""
+    """Read a streamed answer into `reading`; raises StreamError where it is not a whole answer."""
     events, arrivals_ns, chunk_tokens = Events(), reading.arrivals_ns, reading.chunk_tokens
     usual: bytes | None = None  # a chunk of one token: when the same comes again, it stands for one like it
     arrival_ns, repeated = 0, None
@@ -120,21 +120,21 @@ def _chunk(data: bytes) -> dict[str, Any]:
     try:
         chunk = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise StreamFault("malformed", f"not JSON ({error}): {_excerpt(data)}") from None
+        raise StreamError("malformed", f"not JSON ({error}): {_excerpt(data)}") from None
     if not isinstance(chunk, dict):
-        raise StreamFault("malformed", f"not an object: {_excerpt(data)}")
+        raise StreamError("malformed", f"not an object: {_excerpt(data)}")
     if chunk.get("error") is not None:
-        raise StreamFault("stream_error", error_text(data))
+        raise StreamError("stream_error", error_text(data))
     return chunk
 
 
 def _check(reading: Reading) -> None:
     if not reading.done:
-        raise StreamFault("incomplete", "the stream ended without [DONE]")
+        raise StreamError("incomplete", "the stream ended without [DONE]")
     if not reading.arrivals_ns:
-        raise StreamFault("empty", "the answer carried no token")
+        raise StreamError("empty", "the answer carried no token")
     if reading.output_tokens is None:
-        raise StreamFault("no_usage", "the server sent no usage, so that its token counts are not known")
+        raise StreamError("no_usage", "the server sent no usage, so that its token counts are not known")
 
 
 def error_text(body: bytes) -> str:

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
+from shapebench.apis.answer_parser import Reading, StreamError, error_text, read
 from shapebench.apis.target import PlannedRequest
 from shapebench.load.http_connection import Answer
 from shapebench.runs.samples_file import Sample, schema
@@ -53,7 +53,7 @@ def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
         return answer.fault or ("http_status", _refusal(answer))
     try:
         read(answer.pieces, reading)
-    except StreamFault as fault:
+    except StreamError as fault:
         return answer.fault or (fault.kind, _no_stream(answer) or fault.message)
     except Exception as error:  # noqa: BLE001 - whatever a server sends, the request stays a sample
         return answer.fault or ("malformed", f"not an answer as OpenAI's API has it: {error!r}")

@@ -30,53 +30,53 @@ class EndpointError(ShapebenchError):
     waited_for = False  # as long as the spec allows: it is no use to try again
 
 
-class Refused(EndpointError):
+class EndpointUnreachableError(EndpointError):
     """Nothing listens at the address."""
 
 
-class Dropped(EndpointError):
+class ConnectionDroppedError(EndpointError):
     """Something listens at the address, but hangs up or does not speak HTTP."""
 
 
-class NameNotFound(EndpointError):
+class HostNotFoundError(EndpointError):
     """The host's name does not resolve."""
 
 
-class TlsFailed(EndpointError):
+class TlsError(EndpointError):
     """The server's certificate is not trusted, or it speaks no TLS."""
 
 
-class Unauthorized(EndpointError):
+class UnauthorizedError(EndpointError):
     """The server wants another API key."""
 
 
-class Redirected(EndpointError):
+class RedirectedError(EndpointError):
     """The server points to another address."""
 
 
-class BadAddress(EndpointError):
+class BadAddressError(EndpointError):
     """The URL, the CA file or the API key cannot be used as it is."""
 
 
-class RouteMissing(EndpointError):
+class RouteNotFoundError(EndpointError):
     """The server has no such path."""
 
 
-class TooSlow(EndpointError):
+class EndpointTimeoutError(EndpointError):
     """The server did not answer in time."""
 
 
-class BadAnswer(EndpointError):
+class BadAnswerError(EndpointError):
     """The server answered, but not with what was asked for."""
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """The key in the spec's block, else in the environment; raises BadAddress where no header can hold it."""
+    """The key in the spec's block, else in the environment; raises BadAddressError where no header can hold it."""
     block = endpoint.api_key_block
     given = vault.secret(vault.ENDPOINT_KEY, block)["api_key"] if block else os.environ.get(endpoint.api_key_env, "")
     key = given.strip()
     if not (key.isascii() and key.isprintable()):
-        raise BadAddress(
+        raise BadAddressError(
             f"There are characters that no API key has in {_key_place(endpoint)}.",
             "Set it to the key alone, on one line.",
         )
@@ -168,14 +168,16 @@ class Client:
         deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
         with self._errors(), self._http.stream("GET", "/metrics", timeout=METRICS_TIMEOUT_S) as response:
             if response.status_code != 200:
-                raise RouteMissing(
+                raise RouteNotFoundError(
                     f"{response.url} answers {response.status_code}.",
                     "vLLM has it, unless something in between keeps it away; other servers' accounts are not read.",
                 )
             for piece in response.iter_bytes():
                 content += piece
                 if time.monotonic() > deadline_s or len(content) > MOST_METRICS_BYTES:
-                    raise TooSlow(f"{response.url} did not come whole in time.", "Is the server overloaded?")
+                    raise EndpointTimeoutError(
+                        f"{response.url} did not come whole in time.", "Is the server overloaded?"
+                    )
         return content.decode("utf-8", "replace")
 
     def identity(self) -> dict[str, str]:
@@ -229,14 +231,14 @@ class Client:
         if response.status_code in (401, 403):
             raise self._unauthorized(response)
         if response.has_redirect_location:
-            raise Redirected(
+            raise RedirectedError(
                 f"{response.url} redirects to {response.headers['location']}, and the load would not follow.",
                 "Give the address that it leads to as the URL, without the path of the API.",
             )
         # A 404 for a POST may be about the model in it.
         about_model = response.request.method == "POST" and "model" in error_text(response.content)
         if response.status_code == 404 and not about_model:
-            raise RouteMissing(
+            raise RouteNotFoundError(
                 f"{response.url} is not there (404).",
                 "Give the base address of an OpenAI-compatible server as the URL, without /v1/chat/completions.",
             )
@@ -256,15 +258,15 @@ class Client:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswer:
-        return BadAnswer(
+    def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswerError:
+        return BadAnswerError(
             f"{response.url} gave an answer that is of no use: {why}",
             "Look into the server's log; is it an OpenAI-compatible server, and does the request suit it?",
         )
 
-    def _unauthorized(self, response: httpx.Response) -> Unauthorized:
+    def _unauthorized(self, response: httpx.Response) -> UnauthorizedError:
         given = "the key in it was refused" if api_key(self._endpoint) else "it is not set"
-        return Unauthorized(
+        return UnauthorizedError(
             f"{self._endpoint.url} wants an API key (HTTP {response.status_code}).",
             f"Put the server's key into {_key_place(self._endpoint)} ({given}).",
         )
@@ -281,30 +283,30 @@ class Client:
 UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] = (
     (
         ssl.SSLError,
-        TlsFailed,
+        TlsError,
         "No TLS connection to {url}",
         (
             "Name the authority that signed its certificate in endpoint.ca_file; where the server speaks plain HTTP, "
             "write http:// in the URL; endpoint.verify_tls: false accepts any certificate."
         ),
     ),
-    (socket.gaierror, NameNotFound, "The host in {url} has no address", "Check the host's name, and DNS here."),
-    (UnicodeError, NameNotFound, "The host in {url} has a name that no host can have", "Correct it."),
+    (socket.gaierror, HostNotFoundError, "The host in {url} has no address", "Check the host's name, and DNS here."),
+    (UnicodeError, HostNotFoundError, "The host in {url} has a name that no host can have", "Correct it."),
     (
         httpx.TimeoutException,
-        TooSlow,
+        EndpointTimeoutError,
         "{url} did not answer in time",
         "Is the server overloaded, or a firewall in between?",
     ),
     (
         httpx.ConnectError,
-        Refused,
+        EndpointUnreachableError,
         "No connection to {url}",
         "Is the server started, on that port, and listening on an address that can be reached from here?",
     ),
     (
         httpx.RequestError,
-        Dropped,
+        ConnectionDroppedError,
         "{url} broke off the connection, or what it sent is not HTTP",
         "Something listens on that port: is it the server, is it still starting, and does it want https:// in the URL?",
     ),
@@ -316,9 +318,9 @@ def _usable(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except httpx.InvalidURL as error:
-        raise BadAddress(f"{endpoint.url} is not a URL: {error}", "Correct endpoint.url.") from None
+        raise BadAddressError(f"{endpoint.url} is not a URL: {error}", "Correct endpoint.url.") from None
     except OSError as error:  # among them ssl.SSLError
-        raise BadAddress(
+        raise BadAddressError(
             f"No certificates can be read from {endpoint.ca_file}: {error}", "Name a PEM file in endpoint.ca_file."
         ) from None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shapebench.probe.client import Client, EndpointError, NameNotFound, Refused
+from shapebench.probe.client import Client, EndpointError, EndpointUnreachableError, HostNotFoundError
 from shapebench.spec.model import Endpoint
 from shapebench.support.atomic_file import atomic_write
 from shapebench.support.redact import REDACTED, redact
@@ -16,15 +16,15 @@ STOP_TIMEOUT_S = 30
 LOG_LINES = 15
 
 
-class BadCommand(EndpointError):
+class LaunchCommandError(EndpointError):
     """The launch command cannot be understood."""
 
 
-class LaunchDied(EndpointError):
+class LaunchFailedError(EndpointError):
     """The launched server ended instead of becoming healthy."""
 
 
-class AddressTaken(EndpointError):
+class AddressInUseError(EndpointError):
     """Another server answers where the launched one is to listen."""
 
 
@@ -40,7 +40,7 @@ def serving(endpoint: Endpoint, log: Path) -> Iterator[Callable[[], None]]:
 
 def _refuse_if_redacted(command: str) -> None:
     if REDACTED in command:
-        raise BadCommand(
+        raise LaunchCommandError(
             f"The launch command was saved without its secrets: {command}",
             "Write the whole command into endpoint.launch in run.json before the run is resumed; next time, put the "
             "secrets into environment variables, which the server inherits.",
@@ -51,11 +51,11 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
     try:
         with Client(endpoint) as client:
             client.health()
-    except (Refused, NameNotFound):
+    except (EndpointUnreachableError, HostNotFoundError):
         return  # nothing there that could be taken for the server that is to be launched
     except EndpointError:
         pass  # something holds the port, whatever it speaks
-    raise AddressTaken(
+    raise AddressInUseError(
         f"Something answers at {endpoint.url} already, before endpoint.launch has started anything.",
         "Stop it, or give another port; or leave endpoint.launch out, to measure what runs there.",
     )
@@ -63,7 +63,7 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
 
 @contextmanager
 def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
-    """Run the server while the block runs; gives a function that raises LaunchDied if it has ended."""
+    """Run the server while the block runs; gives a function that raises LaunchFailedError if it has ended."""
     if not command or not command.strip():
         yield lambda: None
         return
@@ -94,7 +94,7 @@ def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise BadCommand(
+        raise LaunchCommandError(
             f"endpoint.launch is no command line ({error}): {redact(command)}", "Quote it as in a POSIX shell."
         ) from None
 
@@ -102,7 +102,7 @@ def _words(command: str) -> list[str]:
 def _raise_if_ended(process: "subprocess.Popen[bytes]", command: str, log: Path) -> None:
     if (code := process.poll()) is not None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-        raise LaunchDied(
+        raise LaunchFailedError(
             "\n".join(
                 [f"The launched server ended with code {code}: {redact(command)}", *(f"  | {redact(x)}" for x in lines)]
             ),

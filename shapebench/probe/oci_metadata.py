@@ -15,26 +15,26 @@ METADATA = "http://169.254.169.254/opc/v2/instance/"  # reachable from the insta
 HEADERS = {"Authorization": "Bearer Oracle"}  # the same for everybody: it keeps web pages from asking
 
 
-class NoMetadata(ShapebenchError):
+class MetadataUnavailableError(ShapebenchError):
     """The machine is no OCI instance, or its metadata service does not answer."""
 
 
-class NoDriver(ShapebenchError):
+class DriverError(ShapebenchError):
     """nvidia-smi is there, but cannot say what it was asked."""
 
 
 def instance(address: str = METADATA, timeout_s: float = 1) -> Instance:
-    """The OCI instance that this runs on; raises NoMetadata."""
+    """The OCI instance that this runs on; raises MetadataUnavailableError."""
     try:
         answer = httpx.get(address, headers=HEADERS, timeout=timeout_s, trust_env=False)  # never by way of a proxy
         said = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
-        raise NoMetadata(
+        raise MetadataUnavailableError(
             f"The metadata service at {address} does not answer as OCI's does ({type(error).__name__})",
             "Ask on the OCI instance itself, or name the shape with --shape.",
         ) from None
     if not isinstance(said, dict) or not _text(said, "shape"):
-        raise NoMetadata(f"What is at {address} names no shape", "Name the shape with --shape.")
+        raise MetadataUnavailableError(f"What is at {address} names no shape", "Name the shape with --shape.")
     return _instance(said)
 
 
@@ -94,16 +94,16 @@ def gpus(timeout_s: float = 10) -> tuple[Gpu, ...]:
     except subprocess.CalledProcessError as error:
         lines = f"{error.stdout}\n{error.stderr}".splitlines()
         said = next((line for line in lines if line.strip()), "without a word")
-        raise NoDriver(f"nvidia-smi failed with code {error.returncode}: {said}", "Mend the driver.") from None
+        raise DriverError(f"nvidia-smi failed with code {error.returncode}: {said}", "Mend the driver.") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoDriver(f"nvidia-smi does not answer ({type(error).__name__})", "Mend the driver.") from None
+        raise DriverError(f"nvidia-smi does not answer ({type(error).__name__})", "Mend the driver.") from None
     rows = [row for row in csv.reader(ended.stdout.splitlines(), skipinitialspace=True) if row]
     return tuple(_gpu(row) for row in rows)
 
 
 def _gpu(row: list[str]) -> Gpu:
     if len(row) != len(QUERY):
-        raise NoDriver(f"nvidia-smi gave {len(row)} fields where {len(QUERY)} were asked for", "Update the driver.")
+        raise DriverError(f"nvidia-smi gave {len(row)} fields where {len(QUERY)} were asked for", "Update the driver.")
     return Gpu(**{field: _read(read, text) for (field, (_, read)), text in zip(QUERY.items(), row, strict=True)})
 
 

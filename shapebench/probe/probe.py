@@ -4,7 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from shapebench.probe.client import Client, Dropped, EndpointError, Model, Refused, TooSlow
+from shapebench.probe.client import (
+    Client,
+    ConnectionDroppedError,
+    EndpointError,
+    EndpointTimeoutError,
+    EndpointUnreachableError,
+    Model,
+)
 from shapebench.probe.host import host_of, revision
 from shapebench.runs.prompt_sizing import PromptSizing, candidate_words, single_token_words
 from shapebench.runs.records import ServerFacts
@@ -20,15 +27,15 @@ FEW_WORDS, MANY_WORDS = 64, 256
 LEAST_TOKENS_PER_WORD = 0.25  # fewer are no tokenizer's: a server that counts badly
 
 
-class NeverHealthy(EndpointError):
+class NeverHealthyError(EndpointError):
     """The server answers, but is not ready in time."""
 
 
-class WrongModel(EndpointError):
+class WrongModelError(EndpointError):
     """The server does not serve the model."""
 
 
-class DoesNotFit(EndpointError):
+class ContextTooSmallError(EndpointError):
     """Requests of this workload do not fit the model."""
 
 
@@ -83,18 +90,21 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
 
 def may_pass(error: BaseException) -> bool:
     """Is it a server, or a network, that fell silent for a moment after it was found healthy?"""
-    return isinstance(error, Refused | Dropped | TooSlow) and not error.waited_for
+    return (
+        isinstance(error, EndpointUnreachableError | ConnectionDroppedError | EndpointTimeoutError)
+        and not error.waited_for
+    )
 
 
 def trouble_with(client: Client, endpoint: Endpoint) -> EndpointError | None:
     """What keeps the server from being ready but may pass with time; what will not is raised at once."""
     try:
         status = client.health()
-    except (Refused, Dropped, TooSlow) as error:
+    except (EndpointUnreachableError, ConnectionDroppedError, EndpointTimeoutError) as error:
         return error
     if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and tells more
         return None
-    return NeverHealthy(
+    return NeverHealthyError(
         f"{endpoint.url}/health answers {status}, not 200.",
         f"Look into the server's log; where it only needs longer than {endpoint.ready_timeout_s:g} s, "
         "raise endpoint.ready_timeout_s.",
@@ -106,7 +116,7 @@ def served_model(endpoint: Endpoint, models: list[Model]) -> Model:
         if model.id == endpoint.model:
             return model
     names = ", ".join(m.id for m in models) or "none"
-    raise WrongModel(
+    raise WrongModelError(
         f"{endpoint.url} does not serve {endpoint.model!r}.", f"Ask for one of the models that it serves: {names}."
     )
 
@@ -149,7 +159,7 @@ def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: PromptSizing) -> N
             f"need {sizing.least_tokens}"
         )
     if wrong:
-        raise DoesNotFit(
+        raise ContextTooSmallError(
             f"The workload does not fit {model.id}: {'; '.join(wrong)}.",
             "Change workload.input_tokens or workload.output_tokens (lengths go up to 4 standard deviations), "
             "or serve the model with a longer context.",

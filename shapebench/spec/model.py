@@ -39,6 +39,8 @@ Model = TypeVar("Model", bound=BaseModel)
 class SpecError(ShapebenchError):
     """The spec cannot be used; the message lists all that is wrong with it."""
 
+    exit_code = 2
+
 
 def _shape_for_form(schema: dict[str, Any]) -> None:
     """Show an optional value as one input that may be empty, not as a choice between a type and null."""

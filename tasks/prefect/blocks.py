@@ -35,7 +35,7 @@ class OciCredentials(Block):
     pass_phrase: SecretStr | None = Field(None, title="Pass phrase", description="Where the private key has one.")
 
 
-class NoBlock(ShapebenchError):
+class BlockError(ShapebenchError):
     """The spec names a block that cannot be read."""
 
 
@@ -44,7 +44,7 @@ BLOCKS: dict[str, type[Block]] = {vault.ENDPOINT_KEY: EndpointKey, vault.OCI_CRE
 
 @contextmanager
 def unlocked(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
-    """Hand the core what is in the blocks that these fields of the spec name, for as long as needed; raises NoBlock."""
+    """Read the blocks that these fields of the spec name, for as long as the block runs; raises BlockError."""
     with vault.opened({(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}):
         yield
 
@@ -54,7 +54,7 @@ def _values(field: str, name: str) -> dict[str, str]:
     try:
         block = kind.load(name)
     except ValueError:  # which quotes nothing, but would be a traceback
-        raise NoBlock(
+        raise BlockError(
             f"{field} names {name}, and Prefect has no such block of the type {kind.get_block_type_slug()}.",
             "Make it on the Blocks page of the Prefect UI (docs/operating.md), or correct the name or PREFECT_API_URL.",
         ) from None

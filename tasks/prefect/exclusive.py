@@ -26,7 +26,7 @@ from tasks.prefect import lease
 logger = logging.getLogger("shapebench.probe")
 
 
-class Busy(ShapebenchError):
+class EndpointBusyError(ShapebenchError):
     """Another run measures the endpoint, and this one is not to wait for it."""
 
 
@@ -44,7 +44,7 @@ class Holder:
 
 @contextmanager
 def sole_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") -> Iterator[None]:
-    """Keep other flow runs off this endpoint while the block runs; first wait for them, or raise Busy."""
+    """Keep other flow runs off this endpoint while the block runs; first wait for them, or raise EndpointBusyError."""
     name = "shapebench-" + re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.url.partition("://")[2])
     wait_for = _Waiting(endpoint.url, give_up=when_busy == "fail")
     with _on_this_machine(name, wait_for) as (dead, note), _at_the_server(name, wait_for, dead) as taken:
@@ -61,7 +61,7 @@ class _Waiting:
 
     def __call__(self, holder: str) -> None:
         if self._give_up:
-            raise Busy(
+            raise EndpointBusyError(
                 f"{self._url} is being measured by {holder}.",
                 "Start it again when that run is done, or let it wait for its turn: when_busy: wait.",
             )

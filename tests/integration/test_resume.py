@@ -20,7 +20,7 @@ import yaml
 from cli.local_prefect.own_server import free_port
 from shapebench.runs.resume import in_progress
 from shapebench.spec.model import parse
-from tasks.resume import MOST_STARTS, BrokenOffAgain, earlier_run
+from tasks.resume import MOST_STARTS, RepeatedInterruptionError, earlier_run
 from tests import oci_lookalike
 from tests.conftest import ROOT, BroughtUp, Finished, Shell, brought_up_in, ended
 from tests.flow_runs import (
@@ -422,5 +422,7 @@ def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))
     assert earlier_run(made, "") == begun
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS + 1))
-    with pytest.raises(BrokenOffAgain, match=f"Run {begun.run.run_id} has been broken off {MOST_STARTS} times"):
+    with pytest.raises(
+        RepeatedInterruptionError, match=f"Run {begun.run.run_id} has been broken off {MOST_STARTS} times"
+    ):
         earlier_run(made, "")

@@ -25,7 +25,7 @@ from typing import Any
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, span_s, summarise
 from shapebench.results.imports.fields import (
-    Refused,
+    ImportFileError,
     count,
     epoch_ns,
     get,
@@ -116,10 +116,10 @@ def _read(bundle: Bundle) -> list[Level]:
 
 
 def _phase(summary: Any) -> Any:
-    """The one that was measured; raises Refused where it was not a closed loop of one concurrency."""
+    """The one that was measured; raises ImportFileError where it was not a closed loop of one concurrency."""
     measured = [phase for phase in items(summary, "input_config.phases") if text(phase, "kind") != "warmup"]
     if len(measured) != 1:
-        raise Refused(f"it has {len(measured)} measured phases where one is a concurrency level")
+        raise ImportFileError(f"it has {len(measured)} measured phases where one is a concurrency level")
     at_concurrency(1 if text(measured[0], "type") == "concurrency" else None)
     return measured[0]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.fields import ImportFileError
 from shapebench.results.imports.numbers import Differs, Number, of_values, share, total
 
 NO_ONE_TOKEN = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
@@ -54,12 +54,14 @@ def failed(answers: Sequence[Answer]) -> int:
 
 
 def checked(answers: Sequence[Answer]) -> list[Answer]:
-    """The same; raises Refused where a request's times cannot be."""
+    """The same; raises ImportFileError where a request's times cannot be."""
     for index, answer in enumerate(answers):
         if min(answer.ttft_s or 0, answer.e2e_s or 0) < 0:
-            raise Refused(f"request {index} has a time below zero")
+            raise ImportFileError(f"request {index} has a time below zero")
         if answer.ttft_s is not None and answer.e2e_s is not None and answer.ttft_s > answer.e2e_s + NO_ONE_TOKEN:
-            raise Refused(f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)")
+            raise ImportFileError(
+                f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)"
+            )
     return list(answers)
 
 

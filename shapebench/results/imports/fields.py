@@ -1,4 +1,4 @@
-"""Looking into other tools' JSON: what is not there, or not of its kind, is None; nothing raises but `Refused`."""
+"""Looking into other tools' JSON: what is not there, or not of its kind, is None; only `ImportFileError` is raised."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ LONGEST_S = 1e9  # no level took thirty years
 GREATEST = 1e15  # no number of a benchmark is beyond it, and squares of such are still numbers
 
 
-class Refused(Exception):
+class ImportFileError(Exception):
     """A file cannot be taken; the message says why."""
 
 
@@ -54,7 +54,7 @@ def numbers(content: Any, path: str) -> list[float | None]:
 
 def needed(value: Found | None, name: str) -> Found:
     if value is None:
-        raise Refused(f"{name} is missing, or not what it should be")
+        raise ImportFileError(f"{name} is missing, or not what it should be")
     return value
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.fields import ImportFileError
 
 SUFFIXES = (".json", ".jsonl")
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -54,14 +54,14 @@ def _in_folder(folder: Path, beside: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def read(path: Path) -> Document:
-    """A file's content; raises Refused."""
+    """A file's content; raises ImportFileError."""
     try:
         raw = path.read_bytes()
         content = _parsed(raw.decode(), lines=path.suffix == ".jsonl")
     except OSError as error:
-        raise Refused(f"cannot be read: {error.strerror}") from None
+        raise ImportFileError(f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or deeper than anybody writes
-        raise Refused(f"is not JSON, or is cut off: {error}") from None
+        raise ImportFileError(f"is not JSON, or is cut off: {error}") from None
     return Document(path, content, hashlib.sha256(raw).hexdigest())
 
 

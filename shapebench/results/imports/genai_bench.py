@@ -22,7 +22,7 @@ from typing import Any
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
 from shapebench.results.imports.fields import (
-    Refused,
+    ImportFileError,
     count,
     get,
     items,
@@ -72,7 +72,7 @@ def _read(bundle: Bundle) -> list[Level]:
     experiment = bundle.one("experiment_metadata.json", "it says which model was measured")
     levels = bundle.all("level")
     if not levels:
-        raise Refused("no level of this experiment is there: its files lie beside it")
+        raise ImportFileError("no level of this experiment is there: its files lie beside it")
     return [_level(experiment, document) for document in levels]
 
 

@@ -23,7 +23,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
-from shapebench.results.imports.fields import Refused, before, count, get, length, moment, needed, number, text
+from shapebench.results.imports.fields import (
+    ImportFileError,
+    before,
+    count,
+    get,
+    length,
+    moment,
+    needed,
+    number,
+    text,
+)
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number, of_stats, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
@@ -121,14 +131,14 @@ def _answers(bundle: Bundle, done: int) -> list[Answer]:
         return []
     found = checked([_answer(row) for row in bundle.one("responses", "").objects])
     if len(completed(found)) != done:
-        raise Refused(f"its summary has {done} completed requests, its responses {len(completed(found))}")
+        raise ImportFileError(f"its summary has {done} completed requests, its responses {len(completed(found))}")
     return found
 
 
 def _answer(row: Any) -> Answer:
     """One with an error has times of 0, which are none."""
     if not isinstance(row, dict):
-        raise Refused("a response is not an object")
+        raise ImportFileError("a response is not an object")
     if get(row, "error_code") is not None:
         status = count(row, "error_code")
         return Answer(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shapebench.analysis.summary import STAT_FUNCTIONS, may_be_claimed
-from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.fields import ImportFileError
 from shapebench.spec import metric_definitions
 
 Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours
@@ -43,7 +43,7 @@ def of_stats(
     given = {name: value for name, value in stats.items() if value is not None and math.isfinite(value)}
     for name, value in given.items():
         if value < 0:
-            raise Refused(f"{metric} has a {name} of {value}, which cannot be")
+            raise ImportFileError(f"{metric} has a {name} of {value}, which cannot be")
     return [
         Number(metric, name, value, sample_count, differs)
         for name, value in given.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shapebench.errors import ShapebenchError
 from shapebench.results.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
-from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.fields import ImportFileError
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.tool import Bundle, Level, Origin, Part, Tool
 
@@ -55,7 +55,7 @@ def _read(paths: Sequence[Path], problems: list[str]) -> list[Document]:
     for path in paths:
         try:
             documents.append(files.read(path))
-        except Refused as refusal:
+        except ImportFileError as refusal:
             problems.append(f"{path}: {refusal}")
     return documents
 
@@ -83,7 +83,7 @@ def _levels(bundles: Iterable[tuple[Tool, Bundle]], problems: list[str]) -> list
     for tool, bundle in bundles:
         try:
             found += [(tool, level) for level in tool.read(bundle)]
-        except Refused as refusal:
+        except ImportFileError as refusal:
             problems.append(f"{bundle.documents[0].path}: looks like a result of {tool.label}, but {refusal}")
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shapebench.results.imports.answers import Answer
-from shapebench.results.imports.fields import Refused
+from shapebench.results.imports.fields import ImportFileError
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.numbers import Differs, Number
 
@@ -34,10 +34,10 @@ class Bundle:
         return [part.document for part in self.parts if part.name == name]
 
     def one(self, name: str, why: str) -> Document:
-        """The only one of its kind; raises Refused where there is none, or more, and says what it is for."""
+        """The only one of its kind; raises ImportFileError where there is none, or more, and says what it is for."""
         found = self.all(name)
         if len(found) != 1:
-            raise Refused(
+            raise ImportFileError(
                 f"the {name} that belongs to it is missing: {why}" if not found else f"has more than one {name}"
             )
         return found[0]
@@ -85,12 +85,12 @@ class Tool:
     label: str  # as people write it
     parts: Mapping[str, Callable[[Document], bool]]  # what it writes -> is this such a file?
     together: Callable[[Document], Hashable]  # files for which this is the same belong together
-    read: Callable[[Bundle], list[Level]]  # raises Refused
+    read: Callable[[Bundle], list[Level]]  # raises ImportFileError
     beside: Callable[[Path], bool] = lambda _: False  # written by it too, but no result: passed over in a folder
 
 
 def at_concurrency(concurrency: int | None) -> int:
-    """The streams of a level; raises Refused where requests did not come in a closed loop."""
+    """The streams of a level; raises ImportFileError where requests did not come in a closed loop."""
     if not concurrency:
-        raise Refused("its requests did not come from a fixed number of streams, so it is no concurrency level")
+        raise ImportFileError("its requests did not come from a fixed number of streams, so it is no concurrency level")
     return concurrency

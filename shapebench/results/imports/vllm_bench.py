@@ -23,7 +23,7 @@ from typing import Any
 
 from shapebench.results.imports.answers import Answer, checked, summarise
 from shapebench.results.imports.fields import (
-    Refused,
+    ImportFileError,
     before,
     count,
     get,
@@ -133,7 +133,7 @@ def _has_requests(result: Any) -> bool:
 def _answers(result: Any) -> list[Answer]:
     lengths = {len(items(result, name)) for name in OF_REQUESTS}
     if len(lengths) != 1:
-        raise Refused(f"its lists {', '.join(OF_REQUESTS)} are not of one length")
+        raise ImportFileError(f"its lists {', '.join(OF_REQUESTS)} are not of one length")
     return [_answer(result, index) for index in range(lengths.pop())]
 
 
@@ -145,7 +145,7 @@ def _answer(result: Any, index: int) -> Answer:
         return Answer(begun_s=begun_s, error_kind="reported", error_message=error or "no token came")
     gaps_s = tuple(gap for gap in numbers(of_request, "itls") if gap is not None)
     if len(gaps_s) < len(items(of_request, "itls")):
-        raise Refused(f"the gaps of request {index} are not all numbers")
+        raise ImportFileError(f"the gaps of request {index} are not all numbers")
     return Answer(
         ttft_s=ttft_s,
         e2e_s=ttft_s + sum(gaps_s),

@@ -23,7 +23,7 @@ _STREAM_HEAD = (
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Malformed(Exception):
+class MalformedRequestError(Exception):
     """A request that cannot be understood."""
 
 
@@ -45,17 +45,17 @@ def format_at(path: bytes) -> type[AnswerFormat] | None:
 
 
 def parse_request(format_: type[AnswerFormat], body: bytes | bytearray) -> TokenRequest:
-    """Read a request from its body; raises Malformed."""
+    """Read a request from its body; raises MalformedRequestError."""
     try:
         return _parse(format_, orjson.loads(body))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Malformed(f"{type(error).__name__}: {error}") from None
+        raise MalformedRequestError(f"{type(error).__name__}: {error}") from None
 
 
 def _parse(format_: type[AnswerFormat], body: dict[str, Any]) -> TokenRequest:
     tokens = body.get("max_completion_tokens") or body.get("max_tokens", _DEFAULT_TOKENS)
     if not 1 <= tokens <= MAX_TOKENS:
-        raise Malformed(f"max_tokens must be between 1 and {MAX_TOKENS}, got {tokens}.")
+        raise MalformedRequestError(f"max_tokens must be between 1 and {MAX_TOKENS}, got {tokens}.")
     return TokenRequest(
         format=format_,
         model=str(body.get("model", MODEL)),

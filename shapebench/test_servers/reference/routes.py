@@ -31,7 +31,7 @@ class Routes:
             if format_ := answers.format_at(request.path):
                 parsed = answers.parse_request(format_, request.body)
                 return self._tokens(parsed, received_ns, request.is_last)
-        except answers.Malformed as error:
+        except answers.MalformedRequestError as error:
             return refused(str(error), received_ns)
         whole = self._at_once.get(request.path, answers.not_found)()
         return Answer((whole,), (received_ns,), is_last=request.is_last)

@@ -22,7 +22,7 @@ from shapebench.test_servers.simulator.requests import (
     ChatAsked,
     CompletionAsked,
     Form,
-    Refused,
+    RequestRejectedError,
     Tokenize,
     check,
     check_model,
@@ -125,7 +125,7 @@ class App:
         call = Call(scope, receive, send)
         try:
             await self._handler(call)(call)
-        except Refused as refused:
+        except RequestRejectedError as refused:
             await call.answer(orjson.dumps(refused.content), status=refused.status, extra=refused.headers)
         except Exception:
             traceback.print_exc()  # uvicorn's own log is silent, as it also reports what a stop cuts short
@@ -136,10 +136,10 @@ class App:
         if path.startswith("/v1") and not self._may(call):
             return self._unauthorised
         if path not in self._routes:
-            raise Refused(404, {"detail": "Not Found"})
+            raise RequestRejectedError(404, {"detail": "Not Found"})
         method, handler = self._routes[path]
         if call.scope["method"] != method:
-            raise Refused(405, {"detail": "Method Not Allowed"}, ((b"allow", method.encode()),))
+            raise RequestRejectedError(405, {"detail": "Method Not Allowed"}, ((b"allow", method.encode()),))
         return handler
 
     def _may(self, call: Call) -> bool:

@@ -172,7 +172,7 @@ class FaultyApp(App):
         return job
 
     def _enter(self, call: Call) -> float:
-        """Count one more streamed request; returns how long it is held up, or raises Refused."""
+        """Count one more streamed request; returns how long it is held up, or raises RequestRejectedError."""
         self._streamed += 1
         self._first_ns = self._first_ns or call.received_ns
         if self._refuses():

@@ -11,7 +11,7 @@ from shapebench.test_servers.simulator.tokenizer import BOS, Piece, chat_pieces,
 from shapebench.test_servers.vllm_format import error
 
 
-class Refused(Exception):
+class RequestRejectedError(Exception):
     """An answer other than 200; `content` is its JSON body."""
 
     def __init__(self, status: int, content: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
@@ -107,7 +107,7 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 def parse(form: type[Form], content_type: str, body: bytes) -> Form:
-    """The body as a form; raises Refused in the words of vLLM."""
+    """The body as a form; raises RequestRejectedError in the words of vLLM."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise _invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
     try:
@@ -120,11 +120,11 @@ def parse(form: type[Form], content_type: str, body: bytes) -> Form:
 def check_model(model: str | None, preset: Preset) -> None:
     if model not in (None, preset.model):
         message = f"The model `{model}` does not exist. Valid aliases: {preset.model}."
-        raise Refused(404, error(message, "NotFoundError", "model", 404))
+        raise RequestRejectedError(404, error(message, "NotFoundError", "model", 404))
 
 
 def check(asked: Asked, prompt_tokens: int, preset: Preset) -> int:
-    """The most tokens that the answer may have; raises Refused where vLLM would."""
+    """The most tokens that the answer may have; raises RequestRejectedError where vLLM would."""
     limit = asked.limit(preset.max_model_len - prompt_tokens)
     for problem in _problems(asked, prompt_tokens, limit, preset.max_model_len):
         if problem.wrong:
@@ -190,20 +190,20 @@ def _sampling_problems(asked: Asked, limit: int) -> Iterator[_Problem]:
     yield _Problem(least > limit, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
 
 
-def bad_request(message: str, field: str | None = None, value: float | None = None) -> Refused:
+def bad_request(message: str, field: str | None = None, value: float | None = None) -> RequestRejectedError:
     detail = "" if value is None else f" (parameter={field}, value={value})"
-    return Refused(400, error(message + detail, "BadRequestError", field, 400))
+    return RequestRejectedError(400, error(message + detail, "BadRequestError", field, 400))
 
 
-def overloaded() -> Refused:
+def overloaded() -> RequestRejectedError:
     message = "The server is overloaded. Please try again later."
-    return Refused(503, error(message, "ServiceUnavailableError", None, 503))
+    return RequestRejectedError(503, error(message, "ServiceUnavailableError", None, 503))
 
 
-def _invalid(wrong: Sequence[object], field: str | None) -> Refused:
+def _invalid(wrong: Sequence[object], field: str | None) -> RequestRejectedError:
     many = "s" if len(wrong) > 1 else ""
     lines = "".join(f"\n  {one}" for one in wrong)
-    return Refused(400, error(f"{len(wrong)} validation error{many}:{lines}", "Bad Request", field, 400))
+    return RequestRejectedError(400, error(f"{len(wrong)} validation error{many}:{lines}", "Bad Request", field, 400))
 
 
 def _json(body: bytes) -> Any:
@@ -213,7 +213,7 @@ def _json(body: bytes) -> Any:
         wrong = _plain("json_invalid", (problem.pos,), "JSON decode error", {}) | {"ctx": {"error": problem.msg}}
         raise _invalid([wrong], wrong["loc"]) from None
     except UnicodeDecodeError:
-        raise Refused(400, {"detail": "There was an error parsing the body"}) from None
+        raise RequestRejectedError(400, {"detail": "There was an error parsing the body"}) from None
 
 
 def _plain(kind: str, where: Sequence[int | str], message: str, given: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.analysis.early_stop import TooSlow, skipped, stopped_by, too_slow
+from shapebench.analysis.early_stop import SlowLevel, skipped, stopped_by, too_slow
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
 from shapebench.runs.samples_file import Sample
@@ -18,7 +18,7 @@ LOAD = Load(levels=(1, 2, 4, 8, 16), stop_below_query_tokens_per_s=10)
 
 
 def test_the_least_level_at_which_queries_are_too_slow_is_named() -> None:
-    assert too_slow(LOAD, [(1, 40.0), (8, 7.0), (4, 9.9), (2, 10.0)]) == TooSlow(4, 9.9)
+    assert too_slow(LOAD, [(1, 40.0), (8, 7.0), (4, 9.9), (2, 10.0)]) == SlowLevel(4, 9.9)
 
 
 @pytest.mark.parametrize("got", [10.0, math.nan])
@@ -56,7 +56,7 @@ SLOW = [request(0, 0.0, [0.5, 1.0]), refused(1, 1.0)]  # 2 tokens/s
 
 def test_a_level_is_not_measured_where_fewer_streams_were_too_slow(tmp_path: Path) -> None:
     begun = measuring(tmp_path, {1: closed_loop(1), 2: SLOW})
-    assert stopped_by(begun, 4) == TooSlow(2, pytest.approx(2.0))
+    assert stopped_by(begun, 4) == SlowLevel(2, pytest.approx(2.0))
 
 
 def test_a_level_of_fewer_streams_is_measured_all_the_same(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shapebench.apis.answer_parser import Reading, StreamFault, error_text, read
+from shapebench.apis.answer_parser import Reading, StreamError, error_text, read
 from shapebench.apis.chunk_interning import ChunkInterner, cut
 from tests.examples import examples
 from tests.unit.apis.test_sse import NAMES, body
@@ -38,8 +38,8 @@ def stream(*chunks: Any) -> Reading:
     return reading
 
 
-def fault(*chunks: Any) -> StreamFault:
-    with pytest.raises(StreamFault) as raised:
+def fault(*chunks: Any) -> StreamError:
+    with pytest.raises(StreamError) as raised:
         stream(*chunks)
     return raised.value
 
@@ -183,7 +183,7 @@ def test_a_usage_that_is_no_count_is_malformed(name: str, count: Any) -> None:
 
 def test_what_came_before_a_fault_is_kept() -> None:
     reading = Reading()
-    with pytest.raises(StreamFault):
+    with pytest.raises(StreamError):
         read([(5, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'), (6, b"data: {\n\n")], reading)
     assert (reading.arrivals_ns, reading.chunk_tokens) == ([5], [1])
 
@@ -228,7 +228,7 @@ def outcome(pieces: list[tuple[int, bytes]]) -> tuple[Reading, str | None]:
     reading = Reading()
     try:
         read(pieces, reading)
-    except StreamFault as raised:
+    except StreamError as raised:
         return reading, raised.kind
     except Exception as error:  # noqa: BLE001 - what a strange chunk leads to is to be the same, too
         return reading, type(error).__name__

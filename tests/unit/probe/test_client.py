@@ -56,21 +56,21 @@ def asking(routes: dict[str, Reply], **changes: Any) -> Iterator[Client]:
 def test_nothing_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    error = failure(endpoints.Refused, f"http://127.0.0.1:{port}")
+    error = failure(endpoints.EndpointUnreachableError, f"http://127.0.0.1:{port}")
     assert "Connection refused" in error.problem
     assert "started" in error.remedy
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".example", "xn--0.example"])
 def test_a_name_without_an_address(host: str) -> None:
-    error = failure(endpoints.NameNotFound, f"http://{host}")
+    error = failure(endpoints.HostNotFoundError, f"http://{host}")
     assert host in error.problem
     assert "DNS" in error.remedy or "Correct" in error.remedy
 
 
 @pytest.mark.parametrize("url", ["http://\N{SNOWMAN}.example", "http://exam\x01ple"])
 def test_a_url_that_is_none(url: str) -> None:
-    assert url in failure(endpoints.BadAddress, url).problem
+    assert url in failure(endpoints.BadAddressError, url).problem
 
 
 def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
@@ -84,7 +84,7 @@ def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     context, _ = certificates(tmp_path)
     with serving(table(healthy()), context) as served:
-        error = failure(endpoints.TlsFailed, served.url)
+        error = failure(endpoints.TlsError, served.url)
     assert "certificate verify failed" in error.problem
     assert "endpoint.ca_file" in error.remedy
 
@@ -103,7 +103,7 @@ def test_a_certificate_that_is_not_to_be_checked(tmp_path: Path) -> None:
 
 def test_https_to_a_server_that_speaks_plain_http() -> None:
     with serving(table(healthy())) as served:
-        error = failure(endpoints.TlsFailed, served.url.replace("http:", "https:"))
+        error = failure(endpoints.TlsError, served.url.replace("http:", "https:"))
     assert "http://" in error.remedy
 
 
@@ -112,7 +112,7 @@ def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> N
     ca_file = tmp_path / "ca.pem"
     if content:
         ca_file.write_text(content)
-    error = failure(endpoints.BadAddress, "https://127.0.0.1:1", ca_file=ca_file)
+    error = failure(endpoints.BadAddressError, "https://127.0.0.1:1", ca_file=ca_file)
     assert str(ca_file) in error.problem
     assert "endpoint.ca_file" in error.remedy
 
@@ -122,14 +122,14 @@ def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> N
 )
 def test_something_that_hangs_up_or_speaks_no_http(answer: bytes) -> None:
     with raw(answer) as url:
-        error = failure(endpoints.Dropped, url)
+        error = failure(endpoints.ConnectionDroppedError, url)
     assert "broke off" in error.problem
     assert "Something listens" in error.remedy
 
 
 def test_a_server_that_does_not_answer_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        error = failure(endpoints.TooSlow, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
+        error = failure(endpoints.EndpointTimeoutError, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
     assert "in time" in error.problem
 
 
@@ -141,7 +141,7 @@ def test_a_server_that_wants_a_key(
     monkeypatch.delenv(KEY, raising=False)
     reply: Reply = (status, {"error": "Unauthorized"})
     with serving(table(healthy(GET_v1__models=reply, POST_v1__chat__completions=reply))) as served:
-        error = failure(endpoints.Unauthorized, served.url, ask)
+        error = failure(endpoints.UnauthorizedError, served.url, ask)
     assert f"HTTP {status}" in error.problem
     assert f"{KEY} (it is not set)" in error.remedy
 
@@ -149,7 +149,7 @@ def test_a_server_that_wants_a_key(
 def test_a_server_that_wants_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "wrong")
     with serving(table(healthy(GET_v1__models=(401, "")))) as served:
-        error = failure(endpoints.Unauthorized, served.url, api_key_env="MY_KEY")
+        error = failure(endpoints.UnauthorizedError, served.url, api_key_env="MY_KEY")
     assert "MY_KEY (the key in it was refused)" in error.remedy
     assert "wrong" not in str(error)
 
@@ -164,27 +164,27 @@ def test_the_key_is_sent_without_the_space_around_it(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("key", ["two\nlines", "sch\N{LATIN SMALL LETTER U WITH DIAERESIS}ssel"])
 def test_a_key_that_no_header_can_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, key)
-    error = failure(endpoints.BadAddress, "http://127.0.0.1:1")
+    error = failure(endpoints.BadAddressError, "http://127.0.0.1:1")
     assert KEY in error.problem
     assert key not in str(error)
 
 
 def test_an_address_without_the_api() -> None:
     with serving(table({})) as served:
-        error = failure(endpoints.RouteMissing, f"{served.url}/wrong")
+        error = failure(endpoints.RouteNotFoundError, f"{served.url}/wrong")
     assert "/wrong/v1/models is not there (404)" in error.problem
     assert "base address" in error.remedy
 
 
 def test_a_page_that_says_that_models_are_missing_is_no_server_without_the_model() -> None:
     with serving(table(healthy(GET_v1__models=(404, "Cannot GET /v1/models")))) as served:
-        failure(endpoints.RouteMissing, served.url)
+        failure(endpoints.RouteNotFoundError, served.url)
 
 
 def test_a_redirect_says_where_it_leads() -> None:
     moved: Reply = (307, "", {"Location": "https://example.org/v1/models"})
     with serving(table(healthy(GET_v1__models=moved))) as served:
-        error = failure(endpoints.Redirected, served.url)
+        error = failure(endpoints.RedirectedError, served.url)
     assert "redirects to https://example.org/v1/models" in error.problem
 
 
@@ -202,7 +202,7 @@ def test_a_redirect_says_where_it_leads() -> None:
 )
 def test_models_that_are_no_list_of_models(reply: Reply) -> None:
     with serving(table(healthy(GET_v1__models=reply))) as served:
-        error = failure(endpoints.BadAnswer, served.url)
+        error = failure(endpoints.BadAnswerError, served.url)
     assert f"{served.url}/v1/models" in error.problem
 
 
@@ -220,7 +220,7 @@ def test_models_that_are_no_list_of_models(reply: Reply) -> None:
 )
 def test_a_completion_that_is_of_no_use(reply: Reply, said: str) -> None:
     with serving(table(healthy(POST_v1__chat__completions=reply))) as served:
-        error = failure(endpoints.BadAnswer, served.url, complete)
+        error = failure(endpoints.BadAnswerError, served.url, complete)
     assert said in error.problem
 
 
@@ -233,7 +233,7 @@ def test_an_address_with_a_path_prefix_is_asked_below_it() -> None:
 
 def test_an_error_names_the_whole_address_once() -> None:
     with serving(lambda *_: (200, "<html>")) as served:
-        error = failure(endpoints.BadAnswer, f"{served.url}/api")
+        error = failure(endpoints.BadAnswerError, f"{served.url}/api")
     assert f"{served.url}/api/v1/models gave" in error.problem
 
 
@@ -245,7 +245,7 @@ def test_a_plain_web_server_is_no_openai_server(tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        error = failure(endpoints.RouteMissing, f"http://127.0.0.1:{server.server_port}")
+        error = failure(endpoints.RouteNotFoundError, f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
         thread.join()
     assert "OpenAI-compatible" in error.remedy
@@ -324,13 +324,13 @@ def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
 @pytest.mark.parametrize("status", [404, 401, 503])
 def test_a_server_without_metrics_has_no_such_route(status: int) -> None:
     with serving(table(healthy(GET_metrics=(status, "")))) as served:
-        error = failure(endpoints.RouteMissing, served.url, Client.metrics)
+        error = failure(endpoints.RouteNotFoundError, served.url, Client.metrics)
     assert f"{served.url}/metrics answers {status}." in error.problem
 
 
 def test_a_server_that_hangs_up_on_its_metrics_has_another_error() -> None:
     with raw(b"") as url:
-        failure(endpoints.Dropped, url, Client.metrics)
+        failure(endpoints.ConnectionDroppedError, url, Client.metrics)
 
 
 METRICS = 'process_start_time_seconds 1.5e9\nvllm:cache_config_info{block_size="16",engine="0"} 1.0\n'
@@ -356,7 +356,7 @@ def test_a_server_that_says_little_has_an_identity_of_its_models(reply: Reply) -
 
 def test_a_server_that_does_not_even_name_its_models_has_no_identity() -> None:
     with serving(table(healthy(GET_v1__models=(500, "")))) as served:
-        failure(endpoints.BadAnswer, served.url, Client.identity)
+        failure(endpoints.BadAnswerError, served.url, Client.identity)
 
 
 @pytest.mark.slow

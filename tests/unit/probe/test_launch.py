@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shapebench.probe.launch import AddressTaken, BadCommand, LaunchDied, launched, serving
+from shapebench.probe.launch import AddressInUseError, LaunchCommandError, LaunchFailedError, launched, serving
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.simulator.process import running_simulator
 
@@ -132,7 +132,7 @@ def test_what_a_command_leaves_in_the_background_is_ended_with_it(tmp_path: Path
     with launched(shell("sleep 600 & echo $! >> $1", pids), log) as still_starting:
         [pid] = numbers_in(pids, 1)
         wait_until(lambda: not alive(pid))
-        with pytest.raises(LaunchDied):
+        with pytest.raises(LaunchFailedError):
             wait_until(still_starting)
 
 
@@ -162,9 +162,9 @@ def test_nothing_is_left_when_the_guard_is_signalled(number: signal.Signals, tmp
         wait_until(lambda: not alive(pid))
 
 
-def died(command: str, log: Path) -> LaunchDied:
+def died(command: str, log: Path) -> LaunchFailedError:
     """What is raised of a server that ends by itself."""
-    with launched(command, log) as still_starting, pytest.raises(LaunchDied) as raised:
+    with launched(command, log) as still_starting, pytest.raises(LaunchFailedError) as raised:
         wait_until(still_starting)
     return raised.value
 
@@ -190,14 +190,14 @@ def test_a_command_that_does_not_exist_is_an_error_that_names_it(tmp_path: Path)
 
 
 def test_a_command_with_a_quote_too_many_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(BadCommand, match="No closing quotation"), launched("serve 'x", tmp_path / "server.log"):
+    with pytest.raises(LaunchCommandError, match="No closing quotation"), launched("serve 'x", tmp_path / "server.log"):
         pass
 
 
 def test_a_server_is_not_launched_where_another_one_answers(tmp_path: Path) -> None:
     with running_simulator("fast") as url:
         endpoint = Endpoint(url=url, model="m", launch=python(FOREVER))
-        with pytest.raises(AddressTaken, match="answers at"), serving(endpoint, tmp_path / "server.log"):
+        with pytest.raises(AddressInUseError, match="answers at"), serving(endpoint, tmp_path / "server.log"):
             pass
     assert not (tmp_path / "server.log").exists()
 
@@ -205,7 +205,7 @@ def test_a_server_is_not_launched_where_another_one_answers(tmp_path: Path) -> N
 def test_the_log_and_the_error_of_a_server_are_redacted(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     command = python("print('api_key=hush', flush=True); raise SystemExit(2)") + " --api-key hush hush2"
-    with pytest.raises(LaunchDied) as error, launched(command, log) as still_starting:
+    with pytest.raises(LaunchFailedError) as error, launched(command, log) as still_starting:
         wait_until(still_starting)
     assert "hush" not in str(error.value)
     assert log.read_text() == "api_key=…\n"
@@ -213,5 +213,8 @@ def test_the_log_and_the_error_of_a_server_are_redacted(tmp_path: Path) -> None:
 
 def test_a_command_that_was_saved_without_its_secrets_is_refused_with_a_remedy(tmp_path: Path) -> None:
     endpoint = Endpoint(url="http://127.0.0.1:9", model="m", launch="vllm serve m --api-key …")
-    with pytest.raises(BadCommand, match="saved without its secrets"), serving(endpoint, tmp_path / "server.log"):
+    with (
+        pytest.raises(LaunchCommandError, match="saved without its secrets"),
+        serving(endpoint, tmp_path / "server.log"),
+    ):
         pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.probe.oci_metadata import NoDriver, NoMetadata, gpus, instance
+from shapebench.probe.oci_metadata import DriverError, MetadataUnavailableError, gpus, instance
 from shapebench.runs.host import Gpu, Instance
 from tests.route_server import serving, table
 
@@ -68,7 +68,7 @@ def test_it_is_never_asked_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) ->
     [({}, 404), ("<html>", 200), ([], 200), ({"region": "phx"}, 200), ({"shape": 7}, 200), ({"shape": ""}, 200)],
 )
 def test_what_answers_otherwise_is_no_oci_instance(reply: Any, status: int) -> None:
-    with pytest.raises(NoMetadata, match=r"(?s)--shape"):
+    with pytest.raises(MetadataUnavailableError, match=r"(?s)--shape"):
         asked(reply, status)
 
 
@@ -79,7 +79,10 @@ def test_a_size_that_makes_no_sense_is_not_known(size: Any) -> None:
 
 
 def test_where_nobody_answers_the_wait_is_short() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent, pytest.raises(NoMetadata, match="ReadTimeout"):
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as silent,
+        pytest.raises(MetadataUnavailableError, match="ReadTimeout"),
+    ):
         instance(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout_s=0.05)
 
 
@@ -139,5 +142,5 @@ def test_where_there_is_no_command_there_are_no_gpus(tmp_path: Path, monkeypatch
 )
 def test_a_command_that_fails_says_so(nvidia_smi: Path, script: str, problem: str) -> None:
     acts(nvidia_smi, script)
-    with pytest.raises(NoDriver, match=problem):
+    with pytest.raises(DriverError, match=problem):
         gpus(timeout_s=0.5)

@@ -14,9 +14,16 @@ from shapebench.apis.target import Target
 from shapebench.load import workers
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
-from shapebench.probe.client import Dropped, EndpointError, Refused, RouteMissing, TooSlow, Unauthorized
-from shapebench.probe.launch import LaunchDied, launched
-from shapebench.probe.probe import DoesNotFit, NeverHealthy, WrongModel, may_pass, probe
+from shapebench.probe.client import (
+    ConnectionDroppedError,
+    EndpointError,
+    EndpointTimeoutError,
+    EndpointUnreachableError,
+    RouteNotFoundError,
+    UnauthorizedError,
+)
+from shapebench.probe.launch import LaunchFailedError, launched
+from shapebench.probe.probe import ContextTooSmallError, NeverHealthyError, WrongModelError, may_pass, probe
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.simulator.process import running_simulator
@@ -76,22 +83,30 @@ def test_a_health_route_that_is_closed_to_us_says_nothing(status: int) -> None:
 def test_nothing_listens_until_the_time_is_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    failure(Refused, spec(f"http://127.0.0.1:{port}", ready_timeout_s=SHORT_S))
+    failure(EndpointUnreachableError, spec(f"http://127.0.0.1:{port}", ready_timeout_s=SHORT_S))
 
 
 def test_something_that_hangs_up_until_the_time_is_up() -> None:
     with raw(b"") as url:
-        assert not may_pass(failure(Dropped, spec(url, ready_timeout_s=SHORT_S)))
+        assert not may_pass(failure(ConnectionDroppedError, spec(url, ready_timeout_s=SHORT_S)))
 
 
-@pytest.mark.parametrize(("kind", "may"), [(Refused, True), (Dropped, True), (TooSlow, True), (WrongModel, False)])
+@pytest.mark.parametrize(
+    ("kind", "may"),
+    [
+        (EndpointUnreachableError, True),
+        (ConnectionDroppedError, True),
+        (EndpointTimeoutError, True),
+        (WrongModelError, False),
+    ],
+)
 def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[EndpointError], may: bool) -> None:
     assert may_pass(kind("problem", "remedy")) is may
 
 
 def test_a_server_that_is_never_healthy() -> None:
     with serving(table(healthy(GET_health=(503, "")))) as served:
-        error = failure(NeverHealthy, spec(served.url, ready_timeout_s=SHORT_S))
+        error = failure(NeverHealthyError, spec(served.url, ready_timeout_s=SHORT_S))
     assert "answers 503" in error.problem
     assert "endpoint.ready_timeout_s" in error.remedy
 
@@ -111,30 +126,30 @@ def test_a_server_that_becomes_healthy_is_waited_for() -> None:
 def test_a_key_that_is_missing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY, raising=False)
     with running_simulator("fast", api_key="secret") as url:
-        assert KEY in failure(Unauthorized, spec(url, ready_timeout_s=7200)).remedy
+        assert KEY in failure(UnauthorizedError, spec(url, ready_timeout_s=7200)).remedy
         monkeypatch.setenv(KEY, "secret")
         assert probe(spec(url)).is_vllm
 
 
 def test_an_address_without_the_api_is_not_waited_for() -> None:
     with serving(table({})) as served:
-        failure(RouteMissing, spec(served.url, ready_timeout_s=7200))
+        failure(RouteNotFoundError, spec(served.url, ready_timeout_s=7200))
 
 
 def test_a_wrong_model_names_those_that_are_served(simulator: str) -> None:
-    error = failure(WrongModel, spec(simulator, model="gpt-5"))
+    error = failure(WrongModelError, spec(simulator, model="gpt-5"))
     assert "'gpt-5'" in error.problem
     assert MODEL in error.remedy
 
 
 def test_a_server_without_models_says_so() -> None:
     with serving(table(healthy(GET_v1__models=(200, {"data": []})))) as served:
-        assert "none" in failure(WrongModel, spec(served.url)).remedy
+        assert "none" in failure(WrongModelError, spec(served.url)).remedy
 
 
 def test_a_workload_that_cannot_fit_says_all_that_is_wrong_at_once(simulator: str) -> None:
     workload = {"input_tokens": {"mean": 12, "stddev": 0}, "output_tokens": {"mean": 4000, "stddev": 100}}
-    error = failure(DoesNotFit, spec(simulator, workload))
+    error = failure(ContextTooSmallError, spec(simulator, workload))
     assert "up to 12 input and 4400 output tokens exceed the model's 4096" in error.problem
     assert "12 input tokens are too few" in error.problem
     assert "workload.input_tokens" in error.remedy
@@ -149,7 +164,7 @@ def test_a_workload_that_just_fits_is_taken(tokens: int, simulator: str) -> None
 @pytest.mark.parametrize("tokens", [18, 3997])
 def test_a_workload_that_just_does_not_fit_is_refused(tokens: int, simulator: str) -> None:
     workload = {"input_tokens": {"mean": tokens, "stddev": 0}, "output_tokens": {"mean": 100, "stddev": 0}}
-    failure(DoesNotFit, spec(simulator, workload))
+    failure(ContextTooSmallError, spec(simulator, workload))
 
 
 def test_where_the_context_is_not_known_every_length_is_taken() -> None:
@@ -250,15 +265,18 @@ def test_a_server_that_dies_while_it_is_waited_for_ends_the_waiting_with_its_log
         port = listener.getsockname()[1]
     asked = spec(f"http://127.0.0.1:{port}", ready_timeout_s=7200)
     command = python("import time; time.sleep(0.5); raise SystemExit('no GPU found')")
-    with launched(command, tmp_path / "server.log") as still_starting, pytest.raises(LaunchDied, match="no GPU found"):
+    with (
+        launched(command, tmp_path / "server.log") as still_starting,
+        pytest.raises(LaunchFailedError, match="no GPU found"),
+    ):
         probe(asked, still_starting)
 
 
 def test_a_server_that_died_is_not_mistaken_for_another_on_its_port(simulator: str, tmp_path: Path) -> None:
     with launched(python("raise SystemExit('address already in use')"), tmp_path / "server.log") as still_starting:
-        with pytest.raises(LaunchDied):
+        with pytest.raises(LaunchFailedError):
             all(still_starting() is None for _ in iter(int, 1))  # for ever
-        with pytest.raises(LaunchDied, match="address already in use"):
+        with pytest.raises(LaunchFailedError, match="address already in use"):
             probe(spec(simulator), still_starting)
 
 
@@ -270,4 +288,4 @@ def test_a_launched_server_is_waited_for_and_measured(tmp_path: Path) -> None:
     )
     with launched(command, tmp_path / "server.log") as still_starting:
         assert probe(spec(f"http://127.0.0.1:{port}"), still_starting).is_vllm
-    failure(Refused, spec(f"http://127.0.0.1:{port}", ready_timeout_s=SHORT_S))
+    failure(EndpointUnreachableError, spec(f"http://127.0.0.1:{port}", ready_timeout_s=SHORT_S))

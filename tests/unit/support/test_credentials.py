@@ -2,7 +2,7 @@
 
 import pytest
 
-from shapebench.probe.client import BadAddress, api_key
+from shapebench.probe.client import BadAddressError, api_key
 from shapebench.spec.model import Endpoint, Spec, SpecError, parse
 from shapebench.support import credentials as vault
 
@@ -41,7 +41,7 @@ def test_the_key_in_a_block_comes_before_the_one_in_the_environment(monkeypatch:
 
 
 def test_a_key_that_no_header_can_hold_is_refused_without_repeating_it() -> None:
-    with vault.opened({KEY: {"api_key": "hunter2\nX: y"}}), pytest.raises(BadAddress) as caught:
+    with vault.opened({KEY: {"api_key": "hunter2\nX: y"}}), pytest.raises(BadAddressError) as caught:
         api_key(PROD)
     assert ("the Prefect block prod" in str(caught.value), "hunter2" in str(caught.value)) == (True, False)
 

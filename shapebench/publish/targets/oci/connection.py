@@ -20,7 +20,7 @@ RETRY = oci.retry.DEFAULT_RETRY_STRATEGY  # 8 attempts within 10 minutes: thrott
 TIMEOUT_S = (10, 60)  # to connect; to hear something
 
 
-class PartLost(Exception):
+class UploadPartLostError(Exception):
     """A part of a large file was given up; its reason is the cause."""
 
 
@@ -36,7 +36,7 @@ class Storage(oci.object_storage.ObjectStorageClient):  # type: ignore[misc]
 
     def upload_part(self, *names: Any, **options: Any) -> Any:  # names: namespace, bucket, object, upload, number, body
         if self.lost:
-            raise PartLost from self.lost
+            raise UploadPartLostError from self.lost
         *place, body = names
         content = bytes(body.read(body.size))
         checksum = b64encode(md5(content, usedforsecurity=False).digest()).decode()
@@ -44,7 +44,7 @@ class Storage(oci.object_storage.ObjectStorageClient):  # type: ignore[misc]
             return super().upload_part(*place, content, **{**options, "content_md5": checksum})
         except (ServiceError, ConnectionTrouble) as error:
             self.lost = error
-            raise PartLost from error
+            raise UploadPartLostError from error
 
 
 @dataclass(frozen=True)

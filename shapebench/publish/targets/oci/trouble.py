@@ -85,33 +85,33 @@ SIGNATURES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """What a refusal calls for, and whether it will befall all other objects, too."""
 
     remedy: str
     all_alike: bool = True
 
 
-BUSY = Refused(_BUSY)
-OTHER = Refused(_LATER, all_alike=False)
+BUSY = Refusal(_BUSY)
+OTHER = Refusal(_LATER, all_alike=False)
 
 # By OCI's code, else by the HTTP status.
-REFUSALS: dict[str | int, Refused] = {
-    "BucketNotFound": Refused(_BUCKET),
-    "NotAuthorizedOrNotFound": Refused(_BUCKET),
-    "InvalidBucketName": Refused(_BUCKET),
-    "NamespaceNotFound": Refused(_NAMESPACE),
-    "QuotaExceeded": Refused(_QUOTA),
-    "LimitExceeded": Refused(_QUOTA),
-    "InsufficientServicePermissions": Refused(_SERVICE),
-    "InvalidObjectName": Refused(_NAME, all_alike=False),
-    "UnmatchedContentMD5": Refused(_DAMAGED, all_alike=False),
-    "ConcurrentObjectUpdate": Refused(_MEANWHILE, all_alike=False),
-    "IfNoneMatchFailed": Refused(_MEANWHILE, all_alike=False),
-    403: Refused(_POLICY),
-    404: Refused(_GONE, all_alike=False),
-    409: Refused(_HELD, all_alike=False),
-    412: Refused(_MEANWHILE, all_alike=False),
+REFUSALS: dict[str | int, Refusal] = {
+    "BucketNotFound": Refusal(_BUCKET),
+    "NotAuthorizedOrNotFound": Refusal(_BUCKET),
+    "InvalidBucketName": Refusal(_BUCKET),
+    "NamespaceNotFound": Refusal(_NAMESPACE),
+    "QuotaExceeded": Refusal(_QUOTA),
+    "LimitExceeded": Refusal(_QUOTA),
+    "InsufficientServicePermissions": Refusal(_SERVICE),
+    "InvalidObjectName": Refusal(_NAME, all_alike=False),
+    "UnmatchedContentMD5": Refusal(_DAMAGED, all_alike=False),
+    "ConcurrentObjectUpdate": Refusal(_MEANWHILE, all_alike=False),
+    "IfNoneMatchFailed": Refusal(_MEANWHILE, all_alike=False),
+    403: Refusal(_POLICY),
+    404: Refusal(_GONE, all_alike=False),
+    409: Refusal(_HELD, all_alike=False),
+    412: Refusal(_MEANWHILE, all_alike=False),
     429: BUSY,
 }
 
@@ -139,7 +139,7 @@ def explained(target: OciTarget, storage: Any, denied: str | None = None) -> Ite
         raise StoreError(f"{endpoint} is not an address: {error}", _ENDPOINT) from None
 
 
-def looked_up(error: ServiceError) -> Refused:
+def looked_up(error: ServiceError) -> Refusal:
     """What a refusal calls for, signatures aside."""
     known = REFUSALS.get(error.code) or REFUSALS.get(error.status)
     return known or (BUSY if error.status >= 500 else OTHER)

@@ -13,7 +13,7 @@ import oci
 from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
-from shapebench.publish.targets.oci.connection import Bucket, PartLost
+from shapebench.publish.targets.oci.connection import Bucket, UploadPartLostError
 from shapebench.publish.targets.oci.trouble import concerns_all, refusal, remedy_for
 from shapebench.publish.targets.upload_batch import OutgoingFile, Shipment
 from shapebench.runs.records import Artifact
@@ -108,7 +108,7 @@ class Upload:
                 manager.resume_upload_file(*to, begun, part_size=self.part_bytes)
             else:
                 manager.upload_file(*to, part_size=self.part_bytes, **self._headers())
-        except PartLost as lost:
+        except UploadPartLostError as lost:
             self._settle(lost.__cause__)
         except (ServiceError, ConnectionTrouble) as error:
             self._settle(error)

@@ -12,7 +12,7 @@ from shapebench.publish.targets.oci import upload
 from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError
+from tests.oci_lookalike import HangUpError, ObjectStorage, RefusedError
 from tests.shipments import sent
 
 MakeSpec = Callable[..., Spec]
@@ -136,7 +136,7 @@ def test_a_part_that_meets_a_busy_server_is_sent_again_whole(
 def test_a_part_whose_connection_is_lost_is_sent_again_whole(
     storage: ObjectStorage, bucket_spec: MakeSpec, report: Path
 ) -> None:
-    lose_part(storage, HangUp(), times=1)
+    lose_part(storage, HangUpError(), times=1)
     assert samples_of(sent(bucket_spec(), report)).error is None
     assert storage.buckets["reports"][NAME].content == (report / "samples.parquet").read_bytes()
 

@@ -14,7 +14,7 @@ from shapebench.publish.targets.oci import connection, send
 from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
-from tests.oci_lookalike import HangUp, ObjectStorage, RefusedError, register, running
+from tests.oci_lookalike import HangUpError, ObjectStorage, RefusedError, register, running
 from tests.shipments import sent, shipment
 
 MakeSpec = Callable[..., Spec]
@@ -199,7 +199,7 @@ def test_a_slow_answer_is_waited_for_the_next_time(
 
 
 def test_a_lost_connection_is_made_anew(storage: ObjectStorage, bucket_spec: MakeSpec, report: Path) -> None:
-    storage.inject("PUT", EVERYTHING, HangUp(), times=2)
+    storage.inject("PUT", EVERYTHING, HangUpError(), times=2)
     assert [artifact.error for artifact in sent(bucket_spec(), report)] == [None] * 3
     assert storage.buckets["reports"][PAGE].content == (report / "index.html").read_bytes()
 
@@ -207,7 +207,7 @@ def test_a_lost_connection_is_made_anew(storage: ObjectStorage, bucket_spec: Mak
 def test_connections_that_are_lost_again_and_again_are_named(
     storage: ObjectStorage, bucket_spec: MakeSpec, report: Path
 ) -> None:
-    storage.inject("PUT", EVERYTHING, HangUp(), times=10)
+    storage.inject("PUT", EVERYTHING, HangUpError(), times=10)
     assert refusal(bucket_spec(), report).problem.startswith(f"Cannot reach {storage.endpoint}: ")
 
 
