@@ -74,7 +74,7 @@ format: setup  ## Put the code into its form
 	$(BIN)/ruff format
 
 docs: setup  ## Write docs/validation.md from the declarations, docs/data-dictionary.md from the schema
-	$(BIN)/python -m expectations.table
+	$(BIN)/python -m expectations.make_docs
 	$(BIN)/python -m shapebench.results.make_dictionary
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)

@@ -2,7 +2,7 @@
 
     python bench/summarise_memory.py [--requests 1000000] [--tokens 100]
 
-Another process makes them up. Great Expectations is held apart: what its frames take is counted, what it does is not.
+Another process makes them up. Great Expectations is held apart: what its inputs take is counted, what it does is not.
 """
 
 import argparse
@@ -85,9 +85,9 @@ def main() -> int:
 
         measured = summarise_level(replace(level(data, STREAMS, None), samples=file, error=None))
         note("summarised")
-        from expectations import frames  # seconds and 170 MB: the flow imports it only now, too
+        from expectations import inputs  # seconds and 170 MB: the flow imports it only now, too
 
-        frames.answers(measured), frames.level(measured)
+        inputs.answers(measured), inputs.level(measured)
         note("framed")
         tables = run_tables(data, levels=[measured])
         note("as tables")

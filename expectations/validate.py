@@ -1,22 +1,24 @@
-"""Holds the declared expectations against measured levels."""
+"""Validation: evaluates the expectations on measured levels."""
 
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import great_expectations as gx
 import pandas as pd
+from great_expectations.core import ExpectationValidationResult
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
-from expectations import frames
-from expectations.declared import ANSWERS, LEVEL, Declared
-from expectations.docs import Validation, write
+from expectations import inputs
+from expectations.data_docs import Validation, write
+from expectations.expectations import ANSWERS, LEVEL, Expectation
 from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.runs.records import Finding, Status, Verdict
+
+Figures: TypeAlias = dict[str, float | str]
 
 logger = logging.getLogger("shapebench.validate")
 
@@ -24,98 +26,114 @@ RANK: tuple[Status, ...] = ("valid", "suspect", "invalid")
 
 
 def validate(levels: Iterable[MeasuredLevel], docs: Path | None = None) -> Verdict:
-    """Are the numbers fit to be believed? A run is worth what its worst level is worth; `docs`: a folder for pages."""
-    whole = _batches()
-    validations = {m.level.concurrency: _validations(whole, m) for m in levels}
+    """Tell whether a run can be trusted: its verdict is that of its worst level. `docs`: the folder for pages."""
+    batches = _batches()
+    validations = {m.level.concurrency: _validations(batches, m) for m in levels}
     if docs:
-        _write_docs([one for of_level in validations.values() for one in of_level], docs)
+        _write_docs([validation for of_level in validations.values() for validation in of_level], docs)
     findings = {concurrency: [f for v in of_level for f in v.findings] for concurrency, of_level in validations.items()}
-    standings = {concurrency: _standing(found) for concurrency, found in findings.items()}
+    statuses = {concurrency: _status(of_level) for concurrency, of_level in findings.items()}
     return Verdict(
-        status=_worst(standings.values()),
-        levels=standings,
-        findings=tuple(finding for found in findings.values() for finding in found),
+        status=_worst(statuses.values()),
+        levels=statuses,
+        findings=tuple(finding for of_level in findings.values() for finding in of_level),
     )
 
 
 def _write_docs(validations: Sequence[Validation], docs: Path) -> None:
-    """A verdict is worth more than its pages."""
+    """Write the pages; a failure does not cost the verdict."""
     try:
         write(validations, docs)
-    except Exception:  # whatever its templates make of what was seen
+    except Exception:  # whatever Great Expectations' templates make of the figures
         logger.warning("Great Expectations' pages could not be written", exc_info=True)
 
 
-def _validations(whole: BatchDefinition[Any], m: MeasuredLevel) -> list[Validation]:
-    about_answers = [_held(whole, m, "answers", ANSWERS, frames.answers(m))] if m.completed else []
-    return [_held(whole, m, "level", LEVEL, frames.level(m)), *about_answers]
+def _validations(batches: BatchDefinition[Any], m: MeasuredLevel) -> list[Validation]:
+    of_answers = [_evaluate(batches, m, "answers", ANSWERS, inputs.answers(m))] if m.completed else []
+    return [_evaluate(batches, m, "level", LEVEL, inputs.level(m)), *of_answers]
 
 
-def _held(
-    whole: BatchDefinition[Any],
+def _evaluate(
+    batches: BatchDefinition[Any],
     m: MeasuredLevel,
     about: Literal["level", "answers"],
-    declared: Sequence[Declared],
+    expectations: Sequence[Expectation],
     frame: pd.DataFrame,
 ) -> Validation:
-    held = {d.name: d for d in declared if d.applies(m) and d.columns <= set(frame)}
+    """Evaluate those expectations that apply, and whose figures are known."""
+    evaluated = {e.name: e for e in expectations if e.applies(m) and e.columns <= set(frame)}
     suite = gx.ExpectationSuite(name="suite")
-    for name, d in held.items():
-        suite.add_expectation(d.expectation.copy(update={"meta": {"name": name}}))
-    batch = whole.get_batch(batch_parameters={"dataframe": frame})
-    results: list[Any] = batch.validate(suite, result_format=_result_format(frame)).results
-    found = {r.expectation_config.meta["name"]: r for r in results}
-    figures: dict[str, float] = dict(zip(map(str, frame), frame.iloc[0], strict=True)) if len(frame) == 1 else {}
-    findings = [_finding(m, d, found[name], figures) for name, d in held.items()]
-    return Validation(m.level, about, findings, [found[name] for name in held], figures)
+    for name, expectation in evaluated.items():
+        suite.add_expectation(expectation.check.copy(update={"meta": {"name": name}}))
+    batch = batches.get_batch(batch_parameters={"dataframe": frame})
+    results = {_name(result): result for result in batch.validate(suite, result_format=_format(frame)).results}
+    figures: Figures = dict(zip(map(str, frame), frame.iloc[0], strict=True)) if len(frame) == 1 else {}
+    findings = [_finding(m, expectation, results[name], figures) for name, expectation in evaluated.items()]
+    return Validation(m.level, about, findings, [results[name] for name in evaluated], figures)
 
 
-def _result_format(frame: pd.DataFrame) -> Literal["BASIC", "SUMMARY"]:
-    """Of one row a summary says no more than its figures do, and takes half as long again."""
+def _name(result: ExpectationValidationResult) -> str:
+    assert result.expectation_config
+    assert result.expectation_config.meta
+    return str(result.expectation_config.meta["name"])
+
+
+def _format(frame: pd.DataFrame) -> Literal["BASIC", "SUMMARY"]:
+    """Choose the format of results: of one row a summary says no more than its figures, and takes longer."""
     return "BASIC" if len(frame) == 1 else "SUMMARY"
 
 
-def _finding(m: MeasuredLevel, declared: Declared, result: Any, figures: dict[str, float]) -> Finding:
+def _finding(
+    m: MeasuredLevel, expectation: Expectation, result: ExpectationValidationResult, figures: Figures
+) -> Finding:
     return Finding(
         run_id=m.level.run_id,
         concurrency=m.level.concurrency,
-        expectation=declared.name,
-        severity=declared.severity,
+        expectation=expectation.name,
+        severity=expectation.severity,
         passed=bool(result.success),
-        sentence=declared.says + ("." if result.success else f": not so, {_seen(declared, result, figures)}."),
-        reason=declared.reason,
+        sentence=expectation.holds if result.success else _failure(expectation, result, figures),
+        reason=expectation.reason,
     )
 
 
-def _seen(declared: Declared, result: Any, others: dict[str, float]) -> str:
-    """What was seen instead, in plain words."""
-    found = result.result
-    if not found:
-        return f"it could not be checked ({_trouble(result)})"
-    first = found["partial_unexpected_list"][0]
+def _failure(expectation: Expectation, result: ExpectationValidationResult, others: Figures) -> str:
+    """Say with the figures seen what failed, and what to do about it."""
+    details = result.result
+    if not details:
+        return f"The expectation {expectation.name} could not be checked: {_exceptions(result)}."
+    first = details["partial_unexpected_list"][0]
     figures = first if isinstance(first, tuple | list) else [first]
-    counts = {"count": found["unexpected_count"], "all": found["element_count"]}
-    return Formatter().vformat(declared.otherwise, figures, _Known({**others, **counts}))
+    counts = {"count": details["unexpected_count"], "all": details["element_count"]}
+    words = f"{expectation.fails} {expectation.remedy}"
+    return Formatter().vformat(words, figures, _Known({**others, **counts}))
+
+
+class _Unknown:
+    """A figure that is unknown, whatever its format."""
+
+    def __format__(self, _: str) -> str:
+        return "an unknown number of"
 
 
 class _Known(dict[str, Any]):
-    """What is not known is not a number."""
+    """The figures that are known."""
 
-    def __missing__(self, name: str) -> float:
-        return math.nan
+    def __missing__(self, name: str) -> _Unknown:
+        return _Unknown()
 
 
-def _trouble(result: Any) -> str:
-    """Great Expectations keeps what went wrong by metric."""
+def _exceptions(result: ExpectationValidationResult) -> str:
+    """Join the messages of Great Expectations, which keeps them by metric."""
     return "; ".join(sorted({str(info["exception_message"]) for info in result.exception_info.values()}))
 
 
-def _standing(findings: list[Finding]) -> Status:
+def _status(findings: list[Finding]) -> Status:
     return _worst(finding.severity for finding in findings if not finding.passed)
 
 
-def _worst(standings: Iterable[Status]) -> Status:
-    return max(standings, key=RANK.index, default="valid")
+def _worst(statuses: Iterable[Status]) -> Status:
+    return max(statuses, key=RANK.index, default="valid")
 
 
 def _batches() -> BatchDefinition[Any]:
@@ -125,5 +143,5 @@ def _batches() -> BatchDefinition[Any]:
     return asset.add_batch_definition_whole_dataframe("whole")
 
 
-# It announces its temporary folder, at a level of its own.
+# It announces its temporary folder at its own log level.
 logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Servers that sin in earnest, and the expectations that notice: exactly those, with their known companions.
+"""Servers with real faults, and the expectations that notice: exactly those, with their known companions.
 
 What a client or a clock does wrong no server can commit: tests/unit/expectations/test_expectations.py has all the
 others, and every one of these again, as samples written out by hand.
@@ -73,7 +73,7 @@ def somebody_else(url: str, requests: int) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Sin:
+class Fault:
     """What the server does, or what is asked of it, and which expectations fail beside the one that is meant."""
 
     faults: tuple[str, ...] = ()
@@ -85,36 +85,36 @@ class Sin:
 
 LONGER = {"workload": {"input_tokens": {"mean": 100}, "output_tokens": {"mean": 100, "stddev": 5}}}
 LONG = {"load": {"requests": 400}}
-SINS = {
-    "token_counts_are_present": Sin(
+FAULTS = {
+    "token_counts_are_present": Fault(
         ("zero_usage=0.01",),
         frozenset(
             {"chunks_agree_with_usage", "output_lengths_are_as_asked", "metrics_are_possible", "no_foreign_traffic"}
         ),
     ),
-    "chunks_agree_with_usage": Sin(("merged=0.01",)),
-    "output_lengths_are_as_asked": Sin(("short_tokens=1",)),
-    "input_lengths_are_as_asked": Sin(("prompt_tokens_off=5",)),
-    "requests_completed": Sin(("refused=1",), frozenset({"errors_are_few", "no_errors"})),
-    "errors_are_few": Sin(("refused=0.1",), frozenset({"no_errors"})),
-    "no_errors": Sin(("refused=0.02",)),
-    "enough_requests_for_the_percentiles": Sin(
+    "chunks_agree_with_usage": Fault(("merged=0.01",)),
+    "output_lengths_are_as_asked": Fault(("short_tokens=1",)),
+    "input_lengths_are_as_asked": Fault(("prompt_tokens_off=5",)),
+    "requests_completed": Fault(("refused=1",), frozenset({"errors_are_few", "no_errors"})),
+    "errors_are_few": Fault(("refused=0.1",), frozenset({"no_errors"})),
+    "no_errors": Fault(("refused=0.02",)),
+    "enough_requests_for_the_percentiles": Fault(
         ("refused=0.01",), frozenset({"no_errors"}), changes={"load": {"requests": 100}}
     ),
-    "tokens_came_apart": Sin(("bunched=4",)),
-    "ttft_did_not_drift": Sin(("drift_s_per_s=0.02",), changes={"load": {"requests": 400}}),
-    "is_as_precise_as_asked": Sin(changes={"load": {"until_precise": 0.001}}),
-    "output_lengths_are_near": Sin(changes={"workload": {"enforce_output_tokens": False}}),
-    "no_faster_than_the_memory": Sin(changes={"endpoint": {"shape": "VM.GPU.A10.1", "weights_bytes": 20e9}}),
-    "the_server_gave_its_account": Sin(("hidden_metrics=1",)),
-    "the_server_stayed_the_same": Sin(("other_version_after=10",)),
-    "no_foreign_traffic": Sin(changes=LONG, meanwhile=lambda url: somebody_else(url, 1)),
-    "foreign_traffic_is_little": Sin(
+    "tokens_came_apart": Fault(("bunched=4",)),
+    "ttft_did_not_drift": Fault(("drift_s_per_s=0.02",), changes={"load": {"requests": 400}}),
+    "is_as_precise_as_asked": Fault(changes={"load": {"until_precise": 0.001}}),
+    "output_lengths_are_near": Fault(changes={"workload": {"enforce_output_tokens": False}}),
+    "no_faster_than_the_memory": Fault(changes={"endpoint": {"shape": "VM.GPU.A10.1", "weights_bytes": 20e9}}),
+    "the_server_gave_its_account": Fault(("hidden_metrics=1",)),
+    "the_server_stayed_the_same": Fault(("other_version_after=10",)),
+    "no_foreign_traffic": Fault(changes=LONG, meanwhile=lambda url: somebody_else(url, 1)),
+    "foreign_traffic_is_little": Fault(
         (), frozenset({"no_foreign_traffic"}), changes=LONG, meanwhile=lambda url: somebody_else(url, 20)
     ),
-    "the_server_counted_our_load": Sin(("uncounted=0.5",)),
-    "ttft_is_not_below_the_servers": Sin(("ttft_factor=2",)),
-    "no_preemptions": Sin(settings=(*PACE, "max_model_len=512", "kv_capacity_tokens=560"), changes=LONGER),
+    "the_server_counted_our_load": Fault(("uncounted=0.5",)),
+    "ttft_is_not_below_the_servers": Fault(("ttft_factor=2",)),
+    "no_preemptions": Fault(settings=(*PACE, "max_model_len=512", "kv_capacity_tokens=560"), changes=LONGER),
 }
 
 
@@ -128,12 +128,12 @@ QUICK = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.nightly) for name in SINS]
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.nightly) for name in FAULTS]
 )
-def test_a_server_that_sins_fails_that_expectation_and_its_known_companions_only(name: str, tmp_path: Path) -> None:
-    sin = SINS[name]
-    with running_simulator("fast", faults=sin.faults, settings=sin.settings) as url, sin.meanwhile(url):
-        assert failed(level_of(url, tmp_path, **sin.changes), name) == {name, *sin.companions}
+def test_a_server_with_a_fault_fails_that_expectation_and_its_known_companions_only(name: str, tmp_path: Path) -> None:
+    fault = FAULTS[name]
+    with running_simulator("fast", faults=fault.faults, settings=fault.settings) as url, fault.meanwhile(url):
+        assert failed(level_of(url, tmp_path, **fault.changes), name) == {name, *fault.companions}
 
 
 @pytest.mark.nightly

@@ -1,6 +1,7 @@
 """Secrets out of Prefect blocks and environments do their work, and are found nowhere afterwards."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprin
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(4))
+LAUNCH_SECRETS = [f"x{token_hex(12)}" for _ in range(7)]  # of no known shape: only their names and places say so
 MAKE_BLOCKS = """
 import json, sys
 from tasks.prefect.blocks import EndpointKey, OciCredentials
@@ -97,13 +99,22 @@ def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def launched_and_measured(brought_up: BroughtUp, data: Path) -> Finished:
     """A run in a shell, whose server it starts itself, with the key in the environment."""
     port = free_port()
-    launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}"
+    launch = with_secrets(f"exec {sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}")
     endpoint = {"url": f"http://127.0.0.1:{port}", "model": MODEL, "launch": launch}
     load = {"levels": [1], "requests": 8, "calibrate": False}
-    file = data / "spec.yaml"
+    file = data.with_name("spec.yaml")
     file.write_text(json.dumps({"endpoint": endpoint, "load": load, "data": str(data)}), encoding="utf-8")
     environment = {**brought_up.environment, "PREFECT_API_URL": brought_up.api, "SHAPEBENCH_API_KEY": ENVIRONMENTS_KEY}
     return Shell(environment).run("run", str(file), "--verbose")
+
+
+def with_secrets(script: str) -> str:
+    """Add secrets of all kinds to a command line; the shell ignores what follows the script."""
+    hf, aws_id, aws_key, header, password, key, key_2 = LAUNCH_SECRETS
+    variables = f"env HF_TOKEN={hf} AWS_ACCESS_KEY_ID={aws_id} AWS_SECRET_ACCESS_KEY={aws_key}"
+    options = f"--header 'Authorization: Bearer {header}' --passwd {password} --api-key {key} {key_2}"
+    printed = f'echo "args: --api-key {key} {key_2}"'
+    return f"{variables} sh -c {shlex.quote(f'{printed}; {script}')} sh {options}"
 
 
 def test_a_key_in_a_block_opens_the_endpoint_and_credentials_in_a_block_the_bucket(used: Used) -> None:
@@ -171,6 +182,8 @@ PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
     "raw samples": (samples, MODEL),
     "the published report": (objects, MODEL),
 }
+# Prefect keeps the parameters of a flow run as they are given, the launch command of its spec among them.
+KEPT_BY_PREFECT = {"flow runs and their parameters", "Prefect's files, its database and logs among them"}
 
 
 def home(used: Used) -> Path:
@@ -182,4 +195,5 @@ def test_no_secret_is_found_in(used: Used, place: str) -> None:
     look, there = PLACES[place]
     found = look(used)
     assert there in found
-    assert [secret for secret in used.secrets if secret in found] == []
+    secrets = used.secrets if place in KEPT_BY_PREFECT else [*used.secrets, *LAUNCH_SECRETS]
+    assert [secret for secret in secrets if secret in found] == []

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from expectations import validate as validation
-from expectations.declared import LEVEL, gxe
+from expectations.expectations import LEVEL, gxe
 from expectations.validate import validate
 from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
 from tests.level_sample import CLIENT, clean, closed_loop, level
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = "<script>alert(1)</script>$template\"'"
-SAYS = "The chunks of each answer carry as many tokens as the server counted: not so, "
+SAYS = "In 1 of 10 answers the chunks carried a different number of tokens than the server counted, "
 
 
 def with_merged_chunks(data: Path) -> MeasuredLevel:
@@ -74,7 +74,7 @@ def text(page: Path) -> str:
 
 
 def test_the_index_lists_each_level_and_what_came_of_it(docs: Path) -> None:
-    assert [(status, name, gravest) for status, name, _, gravest in rows(docs / "index.html")] == [
+    assert [(status, name, worst) for status, name, _, worst in rows(docs / "index.html")] == [
         ("✓ Succeeded", "Concurrency 1: level", "-"),
         ("✓ Succeeded", "Concurrency 1: answers", "-"),
         ("✓ Succeeded", "Concurrency 2: level", "-"),
@@ -116,13 +116,12 @@ def test_a_page_has_a_row_for_each_expectation(tmp_path: Path) -> None:
 
 
 def test_an_expectation_that_failed_comes_first_with_what_was_seen_its_severity_and_reason(docs: Path) -> None:
-    expected = "No measuring process was busy for more than 85% of the time"
     assert rows(docs / "concurrency-0004-level.html")[0] == [
         "✗ Failed",
-        f"{expected}: not so, one was for 90% of it; 2 processes would do (load.processes).",
+        "A measuring process was busy for 90% of the time, where 85% are allowed. Set load.processes to 2.",
         "0.9",
         "critical (invalid)",
-        "Where the client is the bottleneck, what is measured is the client.",
+        "Where the client is the bottleneck, the client is what is measured.",
     ]
 
 
@@ -130,7 +129,8 @@ def test_unexpected_answers_are_listed(docs: Path) -> None:
     status, expectation, observed, *_ = rows(docs / "concurrency-0002-answers.html")[0]
     assert (status, observed) == ("✗ Failed", "10% unexpected")
     assert expectation == (
-        f"{SAYS}1 of 10 are otherwise, one with 9 in its chunks and 10 counted. "
+        f"{SAYS}in one of them 9 instead of 10. "
+        "Request usage with each chunk (endpoint.continuous_usage), if the server supports it. "
         "1 unexpected values found. 10% of 10 total rows. Unexpected Value Count 9, 10 1"
     )
 
@@ -165,10 +165,10 @@ def test_an_expectation_that_could_not_be_checked_says_why_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = gxe.ExpectColumnValuesToMatchRegex(column="completed", regex="(")
-    monkeypatch.setattr(validation, "LEVEL", (replace(LEVEL[0], says="It is so", expectation=wrong),))
+    monkeypatch.setattr(validation, "LEVEL", (replace(LEVEL[0], name="wrong", check=wrong),))
     validate([clean(tmp_path, 1)], docs=tmp_path / "docs")
     page = tmp_path / "docs" / "concurrency-0001-level.html"
-    assert rows(page)[0][1].startswith("It is so: not so, it could not be checked (")
+    assert rows(page)[0][1].startswith("The expectation wrong could not be checked: ")
     assert "Traceback" not in text(page)
 
 
@@ -182,12 +182,12 @@ def test_html_in_a_name_is_text(tmp_path: Path) -> None:
 
 def test_html_in_what_was_declared_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     never = gxe.ExpectColumnValuesToBeBetween(column="completed", max_value=0)
-    hostile = replace(LEVEL[0], says=HOSTILE, otherwise=HOSTILE, reason=HOSTILE, expectation=never)
+    hostile = replace(LEVEL[0], fails=HOSTILE, remedy=HOSTILE, reason=HOSTILE, check=never)
     monkeypatch.setattr(validation, "LEVEL", (hostile,))
     validate([clean(tmp_path, 1)], docs=tmp_path / "docs")
     page = tmp_path / "docs" / "concurrency-0001-level.html"
     assert "<script>" not in page.read_text(encoding="utf-8")
-    assert rows(page)[0][1] == f"{HOSTILE}: not so, {HOSTILE}."
+    assert rows(page)[0][1] == f"{HOSTILE} {HOSTILE}"
 
 
 def test_the_verdict_is_the_same_with_pages_and_without(tmp_path: Path) -> None:

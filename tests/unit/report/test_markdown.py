@@ -21,7 +21,9 @@ from shapebench.support.wording import money
 from tests import level_sample
 
 CONCLUSION = Conclusion("Suits 16 concurrent users, but not 32", ("With 16 users, 43 tokens/s.", "It grew by 9%."))
-FINDING = Finding("r", 4, "no_errors", "invalid", False, "No request fails: not so, 3 did.", "They would be missed.")
+FINDING = Finding(
+    "r", 4, "no_errors", "invalid", False, "3 requests failed. See their messages.", "They would be missed."
+)
 
 
 @pytest.mark.parametrize("harmless", ["Llama-3.2-3B", "40 tokens/s, 95% (all)", 'it\'s "so"; or: not?', "10.5 ms"])

@@ -1,4 +1,4 @@
-"""What the expectations look at: a level's answers, and the level as one row."""
+"""Inputs of the expectations: a level's answers, and the level as one row."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokeni
 
 
 def answers(m: MeasuredLevel) -> pd.DataFrame:
-    """A row for each completed, measured request."""
+    """Put the figures of each completed, measured request into a row."""
     assert m.samples is not None
     planned = "planned_input_tokens", "planned_output_tokens"
     done = level_samples.completed(
@@ -36,30 +36,32 @@ def answers(m: MeasuredLevel) -> pd.DataFrame:
             "e2e_s": done["e2e_s"],
             "output_tokens": done["output_tokens"],
             "counted_tokens": done["counted_tokens"],
-            "unasked_output_tokens": done["output_tokens"] - done["planned_output_tokens"],
-            "unasked_input_tokens": done["input_tokens"] - done["planned_input_tokens"],
+            "output_length_error": done["output_tokens"] - done["planned_output_tokens"],
+            "input_length_error": done["input_tokens"] - done["planned_input_tokens"],
         }
     )
 
 
 def level(m: MeasuredLevel) -> pd.DataFrame:
-    """One row; a figure that cannot be had is left out."""
-    asked = m.completed + m.failed
+    """Put a level's figures into one row; a figure that is unknown is left out."""
+    requests = m.completed + m.failed
     content: dict[str, Any] = {
         "stopped": float(m.level.error is not None),
-        "unaccounted_requests": m.level.planned_requests - asked,
+        "error": (m.level.error or "").rstrip("."),
+        "planned_requests": m.level.planned_requests,
+        "unaccounted_requests": m.level.planned_requests - requests,
         "completed": m.completed,
-        **({"error_rate": m.failed / asked} if asked else {}),
+        **({"error_rate": m.failed / requests} if requests else {}),
         **({"impossible_metrics": sum(not is_possible(row) for row in m.metrics)} if m.metrics else {}),
-        **(_of_answers(m) if m.completed else {}),
-        **_calibrated(m.level),
+        **(_figures_of_answers(m) if m.completed else {}),
+        **_calibration(m.level),
         **_server(m),
     }
     return pd.DataFrame([content]).dropna(axis="columns")
 
 
-def _of_answers(m: MeasuredLevel) -> dict[str, Any]:
-    """What takes at least one answer to say."""
+def _figures_of_answers(m: MeasuredLevel) -> dict[str, Any]:
+    """Collect the figures that need at least one answer."""
     assert m.samples is not None
     return {
         **_figures(m),
@@ -68,12 +70,12 @@ def _of_answers(m: MeasuredLevel) -> dict[str, Any]:
         **_drift(m.samples),
         **(_client(m.level) if m.level.client.get("tokens") else {}),
         **(_workload(m.samples, m.level.requested) if m.level.requested else {}),
-        **_account(m),
+        **_server_metrics(m),
     }
 
 
 def _client(level: LevelRun) -> dict[str, float]:
-    """How the client fared."""
+    """Collect the figures of the client's health."""
     client = level.client
     return {
         "client_cpu_share": client["cpu_share"],
@@ -84,27 +86,27 @@ def _client(level: LevelRun) -> dict[str, float]:
     }
 
 
-def _calibrated(level: LevelRun) -> dict[str, float]:
-    """What trying the client out found, where that was done."""
-    found = level.calibration.added_ttft_p50_s if level.calibration else None
-    return {} if found is None else {"added_ttft_p50_s": found}
+def _calibration(level: LevelRun) -> dict[str, float]:
+    """Collect what the client's calibration found, if there was one."""
+    added_s = level.calibration.added_ttft_p50_s if level.calibration else None
+    return {} if added_s is None else {"added_ttft_p50_s": added_s}
 
 
 def _server(m: MeasuredLevel) -> dict[str, Any]:
-    """Did it say what it did, and is it still the same?"""
-    level, account = m.level, m.samples.account if m.samples else None
-    trouble = level.server_error or (FALLS if account and account.falls else None)
+    """Find what is wrong with the server's metrics, and what changed on the server."""
+    level, server = m.level, m.samples.account if m.samples else None
+    error = level.server_error or (FALLS if server and server.falls else None)
     changes = [*level.server_changes, *_fingerprints(m)]
     return {
-        "account_missing": float(account is None or trouble is not None),
-        "server_error": (trouble or "nothing was asked").rstrip("."),
+        "server_metrics_missing": float(server is None or error is not None),
+        "server_error": (error or "they were not read").rstrip("."),
         "server_changes": len(changes),
         "what_changed": "; ".join(changes),
     }
 
 
 def _fingerprints(m: MeasuredLevel) -> list[str]:
-    """That of vLLM changes with its configuration; each answer has it."""
+    """Describe changes of vLLM's fingerprint, which changes with its configuration and is in each answer."""
     if m.samples is None or "fingerprint" not in m.samples.requests or not m.level.fingerprint:
         return []
     others = set(m.samples.requests["fingerprint"].dropna()) - {m.level.fingerprint}
@@ -112,14 +114,14 @@ def _fingerprints(m: MeasuredLevel) -> list[str]:
 
 
 def _percentiles(m: MeasuredLevel) -> dict[str, Any]:
-    """Those that so many requests were planned for, and that too few completed for."""
+    """Find the percentiles that enough requests were planned for, and too few completed."""
     needed = {name: min_samples(p) for name, p in metric_definitions.PERCENTILES.items()}
     lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
-    return {"lost_percentiles": len(lost), "lost": ", ".join(lost), "planned": m.level.planned_requests}
+    return {"lost_percentiles": len(lost), "lost": ", ".join(lost)}
 
 
 def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
-    """Those that had ended while their process still sent requests, or never sent one."""
+    """Count the streams that ended while their process still sent requests, or never sent one."""
     streams, processes = samples.requests["stream"], round(level.client.get("processes", 1))
     ended_ns = level_samples.ended_ns(samples).groupby(streams).max()
     last_sent_ns = samples.requests["sent_at_ns"].groupby(streams % processes).max()
@@ -131,32 +133,33 @@ def _streams(samples: Samples, level: LevelRun) -> dict[str, float]:
 
 def _drift(samples: Samples) -> dict[str, float]:
     done = level_samples.completed(samples, "sent_at_ns", "ttft_s")
-    found = ttft_drift(done, samples.requests["stream"].nunique())
-    return {"ttft_drift": found.share, "sure_ttft_drift": found.sure} if found else {}
+    drift = ttft_drift(done, samples.requests["stream"].nunique())
+    return {"ttft_drift": drift.share, "min_ttft_drift": drift.sure} if drift else {}
 
 
-def _workload(samples: Samples, asked: RequestedLoad) -> dict[str, float]:
-    """How lengths differ from the distributions asked for, and how near the pace of tokens comes to the memory's."""
+def _workload(samples: Samples, requested: RequestedLoad) -> dict[str, float]:
+    """Compare lengths with the requested distributions, and the pace of tokens with the memory's."""
     done = level_samples.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
-    inputs = fit(done["input_tokens"], asked.input_tokens, PROMPT_SLACK_TOKENS, asked.shared_tokens + LEAST_WORDS)
-    outputs = fit(done["output_tokens"], asked.output_tokens, 0)
+    min_tokens = requested.shared_tokens + LEAST_WORDS
+    inputs = fit(done["input_tokens"], requested.input_tokens, PROMPT_SLACK_TOKENS, min_tokens)
+    outputs = fit(done["output_tokens"], requested.output_tokens, 0)
     gap_s = float((done["e2e_s"] - done["ttft_s"]).sum() / max(int((done["chunks"] - 1).sum()), 1))
-    lengths = {"input": (inputs, asked.input_tokens), "output": (outputs, asked.output_tokens)}
+    lengths = {"input": (inputs, requested.input_tokens), "output": (outputs, requested.output_tokens)}
     return {
-        **{f"{kind}_{name}": value for kind, (found, _) in lengths.items() for name, value in vars(found).items()},
-        **{f"asked_{kind}_mean": wanted.mean for kind, (_, wanted) in lengths.items()},
-        **{f"asked_{kind}_spread": wanted.stddev for kind, (_, wanted) in lengths.items()},
-        **({"roofline_share": asked.weights_read_s / gap_s} if asked.weights_read_s and gap_s > 0 else {}),
+        **{f"{kind}_{name}": value for kind, (seen, _) in lengths.items() for name, value in vars(seen).items()},
+        **{f"requested_{kind}_mean": wanted.mean for kind, (_, wanted) in lengths.items()},
+        **{f"requested_{kind}_stddev": wanted.stddev for kind, (_, wanted) in lengths.items()},
+        **({"roofline_share": requested.weights_read_s / gap_s} if requested.weights_read_s and gap_s > 0 else {}),
     }
 
 
-def _account(m: MeasuredLevel) -> dict[str, float]:
-    """The server's counters against ours, where it gave an account that can be used."""
-    samples, asked = m.samples, m.level.requested
-    if samples is None or asked is None or samples.account is None or not samples.account.is_usable:
+def _server_metrics(m: MeasuredLevel) -> dict[str, float]:
+    """Compare the server's counters with ours, if they can be used."""
+    samples, requested = m.samples, m.level.requested
+    if samples is None or requested is None or samples.account is None or not samples.account.is_usable:
         return {}
     return {
-        **vars(reconcile(samples.requests, samples.account, asked.shared_tokens)),
+        **vars(reconcile(samples.requests, samples.account, requested.shared_tokens)),
         "preemptions": samples.account.grown("preemptions"),
         **(_ttft_by_both(samples, samples.account) if same_ttfts(samples.requests, samples.account) else {}),
     }
@@ -173,9 +176,9 @@ def _figures(m: MeasuredLevel) -> dict[str, float]:
     done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
     start_ns, end_ns = level_samples.steady_window_ns(samples)
     return {
-        "held_concurrency_ratio": metrics.steady_concurrency(samples) / m.level.concurrency,
+        "concurrency_ratio": metrics.steady_concurrency(samples) / m.level.concurrency,
         "steady_share": max(0, end_ns - start_ns) / 1e9 / metrics.wall_s(samples),
-        **({"imprecision": _imprecision(m) / m.level.until_precise} if m.level.until_precise else {}),
+        **(_precision(m, m.level.until_precise) if m.level.until_precise else {}),
         "output_length_ratio": float(done["output_tokens"].sum() / done["planned_output_tokens"].sum()),
         # Over the time that all queries took, not the mean of their rates, which is more where the rates differ.
         "system_to_query_ratio": metrics.system_tokens_per_s(samples)
@@ -183,7 +186,10 @@ def _figures(m: MeasuredLevel) -> dict[str, float]:
     }
 
 
-def _imprecision(m: MeasuredLevel) -> float:
-    """The wider of the two intervals; without end where the level was too short to tell."""
-    found = [row.value for row in m.metrics if row.metric in ("ttft_precision", "throughput_precision")]
-    return max(found) if len(found) == 2 else np.inf
+def _precision(m: MeasuredLevel, requested: float) -> dict[str, Any]:
+    """Compare the wider of the two intervals with the requested precision; infinite if the level was too short."""
+    widths = [row.value for row in m.metrics if row.metric in ("ttft_precision", "throughput_precision")]
+    if len(widths) < 2:
+        return {"imprecision": np.inf, "reached_precision": "the level was too short to estimate any interval"}
+    ratio = max(widths) / requested
+    return {"imprecision": ratio, "reached_precision": f"the wider interval is {ratio:.1f} times as wide"}

@@ -1,8 +1,8 @@
 """Data Docs: Great Expectations' own pages for a run, which need neither a network nor a server.
 
-Its site builder is left aside: a page of it loads 16 files from seven other hosts, the index is a table that those
-scripts fill, and beside the pages lie megabytes of pictures and fonts that none of them shows. Its renderers and
-templates do the rest here as they do there; only the frame around them, `PAGE`, is ours.
+Its site builder is not used: each of its pages loads 16 files from seven hosts, its index is filled by those scripts,
+and next to the pages lie megabytes of pictures and fonts that none of them shows. Its renderers and templates are used;
+only the frame around them, `PAGE`, is ours.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,13 +33,13 @@ SEVERITIES = {"invalid": FailureSeverity.CRITICAL, "suspect": FailureSeverity.WA
 
 @dataclass(frozen=True)
 class Validation:
-    """What was held against one level: a finding and Great Expectations' result for each expectation, in one order."""
+    """An evaluation of one level: for each expectation a finding and Great Expectations' result, in the same order."""
 
     level: LevelRun
     about: Literal["level", "answers"]
     findings: Sequence[Finding]
-    results: Sequence[Any]
-    figures: dict[str, float]  # of the row looked at, where it is one
+    results: Sequence[ExpectationValidationResult]
+    figures: dict[str, float | str]  # of the level; none for answers
 
     @property
     def name(self) -> str:
@@ -67,25 +67,25 @@ def write(validations: Sequence[Validation], folder: Path) -> Path:
 
 def _page(validation: Validation) -> RenderedDocumentContent:
     status = "Failed" if validation.failed else "Succeeded"
-    summary = f"{status}: {_held(validation)} expectations hold. Run {validation.level.run_id}"
+    summary = f"{status}: {_passed(validation)} expectations hold. Run {validation.level.run_id}"
     return _document("ValidationResultsPageRenderer", validation.name, summary, [_expectations(validation)])
 
 
 def _index(validations: Sequence[Validation]) -> RenderedDocumentContent:
     runs = ", ".join(sorted({validation.level.run_id for validation in validations}))
     rows = [
-        [_status(not v.failed), _text(v.name, tag="a", attributes={"href": v.file}), _held(v), _gravest(v)]
+        [_status(not v.failed), _text(v.name, tag="a", attributes={"href": v.file}), _passed(v), _worst(v)]
         for v in validations
     ]
-    table = _table(["Status", "Validation", "Expectations that hold", "Gravest failure"], rows)
+    table = _table(["Status", "Validation", "Expectations that hold", "Worst failure"], rows)
     return _document("SiteIndexPageRenderer", f"Data Docs of run {runs}", "What was validated, level by level", [table])
 
 
-def _held(validation: Validation) -> str:
+def _passed(validation: Validation) -> str:
     return f"{len(validation.findings) - len(validation.failed)} of {len(validation.findings)}"
 
 
-def _gravest(validation: Validation) -> str:
+def _worst(validation: Validation) -> str:
     severities = {_severity(finding) for finding in validation.failed}
     return min(severities, default="-")  # critical before warning: the alphabet has it right
 
@@ -95,11 +95,11 @@ def _severity(finding: Finding) -> str:
 
 
 def _expectations(validation: Validation) -> RenderedTableContent:
-    """Great Expectations' table of them, what failed first, and two columns more."""
+    """Render Great Expectations' table of them, failures first, with two more columns."""
     pairs = sorted(zip(validation.findings, validation.results, strict=True), key=lambda pair: pair[0].passed)
     if not pairs:
-        return _table(["Nothing was to be had that expectations look at"], [])
-    shown = [_in_plain_words(finding, result, validation.figures) for finding, result in pairs]
+        return _table(["No figures that expectations need are known"], [])
+    shown = [_with_our_sentence(finding, result, validation.figures) for finding, result in pairs]
     table = ValidationResultsTableContentBlockRenderer.render(shown)
     assert isinstance(table, RenderedTableContent)
     rows = [
@@ -109,10 +109,13 @@ def _expectations(validation: Validation) -> RenderedTableContent:
     return _table(["Status", "Expectation", "Observed value", "Severity", "Why"], rows)
 
 
-def _in_plain_words(finding: Finding, result: Any, figures: dict[str, float]) -> ExpectationValidationResult:
-    """The result, described by our sentence, and without a traceback: that names folders of this machine."""
+def _with_our_sentence(
+    finding: Finding, result: ExpectationValidationResult, figures: dict[str, float | str]
+) -> ExpectationValidationResult:
+    """Describe a result by our sentence, without the traceback, which names folders of this machine."""
     config = result.expectation_config
-    observed = figures.get(config.kwargs.get("column"))
+    assert config
+    observed = figures.get(str(config.kwargs.get("column")))
     return ExpectationValidationResult(
         success=finding.passed,
         expectation_config=ExpectationConfiguration(
@@ -127,7 +130,7 @@ def _in_plain_words(finding: Finding, result: Any, figures: dict[str, float]) ->
 
 
 def _legible(result: dict[str, Any]) -> dict[str, Any]:
-    """With the unexpected values as people write numbers: a pair of them would read (np.float64(1.0), np.int64(2))."""
+    """Format unexpected values as plain numbers: a pair of them would read (np.float64(1.0), np.int64(2))."""
     values = [(count, count.get("value")) for count in result.get("partial_unexpected_counts", ())]
     pairs = [(count, value if isinstance(value, tuple) else (value,)) for count, value in values]
     return {**result, "partial_unexpected_counts": [{**c, "value": ", ".join(map(_figure, v))} for c, v in pairs]}
@@ -138,7 +141,7 @@ def _figure(value: object) -> str:
 
 
 def _literally(text: str) -> str:
-    """For a template: as HTML, and with nothing to fill in."""
+    """Escape a text for a template: HTML and placeholders."""
     return escape(text).replace("$", "&#36;")
 
 
@@ -153,7 +156,7 @@ def _table(header: list[str], rows: list[Any]) -> RenderedTableContent:
 
 
 def _status(success: bool) -> RenderedStringTemplateContent:
-    """Success as Great Expectations words and colours it."""
+    """Render success in the words and colours of Great Expectations."""
     word, colour = ("✓ Succeeded", "text-success") if success else ("✗ Failed", "text-danger")
     return _text(word, classes=[colour])
 
@@ -174,7 +177,7 @@ class _View(DefaultJinjaPageView):
         self.env.loader = ChoiceLoader([DictLoader({self._template: PAGE}), theirs])
 
 
-# For the classes of Bootstrap's that their templates use; their own style sheet is but a supplement to Bootstrap.
+# Styles for those classes of Bootstrap that their templates use.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
