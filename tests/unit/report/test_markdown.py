@@ -94,7 +94,7 @@ def test_the_verdict_page_has_answer_grounds_and_figure(tmp_path: Path) -> None:
 
 def test_it_says_what_speaks_against_the_numbers(tmp_path: Path) -> None:
     shown = page(tmp_path, FINDING)
-    assert "1 of 2 expectations do not hold:\n\n- invalid with concurrency 4: No request fails" in shown
+    assert "1 of 2 expectations do not hold:\n\n- invalid with concurrency 4: 3 requests failed." in shown
 
 
 def test_it_says_that_a_run_was_broken_off(tmp_path: Path) -> None:
