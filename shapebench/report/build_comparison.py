@@ -144,12 +144,12 @@ def _prices(asked: Asked) -> dict[str, float]:
 def _history(asked: Asked) -> Compared:
     from shapebench.report.pages import history as page
 
-    past = history_of(asked.data, asked.runs[-1])
+    past = read_history(asked.data, asked.runs[-1])
     written = page.write(past, asked.folder("history"))
     return _compared("history", asked, written, asdict(past.newest_check))
 
 
-def history_of(data: Path, run: RunRow) -> "HistoryPage":
+def read_history(data: Path, run: RunRow) -> "HistoryPage":
     """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
     from shapebench.report.pages.history import HistoryPage
 

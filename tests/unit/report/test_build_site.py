@@ -115,7 +115,7 @@ def test_hostile_names_change_only_the_text(results: ResultsFile) -> None:
 
 def test_an_empty_results_file_has_an_index(tmp_path: Path) -> None:
     results = ResultsFile(tmp_path)
-    assert "No run yet" in index(results)
+    assert "No runs yet" in index(results)
 
 
 def test_a_password_in_an_address_is_covered(results: ResultsFile) -> None:
