@@ -41,6 +41,7 @@ def found(ttft_s: Values, streams: int) -> Drift:
     return drift
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("shape", [normal, heavy_tailed])
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
 @pytest.mark.parametrize(("streams", "count"), [(1, 300), (4, 120), (8, 300), (32, 960)])

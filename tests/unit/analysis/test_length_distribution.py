@@ -54,12 +54,14 @@ def test_lengths_that_were_drawn_as_asked_stay_within_their_bounds(mean: float, 
     assert worst(Lengths(mean, stddev)) <= 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("mean", "stddev"), [(1, 1), (3, 10), (5, 20), (1, 10), (20, 20), (1, 1000)])
 def test_so_do_those_of_which_many_are_cut_at_one(mean: float, stddev: float) -> None:
     assert Lengths(mean, stddev).least == 1
     assert worst(Lengths(mean, stddev)) <= 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("mean", "stddev", "least"),
     [(200, 40, 52), (200, 100, 120), (50, 20, 40), (50, 20, 52), (50, 10, 95), (50, 0, 52), (8, 0, LEAST_WORDS)],

@@ -8,6 +8,7 @@ import pytest
 
 from shapebench.report.build_comparison import Asked, Compared, CompareError, chosen, compare
 from shapebench.runs.run_file import RunNotFoundError
+from tests.examples import nightly_but
 from tests.unit.results.sql.results_file import ResultsFile
 
 LEVEL = {"ttft_s_mean": 0.1, "ttft_s_p95": 0.2, "ttft_s_max": 0.3, "query_tokens_per_s_mean": 40.0}
@@ -32,6 +33,7 @@ def compared(results: ResultsFile, *names: str, view: str | None = None, **more:
     return compare(Asked(results.data, chosen(results.data, names), **more), view)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("names", "view"),
     [
@@ -66,6 +68,7 @@ def test_the_same_runs_have_one_page(results: ResultsFile) -> None:
     assert pages[0] == pages[1]
 
 
+@pytest.mark.nightly
 def test_other_runs_have_another_page(results: ResultsFile) -> None:
     assert compared(results, "20260701-a", "20260703-c").page != compared(results, "20260702-b", "20260703-c").page
 
@@ -115,7 +118,7 @@ def test_each_plot_is_there_as_a_picture(results: ResultsFile) -> None:
     }
 
 
-@pytest.mark.parametrize("view", ["changes", "shapes", "history"])
+@pytest.mark.parametrize("view", nightly_but(["changes", "shapes", "history"], "shapes"))
 def test_hostile_names_change_only_the_text(results: ResultsFile, view: str) -> None:
     names = ("evil-1", "evil-2")
     for day, run_id in enumerate(names):
@@ -128,7 +131,7 @@ def test_hostile_names_change_only_the_text(results: ResultsFile, view: str) -> 
     assert len(re.findall("<script", page)) == len(re.findall("<script", ordinary))
 
 
-@pytest.mark.parametrize("view", ["changes", "shapes", "history"])
+@pytest.mark.parametrize("view", nightly_but(["changes", "shapes", "history"], "shapes"))
 def test_a_page_names_no_address_but_its_own_pictures(results: ResultsFile, view: str) -> None:
     page = compared(results, "20260701-a", "20260702-b", view=view).page
     text = re.sub(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)

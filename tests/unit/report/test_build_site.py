@@ -54,6 +54,7 @@ def test_a_second_build_writes_nothing(results: ResultsFile) -> None:
     assert built(results).written == ()
 
 
+@pytest.mark.nightly
 def test_a_new_run_changes_the_index_its_endpoint_and_its_own_folder_only(results: ResultsFile) -> None:
     built(results)
     add(results, "second", 2)
@@ -66,17 +67,20 @@ def test_a_new_run_changes_the_index_its_endpoint_and_its_own_folder_only(result
     assert len({name.split("/")[1] for name in changed if name.startswith("endpoints/")}) == 1
 
 
+@pytest.mark.nightly
 def test_a_report_that_was_drawn_again_is_copied_again(results: ResultsFile) -> None:
     built(results)
     (results.data / "reports" / "first" / "index.html").write_text("drawn again", encoding="utf-8")
     assert names(results, built(results)) == {"runs/first/index.html"}
 
 
+@pytest.mark.nightly
 def test_the_newest_run_comes_first(results: ResultsFile) -> None:
     page = index(results)
     assert page.index("runs/other/index.html") < page.index("runs/first/index.html")
 
 
+@pytest.mark.nightly
 def test_a_run_without_a_report_is_listed_without_a_link(results: ResultsFile) -> None:
     results.run("undrawn", 5)
     results.ask("SELECT 1")
@@ -91,10 +95,12 @@ def test_every_link_of_the_index_leads_somewhere(results: ResultsFile) -> None:
     assert [way for way in ways if not (results.data / "site" / way).exists()] == []
 
 
+@pytest.mark.nightly
 def test_a_card_draws_a_point_for_each_level_hollow_where_it_is_doubtful(results: ResultsFile) -> None:
     assert re.findall(r'<circle class="(\w+)"', index(results)) == ["valid", "suspect"] * 2
 
 
+@pytest.mark.nightly
 def test_filters_offer_what_there_is(results: ResultsFile) -> None:
     assert re.findall(r'<option value="\d+">([^<]+)', index(results)) == [
         "m",

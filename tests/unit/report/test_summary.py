@@ -66,7 +66,13 @@ def test_of_very_many_levels_those_that_have_room_are_rows(figures: list[Figure]
 
 
 @pytest.mark.parametrize(
-    "model", [LONG, f"<script>{LONG}", "\x00\x1b", "宽" * 300], ids=["long", "script", "none", "wide"]
+    "model",
+    [
+        pytest.param("宽" * 300, id="wide"),
+        pytest.param(LONG, id="long", marks=pytest.mark.nightly),
+        pytest.param(f"<script>{LONG}", id="script", marks=pytest.mark.nightly),
+        pytest.param("\x00\x1b", id="none", marks=pytest.mark.nightly),
+    ],
 )
 def test_no_name_runs_off_the_page(tmp_path: Path, figures: list[Figure], model: str) -> None:
     many = [{**level(5), "concurrency": at} for at in range(1, 31)]

@@ -20,16 +20,24 @@ from shapebench.analysis.measured_level import summarise_level
 from shapebench.results import database as warehouse
 from shapebench.results.database import WarehouseError, load, query
 from shapebench.spec import metric_definitions
+from tests.examples import nightly_but
 from tests.level_sample import RUN_ID, clean, level, run_tables
 
 ROOT = Path(__file__).parents[3]
 TABLES = ("runs", "levels", "metrics", "findings", "requests", "artifacts")
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    load(folder, RUN_ID, run_tables(folder))
+    return folder
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(loaded: Path, tmp_path: Path) -> Path:
     """A data folder with one run in its results file."""
-    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    shutil.copytree(loaded, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -339,7 +347,7 @@ def analyst(data: Path, mode: str) -> Iterator[Analyst]:
         process.stdin.close()
 
 
-@pytest.mark.parametrize("mode", ["read-only", "read-write"])
+@pytest.mark.parametrize("mode", nightly_but(["read-only", "read-write"], "read-only"))
 def test_whoever_has_the_file_open_neither_blocks_nor_is_blocked(mode: str, data: Path) -> None:
     count = "SELECT count(*) FROM runs"
     with analyst(data, mode) as reader:
@@ -362,6 +370,7 @@ def test_reading_goes_on_while_somebody_writes_in_this_very_process(data: Path) 
         assert run_ids(data) == [RUN_ID]
 
 
+@pytest.mark.nightly
 def test_four_processes_that_load_at_once_lose_nothing(data: Path) -> None:
     names = [f"run-{number}" for number in range(4)]
     processes = [loading(data, f"{name}a", f"{name}b") for name in names]
@@ -395,7 +404,7 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", nightly_but(STAGES, "between two tables", "before it is on the disk"))
 def test_a_load_that_is_killed_leaves_the_old_file_and_the_next_one_tidies_up(stage: str, data: Path) -> None:
     before = file(data).read_bytes()
     killed = loading(data, "killed", first=f"{DIE}{STAGES[stage]}")
@@ -408,7 +417,7 @@ def test_a_load_that_is_killed_leaves_the_old_file_and_the_next_one_tidies_up(st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.03, 0.07, 0.15])
+@pytest.mark.parametrize("delay_s", nightly_but([0.0, 0.01, 0.03, 0.07, 0.15], 0.03))
 def test_kill_9_at_any_moment_leaves_whole_runs_only(delay_s: float, data: Path) -> None:
     process = loading(data, *(f"run-{number}" for number in range(1000)))
     assert process.stdout
@@ -456,6 +465,7 @@ def test_what_was_written_and_not_closed_is_kept_in_a_file_of_its_own(
         assert theirs.execute("SELECT answer FROM mine").fetchall() == [(42,)]
 
 
+@pytest.mark.nightly
 def test_somebody_who_goes_on_writing_to_a_file_that_was_replaced_spoils_nothing(data: Path) -> None:
     with analyst(data, "read-write") as writer:
         writer.ask("CREATE TABLE mine (i INTEGER)")
@@ -471,6 +481,7 @@ def test_somebody_who_goes_on_writing_to_a_file_that_was_replaced_spoils_nothing
     assert plainly(data, "SELECT count(*) FROM requests") == [(3 * 18,)]
 
 
+@pytest.mark.nightly
 def test_a_wal_of_quite_another_database_spoils_nothing(data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     load(other, "other", run_tables(other, "other"))

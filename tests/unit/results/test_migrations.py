@@ -155,6 +155,7 @@ def test_pruning_leaves_runs_that_are_young_enough(data: Path) -> None:
     assert query(data, "FROM requests").to_pylist() == before
 
 
+@pytest.mark.nightly
 def test_pruning_gives_the_room_back(data: Path) -> None:
     for number in range(5):
         load(data, f"run-{number}", run_tables(data, f"run-{number}", levels=[many(data, f"run-{number}")]))
