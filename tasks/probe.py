@@ -12,6 +12,7 @@ from shapebench.probe.probe import may_pass
 from shapebench.probe.probe import probe as probe_endpoint
 from shapebench.runs.records import Run, ServerFacts
 from shapebench.support.run_log import milestone
+from shapebench.support.timing import timing
 
 
 def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -19,7 +20,13 @@ def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool
     return may_pass(state.result(raise_on_failure=False))
 
 
-@task(name="probe", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=fell_silent, cache_policy=NO_CACHE)
+@task(
+    name="probe",
+    retries=2,
+    retry_delay_seconds=list(timing().retry_delays_s),
+    retry_condition_fn=fell_silent,
+    cache_policy=NO_CACHE,
+)
 def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:
     spec = run.spec
     levels = ", ".join(map(str, spec.load.levels))

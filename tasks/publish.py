@@ -11,6 +11,7 @@ from shapebench.publish.publish import publish as publish_report
 from shapebench.runs.records import Artifact, Run
 from shapebench.support import credentials as vault
 from shapebench.support.run_log import milestone
+from shapebench.support.timing import timing
 from tasks.prefect.blocks import unlocked
 
 
@@ -22,7 +23,7 @@ def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
 @task(
     name="publish",
     retries=2,
-    retry_delay_seconds=[2, 10],
+    retry_delay_seconds=list(timing().retry_delays_s),
     retry_condition_fn=single_files_failed,
     cache_policy=NO_CACHE,
 )

@@ -11,9 +11,10 @@ from shapebench.results import database as warehouse
 from shapebench.results import rows
 from shapebench.runs.records import Run, ServerFacts, Verdict
 from shapebench.support.run_log import milestone
+from shapebench.support.timing import timing
 
 
-@task(name="store", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(name="store", retries=2, retry_delay_seconds=timing().store_retry_delay_s, cache_policy=NO_CACHE)
 def store(run: Run, facts: ServerFacts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Path:
     database = warehouse.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
     milestone("store", "run {run_id} is in {database}", run_id=run.run_id, database=str(database))

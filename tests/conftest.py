@@ -23,6 +23,7 @@ from xdist.scheduler import LoadFileScheduling
 from cli.local_prefect import services
 from cli.local_prefect.own_server import free_port
 from cli.run import SETTINGS
+from shapebench.support.timing import environment as waits
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 from tests import leftovers
@@ -38,6 +39,7 @@ SOONER = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
 }
+SHORT_WAITS = waits(retry_delays_s=[0.2, 1], store_retry_delay_s=0.5)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -118,7 +120,7 @@ class Shell:
     """Runs `shapebench …` as people do, with a Prefect home of its own."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = {**os.environ, **SETTINGS, **environment}
+        self.environment = {**os.environ, **SETTINGS, **SHORT_WAITS, **environment}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "cli", *arguments]

@@ -1,4 +1,4 @@
-"""A flow that does nothing but hold an endpoint: python -m tests.lease_holder URL wait|fail SECONDS [RENEW_S=1 …]."""
+"""A flow that does nothing but hold an endpoint: python -m tests.lease_holder URL wait|fail SECONDS."""
 
 import sys
 import time
@@ -6,7 +6,6 @@ import time
 from prefect import flow
 
 from shapebench.spec.model import Endpoint
-from tasks.prefect import lease
 from tasks.prefect.exclusive import sole_use
 
 
@@ -19,6 +18,4 @@ def hold(url: str, when_busy: str, hold_s: float) -> None:
 
 
 if __name__ == "__main__":
-    for name, value in (setting.split("=") for setting in sys.argv[4:]):
-        setattr(lease, name, float(value))
     hold(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -18,13 +18,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from typing import Any, Self
 
+from shapebench.support.timing import Timing, timing
+
 BUCKET_S = 0.1
 BUCKETS_OF_A_LEVEL = 1000  # that is over
 SHORTEST_S = 1e-6  # of answers, so that one that came at once can be spread, too
 ROUNDS_PER_BATCH = 2  # answers of each stream; a shorter slice is much like the next
 FEWEST_BATCHES, ENOUGH_BATCHES, MOST_BATCHES = 5, 10, 30
 MOST_CORRELATION = 0.9  # a higher one cannot be told from so few batches
-LEAST_S = 10.0  # a level is watched before it may count as precise
+LEAST_S = Timing.precise_after_s  # a level is watched before it may count as precise
 LOOK_GROWTH = 1.1  # from one look to the next
 PASSES = 2  # looks in a row that find the level precise
 Z = 1.959963984540054  # the normal distribution's quantile for two-sided 95 %
@@ -206,7 +208,7 @@ class UntilPrecise:
 
     within: float
     streams: int
-    _next_look_s: float = LEAST_S
+    _next_look_s: float = field(default_factory=lambda: timing().precise_after_s)
     _passes: int = 0
 
     def reached(self, buckets: Buckets, from_s: float, to_s: float) -> bool:

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 
-GRACE_S = 15.0
+from shapebench.support.timing import timing
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -47,7 +48,7 @@ def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event)
 
 def _end(command: "subprocess.Popen[bytes]") -> None:
     """SIGTERM to the whole group, SIGKILL to what is left of it."""
-    deadline_s = time.monotonic() + GRACE_S
+    deadline_s = time.monotonic() + timing().stop_grace_s
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(command.pid, number)

@@ -21,15 +21,14 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
+from shapebench.support.timing import timing
+
 logger = logging.getLogger("shapebench.probe")
 
 LEASE_S = 60  # the least that Prefect allows: a holder whose death nobody notices is rid of it after that
-RENEW_S = 15
-LOOK_S = 2
 STOP_TIMEOUT_S = 5
 LABEL = "shapebench.lease"
 LOCKED, GONE = 423, 410
-FORGOTTEN_S = 2 * LEASE_S  # a restarted server that kept its leases in memory counts slots that nobody has
 RECENT = 50  # runs that are looked at to find who holds the limit
 
 
@@ -66,10 +65,11 @@ def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str
         holder = _holder(runs)
         wait_for(holder or "another flow run")
         nobody_since_s = None if holder else nobody_since_s or time.monotonic()
-        if nobody_since_s and time.monotonic() - nobody_since_s > FORGOTTEN_S:
+        # A restarted server that kept its leases in memory counts slots that nobody has.
+        if nobody_since_s and time.monotonic() - nobody_since_s > timing().lease_forgotten_s:
             logger.warning("Nobody holds %s, which is taken all the same: freeing it", name)
             client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
-        time.sleep(LOOK_S)
+        time.sleep(timing().lease_look_s)
     return lease
 
 
@@ -122,7 +122,7 @@ def _renewed(name: str, leases: list[str]) -> Iterator[None]:
 def _renew_until(done: Event, name: str, leases: list[str]) -> None:
     """A server that does not answer for a while, or has forgotten the lease, is no reason to stop measuring."""
     with get_client(sync_client=True) as client:
-        while not done.wait(RENEW_S):
+        while not done.wait(timing().lease_renewal_s):
             try:
                 _renew(client, name, leases)
             except httpx.HTTPError as error:

@@ -17,7 +17,9 @@ import httpx
 import pytest
 
 from cli.local_prefect.own_server import free_port
-from tasks.prefect.lease import LEASE_S, LOOK_S
+from shapebench.support.timing import Timing
+from shapebench.support.timing import environment as waits
+from tasks.prefect.lease import LEASE_S
 from tests.conftest import ROOT, SOONER, Shell
 
 pytestmark = pytest.mark.slow
@@ -59,15 +61,15 @@ def start(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     folder = tmp_path_factory.mktemp("machines")
     with ExitStack() as running:
 
-        def start_one(machine: str, url: str, when_busy: str = "wait", hold_s: float = LONG_S, **lease: float) -> Run:
+        def start_one(machine: str, url: str, when_busy: str = "wait", hold_s: float = LONG_S, **shorter: float) -> Run:
             environment = {
                 **shell.environment,
+                **waits(**shorter),
                 "XDG_CACHE_HOME": str(folder / machine),
                 "PREFECT_LOGGING_LEVEL": "INFO",
             }
             said = folder / f"{len(list(folder.iterdir()))}-{machine}.log"
             command = [sys.executable, "-m", "tests.lease_holder", url, when_busy, str(hold_s)]
-            command += [f"{name}={value}" for name, value in lease.items()]
             with said.open("w") as log:
                 process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, text=True)
             running.callback(process.wait)
@@ -196,7 +198,7 @@ def test_a_run_whose_crash_prefect_knows_of_frees_the_endpoint_everywhere(
     second = start("b", url)
     wait_until(lambda: f"Waiting for flow run {first.name}" in second.said)
     crash(first, prefect_server)
-    wait_until(lambda: second.is_in, at_most_s=LOOK_S + SLACK_S)
+    wait_until(lambda: second.is_in, at_most_s=Timing.lease_look_s + SLACK_S)
 
 
 @pytest.mark.nightly
@@ -239,7 +241,7 @@ def lease_of(prefect_server: str, run: Run) -> str:
 
 @pytest.mark.nightly
 def test_a_run_whose_lease_the_server_has_lost_takes_it_anew(start: Start, url: str, prefect_server: str) -> None:
-    first = start("a", url, RENEW_S=1)
+    first = start("a", url, lease_renewal_s=1)
     wait_until(lambda: first.is_in)
     lost = lease_of(prefect_server, first)
     limits = f"{prefect_server}/v2/concurrency_limits"
@@ -253,7 +255,7 @@ def test_a_slot_that_nobody_holds_is_freed(start: Start, url: str, prefect_serve
     """A server that keeps leases in memory counts the slots of those that it had before it was started again."""
     stuck = {"name": limit_of(url), "limit": 1, "active_slots": 1}
     httpx.post(f"{prefect_server}/v2/concurrency_limits/", json=stuck).raise_for_status()
-    first = start("a", url, FORGOTTEN_S=3)
+    first = start("a", url, lease_forgotten_s=3)
     wait_until(lambda: first.is_in)
     assert "Nobody holds" in first.said
 
@@ -281,4 +283,4 @@ def test_a_run_keeps_the_endpoint_for_longer_than_a_lease_lasts(outlasting: Outl
 
 @pytest.mark.nightly
 def test_a_machine_that_died_unnoticed_frees_the_endpoint_with_its_lease(outlasting: Outlasting) -> None:
-    wait_until(lambda: outlasting.died.second.is_in, at_most_s=LEASE_S + NOTICE_S + LOOK_S + SLACK_S)
+    wait_until(lambda: outlasting.died.second.is_in, at_most_s=LEASE_S + NOTICE_S + Timing.lease_look_s + SLACK_S)

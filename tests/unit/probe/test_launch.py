@@ -14,6 +14,7 @@ import pytest
 
 from shapebench.probe.launch import AddressInUseError, LaunchCommandError, LaunchFailedError, launched, serving
 from shapebench.spec.model import Endpoint
+from shapebench.support.timing import set_testing
 from shapebench.test_servers.simulator.process import running_simulator
 
 pytestmark = pytest.mark.slow
@@ -119,10 +120,8 @@ def test_nothing_of_a_tree_of_processes_is_left(tmp_path: Path) -> None:
     assert not any(map(alive, started))
 
 
-@pytest.mark.nightly
-@pytest.mark.slow  # it is given 15 s to end by itself
 def test_a_server_that_will_not_stop_is_killed(tmp_path: Path) -> None:
-    with launched(shell(STUBBORN, tmp_path / "pids"), tmp_path / "server.log"):
+    with set_testing(stop_grace_s=1.0), launched(shell(STUBBORN, tmp_path / "pids"), tmp_path / "server.log"):
         [pid] = numbers_in(tmp_path / "pids", 1)
     assert not alive(pid)
 

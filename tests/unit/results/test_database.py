@@ -27,17 +27,10 @@ ROOT = Path(__file__).parents[3]
 TABLES = ("runs", "levels", "metrics", "findings", "requests", "artifacts")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("loaded")
-    load(folder, RUN_ID, run_tables(folder))
-    return folder
-
-
 @pytest.fixture
-def data(loaded: Path, tmp_path: Path) -> Path:
+def data(tmp_path: Path) -> Path:
     """A data folder with one run in its results file."""
-    shutil.copytree(loaded, tmp_path, dirs_exist_ok=True)
+    load(tmp_path, RUN_ID, run_tables(tmp_path))
     return tmp_path
 
 
