@@ -19,6 +19,7 @@ from shapebench.results.database import load
 from shapebench.spec.metric_definitions import DISTRIBUTIONS
 from shapebench.test_servers.reference.process import running_reference_server
 from tests.conftest import MODEL, Finished, Shell
+from tests.in_process import InProcess
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
 
@@ -29,6 +30,12 @@ pytestmark = pytest.mark.slow
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Commands that need no Prefect server."""
     return Shell({"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_API_URL": ""})
+
+
+@pytest.fixture(scope="session")
+def here(offline: Shell) -> InProcess:
+    """The same commands, in this process."""
+    return InProcess(offline.environment)
 
 
 @pytest.fixture(scope="module")
@@ -73,21 +80,21 @@ def test_measure_names_the_percentiles_that_so_few_requests_do_not_carry(measure
     assert ("ttft_s_p95" in withheld, "ttft_s_p75" in withheld) == (True, False)  # of 40 requests
 
 
-def test_measure_shows_people_a_table(offline: Shell, simulator: str) -> None:
+def test_measure_shows_people_a_table(here: InProcess, simulator: str) -> None:
     level = ("--concurrency", "1", "--requests", "2")
-    shown = offline.run("measure", "--url", simulator, "--model", MODEL, *level)
+    shown = here.run("measure", "--url", simulator, "--model", MODEL, *level)
     assert "ttft_s" in shown.stdout
 
 
-def test_measure_keeps_raw_samples_where_told(offline: Shell, simulator: str, tmp_path: Path) -> None:
+def test_measure_keeps_raw_samples_where_told(here: InProcess, simulator: str, tmp_path: Path) -> None:
     level = ("--concurrency", "1", "--requests", "2")
-    offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(tmp_path), "--json")
+    here.run("measure", "--url", simulator, "--model", MODEL, *level, "--samples", str(tmp_path), "--json")
     assert [file.name for file in tmp_path.rglob("level-*.parquet")] == ["level-0001.parquet"]
 
 
-def measure(offline: Shell, url: str, *arguments: str) -> Finished:
+def measure(here: InProcess, url: str, *arguments: str) -> Finished:
     """Without a look at the client itself."""
-    return offline.run("measure", "--url", url, "--model", MODEL, "--no-calibrate", "--json", *arguments)
+    return here.run("measure", "--url", url, "--model", MODEL, "--no-calibrate", "--json", *arguments)
 
 
 SHORT = ("--input-tokens", "40", "--output-tokens", "5")
@@ -100,46 +107,46 @@ def test_measure_says_how_the_client_fared_when_it_was_tried_out(measured: Finis
     assert calibration["capacity_tokens_per_s"] > 0
 
 
-def test_a_trial_that_was_turned_off_is_not_in_the_result(offline: Shell, simulator: str) -> None:
-    assert measure(offline, simulator, "--concurrency", "1", "--requests", "2").json["calibration"] is None
+def test_a_trial_that_was_turned_off_is_not_in_the_result(here: InProcess, simulator: str) -> None:
+    assert measure(here, simulator, "--concurrency", "1", "--requests", "2").json["calibration"] is None
 
 
-def test_without_a_number_of_requests_measure_sends_thirty_for_each_stream(offline: Shell, simulator: str) -> None:
-    assert measure(offline, simulator, "--concurrency", "4", *SHORT).json["completed"] == 120
+def test_without_a_number_of_requests_measure_sends_thirty_for_each_stream(here: InProcess, simulator: str) -> None:
+    assert measure(here, simulator, "--concurrency", "4", *SHORT).json["completed"] == 120
 
 
-def test_measure_ends_when_its_duration_is_over(offline: Shell, simulator: str) -> None:
-    done = measure(offline, simulator, "--concurrency", "2", "--duration", "2", *SHORT)
+def test_measure_ends_when_its_duration_is_over(here: InProcess, simulator: str) -> None:
+    done = measure(here, simulator, "--concurrency", "2", "--duration", "2", *SHORT)
     assert (done.code, done.json["failed"]) == (0, 0), done.stderr
     assert done.json["wall_s"] >= 2
     assert done.json["completed"] > 60
 
 
-def test_measure_ends_with_the_requests_where_these_come_first(offline: Shell, simulator: str) -> None:
-    done = measure(offline, simulator, "--concurrency", "2", "--duration", "3600", "--requests", "9", *SHORT)
+def test_measure_ends_with_the_requests_where_these_come_first(here: InProcess, simulator: str) -> None:
+    done = measure(here, simulator, "--concurrency", "2", "--duration", "3600", "--requests", "9", *SHORT)
     assert (done.code, done.json["completed"]) == (0, 9), done.stderr
 
 
-def test_measure_runs_in_as_many_processes_as_it_is_told(offline: Shell, simulator: str) -> None:
-    done = measure(offline, simulator, "--concurrency", "3", "--requests", "30", "--processes", "2", *SHORT)
+def test_measure_runs_in_as_many_processes_as_it_is_told(here: InProcess, simulator: str) -> None:
+    done = measure(here, simulator, "--concurrency", "3", "--requests", "30", "--processes", "2", *SHORT)
     assert (done.json["client"]["processes"], done.json["completed"]) == (2, 30)
 
 
-def test_measure_runs_in_no_more_processes_than_it_has_streams(offline: Shell, simulator: str) -> None:
-    done = measure(offline, simulator, "--concurrency", "2", "--requests", "4", "--processes", "3", *SHORT)
+def test_measure_runs_in_no_more_processes_than_it_has_streams(here: InProcess, simulator: str) -> None:
+    done = measure(here, simulator, "--concurrency", "2", "--requests", "4", "--processes", "3", *SHORT)
     assert (done.json["client"]["processes"], done.json["completed"]) == (2, 4)
 
 
-def test_measure_is_as_precise_as_was_asked_or_as_its_requests_allow(offline: Shell, simulator: str) -> None:
-    done = measure(offline, simulator, "--concurrency", "1", "--requests", "5", "--until-precise", "2%", *SHORT)
+def test_measure_is_as_precise_as_was_asked_or_as_its_requests_allow(here: InProcess, simulator: str) -> None:
+    done = measure(here, simulator, "--concurrency", "1", "--requests", "5", "--until-precise", "2%", *SHORT)
     assert (done.code, done.json["completed"]) == (0, 5), done.stderr
 
 
-def test_an_answer_that_stalls_has_failed(offline: Shell) -> None:
+def test_an_answer_that_stalls_has_failed(here: InProcess) -> None:
     with running_reference_server(ttft_s=0.01, gap_s=2.0) as url:
         stall = ("--stall-timeout", "0.2", "--input-tokens", "40", "--output-tokens", "3")
         level = ("--concurrency", "2", "--requests", "2")
-        done = offline.run("measure", "--url", url, "--model", "metronome", "--no-calibrate", *level, *stall, "--json")
+        done = here.run("measure", "--url", url, "--model", "metronome", "--no-calibrate", *level, *stall, "--json")
     assert (done.code, done.json["errors"]) == (1, {"stall": 2}), done.stderr
 
 
@@ -176,27 +183,27 @@ def test_a_level_that_is_broken_off_keeps_its_samples_in_one_file(
     assert {stream % 2 for stream in pq.read_table(file)["stream"].to_pylist()} == {0, 1}
 
 
-def test_measure_fails_where_no_request_completes(offline: Shell, simulator: str) -> None:
+def test_measure_fails_where_no_request_completes(here: InProcess, simulator: str) -> None:
     level = ("--concurrency", "1", "--requests", "2", "--input-tokens", "40", "--output-tokens", "4000")
-    done = offline.run("measure", "--url", simulator, "--model", MODEL, *level, "--request-timeout", "0.01", "--json")
+    done = here.run("measure", "--url", simulator, "--model", MODEL, *level, "--request-timeout", "0.01", "--json")
     assert (done.code, done.json["completed"], done.json["errors"]) == (1, 0, {"timeout": 2})
 
 
-def test_exact_numbers_of_sql_are_numbers_in_json(offline: Shell, database: Path) -> None:
-    rows = offline.run(
+def test_exact_numbers_of_sql_are_numbers_in_json(here: InProcess, database: Path) -> None:
+    rows = here.run(
         "query", "SELECT sum(completed) AS total, 0.5 AS half FROM level_summary", "--data", str(database), "--json"
     )
     assert rows.json == [{"total": 0, "half": 0.5}]
 
 
-def test_columns_of_one_name_are_refused(offline: Shell, database: Path) -> None:
-    done = offline.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(database))
+def test_columns_of_one_name_are_refused(here: InProcess, database: Path) -> None:
+    done = here.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(database))
     assert (done.code, "Name them apart" in done.stderr) == (1, True)
 
 
-def test_measure_fails_with_the_reason_where_nothing_listens(offline: Shell) -> None:
+def test_measure_fails_with_the_reason_where_nothing_listens(here: InProcess) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    done = offline.run(
+    done = here.run(
         "measure", "--url", url, "--model", "m", "--concurrency", "1", "--requests", "1", "--ready-timeout", "0.5"
     )
     assert (done.code, done.stdout) == (1, "")
@@ -228,13 +235,13 @@ LEVEL = ["measure", "--concurrency", "1", "--url", "http://h", "--model", "m"]
         (["dance"], "No such command 'dance'"),
     ],
 )
-def test_wrong_usage_ends_with_code_2_and_says_why(offline: Shell, arguments: list[str], complaint: str) -> None:
-    done = offline.run(*arguments)
+def test_wrong_usage_ends_with_code_2_and_says_why(here: InProcess, arguments: list[str], complaint: str) -> None:
+    done = here.run(*arguments)
     assert (done.code, complaint in done.stderr, done.stdout) == (2, True, ""), done.stderr
 
 
-def test_an_unknown_run_is_answered_with_what_to_do(offline: Shell, tmp_path: Path) -> None:
-    done = offline.run("publish", "20200101T000000-000000", "--data", str(tmp_path))
+def test_an_unknown_run_is_answered_with_what_to_do(here: InProcess, tmp_path: Path) -> None:
+    done = here.run("publish", "20200101T000000-000000", "--data", str(tmp_path))
     assert done.code == 1
     assert "There is no run 20200101T000000-000000" in done.stderr
 
@@ -317,29 +324,29 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 QUERY = "SELECT concurrency, completed, error FROM level_summary"
 
 
-def test_an_answer_can_be_had_as_csv(offline: Shell, results: Path) -> None:
-    printed = offline.run("query", QUERY, "--data", str(results), "--format", "csv").stdout
+def test_an_answer_can_be_had_as_csv(here: InProcess, results: Path) -> None:
+    printed = here.run("query", QUERY, "--data", str(results), "--format", "csv").stdout
     assert printed == "concurrency,completed,error\n1,5,\n2,10,\n"
 
 
-def test_an_answer_can_be_had_as_markdown(offline: Shell, results: Path) -> None:
-    printed = offline.run("query", QUERY, "--data", str(results), "--format", "markdown").stdout
+def test_an_answer_can_be_had_as_markdown(here: InProcess, results: Path) -> None:
+    printed = here.run("query", QUERY, "--data", str(results), "--format", "markdown").stdout
     assert printed.splitlines()[:3] == ["| concurrency | completed | error |", "| --- | --- | --- |", "| 1 | 5 |  |"]
 
 
-def test_an_answer_can_be_had_as_json(offline: Shell, results: Path) -> None:
-    rows = offline.run("query", QUERY, "--data", str(results), "--format", "json").json
+def test_an_answer_can_be_had_as_json(here: InProcess, results: Path) -> None:
+    rows = here.run("query", QUERY, "--data", str(results), "--format", "json").json
     assert rows[0] == {"concurrency": 1, "completed": 5, "error": None}
 
 
-def test_a_format_that_there_is_not_is_refused_with_those_there_are(offline: Shell, results: Path) -> None:
-    refused = offline.run("query", QUERY, "--data", str(results), "--format", "xml")
+def test_a_format_that_there_is_not_is_refused_with_those_there_are(here: InProcess, results: Path) -> None:
+    refused = here.run("query", QUERY, "--data", str(results), "--format", "xml")
     assert (refused.code, "table, csv, markdown, json" in refused.stderr) == (2, True)
 
 
-def test_prune_says_how_many_rows_it_dropped(offline: Shell, tmp_path: Path) -> None:
+def test_prune_says_how_many_rows_it_dropped(here: InProcess, tmp_path: Path) -> None:
     load(tmp_path, RUN_ID, run_tables(tmp_path))
-    pruned = offline.run("prune", "--older-than-days", "1", "--data", str(tmp_path), "--json")
+    pruned = here.run("prune", "--older-than-days", "1", "--data", str(tmp_path), "--json")
     assert pruned.json["dropped_rows"] > 18  # the requests, and more
 
 

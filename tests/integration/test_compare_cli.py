@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Shell
+from tests.in_process import InProcess
 from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = pytest.mark.slow
@@ -13,6 +14,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def plain() -> Shell:
     return Shell({})
+
+
+@pytest.fixture
+def here() -> InProcess:
+    """Commands in this process."""
+    return InProcess({})
 
 
 @pytest.fixture
@@ -32,25 +39,25 @@ def test_a_comparison_as_json_names_its_page(plain: Shell, data: Path) -> None:
     assert Path(answer["page"]).exists()
 
 
-def test_the_articles_machine_costs_what_its_list_price_says(plain: Shell, data: Path) -> None:
+def test_the_articles_machine_costs_what_its_list_price_says(here: InProcess, data: Path) -> None:
     arguments = ("compare", "20260701", "20260702", "--view", "shapes", "--data", str(data), "--json")
-    (best, _) = plain.run(*arguments).json["ranking"]
+    (best, _) = here.run(*arguments).json["ranking"]
     assert best["per_million_output_tokens"] == pytest.approx(best["price_per_hour"] * 0.217, rel=0.01)
 
 
-def test_a_run_that_is_not_there_is_named_with_the_remedy(plain: Shell, data: Path) -> None:
-    finished = plain.run("compare", "nope", "--data", str(data))
+def test_a_run_that_is_not_there_is_named_with_the_remedy(here: InProcess, data: Path) -> None:
+    finished = here.run("compare", "nope", "--data", str(data))
     assert finished.code == 1
     assert "There is no run nope" in finished.stderr
     assert "shapebench runs" in finished.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--view", "none"), ("--price", "A10"), ("--users", "many")])
-def test_wrong_usage_is_refused(plain: Shell, data: Path, arguments: tuple[str, str]) -> None:
-    assert plain.run("compare", "20260701", *arguments, "--data", str(data)).code == 2
+def test_wrong_usage_is_refused(here: InProcess, data: Path, arguments: tuple[str, str]) -> None:
+    assert here.run("compare", "20260701", *arguments, "--data", str(data)).code == 2
 
 
-def test_a_site_says_which_files_it_wrote(plain: Shell, data: Path, tmp_path: Path) -> None:
-    answer = plain.run("site", "--data", str(data), "--to", str(tmp_path / "site"), "--json").json
+def test_a_site_says_which_files_it_wrote(here: InProcess, data: Path, tmp_path: Path) -> None:
+    answer = here.run("site", "--data", str(data), "--to", str(tmp_path / "site"), "--json").json
     assert answer["index"] in answer["written"]
     assert Path(answer["index"]).exists()

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.slow
 
 SHORT = ("--levels", "1,2", "--requests", "24", "--output-tokens", "20,2")
 MILESTONES = {
-    r"begin: run \S+ of .+ at http://\S+, concurrency 1, 2": 1,
+    r"begin: run \S+ of .+ at http://\S+, concurrency 1, 2, 4": 1,
     r"probe: vllm \S+ is healthy and serves .+": 1,
-    r"calibrate: concurrency [12]: the client adds .+": 2,
-    r"measure: concurrency [12]: begins": 2,
-    r"measure: concurrency [12]: 24 completed, 0 failed, .+ tokens/s, .+ ms to the first token .+; took .+ s": 2,
+    r"calibrate: concurrency [124]: the client adds .+": 3,
+    r"measure: concurrency [124]: begins": 3,
+    r"measure: concurrency [124]: 24 completed, 0 failed, .+ tokens/s, .+ ms to the first token .+; took .+ s": 3,
     r"validate: (valid|suspect|invalid): \d+ of \d+ expectations failed": 1,
     r"store: run \S+ is in .+/results.duckdb": 1,
     r"draw: the report is .+/index.html": 1,
@@ -33,10 +33,9 @@ def start(shell: Shell, url: str, data: Path, *flags: str, model: str = MODEL) -
 
 
 @pytest.fixture(scope="module")
-def verbose(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    done = start(shell, simulator, tmp_path_factory.mktemp("data"), "--verbose", "--json")
-    assert done.code == 0, done.stderr
-    return done
+def verbose(finished: Finished) -> Finished:
+    assert finished.code == 0, finished.stderr
+    return finished
 
 
 def counted(lines: list[str]) -> dict[str, int]:

@@ -24,24 +24,9 @@ from shapebench.runs.samples_file import join
 from shapebench.test_servers.simulator.process import running_simulator
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
+from tests.integration.conftest import LEVELS, REQUESTS
 
 pytestmark = pytest.mark.slow
-
-LEVELS = [1, 2, 4]
-REQUESTS = 24
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def finished(shell: Shell, simulator: str, data: Path) -> Finished:
-    """One run of the main job that all tests of a good run look at."""
-    levels = ",".join(map(str, LEVELS))
-    where = ("--url", simulator, "--model", MODEL, "--shape", "VM.TEST.1", "--data", str(data))
-    return shell.run("run", *where, "--levels", levels, "--requests", str(REQUESTS), "--json")
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +126,6 @@ def test_prefect_mapped_one_task_run_for_each_level(result: Any, prefect_server:
 def test_nothing_but_json_goes_to_stdout(finished: Finished) -> None:
     assert finished.stdout.startswith("{")
     assert finished.stdout.rstrip().endswith("}")
-
-
-def test_no_noise_of_libraries_reaches_the_terminal(finished: Finished) -> None:
-    assert not [noise for noise in ("Calculating Metrics", "Warning", "Traceback") if noise in finished.stderr]
 
 
 def test_the_report_can_be_drawn_again(shell: Shell, result: Any, data: Path) -> None:
