@@ -43,8 +43,9 @@ down:  ## Stop what `make up` has started
 
 # Tests run in one process for each core and one more, since many of them wait; a file's tests share one. What measures
 # time comes after that, with the machine to itself, or others would change what it measures.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 TIMED := $(shell grep -rl measures_time tests --include='test_*.py')
 
 test: setup  ## Run the tests of every part, within some minutes

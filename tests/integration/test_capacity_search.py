@@ -18,7 +18,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
 from tests.simulator_truth import Lengths, greatest_concurrency
 
-pytestmark = [pytest.mark.slow, pytest.mark.measures_time]
+pytestmark = pytest.mark.slow
 
 # Slow enough for the client and its machine to be nothing beside it: each stream more makes a step 2 ms longer.
 PACE = {"base_s": 0.01, "per_sequence_s": 0.002, "per_prefill_token_s": 0.0}
@@ -57,12 +57,14 @@ def test_the_truth_is_what_the_test_is_about() -> None:
     assert LIMIT == 20
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_the_known_limit_is_found_within_a_stream_in_ten_levels(answer: Any) -> None:
     assert answer["greatest_concurrency"] == pytest.approx(LIMIT, abs=1)
     assert len(answer["levels"]) <= 10
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_the_answer_has_its_interval_and_what_limits_it(answer: Any) -> None:
     low, high = answer["interval"]
@@ -70,6 +72,7 @@ def test_the_answer_has_its_interval_and_what_limits_it(answer: Any) -> None:
     assert answer["limited_by"] == SLO
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_only_the_slos_that_were_given_are_held_against_the_levels(answer: Any) -> None:
     assert {row["slo"] for row in answer["slos"]} == {SLO}
@@ -79,11 +82,13 @@ def test_only_the_slos_that_were_given_are_held_against_the_levels(answer: Any) 
     }
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_the_headline_agrees_with_the_answer(answer: Any) -> None:
     assert answer["headline"].startswith(f"Suits {answer['greatest_concurrency']} concurrent users, but not ")
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_every_level_measured_is_stored(answer: Any, data: Path, shell: Shell) -> None:
     measured = [level["concurrency"] for level in answer["levels"]]
@@ -94,6 +99,7 @@ def test_every_level_measured_is_stored(answer: Any, data: Path, shell: Shell) -
     assert {f"level-{n:04}.parquet" for n in measured} <= samples
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_the_search_can_be_queried(answer: Any, data: Path, shell: Shell) -> None:
     (row,) = shell.run("query", "FROM searches", "--data", str(data), "--json").json
@@ -125,6 +131,7 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
     assert [len(p) for p in prompts] == [400 + 16, 100 + 16]  # two of each stream come first, to warm up
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> None:
     with server() as url:
@@ -154,6 +161,7 @@ def levels_named(data: Path) -> list[int]:
     return content["run"]["spec"]["load"]["levels"] if content and content["levels"] else []
 
 
+@pytest.mark.measures_time
 @pytest.mark.nightly
 def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path: Path) -> None:
     spec = {"levels": [4, 32, 40, 48], "requests": 60, "stop_below_query_tokens_per_s": 15, "calibrate": False}

@@ -148,7 +148,7 @@ def test_twenty_clean_runs_give_no_false_alarm(tmp_path: Path) -> None:
     alarms = []
     with running_simulator("fast", settings=PACE) as url:
         for number in range(20):
-            streams = (1, 2, 4, 8, 16)[number % 5]
+            streams = (2, 4, 8, 16)[number % 4] if number else 1  # which takes as long as four of the others
             # Enough that one token of each stream, which a busy machine sends late, is not one of a hundred.
             load = {"levels": [streams], "requests": max(100, 25 * streams)}
             alarms += level_of(url, tmp_path / str(number), load=load).failed

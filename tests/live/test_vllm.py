@@ -15,7 +15,6 @@ pytestmark = [
     pytest.mark.nightly,
     pytest.mark.live,
     pytest.mark.slow,
-    pytest.mark.measures_time,
     pytest.mark.skipif(not INSTALLED, reason="real vLLM is not set up here: type `make vllm` (3.5 GB, a few minutes)"),
 ]
 
