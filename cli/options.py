@@ -1,17 +1,196 @@
-"""Options that several commands have, and how a spec is made of them."""
+"""The command line's options, made from the spec's fields: help, default, bounds and type are the field's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from annotated_types import Ge, Gt, Le, Lt
+from click.types import OptionHelpExtra
+from pydantic import BaseModel, BeforeValidator, PlainValidator
+from pydantic.fields import FieldInfo
 
-from shapebench.spec import model as spec
+from shapebench.spec.model import Limits, Normal, Spec, parse, read
+from shapebench.spec.multi_endpoint import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
 
 
-def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+@dataclass(frozen=True)
+class Flag:
+    """The field that a flag sets; `help` where the field's description, written for a form, does not do.
+
+    Text behind `Empty:` is shown as the default.
+    """
+
+    field: str
+    metavar: str | None = None
+    help: str | None = None
+    repeatable: bool = False
+    model: type[BaseModel] = Spec
+
+
+FLAGS = {
+    "--url": Flag("endpoint.url"),
+    "--model": Flag("endpoint.model"),
+    "--ready-timeout": Flag("endpoint.ready_timeout_s", "S"),
+    "--shape": Flag("endpoint.shape"),
+    "--on-this-machine": Flag("endpoint.on_this_machine"),
+    "--weights-bytes": Flag("endpoint.weights_bytes", "BYTES"),
+    "--api": Flag("endpoint.api"),
+    "--workload": Flag("workload.preset", "NAME", "A workload used in comparisons: `shapebench workloads` lists them."),
+    "--input-tokens": Flag("workload.input_tokens", "MEAN,STDDEV"),
+    "--output-tokens": Flag("workload.output_tokens", "MEAN,STDDEV"),
+    "--seed": Flag("workload.seed", "N"),
+    "--levels": Flag("load.levels", "N,N,…"),
+    "--requests": Flag(
+        "load.requests", "N", "Requests to measure at each level. Empty: 30 for each stream, at least 100."
+    ),
+    "--duration": Flag(
+        "load.duration_s", "S", "Measure each level for this long; with --requests, until whichever comes first."
+    ),
+    "--until-precise": Flag("load.until_precise", "2%"),
+    "--request-timeout": Flag("load.request_timeout_s", "S"),
+    "--stall-timeout": Flag("load.stall_timeout_s", "S"),
+    "--processes": Flag("load.processes", "N"),
+    "--calibrate": Flag("load.calibrate"),
+    "--slo": Flag(
+        "limits.slo",
+        "SLO",
+        "What a level must meet besides the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.",
+        repeatable=True,
+    ),
+    "--min-level": Flag("search.min_level", "N"),
+    "--max-level": Flag("search.max_level", "N"),
+    "--data": Flag("data", "DIR"),
+    "--on-invalid": Flag("on_invalid", help="How the run ends when a level is invalid."),
+    "--when-busy": Flag("when_busy", help="What to do while another run measures the endpoint."),
+    "--users": Flag("users", "N", model=Choice),
+}
+# Set by commands themselves, not by a flag of that name.
+WITHOUT_FLAG = {"slo_only": "limits.slo_only"}
+FIELDS = {flag[2:].replace("-", "_"): entry.field for flag, entry in FLAGS.items()} | WITHOUT_FLAG
+
+
+class FieldOption(click.Option):
+    """An option that shows the default and the bounds of its field, but is None unless it is given."""
+
+    def __init__(self, names: Sequence[str], *, entry: Flag) -> None:
+        [flag] = names
+        field = _field(entry.model, entry.field)
+        kind, constraints = _unwrapped(field)
+        text, _, empty = (entry.help or field.description or "").partition(" Empty: ")
+        empty = empty or (field.description or "").partition(" Empty: ")[2]
+        self._shown_default = empty.rstrip(".") or default_text(field)
+        self._range = range_text(constraints)
+        if kind is bool:
+            switch = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
+            super().__init__([switch], is_flag=True, default=None, help=text)
+            return
+        parsed = any(isinstance(one, BeforeValidator | PlainValidator) for one in constraints)
+        super().__init__(
+            [flag],
+            type=click.STRING if parsed else option_type(kind, constraints),
+            metavar=entry.metavar,
+            multiple=entry.repeatable,
+            callback=(lambda _context, _option, value: [*value] or None) if entry.repeatable else None,
+            help=text,
+        )
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """Add the field's default and bounds to what click shows."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        shown: OptionHelpExtra = {**extra}
+        if self._shown_default:
+            shown["default"] = self._shown_default
+        if self._range:
+            shown["range"] = self._range
+        return shown
+
+
+def _field(model: type[BaseModel], path: str) -> FieldInfo:
+    """Find a field such as `load.requests` in a model."""
+    first, _, rest = path.partition(".")
+    field = model.model_fields[first]
+    return _field(_unwrapped(field)[0], rest) if rest else field
+
+
+def _unwrapped(field: FieldInfo) -> tuple[Any, list[object]]:
+    """Return the type within Optional and Annotated, and the constraints on it."""
+    kind: Any = field.annotation
+    constraints = [*field.metadata]
+    while (origin := get_origin(kind)) in (Annotated, Union, UnionType):
+        kind, *more = (one for one in get_args(kind) if one is not NoneType)
+        if origin is Annotated:
+            constraints += [each for one in more for each in (one.metadata if isinstance(one, FieldInfo) else [one])]
+    return kind, constraints
+
+
+def option_type(kind: Any, constraints: Iterable[object]) -> click.ParamType[Any]:
+    """Make click's type of a field's: a choice, a number in bounds or a path; all else is text that the model reads."""
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
+    bounds: dict[str, Any] = {}
+    for one in constraints:
+        match one:
+            case Ge(ge=bound):
+                bounds |= {"min": bound}
+            case Gt(gt=bound):
+                bounds |= {"min": bound, "min_open": True}
+            case Le(le=bound):
+                bounds |= {"max": bound}
+            case Lt(lt=bound):
+                bounds |= {"max": bound, "max_open": True}
+    if kind is int:
+        return click.IntRange(**bounds)
+    if kind is float:
+        return click.FloatRange(**bounds)
+    return click.Path(path_type=Path) if kind is Path else click.STRING
+
+
+def range_text(constraints: Iterable[object]) -> str:
+    """Word the bounds on a number: `0 < x ≤ 300`."""
+    low = high = ""
+    for one in constraints:
+        match one:
+            case Ge(ge=bound):
+                low = f"{_number(bound)} ≤ "
+            case Gt(gt=bound):
+                low = f"{_number(bound)} < "
+            case Le(le=bound):
+                high = f" ≤ {_number(bound)}"
+            case Lt(lt=bound):
+                high = f" < {_number(bound)}"
+    return f"{low}x{high}" if low or high else ""
+
+
+def _number(bound: Any) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+
+
+def default_text(field: FieldInfo) -> str:
+    """Write a field's default as its flag takes it; empty where there is none."""
+    default = None if field.is_required() else field.default
+    match default:
+        case None | False | ():
+            return ""
+        case True:
+            return "yes"
+        case Normal(mean=mean, stddev=stddev):
+            return f"{mean:g},{stddev:g}"
+        case tuple():
+            return ",".join(map(str, default))
+        case _:
+            return str(default)
+
+
+def with_options(*options: Decorator[Command]) -> Decorator[Command]:
+    """Join decorators to one; help shows the options in this order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -20,91 +199,45 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
     return decorate
 
 
+def spec_options(*flags: str, help: str | None = None) -> Decorator[Any]:  # noqa: A002 - as click calls it
+    """Add options that set fields of the spec; `help` in place of the table's."""
+
+    def option(flag: str) -> Decorator[Any]:
+        entry = FLAGS[flag]
+        words = help or entry.help
+        made = Flag(entry.field, entry.metavar, words, entry.repeatable, entry.model)
+        return click.option(flag, cls=FieldOption, entry=made)
+
+    return with_options(*map(option, flags))
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object or list.")
 volume_option = with_options(
     click.option("--quiet", "volume", flag_value="quiet", help="Nothing on stderr but errors."),
     click.option("--verbose", "volume", flag_value="verbose", help="Milestones and Prefect's own lines as they come."),
 )
-data_option = click.option("--data", type=Path, help="Folder of results.duckdb, samples and reports. [default: data]")
-endpoint_options = with_options(
-    click.option("--url", help="Base address of the server, such as http://127.0.0.1:8000."),
-    click.option("--model", help="The model's name as the server lists it."),
-    click.option(
-        "--ready-timeout", type=float, metavar="S", help="How long to wait for a healthy server. [default: 60]"
-    ),
+data_option = spec_options("--data")
+endpoint_options = spec_options("--url", "--model", "--ready-timeout")
+workload_options = spec_options("--workload", "--api", "--input-tokens", "--output-tokens", "--seed")
+load_options = spec_options(
+    "--request-timeout", "--stall-timeout", "--duration", "--until-precise", "--processes", "--calibrate"
 )
-on_this_machine = click.option(
-    "--on-this-machine",
-    is_flag=True,
-    default=None,
-    help="The server runs on this machine: its OCI shape, GPUs and driver are read and kept with the run.",
-)
-workload_options = with_options(
-    click.option("--workload", metavar="NAME", help="A workload that people compare with: see `shapebench workloads`."),
-    click.option("--api", help="Which API to measure: chat or completions. [default: chat]"),
-    click.option("--input-tokens", metavar="MEAN,STDDEV", help="Length of the prompts. [default: 200,40]"),
-    click.option("--output-tokens", metavar="MEAN,STDDEV", help="Length of the answers. [default: 100,10]"),
-    click.option("--seed", type=int, help="Repeat the prompts of an earlier run. [default: prompts never sent before]"),
-)
-load_options = with_options(
-    click.option("--request-timeout", type=float, metavar="S", help="When a request counts as failed. [default: 300]"),
-    click.option(
-        "--stall-timeout", type=float, metavar="S", help="The longest pause within an answer. [default: none]"
-    ),
-    click.option("--duration", type=float, metavar="S", help="Measure for so long, alone or beside --requests."),
-    click.option(
-        "--until-precise", metavar="2%", help="Go on until the means of TTFT and throughput are known within so much."
-    ),
-    click.option("--processes", type=int, help="Processes that measure. [default: as many as the level needs]"),
-    click.option("--calibrate/--no-calibrate", default=None, help="Try the client out first. [default: --calibrate]"),
+slo_in_place_of_limits = spec_options(
+    "--slo",
+    help="What a level must meet, such as 'ttft_s p95 <= 0.5'. Repeatable. "
+    f"Empty: the limits, {' and '.join(map(str, Limits().slos))}.",
 )
 
 
-def slo_option(words: str) -> Callable[[Command], Command]:
-    """Repeatable; None where it is not given."""
-    return click.option("--slo", multiple=True, metavar="SLO", callback=lambda *given: [*given[2]] or None, help=words)
-
-
-# Where each flag goes in the spec: `shapebench.spec.model` says what it means and checks it.
-FLAGS: dict[str, tuple[str, ...]] = {
-    "url": ("endpoint", "url"),
-    "model": ("endpoint", "model"),
-    "ready_timeout": ("endpoint", "ready_timeout_s"),
-    "shape": ("endpoint", "shape"),
-    "on_this_machine": ("endpoint", "on_this_machine"),
-    "weights_bytes": ("endpoint", "weights_bytes"),
-    "api": ("endpoint", "api"),
-    "workload": ("workload", "preset"),
-    "input_tokens": ("workload", "input_tokens"),
-    "output_tokens": ("workload", "output_tokens"),
-    "seed": ("workload", "seed"),
-    "levels": ("load", "levels"),
-    "requests": ("load", "requests"),
-    "duration": ("load", "duration_s"),
-    "until_precise": ("load", "until_precise"),
-    "request_timeout": ("load", "request_timeout_s"),
-    "stall_timeout": ("load", "stall_timeout_s"),
-    "processes": ("load", "processes"),
-    "calibrate": ("load", "calibrate"),
-    "slo": ("limits", "slo"),
-    "slo_only": ("limits", "slo_only"),
-    "min_level": ("search", "min_level"),
-    "max_level": ("search", "max_level"),
-    "data": ("data",),
-    "on_invalid": ("on_invalid",),
-    "when_busy": ("when_busy",),
-}
-
-
-def spec_from(file: Path | None, flags: dict[str, Any]) -> spec.Spec:
-    """Read the spec in a file, with the flags that were given put over it."""
-    content = spec.read(file) if file else {}
+def spec_from(file: Path | None, flags: dict[str, Any]) -> Spec:
+    """Read the spec in a file, with the flags that were given put over it; raises SpecError."""
+    content = read(file) if file else {}
     content.setdefault("endpoint", {})
     for name, value in flags.items():
         if value is not None:
-            *sections, field = FLAGS[name]
+            *sections, field = FIELDS[name].split(".")
             section = content
             for key in sections:
                 section = section.setdefault(key, {})
             section[field] = str(value) if isinstance(value, Path) else value
-    return spec.parse(content)
+    return parse(content)

@@ -12,9 +12,9 @@ from cli.options import (
     data_option,
     endpoint_options,
     load_options,
-    on_this_machine,
-    slo_option,
+    slo_in_place_of_limits,
     spec_from,
+    spec_options,
     volume_option,
     workload_options,
 )
@@ -26,18 +26,12 @@ from shapebench.spec.model import LIMITS, Search, Spec, read
 @click.command()
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
-@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
-@on_this_machine
-@slo_option(
-    "What a level must give, such as 'ttft_s p95 <= 0.5'. Repeatable. "
-    "[default: the limits, 10 tokens/s for each query and 500 ms to the first token]"
-)
-@click.option("--min-level", type=int, metavar="N", help="Lowest level of the search. [default: 1]")
-@click.option("--max-level", type=int, metavar="N", help="Highest level of the search. [default: 1024]")
-@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
+@spec_options("--shape", "--on-this-machine")
+@slo_in_place_of_limits
+@spec_options("--min-level", "--max-level", "--requests")
 @load_options
 @workload_options
-@click.option("--when-busy", help="wait or fail: what to do while another run measures the endpoint. [default: wait]")
+@spec_options("--when-busy")
 @data_option
 @volume_option
 @as_json

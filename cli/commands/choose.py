@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from cli.choose import print_ranking, run_choice
-from cli.options import as_json, data_option, volume_option
+from cli.options import as_json, data_option, spec_options, volume_option
 from cli.output import print_json
 from shapebench.spec.model import parse_as, read
 from shapebench.spec.multi_endpoint import Choice
@@ -14,7 +14,7 @@ from shapebench.spec.multi_endpoint import Choice
 
 @click.command()
 @click.argument("file", metavar="CHOICE.yaml", type=click.Path(path_type=Path))
-@click.option("--users", type=int, metavar="N", help="For how many users at once there is to be room.")
+@spec_options("--users")
 @data_option
 @volume_option
 @as_json

@@ -7,7 +7,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from cli.options import as_json, with_options
+from cli.options import as_json, default_text, with_options
 from cli.output import print_json
 from shapebench.sizing import catalogue_tables as catalogue
 from shapebench.sizing.estimate import showing
@@ -17,11 +17,14 @@ from shapebench.sizing.estimate.families import Served, model_from
 from shapebench.sizing.estimate.fit import Serving
 from shapebench.sizing.shapes import all_shapes, known_shape
 from shapebench.spec.model import Tokens
+from shapebench.spec.model import Workload as WorkloadSpec
+
+lengths = WorkloadSpec.model_fields
 
 model_options = with_options(
-    click.option("--dtype", default="auto", help="auto, half, bfloat16 or float32. [default: auto]"),
+    click.option("--dtype", default="auto", show_default=True, help="auto, half, bfloat16 or float32."),
     click.option("--quantization", help="awq, gptq, fp8, … in place of what config.json says."),
-    click.option("--kv-cache-dtype", default="auto", help="auto or fp8. [default: auto]"),
+    click.option("--kv-cache-dtype", default="auto", show_default=True, help="auto or fp8."),
 )
 serving_options = with_options(
     click.option(
@@ -35,12 +38,20 @@ serving_options = with_options(
 @click.argument("model")
 @click.option("--shape", "shapes", multiple=True, help="Such as VM.GPU.A10.1. Repeatable. [default: all there are]")
 @click.option(
-    "--input-tokens", default="200,40", metavar="MEAN,STDDEV", help="Of which the mean counts. [default: 200,40]"
+    "--input-tokens",
+    default=default_text(lengths["input_tokens"]),
+    show_default=True,
+    metavar="MEAN,STDDEV",
+    help="Length of the prompts, of which the mean counts.",
 )
 @click.option(
-    "--output-tokens", default="100,10", metavar="MEAN,STDDEV", help="Of which the mean counts. [default: 100,10]"
+    "--output-tokens",
+    default=default_text(lengths["output_tokens"]),
+    show_default=True,
+    metavar="MEAN,STDDEV",
+    help="Length of the answers, of which the mean counts.",
 )
-@click.option("--concurrency", type=click.IntRange(1), default=32, help="Requests in flight. [default: 32]")
+@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Requests in flight.")
 @model_options
 @serving_options
 @as_json

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cli.options import as_json, endpoint_options, load_options, spec_from, workload_options
+from cli.options import as_json, endpoint_options, load_options, spec_from, spec_options, workload_options
 from cli.output import print_json
 from cli.single_level import measure_single_level, print_level
 
@@ -13,9 +13,7 @@ from cli.single_level import measure_single_level, print_level
 @click.command()
 @endpoint_options
 @click.option("--concurrency", type=int, required=True, help="Streams that are busy all the time.")
-@click.option(
-    "--requests", type=int, help="Requests to measure, of all streams together. [default: 30 for each, at least 100]"
-)
+@spec_options("--requests")
 @load_options
 @workload_options
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")

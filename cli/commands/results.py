@@ -12,6 +12,7 @@ from cli.print_table import FORMATS
 from shapebench.results import database, exports
 from shapebench.results.imports.taken import take
 from shapebench.runs import resume
+from shapebench.spec.model import UNKNOWN_SHAPE
 
 
 @click.command("runs")
@@ -36,11 +37,11 @@ def _list_unfinished(data: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("sql", metavar="VIEW|SQL")
 @data_option
-@click.option("--format", "form", help="table, csv, markdown or json. [default: table]")
+@click.option("--format", "form", default="table", show_default=True, help="table, csv, markdown or json.")
 @as_json
-def query(sql: str, data: Path | None, form: str | None, as_json: bool) -> None:
+def query(sql: str, data: Path | None, form: str, as_json: bool) -> None:
     """Print a view or the answer to a SQL query."""
-    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json, form or "table")
+    _answer(data, f"FROM {sql}" if sql.isidentifier() else sql, as_json, form)
 
 
 def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
@@ -58,7 +59,7 @@ def _print(rows: pa.Table, form: str) -> None:
 
 @click.command("import")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--shape", help="The machine that served, such as VM.GPU.A10.1. [default: unknown shape]")
+@click.option("--shape", help=f"The machine that served, such as VM.GPU.A10.1. [default: {UNKNOWN_SHAPE}]")
 @data_option
 @as_json
 def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:

@@ -11,9 +11,8 @@ from cli.options import (
     data_option,
     endpoint_options,
     load_options,
-    on_this_machine,
-    slo_option,
     spec_from,
+    spec_options,
     volume_option,
     workload_options,
 )
@@ -26,18 +25,10 @@ from shapebench.spec.model import Spec
 @click.command()
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
-@click.option("--shape", help="The machine that serves, such as VM.GPU.A10.1.")
-@on_this_machine
-@click.option(
-    "--weights-bytes", type=float, help="Size of the model's weights: no query is faster than the shape reads them."
-)
-@click.option("--levels", metavar="N,N,…", help="Concurrency levels. [default: 1,2,4,8,16,32]")
-@click.option("--requests", type=int, help="Requests for each level. [default: 30 for each stream, at least 100]")
+@spec_options("--shape", "--on-this-machine", "--weights-bytes", "--levels", "--requests")
 @load_options
 @workload_options
-@slo_option("What a level must give beside the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.")
-@click.option("--on-invalid", help="mark or fail: how the run ends when a level is invalid. [default: mark]")
-@click.option("--when-busy", help="wait or fail: what to do while another run measures the endpoint. [default: wait]")
+@spec_options("--slo", "--on-invalid", "--when-busy")
 @data_option
 @volume_option
 @as_json

@@ -186,7 +186,7 @@ def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(shell: Shell
 
 
 def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path) -> None:
-    done = shell.run("choose", written(tmp_path, [endpoint("h", "A10")], {"levels": [0]}), "--users", "0")
+    done = shell.run("choose", written(tmp_path, [endpoint("h", "A10")], {"levels": [0]}, users=0))
     assert (done.code, done.stdout) == (2, "")
     assert all(field in done.stderr for field in ("endpoints.0.url", "load.levels.0", "users"))
 
