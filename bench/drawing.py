@@ -27,7 +27,7 @@ def main() -> None:
     """Print medians, in seconds, and sizes."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     begun_s = time.perf_counter()
-    from shapebench.report.build import draw
+    from shapebench.report.build import build_report
     from shapebench.report.pages.kit import warm_up
 
     print(f"imports: {time.perf_counter() - begun_s:.2f} s")
@@ -36,8 +36,8 @@ def main() -> None:
     print(f"once: {time.perf_counter() - begun_s:.2f} s")
     with tempfile.TemporaryDirectory() as scratch:
         stored(Path(scratch))
-        took_s = [timed(lambda: draw(Path(scratch), RUN_ID)) for _ in range(repetitions)]
-        page = draw(Path(scratch), RUN_ID)
+        took_s = [timed(lambda: build_report(Path(scratch), RUN_ID)) for _ in range(repetitions)]
+        page = build_report(Path(scratch), RUN_ID)
         pictures = len([*page.parent.glob("*.png")])
         print(f"drawing: {statistics.median(took_s):.2f} s ({pictures} plots, page {page.stat().st_size / 1e6:.2f} MB)")
         loaded(page, repetitions)

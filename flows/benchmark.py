@@ -25,7 +25,6 @@ from shapebench.runs.run_file import RunFile, restore_secrets
 from shapebench.spec.model import Spec
 from shapebench.support.child_processes import stopped_on_error
 from tasks.calibrate import calibrate
-from tasks.draw import draw
 from tasks.measure import measure
 from tasks.notify import tell
 from tasks.prefect.blocks import unlocked
@@ -33,6 +32,7 @@ from tasks.prefect.exclusive import sole_use
 from tasks.prefect.progress import progress_shown
 from tasks.probe import probe
 from tasks.publish import publish
+from tasks.report import report as build_report
 from tasks.resume import earlier_run
 from tasks.store import store
 from tasks.summarise import summarise
@@ -70,7 +70,7 @@ def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     verdict = validate(run, summaries)
     conclusion = conclude(level_frame(summaries, verdict), run.spec.limits, verdict.status, run.spec.load)
     database = store(run, facts, summaries, verdict, conclusion)
-    report = draw(run)
+    report = build_report(run)
     published, publish_error = _result(publish(run, return_state=True))
     tell(run, verdict, conclusion, report, published)
     return final_state(run.spec, Outcome(run.run_id, verdict, conclusion, database, report, published, publish_error))

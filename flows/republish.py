@@ -1,4 +1,4 @@
-"""A stored run's report, drawn anew and sent again."""
+"""Build the report of a stored run again and publish it."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ from prefect import flow
 
 from shapebench.runs import run_file as runs
 from shapebench.runs.records import Artifact
-from tasks.draw import draw
 from tasks.publish import publish
+from tasks.report import report
 
 
 @flow(name="republish")
 def republish(run_id: str, data: Path = Path("data")) -> list[Artifact]:
-    """Draw the report of a run that is in the data folder, and send it to where the run's spec publishes.
+    """Build the report of a run in the data folder again, and publish it where the run's spec says.
 
     For a run whose upload failed, or after a change of how reports look; nothing is measured.
 
@@ -21,5 +21,5 @@ def republish(run_id: str, data: Path = Path("data")) -> list[Artifact]:
         data: The folder that holds results.duckdb and the runs, on the machine of the worker.
     """
     run = runs.load(data, run_id).run
-    draw(run)
+    report(run)
     return publish(run)

@@ -6,7 +6,7 @@ import click
 
 from cli.options import as_json, data_option
 from cli.output import print_json
-from shapebench.report.build import draw
+from shapebench.report.build import build_report
 
 
 @click.command()
@@ -15,7 +15,7 @@ from shapebench.report.build import draw
 @as_json
 def report(run_id: str, data: Path | None, as_json: bool) -> None:
     """Draw a run's report again from the database."""
-    page = draw(data or Path("data"), run_id)
+    page = build_report(data or Path("data"), run_id)
     if as_json:
         print_json({"run_id": run_id, "report": str(page)})
     else:

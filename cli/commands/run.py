@@ -33,7 +33,7 @@ from shapebench.spec.model import Spec
 @volume_option
 @as_json
 def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
-    """Run the whole pipeline: probe, measure each level, validate, store, draw, publish."""
+    """Run the whole pipeline: probe, measure each level, validate, store, report, publish."""
     spec = spec_from(spec_file, flags)
     ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     _print(spec, ended, as_json=as_json)

@@ -1,4 +1,4 @@
-"""From the results file to a report: everything that it shows has been stored."""
+"""Build the report of a run from the results file."""
 
 import logging
 import shutil
@@ -24,17 +24,17 @@ ERRORS = """
     GROUP BY ALL ORDER BY concurrency, requests DESC, kind
 """
 
-logger = logging.getLogger("shapebench.draw")
+logger = logging.getLogger("shapebench.report")
 
 
-def draw(data: Path, run_id: str) -> Path:
-    """Write a run's pages and pictures to DATA/reports/RUN_ID; gives the page."""
+def build_report(data: Path, run_id: str) -> Path:
+    """Write a run's pages and pictures to DATA/reports/RUN_ID; returns the page."""
     folder = data / "reports" / run_id
     content = Report(
         run=views.read_run(data, run_id),
         levels=views.read_levels(data, "level_summary", run_id),
         findings=views.read_levels(data, "findings", run_id),
-        data_docs=_data_docs(data / "runs" / run_id / DATA_DOCS, folder / DATA_DOCS),
+        data_docs=_copy_data_docs(data / "runs" / run_id / DATA_DOCS, folder / DATA_DOCS),
         detail=_detail(data, run_id),
     )
     return page.write(content, folder)
@@ -54,7 +54,7 @@ def _detail(data: Path, run_id: str) -> Detail:
 
 
 def _intervals(requests: pd.DataFrame, samples: Path) -> pd.DataFrame:
-    """Of the percentiles of TTFT; of those of the gaps between tokens where the run's Parquet files are still there."""
+    """Return intervals of the percentiles of TTFT, and of inter-token times where the Parquet files are still there."""
     columns = ["concurrency", "metric", "stat", "low_s", "high_s"]
     rows = [
         (level, metric, stat, *ends)
@@ -71,13 +71,13 @@ def _sliced(requests: pd.DataFrame, level: int, samples: Path) -> Iterator[tuple
     try:
         if file.exists():
             yield "inter_token_s", intervals.of_gaps(file, level)
-    except (OSError, KeyError, ValueError) as error:  # cut short, or of an earlier version: the page does without
-        logger.warning("%s cannot be read, so that the page has no intervals of it: %s", file, error)
+    except (OSError, KeyError, ValueError) as error:  # truncated, or of an earlier version
+        logger.warning("%s cannot be read, so the report has no intervals of inter-token times: %s", file, error)
 
 
-def _data_docs(written: Path, beside_report: Path) -> str | None:
-    """Put Great Expectations' pages beside the report, where validation has written some; gives the way to them."""
-    if not written.exists():
+def _copy_data_docs(source: Path, copy: Path) -> str | None:
+    """Copy Great Expectations' pages into the report, where there are some; returns their address."""
+    if not source.exists():
         return None
-    shutil.copytree(written, beside_report, dirs_exist_ok=True)
-    return f"{beside_report.name}/index.html"
+    shutil.copytree(source, copy, dirs_exist_ok=True)
+    return f"{copy.name}/index.html"

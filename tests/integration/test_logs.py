@@ -21,7 +21,7 @@ MILESTONES = {
     r"measure: concurrency [124]: 24 completed, 0 failed, .+ tokens/s, .+ ms to the first token .+; took .+ s": 3,
     r"validate: (valid|suspect|invalid): \d+ of \d+ expectations failed": 1,
     r"store: run \S+ is in .+/results.duckdb": 1,
-    r"draw: the report is .+/index.html": 1,
+    r"report: the report is .+/index.html": 1,
     r"publish: \d+ files to file:///.+": 1,
     r"done: (valid|suspect|invalid): .+": 1,
 }

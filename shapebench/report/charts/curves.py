@@ -41,7 +41,7 @@ class Curves:
         """
         drawn = points.dropna(subset=[self.x.column, self.y.column]).sort_values(["series", "concurrency"])
         legend = runs_legend(list(points["series"].unique()))
-        layers = [*_limit(self.y), _lines(drawn, self, legend), _marks(drawn, self, legend), *_labels(drawn, self)]
+        layers = [*_limit(self.y), _lines(drawn, self, legend), *_marks(drawn, self, legend), *_labels(drawn, self)]
         shown = [layer.transform_filter(legend.is_chosen) for layer in layers]
         reading = self.reading + hollow(drawn)
         return Plot(
@@ -89,23 +89,22 @@ def _lines(drawn: pd.DataFrame, curves: Curves, legend: Legend) -> alt.Chart:
     return lines
 
 
-def _marks(drawn: pd.DataFrame, curves: Curves, legend: Legend) -> alt.Chart:
+def _marks(drawn: pd.DataFrame, curves: Curves, legend: Legend) -> list[alt.Chart]:
     """Draw points: filled, or hollow where the level is not valid."""
     symbols = [_SYMBOLS[at % len(_SYMBOLS)] for at in range(len(legend.entries))]
-    colour, fills = legend.colour(), [*(named(entry.colour) for entry in legend.entries), named("paper")]
-    marks: alt.Chart = (
-        alt.Chart(drawn.assign(fill=drawn["series"].where(drawn["verdict"] == "valid", "")))
-        .mark_point(size=70, strokeWidth=1.75, opacity=1)
-        .encode(
-            x=f"{curves.x.column}:Q",
-            y=f"{curves.y.column}:Q",
-            color=colour,
-            shape=alt.Shape("series:N", scale=alt.Scale(domain=legend.keys, range=symbols), legend=colour["legend"]),
-            fill=alt.Fill("fill:N", scale=alt.Scale(domain=[*legend.keys, ""], range=fills), legend=None),
-            tooltip=_tooltip(curves),
-        )
-    )
-    return marks
+    colour, is_valid = legend.colour(), drawn["verdict"] == "valid"
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=legend.keys, range=symbols), legend=colour["legend"])
+    looks: list[tuple[pd.DataFrame, dict[str, Any]]] = [
+        (drawn[is_valid], {"filled": True}),
+        (drawn[~is_valid], {"filled": False, "fill": named("paper")}),
+    ]
+    return [
+        alt.Chart(rows)
+        .mark_point(size=70, strokeWidth=1.75, opacity=1, **look)
+        .encode(x=f"{curves.x.column}:Q", y=f"{curves.y.column}:Q", color=colour, shape=shape, tooltip=_tooltip(curves))
+        for rows, look in looks
+        if len(rows)
+    ]
 
 
 def _tooltip(curves: Curves) -> list[alt.Tooltip]:

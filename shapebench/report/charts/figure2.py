@@ -21,6 +21,7 @@ from shapebench.report.charts.theme import (
     ticks,
     verdicts,
 )
+from shapebench.spec.metric_definitions import BETTER, HIGHER, Direction
 from shapebench.spec.model import Limits
 
 READING_TOKENS_PER_S = 15  # the article: people read 10 to 15 tokens/s
@@ -54,7 +55,7 @@ class _Axis:
     unit: str
     limit: float
     limit_label: str
-    good_side: str  # of the limit: "above" or "below"
+    better: Direction | None
     prefer: list[Place]  # for labels: off the curve
     scale: Scale = "linear"
 
@@ -106,12 +107,22 @@ def _query_axis(limits: Limits) -> _Axis:
     if limits.query_tokens_per_s < READING_TOKENS_PER_S:
         label += f" (fast readers: {READING_TOKENS_PER_S})"
     title = "Throughput per query (tokens/s)"
-    return _Axis("query_tokens_per_s_mean", title, "tokens/s", limits.query_tokens_per_s, label, "above", ABOVE)
+    return _Axis(
+        "query_tokens_per_s_mean",
+        title,
+        "tokens/s",
+        limits.query_tokens_per_s,
+        label,
+        BETTER["query_tokens_per_s"],
+        ABOVE,
+    )
 
 
 def _ttft_axis(limits: Limits, scale: Scale = "linear") -> _Axis:
     label = ttft_label(limits.ttft_s)
-    return _Axis("ttft_ms_mean", "Time to first token (ms)", "ms", limits.ttft_s * 1000, label, "below", BELOW, scale)
+    return _Axis(
+        "ttft_ms_mean", "Time to first token (ms)", "ms", limits.ttft_s * 1000, label, BETTER["ttft_s"], BELOW, scale
+    )
 
 
 def _points(levels: pd.DataFrame) -> pd.DataFrame:
@@ -156,8 +167,8 @@ def _frame(drawn: pd.DataFrame, axis: _Axis) -> Frame:
 def _limit(axis: _Axis) -> list[alt.Chart]:
     """Draw the limit, its label, and a shade over the side that misses it."""
     base = alt.Chart(alt.InlineData(values=[{}])).encode(y=alt.datum(axis.limit))
-    far_side = {"above": "height", "below": "0"}[axis.good_side]
-    shade = base.mark_rect(color=named("limit"), opacity=0.1, aria=False).encode(y2=alt.value(named(far_side)))
+    bad_end = named("height" if axis.better == HIGHER else "0")
+    shade = base.mark_rect(color=named("limit"), opacity=0.1, aria=False).encode(y2=alt.value(bad_end))
     rule = base.mark_rule(color=named("limit"), strokeDash=[5, 4], aria=False)
     label = base.mark_text(color=named("limit"), fontSize=12, align="left", baseline="bottom", dx=5, dy=-4, aria=False)
     drawn = label.encode(x=alt.value(0), text=alt.value(axis.limit_label))
@@ -166,7 +177,7 @@ def _limit(axis: _Axis) -> list[alt.Chart]:
 
 def _reading_band(axis: _Axis) -> list[alt.Chart]:
     """Shade the range from the limit to the speed of the fastest readers."""
-    if axis.good_side != "above" or axis.limit >= READING_TOKENS_PER_S:
+    if axis.better != HIGHER or axis.limit >= READING_TOKENS_PER_S:
         return []
     band = alt.Chart(alt.InlineData(values=[{}])).mark_rect(color=named("limit"), opacity=0.05, aria=False)
     return [band.encode(y=alt.datum(axis.limit), y2=alt.datum(READING_TOKENS_PER_S))]

@@ -1,21 +1,23 @@
 """The page that compares two runs of one machine and model, before and after a change."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 
 from shapebench.analysis.comparison.changes import MATTERS, Changes, settings_that_differ
 from shapebench.analysis.comparison.labels import labels
+from shapebench.analysis.wording import METRICS, quantity
 from shapebench.report.charts.changes import plot_change
 from shapebench.report.charts.curves import Axis, Curves
 from shapebench.report.charts.limits import query_label, ttft_label
 from shapebench.report.charts.theme import Plot
-from shapebench.report.pages.columns import ABSENT
+from shapebench.report.pages.columns import ABSENT, format_text, is_absent
 from shapebench.report.pages.kit import write_page
 from shapebench.results.views import RunRow
+from shapebench.spec.metric_definitions import TOTAL
 from shapebench.spec.model import Limits
 from shapebench.support.redact import redact
 
@@ -56,7 +58,7 @@ def write(content: ChangesPage, folder: Path) -> Path:
         split=len(changed),
         settings=settings_that_differ(*content.runs),
         columns=COLUMNS,
-        rows=[[cell(row) for cell in _CELLS] for row in content.differences.to_dict("records")],
+        rows=[_cells(row) for row in content.differences.to_dict("records")],
     )
 
 
@@ -93,35 +95,11 @@ def figure2_curves(limits: Limits) -> tuple[Curves, Curves]:
     )
 
 
-Row: TypeAlias = Mapping[Hashable, Any]  # of the macro compare_runs
-
-
-def _share(column: str) -> Callable[[Row], str]:
-    """Show a difference as a share of the value before."""
-
-    def cell(row: Row) -> str:
-        value, before = row[column], row["before"]
-        return ABSENT if pd.isna(value) or not before or pd.isna(before) else f"{value / before:+.1%}"
-
-    return cell
-
-
-def _number(column: str) -> Callable[[Row], str]:
-    return lambda row: ABSENT if pd.isna(row[column]) else f"{row[column]:,.4g}"
-
-
-def _text(column: str) -> Callable[[Row], str]:
-    return lambda row: ABSENT if row[column] is None or pd.isna(row[column]) else str(row[column])
-
-
-_CELLS = (
-    _text("concurrency"),
-    _text("metric"),
-    _text("stat"),
-    _number("before"),
-    _number("after"),
-    _share("difference"),
-    _share("difference_low"),
-    _share("difference_high"),
-    _text("verdict"),
-)
+def _cells(row: Mapping[Hashable, Any]) -> list[str]:
+    """Return the cells of a row of the macro compare_runs."""
+    metric, before = str(row["metric"]), row["before"]
+    stat = ABSENT if row["stat"] == TOTAL else str(row["stat"])
+    values = (ABSENT if is_absent(value) else quantity(metric, value) for value in (before, row["after"]))
+    differences = (row[name] for name in ("difference", "difference_low", "difference_high"))
+    shares = (ABSENT if is_absent(value) or not before else f"{value / before:+.1%}" for value in differences)
+    return [str(row["concurrency"]), METRICS[metric].label, stat, *values, *shares, format_text(row["verdict"])]

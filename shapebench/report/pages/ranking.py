@@ -120,7 +120,7 @@ def _max_users(entry: Entry) -> str:
 
 def _limiting_slo(entry: Entry) -> str:
     if entry.failing is None:
-        return "none up to the highest level"
+        return "not reached"
     limit = slo_label(slo.parse(entry.limited_by)) if entry.limited_by else "unknown"
     return f"{limit}, missed at {entry.failing:,}"
 
@@ -140,7 +140,11 @@ COLUMNS = (
         "Highest concurrency level that meets all SLOs. In brackets its 95% interval: from the highest level that "
         "meets them with 95% confidence to just below the lowest that misses one with 95% confidence; ?: unknown.",
     ),
-    Column("Limiting SLO", _limiting_slo, "The SLO that the next level misses by the largest margin, and that level."),
+    Column(
+        "Limiting SLO",
+        _limiting_slo,
+        "The SLO that the next level misses by the largest margin, and that level; not reached: no level misses one.",
+    ),
     Column("Tokens/s", partial(_cost, "tokens_per_s", _count), "Output tokens/s of all users at the maximum."),
     Column(
         "Price per hour",

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.report.build import draw
+from shapebench.report.build import build_report
 from shapebench.report.pages.run import plots
 from shapebench.report.pages.run_content import Report
 from shapebench.results import database as warehouse
@@ -24,7 +24,7 @@ EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glo
 def collected(data: Path, run_id: str = RUN_ID) -> Report:
     """What would be drawn."""
     with patch("shapebench.report.pages.run.write") as written:
-        draw(data, run_id)
+        build_report(data, run_id)
     report: Report = written.call_args.args[0]
     return report
 
@@ -112,4 +112,4 @@ def test_runs_of_earlier_versions_are_drawn(tmp_path: Path, file: Path) -> None:
 
 def test_a_run_that_is_not_there_is_refused(data: Path) -> None:
     with pytest.raises(RunNotFoundError):
-        draw(data, "nothing")
+        build_report(data, "nothing")
