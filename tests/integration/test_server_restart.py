@@ -15,8 +15,8 @@ from tests.flow_runs import is_measured, processes, spec, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 LEVELS = [1, 2, 3]
-LEVEL_S = 8.0  # one level ends, and another begins, while the server is away
-AWAY_S = 15.0
+LEVEL_S = 5.0  # one level ends, and another begins, while the server is away
+AWAY_S = 9.0
 End = Callable[[psutil.Process], None]
 
 
