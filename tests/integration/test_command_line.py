@@ -13,10 +13,9 @@ import pytest
 
 from cli.local_prefect.own_server import free_port
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.analysis.metrics import STATS
 from shapebench.results import database as warehouse
 from shapebench.results.database import load
-from shapebench.spec.metric_definitions import DISTRIBUTIONS
+from shapebench.spec.metric_definitions import DISTRIBUTIONS, STATS
 from shapebench.test_servers.reference.process import running_reference_server
 from tests.conftest import MODEL, Finished, Shell
 from tests.in_process import InProcess
