@@ -1,6 +1,5 @@
 """What is wrong with a set-up, and what to do about it."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from cli.run import SETTINGS
+from flows.prefect_settings import set_defaults
 from shapebench.errors import ShapebenchError
 from shapebench.probe.client import Client
 from shapebench.probe.probe import served_model, trouble_with
@@ -53,8 +52,7 @@ def _examine(name: str, examination: Examination, spec: Spec | None, data: Path)
 
 
 def prefect_api(_spec: Spec | None, _data: Path) -> str:
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    set_defaults()
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url

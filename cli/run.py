@@ -18,6 +18,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from cli.local_prefect import own_server
+from flows.prefect_settings import set_defaults
 from shapebench.analysis.capacity.wording import row_sentences
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
@@ -29,19 +30,6 @@ from shapebench.spec.model import Spec
 
 if TYPE_CHECKING:
     from flows.benchmark import Outcome
-
-# Set before Prefect is imported. What a user has set stays.
-SETTINGS = {
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",  # for the rare case that own_server leaves it to Prefect
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_CLIENT_MAX_RETRIES": "7",  # as in prefect.yaml
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # people look at the bars and the verdict; errors come at the end
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "shapebench",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # a line before or after the run is for the terminal only
-    "DO_NOT_TRACK": "1",
-}
-
 
 STAGES, STAGES_WITHOUT_BARS = ("begin", "resume", "probe", "search"), ("calibrate", "measure")  # that are told of
 
@@ -80,8 +68,7 @@ def run_benchmark(spec: Spec, console: Console, *, earlier: RunFile | None = Non
 @contextmanager
 def starting(console: Console, *, verbose: bool) -> Iterator[None]:
     """Prefect, set up for one flow run of this process; its server starts while the block imports the flow."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    set_defaults()
     if verbose:
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server that was started for the run would stay

@@ -13,7 +13,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.search import searched
+from shapebench.analysis.capacity.search import next_step
+from shapebench.analysis.capacity.steps import as_asked, begin
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.analysis.early_stop import is_measured
 from shapebench.analysis.measured_level import level_frame
@@ -25,6 +26,7 @@ from shapebench.runs.run_file import RunFile, restore_secrets
 from shapebench.spec.model import Spec
 from shapebench.support.child_processes import stopped_on_error
 from tasks.calibrate import calibrate
+from tasks.capacity import weigh
 from tasks.measure import measure
 from tasks.notify import tell
 from tasks.prefect.blocks import unlocked
@@ -90,11 +92,33 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFact
         with serving(spec.endpoint, run.server_log) as still_starting, stopped_on_error():
             facts = probe(run, still_starting)
             if run.spec.search:
-                return searched(begun, facts)
+                return search_levels(begun, facts)
             calibrations = calibrate.map(unmapped(run), begun.to_measure).result()
             with progress_shown(run):
                 measured = measure.map(unmapped(run), unmapped(facts), calibrations).result()
             return run, facts, [*begun.measured, *filter(None, measured)]
+
+
+def search_levels(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts, list[LevelRun]]:
+    """Search for the greatest concurrency that meets the SLOs: each level is measured where earlier ones point.
+
+    Of a level that is measured twice the second result counts.
+    """
+    run, levels = begun.run, [*begun.measured]
+    search = run.spec.search
+    assert search
+    outcomes = [weigh(run, level) for level in levels]
+    while step := next_step(outcomes, search.min_level, search.max_level):
+        run = begin(run, step)
+        calibration = calibrate.submit(run, step.concurrency).result()
+        with progress_shown(run):
+            level = measure.submit(as_asked(run, step), facts, calibration).result()
+        assert level  # a search skips none
+        levels.append(level)
+        if level.stopped:
+            break
+        outcomes.append(weigh(run, level))
+    return run, facts, [*{level.concurrency: level for level in levels}.values()]
 
 
 def _result(published: State[list[Artifact]]) -> tuple[list[Artifact], str | None]:

@@ -1,19 +1,23 @@
 """Which of several machines? Their endpoints are measured at the same time, each level by level, and ranked."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow
+from prefect import flow, unmapped
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.report.build_comparison import Compared
+from shapebench.runs.progress_events import FinishedEvent
 from shapebench.spec.multi_endpoint import Choice
+from shapebench.support.child_processes import stopped_on_error
 from tasks.compare import compare
 from tasks.measure_endpoint import measure_endpoint
-from tasks.subprocess_run import Ended, ended_on_error
+
+BENCHMARK = (sys.executable, "-m", "flows.benchmark_process")
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,17 @@ class Chosen:
     failures: tuple[str, ...]
 
 
-# No retries, whatever Prefect's settings say: they would measure all endpoints anew.
+# No retries, whatever Prefect's settings say: they would measure all endpoints again.
 @flow(name="choose", retries=0, task_runner=ThreadPoolTaskRunner(max_workers=64))  # type: ignore[arg-type]
 def choose(choice: Choice) -> State[Chosen]:
     """Measure several endpoints, each on a machine of its own, and say which machine is the cheapest that suits.
 
     The endpoints are measured at the same time, each of them level by level; one that fails is left out of the ranking.
     """
-    with ended_on_error():
-        measured = measure_endpoint.map(choice.specs)
+    with stopped_on_error():
+        measured = measure_endpoint.map(choice.specs, unmapped(BENCHMARK))
         wait(measured)
-    runs, failures = _told_apart(measured)
+    runs, failures = _runs_and_failures(measured)
     if not runs:
         return Failed(message="\n".join(failures), data=Chosen(None, failures))
     compared = compare(runs, choice.data, "shapes", choice.users, choice.prices)
@@ -42,9 +46,9 @@ def choose(choice: Choice) -> State[Chosen]:
     return (Failed if failures else Completed)(message=message, data=Chosen(compared, failures))
 
 
-def _told_apart(measured: list[PrefectFuture[Ended]]) -> tuple[list[str], tuple[str, ...]]:
-    """Ids of the runs that are stored, and what went wrong, with these or with others."""
+def _runs_and_failures(measured: list[PrefectFuture[FinishedEvent]]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the ids of the runs that are stored, and what went wrong with these or with others."""
     results: list[Any] = [future.result(raise_on_failure=False) for future in measured]
-    ended = [result for result in results if isinstance(result, Ended)]
-    complaints = (result.complaint if isinstance(result, Ended) else str(result) for result in results)
-    return [one.run_id for one in ended], tuple(filter(None, complaints))
+    finished = [result for result in results if isinstance(result, FinishedEvent)]
+    complaints = (result.complaint if isinstance(result, FinishedEvent) else str(result) for result in results)
+    return [run.run_id for run in finished], tuple(filter(None, complaints))

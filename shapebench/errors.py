@@ -28,7 +28,7 @@ x ShapebenchError (exit code 1)
     · TlsError [shapebench.probe.client]
     · UnauthorizedError [shapebench.probe.client]
     · WrongModelError [shapebench.probe.probe]
-  · EndpointFailedError [tasks.subprocess_run]
+  · EndpointFailedError [tasks.measure_endpoint]
   · ImportRefusedError [shapebench.results.imports.recognise]
   · LaterVersionError [shapebench.results.migrations]
   · LocalPrefectError [cli.local_prefect.up]

@@ -22,7 +22,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from cli.local_prefect import services
 from cli.local_prefect.own_server import free_port
-from cli.run import SETTINGS
+from flows.prefect_settings import SETTINGS
 from shapebench.support.timing import environment as waits
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator

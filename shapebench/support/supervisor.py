@@ -1,6 +1,8 @@
 """Runs a command and ends it, with all that it started, when whoever asked for it is gone.
 
-    python -m shapebench.support.supervisor COMMAND [ARGUMENT …]     with stdin a pipe that the asker holds open
+    python -m shapebench.support.supervisor [--pass-line] COMMAND [ARGUMENT …]
+
+Its stdin is a pipe that whoever started it holds open; with --pass-line the first line there is the command's stdin.
 
 A server that is launched for a run must not outlive it, even where the run is killed with no chance to tidy up: the
 end of stdin is the one sign that always comes.
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from shapebench.support.timing import timing
 
@@ -24,10 +27,13 @@ def main() -> int:
     stop = threading.Event()  # not an exception: that could cut short the ending of the command
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
+    pass_line, arguments = sys.argv[1] == "--pass-line", sys.argv[1:]
+    if pass_line:
+        arguments = arguments[1:]
     try:
-        command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+        command = _start(arguments, sys.stdin.buffer.readline() if pass_line else b"")
     except OSError as error:
-        print(f"cannot start {sys.argv[1]}: {error.strerror}", file=sys.stderr)
+        print(f"cannot start {arguments[0]}: {error.strerror}", file=sys.stderr)
         return 127
     try:
         _wait_for_the_end(command, stop)
@@ -35,6 +41,16 @@ def main() -> int:
         return code if code >= 0 else 128 - code  # as a shell says which signal it was
     finally:
         _end(command)
+
+
+def _start(arguments: list[str], line: bytes) -> "subprocess.Popen[bytes]":
+    stdin = subprocess.PIPE if line else subprocess.DEVNULL
+    command = subprocess.Popen(arguments, stdin=stdin, start_new_session=True)
+    if command.stdin:
+        with suppress(BrokenPipeError):  # it has ended already
+            command.stdin.write(line)
+            command.stdin.close()
+    return command
 
 
 def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event) -> None:

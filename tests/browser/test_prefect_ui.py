@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.local_prefect.own_server import free_port
-from cli.run import SETTINGS
+from flows.prefect_settings import SETTINGS
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.markdown import Picture, verdict_page
 from tests import level_sample

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.run import SETTINGS
+from flows.prefect_settings import SETTINGS
 from shapebench.results.database import query
 from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import endpoint_id
