@@ -32,6 +32,7 @@ x ShapebenchError (exit code 1)
   · ImportRefusedError [shapebench.results.imports.recognise]
   · LaterVersionError [shapebench.results.migrations]
   · LocalPrefectError [cli.local_prefect.up]
+  · LockFolderError [tasks.prefect.exclusive]
   · MetadataUnavailableError [shapebench.probe.oci_metadata]
   · NotMeasuredError [cli.single_level]
   · NothingMeasuredError [shapebench.runs.resume]

@@ -20,25 +20,34 @@ import httpx
 from shapebench.errors import ShapebenchError
 from shapebench.probe.launch import launched
 
+LOOPBACK = "127.0.0.1"
+SET_SERVER_TIMEOUT_S = 5
 START_TIMEOUT_S = 120  # the first start creates Prefect's database
 # What Prefect sets for a server that it starts for a run.
 MARKS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
 class PrefectServerError(ShapebenchError):
-    """The Prefect server did not start."""
+    """The Prefect server of this run did not start, or the one that is set cannot be reached."""
 
 
 def start() -> Callable[[], None]:
     """Start a server that lasts as long as this process, unless one is set; gives a function that waits for it."""
     if _might_be_set():
-        return lambda: None
-    address = f"http://127.0.0.1:{free_port()}"
+        return _wait_for_set_server
+    address = f"http://{LOOPBACK}:{free_port()}"
     until_exit = ExitStack()
     atexit.register(until_exit.close)  # registered before Prefect's own, and so done after they have sent what is left
-    _home().mkdir(parents=True, exist_ok=True)
     os.environ |= MARKS
-    still_starting = until_exit.enter_context(launched(_command(address), _home() / "shapebench-server.log"))
+    _reach_without_proxy(LOOPBACK)
+    try:
+        _home().mkdir(parents=True, exist_ok=True)
+        still_starting = until_exit.enter_context(launched(_command(address), _home() / "shapebench-server.log"))
+    except OSError as error:
+        raise PrefectServerError(
+            f"Prefect's home folder {_home()} cannot be written: {error.strerror}.",
+            "Set PREFECT_HOME to a folder that can be written.",
+        ) from None
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     return lambda: _wait_for(f"{address}/api/health", still_starting)
 
@@ -77,6 +86,35 @@ def free_port() -> int:
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _reach_without_proxy(host: str) -> None:
+    """Except a host from HTTP_PROXY and the like; the lower-case variable counts for more where both are set."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
+        os.environ[name] = ",".join((*filter(None, (one.strip() for one in hosts.split(","))), host))
+
+
+def _wait_for_set_server() -> None:
+    """Give the server that is set a moment; raises PrefectServerError where nothing listens at its address."""
+    from prefect.settings import get_current_settings  # imported by the flow: it takes seconds
+
+    url = get_current_settings().api.url
+    deadline_s = time.monotonic() + SET_SERVER_TIMEOUT_S
+    while url:
+        try:
+            httpx.get(f"{url}/health", verify=False, timeout=5)  # noqa: S501 - whatever it answers, it is there
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if time.monotonic() > deadline_s:
+                raise PrefectServerError(
+                    f"The Prefect API at {url} does not answer: {error}",
+                    "Start it (`prefect server start`), correct PREFECT_API_URL, or unset it to run without a server.",
+                ) from None
+            time.sleep(0.5)
+        except httpx.HTTPError:
+            return
+        else:
+            return
 
 
 def _wait_for(url: str, still_starting: Callable[[], None]) -> None:

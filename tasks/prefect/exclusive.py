@@ -7,6 +7,7 @@ at their Prefect server (tasks/prefect/lease.py).
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,10 @@ logger = logging.getLogger("shapebench.probe")
 
 class EndpointBusyError(ShapebenchError):
     """Another run measures the endpoint, and this one is not to wait for it."""
+
+
+class LockFolderError(ShapebenchError):
+    """The folder of this machine's lock files cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ class _Waiting:
 def _on_this_machine(
     name: str, wait_for: Callable[[str], None]
 ) -> Iterator[tuple[Holder | None, Callable[[str | None], None]]]:
-    """Gives who died while it measured, where somebody did, and a function that notes our lease."""
-    file = user_cache_path("shapebench", ensure_exists=True) / f"{name}.lock"
+    """Yield who died while it measured, where somebody did, and a function that notes our lease."""
+    file = _lock_folder() / f"{name}.lock"
     with file_lock(file, lambda _waited_s: wait_for(str(_noted(file) or "another run on this machine"))):
         dead = _noted(file)
         note = Holder(f"flow run {flow_run.name}", os.getpid())
@@ -84,6 +89,20 @@ def _on_this_machine(
             yield dead, lambda taken: _write(file, Holder(note.run, note.process, taken))
         finally:
             file.write_bytes(b"")
+
+
+def _lock_folder() -> Path:
+    folder = user_cache_path("shapebench")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise LockFolderError(
+            f"{folder}, where runs on this machine keep each other from an endpoint, cannot be written: "
+            f"{error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that can be written.",
+        ) from None
+    return folder
 
 
 def _noted(file: Path) -> Holder | None:
