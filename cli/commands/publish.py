@@ -30,7 +30,7 @@ def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int |
     """Send a run's report to where its spec publishes; what is there already is not sent again."""
     folder = data or Path("data")
     spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})
-    spec = publishing.including(spec, [name for name, wanted in also.items() if wanted])
+    spec = publishing.extend_include(spec, [name for name, wanted in also.items() if wanted])
     with _unlocked(spec):
         days = publishing.days_to_share(spec, run_id, share_for_days)
         files = publishing.publish(spec, run_id)

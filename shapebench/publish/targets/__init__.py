@@ -1,52 +1,56 @@
-"""Where reports go beside the data folder: a module with one function, and a line in `STORES`, for each place."""
+"""Targets of reports: a function and an entry in `TARGETS` for each."""
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 
-from shapebench.publish.targets.upload_batch import Shipment, StoreError
+from shapebench.publish.targets.upload_batch import StoreError, UploadBatch
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import OciTarget, Spec
 
-Store = Callable[[Spec, Shipment], Iterator[Artifact]]
+Send = Callable[[Spec, UploadBatch], Iterator[Artifact]]
 
 
-def _module(name: str) -> Store:
-    def send(spec: Spec, shipment: Shipment) -> Iterator[Artifact]:
-        module = import_module(f"{__name__}.{name}")  # not before it is needed: an SDK is slow to import
-        artifacts: Iterator[Artifact] = module.send(spec, shipment)
-        return artifacts
+def _send_to_folder(spec: Spec, batch: UploadBatch) -> Iterator[Artifact]:
+    from shapebench.publish.targets import folder
 
-    return send
+    return folder.send(spec, batch)
 
 
-STORES: dict[str, Store] = {"folder": _module("folder"), "oci": _module("oci")}
+def _send_to_oci(spec: Spec, batch: UploadBatch) -> Iterator[Artifact]:
+    from shapebench.publish.targets import oci  # the SDK takes half a second to import
+
+    return oci.send(spec, batch)
 
 
-def chosen(spec: Spec) -> str:
-    """The name of the store that a spec asks for."""
+TARGETS: dict[str, Send] = {"folder": _send_to_folder, "oci": _send_to_oci}
+
+
+def target_name(spec: Spec) -> str:
+    """Return the name of the target that a spec publishes to."""
     return "oci" if spec.publish.oci else "folder"
 
 
-def send(spec: Spec, shipment: Shipment) -> Iterator[Artifact]:
-    """Send files where the spec says, and tell of each, in order; one that is there already is not sent again.
+def send(spec: Spec, batch: UploadBatch) -> Iterator[Artifact]:
+    """Send files to the target of the spec and yield an Artifact for each, in order; unchanged files are not sent.
 
-    A file that could not be sent is an Artifact with its error; what concerns all files raises StoreError, after the
-    Artifacts of those that were sent before.
+    A file that could not be sent is an Artifact with its error. A problem of all files raises StoreError, after the
+    Artifacts of the files sent before.
     """
-    return STORES[chosen(spec)](spec, shipment)
+    return TARGETS[target_name(spec)](spec, batch)
 
 
 def share(spec: Spec, run_id: str, days: int) -> Link:
-    """Make a link to a published report that whoever has it can open for some days; raises StoreError."""
-    link: Link = import_module(f"{__name__}.oci").share(bucket_of(spec), run_id, days)
-    return link
+    """Create a link that opens a published report for some days; raises StoreError."""
+    target = sharing_target(spec)
+    from shapebench.publish.targets import oci
+
+    return oci.share(target, run_id, days)
 
 
-def bucket_of(spec: Spec) -> OciTarget:
-    """Where the report can be shared by a link; raises StoreError where it cannot."""
+def sharing_target(spec: Spec) -> OciTarget:
+    """Return the target of the spec if it supports links; raises StoreError otherwise."""
     if spec.publish.oci is None:
         raise StoreError(
-            "The report goes to a folder, and only one in OCI Object Storage can be shared by a link",
-            "Set publish.oci in the spec, or let people read the folder.",
+            "The report is published to a folder, and links can only share a report in OCI Object Storage",
+            "Set publish.oci in the spec, or give people access to the folder.",
         )
     return spec.publish.oci

@@ -1,4 +1,4 @@
-"""What every store needs to know of the files that go up: names, sizes, types and checksums."""
+"""Files to publish: names, sizes, types and checksums, for every target."""
 
 import hashlib
 import mimetypes
@@ -12,7 +12,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.runs.records import Artifact
 
 OCTETS = "application/octet-stream"
-TYPES = mimetypes.MimeTypes()  # Python's own table, not the machine's, so that a file has one type everywhere
+TYPES = mimetypes.MimeTypes()  # Python's table, not the machine's: a file has one type everywhere
 TYPES.add_type("application/vnd.apache.parquet", ".parquet")
 TYPES.add_type("application/yaml", ".yaml")
 TYPES.add_type("image/svg+xml", ".svg")
@@ -20,39 +20,40 @@ TYPES.add_type("text/markdown", ".md")
 
 
 class StoreError(ShapebenchError):
-    """The files could not be sent at all."""
+    """A problem with the target that prevents sending any file."""
 
 
 @dataclass(frozen=True)
 class OutgoingFile:
-    """A file as it lies on disk, and its name in the store; `md5` is in hexadecimal, as md5sum prints it."""
+    """A file on disk and its name in the target; `md5` is hexadecimal."""
 
     path: Path
-    name: str  # relative to the shipment's folder, with slashes
+    name: str  # relative to the batch's folder, with slashes
     size_bytes: int
     md5: str
     content_type: str
 
     @property
     def content_md5(self) -> str:
-        """The checksum as HTTP's Content-MD5 has it: in base64."""
+        """The checksum in base64, as in HTTP's Content-MD5."""
         return b64encode(bytes.fromhex(self.md5)).decode()
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """Files that go up together, and what a store may note beside each of them."""
+class UploadBatch:
+    """Files that are sent together, with metadata for each of them."""
 
     run_id: str
-    folder: str  # in the store: the run's id, or nothing for what belongs to all runs
+    folder: str  # in the target: the run's id, or empty for files of all runs
     files: tuple[OutgoingFile, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def place(self, file: OutgoingFile) -> str:
-        """Where in the store a file goes, with slashes."""
+    def path(self, file: OutgoingFile) -> str:
+        """Return the file's path in the target, with slashes."""
         return f"{self.folder}/{file.name}".lstrip("/")
 
     def artifact(self, file: OutgoingFile, url: str, error: str | None = None, *, sent: bool = True) -> Artifact:
+        """Return the record of a file after an attempt to send it."""
         return Artifact(
             run_id=self.run_id,
             name=file.name,
@@ -66,34 +67,36 @@ class Shipment:
         )
 
 
-def outgoing(path: Path, name: str) -> OutgoingFile:
-    """A file, looked at; raises StoreError where it cannot be read."""
+def outgoing_file(path: Path, name: str) -> OutgoingFile:
+    """Read size, type and checksum of a file; raises StoreError where it cannot be read."""
     try:
-        return OutgoingFile(path, name, path.stat().st_size, md5_of(path), content_type_of(name))
+        return OutgoingFile(path, name, path.stat().st_size, file_md5(path), content_type_of(name))
     except OSError as error:
         raise StoreError(f"Cannot read {error.filename}: {error.strerror}", "Make it readable.") from None
 
 
 def report_files(report: Path) -> list[OutgoingFile]:
-    """All files of a report, in order of their names; raises StoreError where there are none."""
+    """List the files of a report by name; raises StoreError where there are none."""
     paths = [path for path in sorted(report.rglob("*")) if path.is_file()]
     if not paths:
         raise StoreError(
-            f"There is no report in {report}", "Draw it with `shapebench report RUN_ID`, then send it again."
+            f"There is no report in {report}", "Build it with `shapebench report RUN_ID`, then publish it again."
         )
-    return [outgoing(path, path.relative_to(report).as_posix()) for path in paths]
+    return [outgoing_file(path, path.relative_to(report).as_posix()) for path in paths]
 
 
 def sample_files(run: Path) -> list[OutgoingFile]:
-    """The raw samples in a run's folder, and what its server said of itself: its Parquet files."""
-    return [outgoing(path, f"samples/{path.name}") for path in sorted(run.glob("*.parquet"))]
+    """List the Parquet files of a run: raw samples and server metrics."""
+    return [outgoing_file(path, f"samples/{path.name}") for path in sorted(run.glob("*.parquet"))]
 
 
-def md5_of(path: Path) -> str:
+def file_md5(path: Path) -> str:
+    """Return the MD5 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def content_type_of(name: str) -> str:
+    """Return the MIME type of a file name."""
     kind, encoding = TYPES.guess_type(name)
     return OCTETS if kind is None or encoding else kind  # the type guessed for x.csv.gz is that of x.csv

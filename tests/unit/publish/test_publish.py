@@ -9,7 +9,7 @@ import duckdb
 import oci
 import pytest
 
-from shapebench.publish.publish import PublishError, days_to_share, including, publish, share, shared_until
+from shapebench.publish.publish import PublishError, days_to_share, extend_include, publish, share, shared_until
 from shapebench.publish.targets.oci import connection
 from shapebench.publish.targets.oci.upload import Upload
 from shapebench.publish.targets.upload_batch import StoreError
@@ -204,7 +204,7 @@ SAMPLES = {f"samples/{of}-000{level}.parquet" for of in ("level", "server") for 
 
 
 def test_samples_go_up_when_asked(whole_run: Path, storage: ObjectStorage, bucket_spec: Spec) -> None:
-    publish(including(bucket_spec, ["samples"]), RUN_ID)
+    publish(extend_include(bucket_spec, ["samples"]), RUN_ID)
     folder = f"shapebench/{RUN_ID}/"
     assert {name.removeprefix(folder) for name in storage.buckets["reports"]} == {*WHOLE, *SAMPLES}
     assert set(recorded(bucket_spec)) == {*WHOLE, *SAMPLES}
@@ -244,7 +244,7 @@ DATABASE = f"shapebench/{warehouse.FILE_NAME}"
 def test_the_database_goes_up_as_a_file_that_opens_and_knows_of_the_report(
     whole_run: Path, storage: ObjectStorage, bucket_spec: Spec, tmp_path: Path
 ) -> None:
-    *_, database = publish(including(bucket_spec, ["database"]), RUN_ID)
+    *_, database = publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert (database.url.rpartition("/o/")[2], database.error, database.sent) == (DATABASE, None, True)
     (tmp_path / "copy.duckdb").write_bytes(storage.buckets["reports"][DATABASE].content)
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as copy:
@@ -266,7 +266,7 @@ def test_a_database_without_anything_new_is_not_sent_again(
     whole_run: Path, storage: ObjectStorage, bucket_spec: Spec
 ) -> None:
     assert whole_run.exists()
-    with_all = including(bucket_spec, ["database", "samples"])
+    with_all = extend_include(bucket_spec, ["database", "samples"])
     publish(with_all, RUN_ID)
     storage.seen = []
     assert [artifact.name for artifact in publish(with_all, RUN_ID) if artifact.sent] == []
@@ -286,14 +286,14 @@ def test_a_copy_of_the_database_is_what_was_there_when_it_was_made(
 
     (tmp_path / "other").mkdir()
     monkeypatch.setattr(Upload, "_put", put_after_a_load)
-    assert publish(including(bucket_spec, ["database"]), RUN_ID)[-1].error is None
+    assert publish(extend_include(bucket_spec, ["database"]), RUN_ID)[-1].error is None
     (tmp_path / "copy.duckdb").write_bytes(storage.buckets["reports"][DATABASE].content)
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as copy:
         assert copy.sql("SELECT run_id FROM runs").fetchall() == [(RUN_ID,)]
 
 
 def test_no_copy_of_the_database_is_left_in_the_data_folder(whole_run: Path, bucket_spec: Spec) -> None:
-    publish(including(bucket_spec, ["database"]), RUN_ID)
+    publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert {path.name for path in whole_run.glob("*.duckdb")} == {warehouse.FILE_NAME}
     assert list(whole_run.glob(".snapshot*")) == []
 
@@ -304,14 +304,14 @@ def test_a_database_that_failed_is_on_record_until_it_arrives(
     assert whole_run.exists()
     storage.refuse(DATABASE, 409, "ObjectRetained")
     with pytest.raises(PublishError, match=r"1 of 1 files did not arrive:\n  results\.duckdb: 409"):
-        publish(including(bucket_spec, ["database"]), RUN_ID)
+        publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert set(recorded(bucket_spec)) == {*WHOLE, warehouse.FILE_NAME}
-    publish(including(bucket_spec, ["database"]), RUN_ID)
+    publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert recorded(bucket_spec) == WHOLE
 
 
 def test_what_a_spec_includes_is_not_lost_when_more_is_asked_for(make_spec: MakeSpec) -> None:
-    more = including(make_spec(include=["samples"]), ["database", "samples"])
+    more = extend_include(make_spec(include=["samples"]), ["database", "samples"])
     assert more.publish.include == ("samples", "database")
 
 

@@ -1,4 +1,4 @@
-"""Who speaks to OCI Object Storage: a way to sign requests for each value of publish.oci.auth."""
+"""Authentication with OCI Object Storage: a signer for each value of publish.oci.auth."""
 
 import configparser
 import os
@@ -15,32 +15,32 @@ import oci
 from oci.auth.certificate_retriever import InvalidCertificateFromInstanceMetadataError
 from oci.exceptions import ServiceError
 
-from shapebench.publish.targets.oci.trouble import SESSION, refusal, root
+from shapebench.publish.targets.oci.trouble import SESSION, describe, root
 from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget
 from shapebench.support import credentials as vault
 
-Signing = dict[str, Any]  # what a client of the SDK is made with: config and signer
+Signing = dict[str, Any]  # arguments of the SDK's client: config and signer
 
-_CONFIG_FILE = "Make one with `oci setup config`, or name another in publish.oci.config_file and profile."
+_CONFIG_FILE = "Create one with `oci setup config`, or set publish.oci.config_file and profile."
 _PROFILE = "Correct those fields in the config file; `oci setup config` writes a complete one."
 _KEY = "Correct key_file in the profile: the private key's PEM file; one that is encrypted needs pass_phrase too."
 _TOKEN = "The profile is one of `oci session authenticate`: set publish.oci.auth to session_token."  # noqa: S105
-_VALUES = "Correct what is named; `oci setup keys` makes a key, and the console shows the rest beside it."
+_VALUES = "Correct these fields; `oci setup keys` creates a key, and the console shows the other values."
 _INSTANCE = "Only an OCI instance can authenticate as itself; elsewhere set publish.oci.auth to config_file."
 _RESOURCE = (
-    "OCI sets OCI_RESOURCE_PRINCIPAL_VERSION and what goes with it where a resource may act by itself, such as a "
-    "function or a container instance; elsewhere set publish.oci.auth to config_file."
+    "OCI sets OCI_RESOURCE_PRINCIPAL_VERSION and related variables for resource principals, such as a function or a "
+    "container instance; elsewhere set publish.oci.auth to config_file."
 )
 
-# What may be wrong with a config file. The SDK's own messages are not passed on: they can quote a line with a secret.
+# Problems of a config file. The SDK's own messages are not shown, since they can quote a line with a secret.
 CONFIG_TROUBLE: dict[type[Exception], tuple[str, str]] = {
     oci.exceptions.ConfigFileNotFound: ("There is no OCI config file {file}", _CONFIG_FILE),
     oci.exceptions.ProfileNotFound: ("The OCI config file {file} has no profile {profile}", _CONFIG_FILE),
     oci.exceptions.InvalidKeyFilePath: ("The key_file of profile {profile} in {file} does not exist", _KEY),
     oci.exceptions.MissingPrivateKeyPassphrase: ("The key of profile {profile} in {file} is encrypted", _KEY),
     oci.exceptions.InvalidPrivateKey: (
-        "The key of profile {profile} in {file} is none, or its pass_phrase wrong",
+        "The key of profile {profile} in {file} is not a private key, or its pass_phrase is wrong",
         _KEY,
     ),
     configparser.Error: ("{file} is not an OCI config file", _CONFIG_FILE),
@@ -51,7 +51,7 @@ CONFIG_TROUBLE: dict[type[Exception], tuple[str, str]] = {
 KEY_TROUBLE = (oci.exceptions.InvalidPrivateKey, oci.exceptions.MissingPrivateKeyPassphrase)
 SESSION_FIELDS = ("key_file", "region", "security_token_file")
 
-# The names that OCI's own command line reads.
+# The variables of OCI's command line.
 ENVIRONMENT = {
     "user": "OCI_CLI_USER",
     "tenancy": "OCI_CLI_TENANCY",
@@ -64,13 +64,13 @@ ENVIRONMENT = {
 
 
 def _profile(target: OciTarget) -> Signing:
-    with _profile_of(target) as config:
+    with _read_profile(target) as config:
         oci.config.validate_config(config)
         return {"config": config, "signer": oci.signer.Signer.from_config(config)}
 
 
 def _session(target: OciTarget) -> Signing:
-    with _profile_of(target) as config:
+    with _read_profile(target) as config:
         if missing := {field: "missing" for field in SESSION_FIELDS if not config.get(field)}:
             raise oci.exceptions.InvalidConfig(missing)
         token = _fresh_token(Path(config["security_token_file"]).expanduser(), target)
@@ -93,13 +93,13 @@ def _fresh_token(file: Path, target: OciTarget) -> str:
 
 
 @contextmanager
-def _profile_of(target: OciTarget) -> Iterator[dict[str, Any]]:
-    """The fields of the profile; whatever is wrong with them, also while they are used, becomes a StoreError."""
+def _read_profile(target: OciTarget) -> Iterator[dict[str, Any]]:
+    """Yield the fields of the profile; errors, also while they are used, become StoreErrors."""
     config: dict[str, Any] = {}
     try:
         config |= oci.config.from_file(str(target.config_file), target.profile)
         config |= {"region": target.region} if target.region else {}
-        config["log_requests"] = False  # a log of requests and answers would hold the URLs of links
+        config["log_requests"] = False  # a log of requests would contain the URLs of links
         yield config
     except oci.exceptions.InvalidConfig as error:
         wrong = ", ".join(f"{key} is {what}" for key, what in sorted(error.errors.items()))
@@ -113,7 +113,7 @@ def _profile_of(target: OciTarget) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Principal:
-    """What can act by itself in OCI: how it comes to a token, by a name in the SDK."""
+    """An OCI principal: the name of its signer in the SDK, and its error."""
 
     signer: str
     trouble: str
@@ -124,9 +124,9 @@ INSTANCE = Principal(
     "InstancePrincipalsSecurityTokenSigner", "OCI gives this machine no token as an instance", _INSTANCE
 )
 RESOURCE = Principal("get_resource_principals_signer", "This process has no token as an OCI resource", _RESOURCE)
-SPOKEN = (OSError, ServiceError)  # a lost connection is an OSError; the messages of others can quote a key
+SAFE_ERRORS = (OSError, ServiceError)  # the messages of others can quote a key
 PRINCIPAL_TROUBLE = (
-    *SPOKEN,
+    *SAFE_ERRORS,
     *KEY_TROUBLE,
     InvalidCertificateFromInstanceMetadataError,
     jwt.PyJWTError,
@@ -139,28 +139,28 @@ def _principal(principal: Principal, target: OciTarget) -> Signing:
     try:
         signer = getattr(oci.auth.signers, principal.signer)()
     except PRINCIPAL_TROUBLE as error:
-        raise StoreError(f"{principal.trouble}: {_spoken(error)}", principal.remedy) from None
+        raise StoreError(f"{principal.trouble}: {_safe_message(error)}", principal.remedy) from None
     return {"config": {"region": target.region} if target.region else {}, "signer": signer}
 
 
-def _spoken(error: Exception) -> str:
+def _safe_message(error: Exception) -> str:
     if isinstance(error, ServiceError):
-        return refusal(error)
-    return str(root(error)) if isinstance(error, SPOKEN) else type(error).__name__
+        return describe(error)
+    return str(root(error)) if isinstance(error, SAFE_ERRORS) else type(error).__name__
 
 
 def _block(target: OciTarget) -> Signing:
     name = target.credentials_block or ""
-    return _by_values(target, vault.secret(vault.OCI_CREDENTIALS, name), {}, f"the Prefect block {name}")
+    return _from_values(target, vault.secret(vault.OCI_CREDENTIALS, name), {}, f"the Prefect block {name}")
 
 
 def _environment(target: OciTarget) -> Signing:
     values = {field: os.environ.get(variable, "") for field, variable in ENVIRONMENT.items()}
-    return _by_values(target, values, ENVIRONMENT, "the environment")
+    return _from_values(target, values, ENVIRONMENT, "the environment")
 
 
-def _by_values(target: OciTarget, values: Mapping[str, str], names: Mapping[str, str], place: str) -> Signing:
-    """Credentials that stand in no config file; `names` are what the place has for the fields."""
+def _from_values(target: OciTarget, values: Mapping[str, str], names: Mapping[str, str], place: str) -> Signing:
+    """Use credentials from elsewhere than a config file; `names` are the names of the fields there."""
     config = {field: value for field, value in values.items() if value}
     config |= {"region": target.region} if target.region else {}
     try:
@@ -171,8 +171,10 @@ def _by_values(target: OciTarget, values: Mapping[str, str], names: Mapping[str,
     except oci.exceptions.InvalidConfig as error:
         wrong = ", ".join(f"{names.get(field, field)} is {what}" for field, what in sorted(error.errors.items()))
         raise StoreError(f"The OCI credentials in {place} cannot be used: {wrong}", _VALUES) from None
-    except (*KEY_TROUBLE, OSError, ValueError):  # whose own messages could quote the key
-        raise StoreError(f"The private key in {place} is none, or its pass phrase wrong", _VALUES) from None
+    except (*KEY_TROUBLE, OSError, ValueError):  # their messages could quote the key
+        raise StoreError(
+            f"The private key in {place} is not a private key, or its pass phrase is wrong", _VALUES
+        ) from None
 
 
 AUTHENTICATION: dict[str, Callable[[OciTarget], Signing]] = {

@@ -1,4 +1,4 @@
-"""The way to a bucket: the SDK's client, and the bucket's names."""
+"""The SDK's client and the bucket of a spec."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,23 +13,22 @@ from oci.exceptions import BaseRequestException as ConnectionTrouble
 from oci.exceptions import ServiceError
 
 from shapebench.publish.targets.oci.authentication import AUTHENTICATION
-from shapebench.publish.targets.oci.trouble import explained
+from shapebench.publish.targets.oci.trouble import explain_errors
 from shapebench.spec.model import OciTarget
 
 RETRY = oci.retry.DEFAULT_RETRY_STRATEGY  # 8 attempts within 10 minutes: throttling, 5xx, timeouts, lost connections
-TIMEOUT_S = (10, 60)  # to connect; to hear something
+TIMEOUT_S = (10, 60)  # to connect; to read
 
 
 class UploadPartLostError(Exception):
-    """A part of a large file was given up; its reason is the cause."""
+    """A part of a large file that could not be uploaded; `__cause__` is the reason."""
 
 
 class Storage(oci.object_storage.ObjectStorageClient):  # type: ignore[misc]
-    """The SDK's client, with parts of large files sent as its own UploadManager does not.
+    """The SDK's client with a fixed upload of parts.
 
-    UploadManager sends a part without a checksum; when it is to be sent once more, what it reads it from is at its end,
-    and nothing would follow the header (oci 2.189); and a part that the retry strategy has given up it tries four
-    times over, ten minutes each, before it goes on to the next.
+    UploadManager of oci 2.189 sends parts without a checksum; retries send no body, since the stream is at its end; and
+    a part that failed all retries is tried four more times, ten minutes each.
     """
 
     lost: BaseException | None = None
@@ -49,7 +48,7 @@ class Storage(oci.object_storage.ObjectStorageClient):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, and who may write to it; names of objects begin with the prefix."""
+    """A bucket with its client; names of objects start with the prefix."""
 
     client: Storage
     namespace: str
@@ -57,22 +56,22 @@ class Bucket:
     prefix: str
 
     @property
-    def place(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, str]:
         return self.namespace, self.name
 
     @property
     def endpoint(self) -> str:
         return str(self.client.base_client.get_endpoint())
 
-    def object_name(self, place: str) -> str:
-        return "/".join(part for part in (self.prefix.strip("/"), place) if part)
+    def object_name(self, path: str) -> str:
+        return "/".join(part for part in (self.prefix.strip("/"), path) if part)
 
     def url(self, object_name: str) -> str:
         return f"{self.endpoint}/n/{quote(self.namespace)}/b/{quote(self.name)}/o/{quote(object_name)}"
 
 
 def client(target: OciTarget) -> Storage:
-    """A client that has not spoken to Object Storage yet; raises StoreError where the set-up does not allow one."""
+    """Create a client without sending a request; raises StoreError for invalid credentials or settings."""
     return Storage(
         **AUTHENTICATION[target.auth](target),
         service_endpoint=(target.service_endpoint or "").rstrip("/"),  # empty: the region's
@@ -84,11 +83,11 @@ def client(target: OciTarget) -> Storage:
 
 
 @contextmanager
-def opened(target: OciTarget, denied: str | None = None) -> Iterator[Bucket]:
-    """The bucket of a spec, with whatever goes wrong with it explained."""
+def open_bucket(target: OciTarget, denied: str | None = None) -> Iterator[Bucket]:
+    """Open the bucket of a spec; errors become StoreErrors with a remedy."""
     storage = client(target)
     try:
-        with explained(target, storage, denied):
+        with explain_errors(target, storage, denied):
             namespace = target.namespace or storage.get_namespace().data
             yield Bucket(storage, namespace, target.bucket, target.prefix)
     finally:

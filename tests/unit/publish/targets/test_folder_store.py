@@ -5,9 +5,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from shapebench.publish.targets.upload_batch import StoreError, md5_of
+from shapebench.publish.targets.upload_batch import StoreError, file_md5
 from shapebench.spec.model import Spec
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -31,7 +31,7 @@ def test_an_artifact_describes_its_file(make_spec: MakeSpec, report: Path) -> No
     page = sent(make_spec(), report)[0]
     assert (page.run_id, page.name, page.content_type, page.error) == ("r1", "index.html", "text/html", None)
     assert page.size_bytes == (report / "index.html").stat().st_size
-    assert page.md5 == md5_of(report / "index.html")
+    assert page.md5 == file_md5(report / "index.html")
 
 
 def test_sending_again_leaves_the_same_files_and_no_others(make_spec: MakeSpec, report: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget, Spec
 from tests.instance_metadata import Metadata, serving, session_token
 from tests.oci_lookalike import REGION, ObjectStorage, RefusedError, new_key, register, write_config, write_key
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 

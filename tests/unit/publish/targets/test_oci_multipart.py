@@ -13,7 +13,7 @@ from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from tests.oci_lookalike import HangUpError, ObjectStorage, RefusedError
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 

@@ -10,11 +10,11 @@ import pytest
 
 from shapebench.publish.targets import share
 from shapebench.publish.targets.oci import client, send
-from shapebench.publish.targets.upload_batch import Shipment, StoreError, outgoing
+from shapebench.publish.targets.upload_batch import StoreError, UploadBatch, outgoing_file
 from shapebench.runs.records import Link
 from shapebench.spec.model import Spec
 from tests.oci_lookalike import NAMESPACE, PREAUTHENTICATE, ROUTES, Answer, ObjectStorage, RefusedError
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -26,8 +26,8 @@ def link(bucket_spec: MakeSpec, report: Path) -> Link:
     """A link to a report that was published beside another run and the database of both."""
     for run_id in ("r1", "r10"):
         sent(bucket_spec(), report, run_id)
-    database = outgoing(report / "samples.parquet", "results.duckdb")
-    list(send(bucket_spec(), Shipment("r1", "", (database,))))
+    database = outgoing_file(report / "samples.parquet", "results.duckdb")
+    list(send(bucket_spec(), UploadBatch("r1", "", (database,))))
     return share(bucket_spec(), "r1", DAYS)
 
 

@@ -9,10 +9,10 @@ import oci
 import pytest
 
 from shapebench.publish.targets.oci import client, connection, send
-from shapebench.publish.targets.upload_batch import Shipment, outgoing, report_files
+from shapebench.publish.targets.upload_batch import UploadBatch, outgoing_file, report_files
 from shapebench.spec.model import Spec
 from tests.oci_lookalike import NAMESPACE, ObjectStorage
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -184,8 +184,8 @@ def test_a_long_list_of_what_is_there_comes_in_pages(
 def test_a_single_file_beside_the_runs_does_not_list_them(
     storage: ObjectStorage, bucket_spec: MakeSpec, report: Path
 ) -> None:
-    page = outgoing(report / "index.html", "results.duckdb")
-    [artifact] = send(bucket_spec(), Shipment("r1", "", (page,)))
+    page = outgoing_file(report / "index.html", "results.duckdb")
+    [artifact] = send(bucket_spec(), UploadBatch("r1", "", (page,)))
     [listing] = [request for request in storage.seen if request.path.endswith("/o")]
     assert (artifact.url.rpartition("/o/")[2], listing.query["prefix"]) == ("shapebench/results.duckdb",) * 2
 
@@ -235,7 +235,7 @@ def test_a_file_that_failed_is_sent_the_next_time(storage: ObjectStorage, bucket
 def test_a_file_that_vanishes_does_not_stop_the_others(bucket_spec: MakeSpec, report: Path) -> None:
     files = report_files(report)
     (report / "index.html").unlink()
-    page, *others = send(bucket_spec(), Shipment("r1", "r1", tuple(files)))
+    page, *others = send(bucket_spec(), UploadBatch("r1", "r1", tuple(files)))
     assert page.error == "index.html: No such file or directory"
     assert [artifact.error for artifact in others] == [None, None]
 

@@ -15,7 +15,7 @@ from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.runs.records import Artifact
 from shapebench.spec.model import Spec
 from tests.oci_lookalike import HangUpError, ObjectStorage, RefusedError, register, running
-from tests.shipments import sent, shipment
+from tests.upload_batches import batch, sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -120,7 +120,7 @@ def test_what_arrived_before_the_trouble_is_told_of(
     storage.refuse("shapebench/r1/samples.parquet", 403, "NotAuthorized")
     told: list[Artifact] = []
     with pytest.raises(StoreError):
-        told.extend(send(bucket_spec(), shipment(report)))
+        told.extend(send(bucket_spec(), batch(report)))
     assert [(artifact.name, artifact.error) for artifact in told] == [("index.html", None), ("plots/query.svg", None)]
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from shapebench.publish import targets as stores
-from shapebench.publish.targets.upload_batch import Shipment, StoreError, content_type_of, report_files, sample_files
+from shapebench.publish import targets
+from shapebench.publish.targets.upload_batch import StoreError, UploadBatch, content_type_of, report_files, sample_files
 from shapebench.spec.model import Spec
 from tests.conftest import ROOT
-from tests.shipments import sent
+from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 
@@ -40,12 +40,14 @@ def test_a_missing_report_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_a_report_goes_to_a_folder_unless_a_bucket_is_named(make_spec: MakeSpec) -> None:
-    assert stores.chosen(make_spec()) == "folder"
-    assert stores.chosen(make_spec(oci={"bucket": "b"})) == "oci"
+    assert targets.target_name(make_spec()) == "folder"
+    assert targets.target_name(make_spec(oci={"bucket": "b"})) == "oci"
 
 
 def test_every_store_that_a_spec_can_choose_is_there(make_spec: MakeSpec) -> None:
-    assert {stores.chosen(make_spec()), stores.chosen(make_spec(oci={"bucket": "b"}))} == set(stores.STORES)
+    assert {targets.target_name(make_spec()), targets.target_name(make_spec(oci={"bucket": "b"}))} == set(
+        targets.TARGETS
+    )
 
 
 def test_send_takes_the_report_to_the_store_of_the_spec(make_spec: MakeSpec, report: Path, tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_send_takes_the_report_to_the_store_of_the_spec(make_spec: MakeSpec, rep
 
 def test_the_oci_sdk_is_not_imported_to_publish_to_a_folder(report: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tests.shipments import sent\n"
+        "import sys; from pathlib import Path; from tests.upload_batches import sent\n"
         "from shapebench.spec import model as spec\n"
         "s = spec.parse({'endpoint': {'url': 'http://h', 'model': 'm'}, 'data': sys.argv[1]})\n"
         "print(len(sent(s, Path(sys.argv[2]))), 'oci' in sys.modules)"
@@ -78,9 +80,9 @@ def test_samples_are_the_parquet_files_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("folder", "place"), [("r1", "r1/index.html"), ("", "index.html")])
 def test_what_belongs_to_no_run_lies_beside_the_runs(folder: str, place: str, report: Path) -> None:
     page = report_files(report)[0]
-    assert Shipment("r1", folder, (page,)).place(page) == place
+    assert UploadBatch("r1", folder, (page,)).path(page) == place
 
 
 def test_only_a_bucket_can_be_shared_by_a_link(make_spec: MakeSpec) -> None:
     with pytest.raises(StoreError, match="only one in OCI Object Storage can be shared"):
-        stores.share(make_spec(), "r1", 7)
+        targets.share(make_spec(), "r1", 7)
