@@ -211,7 +211,7 @@ def test_who_asks_for_a_link_to_a_folder_is_told_that_there_is_none(published: P
     elsewhere.mkdir(parents=True)
     (elsewhere / "run.json").write_text(json.dumps(content), encoding="utf-8")
     done = published.shell.run("publish", published.run_id, "--data", str(tmp_path / "data"), "--share-for-days", "2")
-    assert (done.code, "only one in OCI Object Storage can be shared" in done.stderr) == (1, True), done.stderr
+    assert (done.code, "links can only share a report in OCI Object Storage" in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "web").exists()
 
 

@@ -397,7 +397,7 @@ def test_a_link_that_is_asked_for_is_made_whether_there_is_one_or_not(bucket_spe
 
 
 def test_a_link_to_a_folder_is_refused_before_anything_is_sent(make_spec: MakeSpec) -> None:
-    with pytest.raises(StoreError, match="only one in OCI Object Storage can be shared"):
+    with pytest.raises(StoreError, match="links can only share a report in OCI Object Storage"):
         days_to_share(make_spec(), RUN_ID, 7)
 
 

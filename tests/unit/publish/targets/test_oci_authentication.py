@@ -262,7 +262,7 @@ def test_an_instance_that_no_policy_knows_is_told_of_dynamic_groups(
 ) -> None:
     assert metadata.url
     monkeypatch.setattr("tests.oci_lookalike.verify", deny)
-    assert "a dynamic group's rule takes in this instance" in refusal(as_instance(bucket_spec), report).remedy
+    assert "a dynamic group's rule matches this instance" in refusal(as_instance(bucket_spec), report).remedy
 
 
 def deny(*_: object) -> None:

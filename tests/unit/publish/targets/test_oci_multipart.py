@@ -62,7 +62,7 @@ def test_a_file_of_just_one_part_goes_whole(storage: ObjectStorage, bucket_spec:
 def test_a_file_of_more_parts_than_oci_takes_has_larger_ones(
     storage: ObjectStorage, bucket_spec: MakeSpec, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "MOST_PARTS", 3)
+    monkeypatch.setattr(upload, "MAX_PARTS", 3)
     assert samples_of(sent(bucket_spec(), report)).error is None
     assert sorted(storage.parts()) == [1, 2, 3]
 
@@ -156,7 +156,7 @@ def test_what_arrived_of_a_large_file_is_kept_and_said_to_be(
     storage: ObjectStorage, bucket_spec: MakeSpec, report: Path
 ) -> None:
     storage.inject("POST", UPLOADED, RefusedError(503, "ServiceUnavailable"), times=3)  # all parts are there
-    with pytest.raises(StoreError, match=r"the parts of samples\.parquet that arrived are kept to go on with"):
+    with pytest.raises(StoreError, match=r"the parts of samples\.parquet that arrived are kept for the next try"):
         sent(bucket_spec(), report)
     [unfinished] = storage.unfinished.values()
     assert (unfinished.object_name, sorted(unfinished.parts)) == (NAME, PARTS)
@@ -232,5 +232,5 @@ def test_a_large_file_that_failed_does_not_stop_the_next(
     (report / "zzz.parquet").write_bytes(bytes(2 * PART_BYTES))
     lose_part(storage, RefusedError(400, "UnmatchedContentMD5"), times=1)
     artifacts = {artifact.name: artifact.error for artifact in sent(bucket_spec(), report)}
-    assert "damaged on its way" in (artifacts["samples.parquet"] or "")
+    assert "damaged in transit" in (artifacts["samples.parquet"] or "")
     assert artifacts["zzz.parquet"] is None

@@ -37,14 +37,14 @@ OF_ALL = [
         "allow group GROUP to manage objects in compartment COMPARTMENT where target.bucket.name='re",
     ),
     (403, "NotAllowed", "allow group GROUP to manage objects"),
-    (404, "NotAuthorizedOrNotFound", "It may also be that access is missing"),
+    (404, "NotAuthorizedOrNotFound", "Or permission is missing"),
     (404, "BucketNotFound", "a bucket is in one region, and http://127.0.0.1:"),
     (400, "QuotaExceeded", "quota or limit of the compartment"),
     (400, "LimitExceeded", "quota or limit of the compartment"),
     (409, "InsufficientServicePermissions", "allow service objectstorage-REGION"),
     (429, "TooManyRequests", "opc-request-id"),
     (500, "InternalServerError", "opc-request-id"),
-    (503, "ServiceUnavailable", "Nothing is lost meanwhile"),
+    (503, "ServiceUnavailable", "Nothing is lost"),
 ]
 
 
@@ -63,11 +63,11 @@ def test_what_concerns_every_file_ends_the_sending_with_its_remedy(
 # What concerns one file
 OF_ONE = [
     (400, "InvalidObjectName", "publish.oci.prefix"),
-    (400, "UnmatchedContentMD5", "damaged on its way"),
-    (404, "ObjectNotFound", "Somebody else removed"),
+    (400, "UnmatchedContentMD5", "damaged in transit"),
+    (404, "ObjectNotFound", "was removed in the meantime"),
     (409, "ObjectRetained", "oci os retention-rule list --bucket-name reports"),
-    (409, "ConcurrentObjectUpdate", "at the same time"),
-    (412, "IfNoneMatchFailed", "at the same time"),
+    (409, "ConcurrentObjectUpdate", "is being written by someone else"),
+    (412, "IfNoneMatchFailed", "is being written by someone else"),
     (418, "Teapot", "`shapebench publish RUN_ID`"),
 ]
 

@@ -84,5 +84,5 @@ def test_what_belongs_to_no_run_lies_beside_the_runs(folder: str, place: str, re
 
 
 def test_only_a_bucket_can_be_shared_by_a_link(make_spec: MakeSpec) -> None:
-    with pytest.raises(StoreError, match="only one in OCI Object Storage can be shared"):
+    with pytest.raises(StoreError, match="links can only share a report in OCI Object Storage"):
         targets.share(make_spec(), "r1", 7)
