@@ -21,7 +21,7 @@ from scipy import stats
 
 from cli.single_level import measure_single_level
 from shapebench.analysis import level_samples
-from shapebench.analysis.level_precision import of_samples
+from shapebench.analysis.level_precision import estimate_precision
 from shapebench.spec.model import Spec, parse
 from shapebench.support.batch_means import Interval, Precision, difference
 from shapebench.test_servers.reference import process as metronome
@@ -43,7 +43,7 @@ def measured(spec: Spec) -> Precision:
     with tempfile.TemporaryDirectory() as scratch:
         measure_single_level(spec, Path(scratch))
         [file] = Path(scratch).glob("runs/*/level-*.parquet")
-        return of_samples(level_samples.read(file))
+        return estimate_precision(level_samples.read(file))
 
 
 def p_value(a: Interval | None, b: Interval | None) -> float:

@@ -115,7 +115,7 @@ def whole(report: Report) -> Report:
 
 def _of_level(concurrency: int, row: dict[Any, Any]) -> dict[str, pd.DataFrame]:
     requests = _requests(concurrency, row)
-    found = intervals.of_level(intervals.of_requests(requests["ttft_s"], concurrency))
+    found = intervals.of_level(intervals.slice_requests(requests["ttft_s"], concurrency))
     shares = {metric: row[f"{metric}_mean"] / row["ttft_s_mean"] for metric in ("ttft_s", "inter_token_s")}
     metrics = [
         (metric, stat, low * of, high * of) for metric, of in shares.items() for stat, (low, high) in found.items()

@@ -10,7 +10,7 @@ from rich.console import Console
 from cli.options import as_json, default_text, with_options
 from cli.output import print_json
 from shapebench.sizing import catalogue_tables as catalogue
-from shapebench.sizing.estimate import showing
+from shapebench.sizing.estimate import output
 from shapebench.sizing.estimate.bounds import Workload
 from shapebench.sizing.estimate.estimating import estimate as estimate_on
 from shapebench.sizing.estimate.families import Served, model_from
@@ -67,9 +67,9 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
     asked, chosen = model_from(model, served), [known_shape(name) for name in shapes] or all_shapes()
     estimates = [estimate_on(asked, shape, workload, serving) for shape in chosen]
     if as_json:
-        print_json(showing.as_object(asked, estimates, workload, serving))
+        print_json(output.estimate_object(asked, estimates, workload, serving))
     else:
-        showing.show(asked, estimates, workload, _console())
+        output.print_estimates(asked, estimates, workload, _console())
 
 
 def _mean(name: str, text: str) -> int:

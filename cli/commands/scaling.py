@@ -7,7 +7,7 @@ from rich.console import Console
 
 from cli.options import as_json
 from cli.output import print_json
-from shapebench.analysis.scaling import showing
+from shapebench.analysis.scaling import output
 from shapebench.analysis.scaling.curve import read_curve
 from shapebench.analysis.scaling.saturation import saturation
 
@@ -24,6 +24,6 @@ def scaling(file: Path, as_json: bool) -> None:
     curve = read_curve(file)
     found = saturation(curve.rows)
     if as_json:
-        print_json(showing.as_object(found, curve))
+        print_json(output.saturation_object(found, curve))
     else:
-        showing.show(found, curve, Console())
+        output.print_saturation(found, curve, Console())

@@ -9,7 +9,7 @@ from itertools import takewhile
 import pandas as pd
 
 from shapebench.analysis.early_stop import skipped, too_slow
-from shapebench.analysis.scaling.growth import LEAST_SLOPE
+from shapebench.analysis.scaling.growth import MIN_SLOPE
 from shapebench.analysis.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.analysis.wording import percentile_withheld, quantities, slo_met, slo_missed
 from shapebench.spec.model import Limits, Load
@@ -80,7 +80,7 @@ def _step(measured: pd.DataFrame) -> str:
     (before, less), (last, more) = measured[["concurrency", "system_tokens_per_s"]].to_numpy().tolist()
     growth = more / less - 1
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
-    grows = math.log(more / less, last / before) >= LEAST_SLOPE - 1e-9
+    grows = math.log(more / less, last / before) >= MIN_SLOPE - 1e-9
     meaning = "not saturated" if grows else "saturated"
     return f"From {int(before)} to {users(int(last))}, system throughput {changed}: {meaning}."
 

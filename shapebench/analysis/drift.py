@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from shapebench.support.batch_means import MOST_BATCHES, ROUNDS_PER_BATCH, widening
+from shapebench.support.batch_means import MAX_BATCHES, ROUNDS_PER_BATCH, correlation_factor
 
 Values = npt.NDArray[np.float64]
 
-FEWEST_BATCHES = 8  # a line through fewer can lie anywhere
-FEWEST_OF_A_PART = 3  # of which one may be a hiccup
+MIN_BATCHES = 8  # a line through fewer can lie anywhere
+MIN_PART = 3  # of which one may be a hiccup
 STEPS_AT = (0.2, 0.5, 0.8)  # of the level: where a warm-up may end, or something break off
 CHANCE = 1e-5 / (1 + len(STEPS_AT))  # of being surely wrong, for each of the ways to look
 ALIKE = 3.0  # how much more the mean of batches varies than they differ from their neighbours, at a correlation of 0.3
@@ -34,8 +34,8 @@ def ttft_drift(done: pd.DataFrame, streams: int) -> Drift | None:
     `done` has a row for each completed, measured request, with `sent_at_ns` and `ttft_s`. A batch is as long as in
     `precision`, so that batches are nearly independent. Medians, since a hiccup is no drift.
     """
-    batches = min(MOST_BATCHES, len(done) // (ROUNDS_PER_BATCH * streams))
-    if batches < FEWEST_BATCHES:
+    batches = min(MAX_BATCHES, len(done) // (ROUNDS_PER_BATCH * streams))
+    if batches < MIN_BATCHES:
         return None
     ttft_s = done.sort_values("sent_at_ns")["ttft_s"].to_numpy(dtype=float)
     medians_s = np.array([np.median(batch) for batch in np.array_split(ttft_s, batches)])
@@ -56,11 +56,10 @@ def _line(medians: Values) -> Drift:
 
 def _step(medians: Values, at: int) -> Drift:
     """What is otherwise before that batch than after it; chance is seen in the longer of the two parts."""
-    at = min(max(at, FEWEST_OF_A_PART), len(medians) - FEWEST_OF_A_PART)
+    at = min(max(at, MIN_PART), len(medians) - MIN_PART)
     before, after = medians[:at], medians[at:]
     calm = max(after, before, key=len)
-    strays = calm - calm.mean()
-    variance = float(calm.var(ddof=1)) * widening(strays.tolist(), float(strays @ strays))
+    variance = float(calm.var(ddof=1)) * correlation_factor((calm - calm.mean()).tolist())
     error = OF_MEDIAN * math.sqrt(variance * (1 / len(before) + 1 / len(after)))
     return _drift(float(np.median(after) - np.median(before)), error, len(calm) - 1)
 

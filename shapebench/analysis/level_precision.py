@@ -10,7 +10,7 @@ from shapebench.analysis.sample_reader import Samples, Values
 from shapebench.support.batch_means import BUCKETS_OF_A_LEVEL, SHORTEST_S, Buckets, Precision, precision
 
 
-def of_samples(samples: Samples) -> Precision:
+def estimate_precision(samples: Samples) -> Precision:
     """Of a level that is over, in its steady window; `samples` as `metrics.read` gives them."""
     start_ns, end_ns = steady_window_ns(samples)
     if end_ns <= start_ns:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from shapebench.analysis.level_precision import of_samples
+from shapebench.analysis.level_precision import estimate_precision
 from shapebench.analysis.level_samples import completed, ended_ns, is_completed, is_measured, measured, steady_window_ns
 from shapebench.analysis.sample_reader import Samples
 from shapebench.server_metrics.reconcile import Account, mean_ttft_s, same_ttfts
@@ -123,12 +123,12 @@ def _in_flight_s(samples: Samples, start_ns: int, end_ns: int) -> float:
 
 
 def ttft_precision(samples: Samples) -> float:
-    ttft = of_samples(samples).ttft
+    ttft = estimate_precision(samples).ttft
     return ttft.relative if ttft else np.nan
 
 
 def throughput_precision(samples: Samples) -> float:
-    throughput = of_samples(samples).throughput
+    throughput = estimate_precision(samples).throughput
     return throughput.relative if throughput else np.nan
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from shapebench.analysis.level_samples import is_completed
 from shapebench.analysis.sample_reader import Chunks, Samples, read_chunks, read_requests
-from shapebench.support.batch_means import FEWEST_BATCHES, MOST_BATCHES, ROUNDS_PER_BATCH
+from shapebench.support.batch_means import MAX_BATCHES, MIN_BATCHES, ROUNDS_PER_BATCH
 
 Values = npt.NDArray[np.floating[Any]]
 Places = npt.NDArray[np.intp]
@@ -42,8 +42,8 @@ class Sliced:
 
 def slices(requests: int, streams: int) -> Places:
     """The slice of each request, in the order of sending; of its own where they are too few to tell slices apart."""
-    found = min(MOST_BATCHES, requests // (ROUNDS_PER_BATCH * streams))
-    return np.arange(requests) * (found if found >= FEWEST_BATCHES else requests) // max(requests, 1)
+    found = min(MAX_BATCHES, requests // (ROUNDS_PER_BATCH * streams))
+    return np.arange(requests) * (found if found >= MIN_BATCHES else requests) // max(requests, 1)
 
 
 def interval(level: Sliced, percentile: float) -> tuple[float, float] | None:
@@ -70,19 +70,19 @@ def _independent(level: Sliced, percentile: float) -> float:
     return float(count if found <= alone else count * alone / found)
 
 
-def of_level(level: Sliced) -> dict[str, tuple[float, float]]:
+def shown_intervals(level: Sliced) -> dict[str, tuple[float, float]]:
     """Of the percentiles that are shown, by their names."""
     found = {name: interval(level, percentile) for name, percentile in SHOWN.items()}
     return {name: ends for name, ends in found.items() if ends}
 
 
-def of_requests(values: "pd.Series[float]", streams: int) -> Sliced:
+def slice_requests(values: "pd.Series[float]", streams: int) -> Sliced:
     """Of a number that each completed request has one of, or none; they are in the order of sending."""
     kept = values.notna().to_numpy()
     return Sliced(values.to_numpy(float)[kept], slices(len(values), streams)[kept])
 
 
-def of_gaps(file: Path, streams: int) -> Sliced:
+def slice_gaps(file: Path, streams: int) -> Sliced:
     """Of the times between tokens, out of a level's Parquet file."""
     requests = read_requests(file)
     taken = _taken(requests, is_completed(Samples(requests, file)).to_numpy())

@@ -8,8 +8,8 @@ from shapebench.analysis.sample_reader import Samples
 
 Values = npt.NDArray[np.float64]
 
-MOST_BINS = 200
-LEAST_BIN_S = 0.05
+MAX_BINS = 200
+MIN_BIN_S = 0.05
 
 
 def timeline(samples: Samples) -> pd.DataFrame:
@@ -34,8 +34,8 @@ def timeline(samples: Samples) -> pd.DataFrame:
 
 
 def _edges(length_s: float) -> Values:
-    bins = max(1, min(MOST_BINS, int(length_s / LEAST_BIN_S)))
-    return np.linspace(0, max(length_s, LEAST_BIN_S), bins + 1)
+    bins = max(1, min(MAX_BINS, int(length_s / MIN_BIN_S)))
+    return np.linspace(0, max(length_s, MIN_BIN_S), bins + 1)
 
 
 def _time_after(edges_s: Values, moments_s: Values) -> Values:

@@ -98,7 +98,7 @@ def _result(level: Level, start_ns: int) -> dict[str, object]:
 
 def _report(level: Level) -> None:
     level.tally.complete_until_ns = level.complete_until_ns
-    _print({"tally": asdict(level.tally), "buckets": level.buckets.taken()})
+    _print({"tally": asdict(level.tally), "buckets": level.buckets.take()})
 
 
 class _Lines:

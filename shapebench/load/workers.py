@@ -98,7 +98,7 @@ def _reached(goal: UntilPrecise, parts: list["_Part"], start_ns: int) -> bool:
     if len(from_ns) < len(parts):
         return False
     from_s, to_s = ((t - start_ns) / 1e9 for t in (max(from_ns), min(tally.complete_until_ns for tally in tallies)))
-    return goal.reached(Buckets.merged([part.buckets for part in parts]), from_s, to_s)
+    return goal.reached(Buckets.merge([part.buckets for part in parts]), from_s, to_s)
 
 
 def _messages(parts: list["_Part"]) -> Iterator[None]:
@@ -215,7 +215,7 @@ class _Part:
         self.error = message.get("error", self.error)
         if "tally" in message:
             self.tally = Tally(**message["tally"])
-            self.buckets.put(message["buckets"])
+            self.buckets.add(message["buckets"])
 
     @property
     def ended_badly(self) -> bool:

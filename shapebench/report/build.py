@@ -60,17 +60,17 @@ def _intervals(requests: pd.DataFrame, samples: Path) -> pd.DataFrame:
         (level, metric, stat, *ends)
         for level in requests["concurrency"].unique().tolist()
         for metric, values in _sliced(requests[requests["concurrency"] == level], level, samples)
-        for stat, ends in intervals.of_level(values).items()
+        for stat, ends in intervals.shown_intervals(values).items()
     ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _sliced(requests: pd.DataFrame, level: int, samples: Path) -> Iterator[tuple[str, intervals.Sliced]]:
-    yield "ttft_s", intervals.of_requests(requests["ttft_s"], level)
+    yield "ttft_s", intervals.slice_requests(requests["ttft_s"], level)
     file = samples / f"level-{level:04d}.parquet"
     try:
         if file.exists():
-            yield "inter_token_s", intervals.of_gaps(file, level)
+            yield "inter_token_s", intervals.slice_gaps(file, level)
     except (OSError, KeyError, ValueError) as error:  # truncated, or of an earlier version
         logger.warning("%s cannot be read, so the report has no intervals of inter-token times: %s", file, error)
 

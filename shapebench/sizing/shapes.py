@@ -3,11 +3,10 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from shapebench.errors import ShapebenchError
 from shapebench.sizing.catalogue.reading import VARIABLE, catalogue
-from shapebench.sizing.catalogue.schema import SURE, Catalogue, Cpu, Fact, Gpu, PricedPart, ShapeEntry
+from shapebench.sizing.catalogue.schema import SURE, Catalogue, Cpu, Dtype, Fact, Gpu, PricedPart, ShapeEntry
 
 # What a part is billed by the number of.
 UNITS: dict[str, Callable[[ShapeEntry], float]] = {
@@ -189,28 +188,29 @@ def _facts(entry: ShapeEntry | Gpu | Cpu, prefix: str = "") -> dict[str, Fact]:
     return {name: fact for name, fact in named.items() if isinstance(fact, Fact)}
 
 
-def _table(name: str, facts: Mapping[Any, Fact]) -> dict[str, Fact]:
+def _table(name: str, facts: Mapping[Dtype, Fact]) -> dict[str, Fact]:
     return {f"{name}.{key}": fact for key, fact in facts.items()}
 
 
 def _price(entry: ShapeEntry, parts: dict[str, PricedPart]) -> Price | None:
-    """Nothing where no part is named: a price that is not known is not guessed."""
-    billed = [(number, parts[number]) for number in entry.parts]
-    facts = [part.price for _, part in billed if part.price]
-    currencies = {part.currency for _, part in billed}
-    if not facts or len(currencies) > 1:
+    """Add the prices of a shape's parts; None where no part is named: a price that is not known is not guessed."""
+    per_hour, terms, facts, currencies = 0.0, [], [], set()
+    for number in entry.parts:
+        part = parts[number]
+        if part.price is None:
+            return None
+        count = UNITS[part.unit or "shape hour"](entry)
+        what = ", ".join(filter(None, (number, part.what, part.unit)))
+        per_hour += count * part.price.value
+        terms.append(f"{count:g} x {part.price.value:g} {part.currency} ({what})")
+        facts.append(part.price)
+        currencies.add(part.currency)
+    if len(currencies) != 1:
         return None
-    counts = [UNITS[part.unit or "shape hour"](entry) for _, part in billed]
     return Price(
-        per_hour=sum(count * fact.value for count, fact in zip(counts, facts, strict=True)),
+        per_hour=per_hour,
         currency=currencies.pop(),
         sure=max((fact.sure for fact in facts), key=[*SURE].index),
         as_of=min((fact.as_of for fact in facts if fact.as_of), default=None),
-        how=" + ".join(_how(count, *part) for count, part in zip(counts, billed, strict=True)),
+        how=" + ".join(terms),
     )
-
-
-def _how(count: float, number: str, part: PricedPart) -> str:
-    assert part.price
-    what = ", ".join(filter(None, (number, part.what, part.unit)))
-    return f"{count:g} x {part.price.value:g} {part.currency} ({what})"

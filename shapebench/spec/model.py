@@ -26,6 +26,7 @@ from shapebench.spec import presets, slo
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.slo import Slo
 from shapebench.support import credentials as vault
+from shapebench.support.frozen_model import FrozenModel
 
 USUAL_REQUESTS_PER_STREAM = 30
 LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes
@@ -53,8 +54,10 @@ def _shape_for_form(schema: dict[str, Any]) -> None:
             field["default"] = {key: value for key, value in field["default"].items() if value is not None}
 
 
-class StrictModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=_shape_for_form)
+class StrictModel(FrozenModel):
+    """A part of a spec: its errors show no input, which may be secret, and its schema suits the form."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, json_schema_extra=_shape_for_form)
 
 
 def _base_url(url: str) -> str:

@@ -15,8 +15,8 @@ Imports neither numpy nor scipy: processes that measure fill the buckets.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, zip_longest
-from typing import Any, Self
+from itertools import pairwise
+from typing import Self, TypedDict
 
 from shapebench.support.timing import Timing, timing
 
@@ -24,9 +24,9 @@ BUCKET_S = 0.1
 BUCKETS_OF_A_LEVEL = 1000  # that is over
 SHORTEST_S = 1e-6  # of answers, so that one that came at once can be spread, too
 ROUNDS_PER_BATCH = 2  # answers of each stream; a shorter slice is much like the next
-FEWEST_BATCHES, ENOUGH_BATCHES, MOST_BATCHES = 5, 10, 30
-MOST_CORRELATION = 0.9  # a higher one cannot be told from so few batches
-LEAST_S = Timing.precise_after_s  # a level is watched before it may count as precise
+MIN_BATCHES, ENOUGH_BATCHES, MAX_BATCHES = 5, 10, 30
+MAX_CORRELATION = 0.9  # a higher one cannot be told from so few batches
+MIN_S = Timing.precise_after_s  # a level is watched before it may count as precise
 LOOK_GROWTH = 1.1  # from one look to the next
 PASSES = 2  # looks in a row that find the level precise
 Z = 1.959963984540054  # the normal distribution's quantile for two-sided 95 %
@@ -72,32 +72,44 @@ class Buckets:
             self.tokens += [0.0] * more
         return bucket
 
-    def taken(self) -> dict[str, Any]:
-        """What has come since it was last taken, to be put into the buckets of another process."""
-        begin = next((place for place, tokens in enumerate(self.tokens) if tokens), len(self.tokens))
-        begin = min(begin, next((place for place, count in enumerate(self.answers) if count), begin))
-        rows = {name: getattr(self, name)[begin:] for name in ("answers", "ttft_s", "tokens")}
+    def take(self) -> "BucketsMessage":
+        """Remove and return what has come since the last call, to be added to the buckets of another process."""
+        pairs = zip(self.answers, self.tokens, strict=True)
+        begin = next((bucket for bucket, pair in enumerate(pairs) if any(pair)), len(self.tokens))
+        message: BucketsMessage = {
+            "begin": begin,
+            "answers": self.answers[begin:],
+            "ttft_s": self.ttft_s[begin:],
+            "tokens": self.tokens[begin:],
+        }
         self.answers, self.ttft_s, self.tokens = [], [], []
-        return {"begin": begin, **rows}
+        return message
 
-    def put(self, taken: dict[str, Any]) -> None:
+    def add(self, message: "BucketsMessage") -> None:
         """Add what was taken from buckets of the same width and start."""
-        begin, rows = taken["begin"], zip(taken["answers"], taken["ttft_s"], taken["tokens"], strict=True)
-        for bucket, (answers, ttft_s, tokens) in enumerate(rows, begin):
+        rows = zip(message["answers"], message["ttft_s"], message["tokens"], strict=True)
+        for bucket, (answers, ttft_s, tokens) in enumerate(rows, message["begin"]):
             self._reach((bucket + 0.5) * self.width_s)
             self.answers[bucket] += answers
             self.ttft_s[bucket] += ttft_s
             self.tokens[bucket] += tokens
 
     @classmethod
-    def merged(cls, parts: Sequence[Self]) -> Self:
-        """Of processes that share a level: their starts and widths are the same."""
-        return cls(
-            max((part.width_s for part in parts), default=BUCKET_S),
-            [sum(counts) for counts in zip_longest(*(part.answers for part in parts), fillvalue=0)],
-            [sum(sums) for sums in zip_longest(*(part.ttft_s for part in parts), fillvalue=0.0)],
-            [sum(sums) for sums in zip_longest(*(part.tokens for part in parts), fillvalue=0.0)],
-        )
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """Add the buckets of processes that share a level: their starts and widths are the same."""
+        merged = cls(parts[0].width_s if parts else BUCKET_S)
+        for part in parts:
+            merged.add({"begin": 0, "answers": part.answers, "ttft_s": part.ttft_s, "tokens": part.tokens})
+        return merged
+
+
+class BucketsMessage(TypedDict):
+    """Buckets from `begin` on, as one process sends them to another."""
+
+    begin: int
+    answers: list[int]
+    ttft_s: list[float]
+    tokens: list[float]
 
 
 @dataclass(frozen=True)
@@ -147,10 +159,12 @@ def precision(buckets: Buckets, from_s: float, to_s: float, streams: int) -> Pre
     answers, ttft_s, tokens = (
         _between(values, first, end) for values in (buckets.answers, buckets.ttft_s, buckets.tokens)
     )
-    batches = min(MOST_BATCHES, len(answers), int(sum(answers)) // (ROUNDS_PER_BATCH * streams))
-    if batches < FEWEST_BATCHES:
+    batches = min(MAX_BATCHES, len(answers), int(sum(answers)) // (ROUNDS_PER_BATCH * streams))
+    if batches < MIN_BATCHES:
         return Precision()
-    return Precision(_ratio(ttft_s, answers, batches), _ratio(tokens, [buckets.width_s] * len(tokens), batches))
+    return Precision(
+        _batched_ratio(ttft_s, answers, batches), _batched_ratio(tokens, [buckets.width_s] * len(tokens), batches)
+    )
 
 
 def _between(values: Sequence[float], first: int, end: int) -> list[float]:
@@ -158,37 +172,38 @@ def _between(values: Sequence[float], first: int, end: int) -> list[float]:
     return [*values[first:end], *[0.0] * (end - max(first, len(values)))]
 
 
-def _ratio(over: list[float], under: list[float], batches: int) -> Interval:
+def _batched_ratio(over: list[float], under: list[float], batches: int) -> Interval:
     """The ratio of two sums over time, from as many slices as there are to be batches."""
     borders = [round(slice_ * len(over) / batches) for slice_ in range(batches + 1)]
-    return ratio_of([(sum(over[a:b]), sum(under[a:b])) for a, b in pairwise(borders)])
+    return ratio_interval([(sum(over[a:b]), sum(under[a:b])) for a, b in pairwise(borders)])
 
 
-def ratio_of(slices: Sequence[tuple[float, float]]) -> Interval:
+def ratio_interval(slices: Sequence[tuple[float, float]]) -> Interval:
     """The ratio of two sums, of which each slice of the time has its parts."""
     batches, under = len(slices), sum(part for _, part in slices)
     mean = sum(part for part, _ in slices) / under
-    strays = [over_part - mean * under_part for over_part, under_part in slices]
-    squares = sum(stray**2 for stray in strays)
+    residuals = [over_part - mean * under_part for over_part, under_part in slices]
+    squares = sum(residual**2 for residual in residuals)
     variance = squares / (batches * (batches - 1)) * (batches / under) ** 2
-    return Interval(mean, math.sqrt(variance * widening(strays, squares)), batches - 1)
+    return Interval(mean, math.sqrt(variance * correlation_factor(residuals)), batches - 1)
 
 
-def widening(strays: list[float], squares: float) -> float:
-    """How much more the mean of correlated batches varies than that of independent ones.
+def correlation_factor(residuals: Sequence[float]) -> float:
+    """Estimate how much more the mean of correlated batches varies than that of independent ones.
 
     The estimate from so few is too low by about one over their number (Marriott and Pope, Biometrika 41, 1954), and
     half its standard error is added: a level would be stopped when the correlation is underestimated by chance.
     """
+    squares = sum(residual**2 for residual in residuals)
     if not squares:
         return 1.0
-    found = sum(one * next_one for one, next_one in pairwise(strays)) / squares
-    cautious = found + 1 / len(strays) + 0.5 / math.sqrt(len(strays))
-    correlation = min(max(cautious, 0.0), MOST_CORRELATION)
+    observed = sum(before * after for before, after in pairwise(residuals)) / squares
+    cautious = observed + 1 / len(residuals) + 0.5 / math.sqrt(len(residuals))
+    correlation = min(max(cautious, 0.0), MAX_CORRELATION)
     return (1 + correlation) / (1 - correlation)
 
 
-def precise_enough(found: Precision, within: float) -> bool:
+def is_precise(found: Precision, within: float) -> bool:
     """Are both known to within this share of themselves, by batches enough to say so?"""
     return all(
         interval is not None and interval.freedom + 1 >= ENOUGH_BATCHES and interval.relative <= within
@@ -201,7 +216,7 @@ class UntilPrecise:
     """Says when a level that is under way is precise enough.
 
     To stop the first time that an interval looks narrow is to stop when it is too narrow by chance. So it is not looked
-    at before it has ENOUGH_BATCHES and LEAST_S, then only each time that the level is LOOK_GROWTH as long, and has to
+    at before it has ENOUGH_BATCHES and MIN_S, then only each time that the level is LOOK_GROWTH as long, and has to
     be narrow PASSES times in a row. The intervals at the stop then held the true mean in 91 to 97 % of levels that were
     simulated with neighbouring TTFTs correlated at 0 to 0.8.
     """
@@ -217,7 +232,7 @@ class UntilPrecise:
         if length_s < self._next_look_s:
             return False
         self._next_look_s = LOOK_GROWTH * length_s
-        enough = precise_enough(precision(buckets, from_s, to_s, self.streams), self.within)
+        enough = is_precise(precision(buckets, from_s, to_s, self.streams), self.within)
         self._passes = self._passes + 1 if enough else 0
         return self._passes >= PASSES
 

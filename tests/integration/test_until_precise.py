@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shapebench.analysis import level_samples
-from shapebench.analysis.level_precision import of_samples
+from shapebench.analysis.level_precision import estimate_precision
 from shapebench.apis.target import Target
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
@@ -65,7 +65,7 @@ def test_it_ends_with_whole_answers(outcome: Outcome) -> None:
 
 def test_it_is_as_precise_as_was_asked(outcome: Outcome) -> None:
     assert outcome.samples
-    found = of_samples(level_samples.read(outcome.samples))
+    found = estimate_precision(level_samples.read(outcome.samples))
     assert found.ttft
     assert found.throughput
     assert max(found.ttft.relative, found.throughput.relative) < WITHIN

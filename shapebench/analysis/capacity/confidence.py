@@ -17,7 +17,7 @@ from shapebench.analysis.percentile_intervals import Sliced
 from shapebench.analysis.sample_reader import Samples
 from shapebench.spec import metric_definitions
 from shapebench.spec.slo import Interval, LevelResult, SloResult
-from shapebench.support.batch_means import FEWEST_BATCHES, ratio_of
+from shapebench.support.batch_means import MIN_BATCHES, ratio_interval
 
 FindInterval = Callable[[SloResult, Samples], Interval]
 
@@ -46,19 +46,19 @@ def _mean_interval(result: SloResult, samples: Samples) -> Interval:
     level = _slices(result, samples)
     counts = np.bincount(level.slices)
     filled = counts > 0
-    if filled.sum() < FEWEST_BATCHES:
+    if filled.sum() < MIN_BATCHES:
         return _range(level)
     sums = np.bincount(level.slices, weights=level.latencies)
-    mean = ratio_of([*zip(sums[filled].tolist(), counts[filled].tolist(), strict=True)])
+    mean = ratio_interval([*zip(sums[filled].tolist(), counts[filled].tolist(), strict=True)])
     return mean.mean - mean.half_width, mean.mean + mean.half_width
 
 
 def _slices(result: SloResult, samples: Samples) -> Sliced:
     streams = samples.requests["stream"].nunique()
     if result.slo.metric == "inter_token_s":
-        return intervals.of_gaps(samples.file, streams)
+        return intervals.slice_gaps(samples.file, streams)
     done = level_samples.completed(samples, "sent_at_ns", result.slo.metric).sort_values("sent_at_ns")
-    return intervals.of_requests(done[result.slo.metric].astype(float), streams)
+    return intervals.slice_requests(done[result.slo.metric].astype(float), streams)
 
 
 def _range(level: Sliced) -> Interval:

@@ -17,14 +17,14 @@ from shapebench.analysis.scaling.usl import DRAWS, TAILS
 Places = npt.NDArray[np.intp]
 
 GROWING_SHARE = 0.1  # of what concurrency gains: a doubling that brings less is no growth
-LEAST_SLOPE = float(np.log2(1 + GROWING_SHARE))
+MIN_SLOPE = float(np.log2(1 + GROWING_SHARE))
 END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
-MOST_PLACES = 40  # at which the smoothed curve may bend, or fall
-LEAST_FALL = 0.05  # of throughput, that anybody minds
+MAX_PLACES = 40  # at which the smoothed curve may bend, or fall
+MIN_FALL = 0.05  # of throughput, that anybody minds
 STEEP = 5.0  # times the noise: a fall so deep ends growth, however few levels show it
 SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
 SURE = 0.98  # of curves that do not fall, one in fifty is said to, as far as the noise is known
-MOST_FREEDOM = 1e6
+MAX_FREEDOM = 1e6
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Growth:
     collapses: bool
 
 
-def bent(levels: Levels, tokens: Values, least_slope: float | None = None, drop: int | None = None) -> Values:
+def concave_fit(levels: Levels, tokens: Values, least_slope: float | None = None, drop: int | None = None) -> Values:
     """The curve nearest to these `tokens` (their log2) that never bends upwards.
 
     Its slope is nowhere below the least, where there is one; it may fall once, at once, on the way to the level `drop`.
@@ -58,18 +58,18 @@ def bent(levels: Levels, tokens: Values, least_slope: float | None = None, drop:
 
 
 def _places(first: int, last: int) -> Places:
-    count = max(0, min(last - first + 1, MOST_PLACES))
+    count = max(0, min(last - first + 1, MAX_PLACES))
     return np.linspace(first, last, count).round().astype(int)
 
 
-def roughened(levels: Levels) -> Levels:
+def with_curve_noise(levels: Levels) -> Levels:
     """With the noise that strays from a smooth curve suggest: more or less than was assumed, or more than is known."""
     if len(levels) < 3:
         return levels
     smoothed = _smoothed(levels)
     bends = np.diff(np.diff(smoothed) / np.diff(levels.doublings))
     freedom = max(0, len(levels) - 2 - int((np.abs(bends) > 1e-9).sum()))
-    factor = np.sqrt((ASSUMED_FREEDOM + _strays(levels, smoothed)) / (ASSUMED_FREEDOM + freedom))
+    factor = np.sqrt((ASSUMED_FREEDOM + _chi_square(levels, smoothed)) / (ASSUMED_FREEDOM + freedom))
     if levels.source != "assumed":
         return replace(levels, noise=levels.noise * max(1, factor))
     return replace(levels, noise=levels.noise * factor, freedom=levels.freedom + freedom)
@@ -77,16 +77,16 @@ def roughened(levels: Levels) -> Levels:
 
 def _smoothed(levels: Levels) -> Values:
     """With a sudden fall, where nothing else explains the levels."""
-    plain = bent(levels, levels.log_tokens)
-    falling = (bent(levels, levels.log_tokens, drop=place) for place in _places(1, len(levels) - 1))
-    best = min(falling, key=lambda smoothed: _strays(levels, smoothed))
-    return best if _strays(levels, plain) - _strays(levels, best) > SUDDEN else plain
+    plain = concave_fit(levels, levels.log_tokens)
+    falling = (concave_fit(levels, levels.log_tokens, drop=place) for place in _places(1, len(levels) - 1))
+    best = min(falling, key=lambda smoothed: _chi_square(levels, smoothed))
+    return best if _chi_square(levels, plain) - _chi_square(levels, best) > SUDDEN else plain
 
 
 def growth(levels: Levels) -> Growth:
     """Of at least two levels."""
     tokens = levels.log_tokens
-    held = bent(levels, _filled(tokens))
+    held = concave_fit(levels, _filled(tokens))
     knee = _knee(levels, held)
     drawn = _drawn(levels, held)
     last = len(levels) - 1
@@ -99,7 +99,7 @@ def growth(levels: Levels) -> Growth:
         knee=None if knee is None else int(levels.concurrency[knee]),
         interval=None if knee is None else _interval(levels, knee, places),
         doubtful=bool(other > 0.05),
-        last_doubling=float(2 ** _end_slope(levels, bent(levels, tokens)) - 1),
+        last_doubling=float(2 ** _end_slope(levels, concave_fit(levels, tokens)) - 1),
         fall=fall,
         collapses=falls and knee is not None,
     )
@@ -111,10 +111,10 @@ def _filled(tokens: Values) -> Values:
 
 
 def _knee(levels: Levels, smoothed: Values) -> int | None:
-    if _end_slope(levels, smoothed) >= LEAST_SLOPE - 1e-9:
+    if _end_slope(levels, smoothed) >= MIN_SLOPE - 1e-9:
         return None
     slopes = np.diff(smoothed) / np.diff(levels.doublings)
-    return int(np.argmax(slopes < LEAST_SLOPE - 1e-9))
+    return int(np.argmax(slopes < MIN_SLOPE - 1e-9))
 
 
 def _end_slope(levels: Levels, smoothed: Values) -> float:
@@ -127,7 +127,7 @@ def _drawn(levels: Levels, smoothed: Values) -> list[int | None]:
     """Knees of curves that this one could have been, by chance."""
     chance = np.random.default_rng(0).standard_normal((DRAWS, len(levels)))
     curves = smoothed + chance * levels.log_noise
-    return [_knee(levels, bent(levels, _filled(curve))) for curve in curves]
+    return [_knee(levels, concave_fit(levels, _filled(curve))) for curve in curves]
 
 
 def _interval(levels: Levels, knee: int, places: list[int]) -> tuple[int, int]:
@@ -141,11 +141,11 @@ def _fall(levels: Levels) -> tuple[float, bool]:
     """A fall counts where curves that do not fall are too far from the levels for chance."""
     from scipy.special import stdtrit
 
-    free, held = _smoothed(levels), bent(levels, levels.log_tokens, least_slope=0)
+    free, held = _smoothed(levels), concave_fit(levels, levels.log_tokens, least_slope=0)
     fall = float(1 - 2 ** (free[-1] - free.max()))
-    further = _strays(levels, held) - _strays(levels, free)
-    return fall, bool(fall >= LEAST_FALL and further > stdtrit(min(levels.freedom, MOST_FREEDOM), SURE) ** 2)
+    further = _chi_square(levels, held) - _chi_square(levels, free)
+    return fall, bool(fall >= MIN_FALL and further > stdtrit(min(levels.freedom, MAX_FREEDOM), SURE) ** 2)
 
 
-def _strays(levels: Levels, smoothed: Values) -> float:
+def _chi_square(levels: Levels, smoothed: Values) -> float:
     return float((((levels.log_tokens - smoothed) / levels.log_noise) ** 2).sum())

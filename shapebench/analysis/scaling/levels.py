@@ -16,7 +16,7 @@ Source = Literal["given", "repeated", "assumed"]
 
 ASSUMED_NOISE = 0.02  # of a level that was measured once: machines and runs differ by so much
 ASSUMED_FREEDOM = 2  # how many degrees of freedom the assumption is worth against a curve's own roughness
-LEAST_NOISE = 0.005  # however alike repetitions are: what they share, they do not show
+MIN_NOISE = 0.005  # however alike repetitions are: what they share, they do not show
 # Columns that say how noisy a row is, and the relative standard deviation that follows.
 NOISES: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
     "system_tokens_per_s_stddev": lambda rows: rows["system_tokens_per_s_stddev"] / rows["system_tokens_per_s"],
@@ -52,7 +52,7 @@ class Levels:
         return len(self.concurrency)
 
 
-def levels_of(curve: pd.DataFrame) -> Levels:
+def read_levels(curve: pd.DataFrame) -> Levels:
     """Of rows with `concurrency` and `system_tokens_per_s`, in any order; those without a throughput take no part."""
     rows = usable(curve)
     alone, freedom, source = _noise(rows)
@@ -76,7 +76,7 @@ def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:
     """Of each row: what is given, else how much repeated levels differ from one another, else what is assumed."""
     given = _given(rows)
     spread, freedom = _of_repeated(rows)
-    noise = given.fillna(spread if freedom else ASSUMED_NOISE).clip(lower=LEAST_NOISE)
+    noise = given.fillna(spread if freedom else ASSUMED_NOISE).clip(lower=MIN_NOISE)
     if given.notna().any():
         return noise, math.inf, "given"
     return (noise, freedom, "repeated") if freedom else (noise, ASSUMED_FREEDOM, "assumed")

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from shapebench.analysis.scaling.growth import Growth, growth, roughened
-from shapebench.analysis.scaling.levels import levels_of
+from shapebench.analysis.scaling.growth import Growth, growth, with_curve_noise
+from shapebench.analysis.scaling.levels import read_levels
 
 
 def run_curve(scaling: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -17,5 +17,5 @@ def run_curve(scaling: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
 
 def run_growth(scaling: pd.DataFrame, levels: pd.DataFrame) -> Growth | None:
     """Fit where a run's throughput stops growing; None with fewer than two usable levels."""
-    points = levels_of(run_curve(scaling, levels))
-    return growth(roughened(points)) if len(points) > 1 else None
+    points = read_levels(run_curve(scaling, levels))
+    return growth(with_curve_noise(points)) if len(points) > 1 else None

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from shapebench.analysis.scaling.growth import Growth, growth, roughened
-from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.growth import Growth, growth, with_curve_noise
+from shapebench.analysis.scaling.levels import Levels, read_levels
 from shapebench.analysis.scaling.usl import TAILS, Estimate, Law, fit
 
 REACH = 2  # times the greatest level; nothing is said of more
@@ -91,10 +91,10 @@ def saturation(curve: pd.DataFrame) -> Saturation:
     How noisy a row is may stand in `system_tokens_per_s_stddev` (tokens/s, from one measurement to the next) or
     `throughput_precision` (as in level_summary); else repeated levels tell it, else 2% is assumed.
     """
-    levels = levels_of(curve)
+    levels = read_levels(curve)
     if len(levels) < 2:
         return Saturation(levels, None, None)
-    levels = roughened(levels)
+    levels = with_curve_noise(levels)
     found = growth(levels)
     return Saturation(levels, found, fit(levels, ended=found.knee is not None))
 

@@ -18,7 +18,7 @@ import numpy as np
 from shapebench.analysis.scaling.levels import Levels, Values
 from shapebench.support.batch_means import Z, t_quantile
 
-LEAST_LEVELS = 3
+MIN_LEVELS = 3
 CAPPED_LEVELS = 4  # at least, two of them at or beyond the cap
 CANDIDATES = 24  # for the cap, from one end of the levels to the other
 NEAR = np.geomspace(1 / 1.4, 1.4, 17)  # times the best of them: those that are tried then
@@ -88,12 +88,12 @@ def throughput(parameters: Values, concurrency: Values) -> Values:
 
 def fit(levels: Levels, *, ended: bool) -> Law | None:
     """None where there are too few levels for three parameters; `ended`: throughput does not grow at their end."""
-    if len(levels) < LEAST_LEVELS:
+    if len(levels) < MIN_LEVELS:
         return None
     tokens = levels.tokens_per_s
     plain = _fitted(levels, tokens, np.inf)
     capped = _capped(levels) if ended and len(levels) >= CAPPED_LEVELS else plain
-    needed = strays(levels, tokens, plain) - strays(levels, tokens, capped) > CAPPED
+    needed = chi_square(levels, tokens, plain) - chi_square(levels, tokens, capped) > CAPPED
     parameters = capped if needed else plain
     misses = np.log(tokens / throughput(parameters, levels.concurrency))
     error = float(np.sqrt(np.mean(misses**2)))
@@ -101,7 +101,7 @@ def fit(levels: Levels, *, ended: bool) -> Law | None:
     return Law(parameters, _drawn(levels, parameters, misses), error, describes)
 
 
-def strays(levels: Levels, tokens: Values, parameters: Values) -> float:
+def chi_square(levels: Levels, tokens: Values, parameters: Values) -> float:
     """Chi-square: how far the law is from these tokens/s, in units of noise."""
     return float(((np.log(tokens / throughput(parameters, levels.concurrency)) / levels.noise) ** 2).sum())
 
@@ -120,7 +120,7 @@ def _near(levels: Levels, parameters: Values) -> Values:
 
 def _best(levels: Levels, tokens: Values, caps: Values) -> Values:
     fits = (_fitted(levels, tokens, cap) for cap in caps)
-    return min(fits, key=lambda parameters: strays(levels, tokens, parameters))
+    return min(fits, key=lambda parameters: chi_square(levels, tokens, parameters))
 
 
 def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
@@ -138,7 +138,7 @@ def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
 
 def _drawn(levels: Levels, parameters: Values, misses: Values) -> Values:
     """Where the law is further from the levels than noise is, so are its draws from each other."""
-    spare = len(levels) - LEAST_LEVELS
+    spare = len(levels) - MIN_LEVELS
     missed = np.sqrt((misses**2).sum() / spare) if spare > 1 else 0
     spread = np.maximum(levels.noise, missed) * t_quantile(min(levels.freedom, 1e6)) / Z
     chance = np.random.default_rng(1).standard_normal((DRAWS, len(levels)))

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from shapebench.analysis.scaling.growth import Growth, growth, roughened
-from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.growth import Growth, growth, with_curve_noise
+from shapebench.analysis.scaling.levels import Levels, read_levels
 from shapebench.analysis.scaling.run_curve import run_curve
-from shapebench.analysis.scaling.usl import LEAST_LEVELS, TAILS, Law, fit
+from shapebench.analysis.scaling.usl import MIN_LEVELS, TAILS, Law, fit
 
 POINTS = 60  # of the curve
 
@@ -30,10 +30,10 @@ def fitted(scaling: pd.DataFrame, levels: pd.DataFrame) -> Fit | None:
     points = scaling.dropna(subset=["tokens_per_s"])
     if points.empty:
         return None
-    measured = levels_of(run_curve(points, levels))
-    if len(measured) < LEAST_LEVELS:
+    measured = read_levels(run_curve(points, levels))
+    if len(measured) < MIN_LEVELS:
         return None
-    ends = growth(roughened(measured))
+    ends = growth(with_curve_noise(measured))
     law = fit(measured, ended=ends.knee is not None)
     if law is None or not law.describes:
         return None

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from shapebench.support.frozen_model import FrozenModel
 
 # How sure a fact is, the surest first.
 SURE = {
@@ -27,11 +29,7 @@ def _as_text(value: Any) -> Any:
 Day = Annotated[str | None, BeforeValidator(_as_text)]
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Fact(Part):
+class Fact(FrozenModel):
     """A number, how sure it is, who says so, and when he said it."""
 
     value: float = Field(gt=0, allow_inf_nan=False)
@@ -47,7 +45,7 @@ class Fact(Part):
         return sure
 
 
-class Entry(Part):
+class Entry(FrozenModel):
     """Numbers become facts that bear the entry's own `sure`, `source` and `as_of`; a file's name is the last resort."""
 
     FACTS: ClassVar[tuple[str, ...]] = ()  # the fields that are facts, or tables of facts
@@ -131,7 +129,7 @@ class ShapeEntry(Entry):
         return self
 
 
-class Catalogue(Part):
+class Catalogue(FrozenModel):
     """One file, or several put over one another."""
 
     gpus: dict[str, Gpu] = Field(default_factory=dict)

@@ -27,14 +27,15 @@ class Scheme:
         return self.bits / 8 if kind in self.covers else BYTES[self.dtype]
 
 
-Content = dict[str, Any]
-Read = Callable[[Content], tuple[str, float, str | None]]  # a name, bits, numbers; None: the model's dtype
+Content = dict[str, Any]  # `quantization_config` of config.json, as makers write it
+Stored = tuple[str, float, str | None]  # a name, bits, numbers; None: the model's dtype
+Read = Callable[[Content], Stored]
 
 
 def _grouped(method: str) -> Read:
     """Integers in groups, each with a scale and a zero point."""
 
-    def read(content: Content) -> tuple[str, float, str | None]:
+    def read(content: Content) -> Stored:
         bits = int(content.get("bits") or content.get("w_bit") or 4)
         group = int(content.get("group_size") or content.get("q_group_size") or 128)
         overhead = (SCALE_BITS + bits) / group if group > 0 else 0
@@ -43,37 +44,42 @@ def _grouped(method: str) -> Read:
     return read
 
 
-def _fp8(content: Content) -> tuple[str, float, str | None]:
+def _fp8(content: Content) -> Stored:
     block = content.get("weight_block_size")
     return "FP8", 8 + (32 / (block[0] * block[1]) if block else 0), "fp8"
 
 
-def _bitsandbytes(content: Content) -> tuple[str, float, str | None]:
+def _bitsandbytes(content: Content) -> Stored:
     if content.get("load_in_8bit") or content.get("_load_in_8bit"):
         return "bitsandbytes, 8 bits", 8, None
     double = content.get("bnb_4bit_use_double_quant", False)
     return "bitsandbytes, 4 bits", 4 + (8 / 64 + 32 / (64 * 256) if double else 32 / 64), None
 
 
-def _mxfp4(_: Content) -> tuple[str, float, str | None]:
+def _mxfp4(_: Content) -> Stored:
     return "MXFP4", 4 + 8 / 32, None
 
 
-def _modelopt(content: Content) -> tuple[str, float, str | None]:
+def _modelopt(content: Content) -> Stored:
     algorithm = str(content.get("quant_algo") or content.get("quantization", {}).get("quant_algo", "FP8"))
     return ("NVFP4", 4 + 8 / 16, "fp4") if "FP4" in algorithm.upper() else ("FP8", 8, "fp8")
 
 
-def _compressed_tensors(content: Content) -> tuple[str, float, str | None]:
-    groups = content.get("config_groups") or {}
-    group: Content = next((group for group in groups.values() if isinstance(group, dict)), {})
-    weights, activations = group.get("weights") or {}, group.get("input_activations") or {}
+def _compressed_tensors(content: Content) -> Stored:
+    """Read the first group of config_groups: its weights, and whether activations are quantised like them."""
+    groups = [group for group in (content.get("config_groups") or {}).values() if isinstance(group, dict)]
+    group = groups[0] if groups else {}
+    weights = group.get("weights") or {}
     bits, kind = weights.get("num_bits", 8), weights.get("type", "int")
-    size = weights.get("group_size") or 0
-    scale_bits = 8 if (kind, bits) == ("float", 4) else SCALE_BITS
-    zero_bits = 0 if weights.get("symmetric", True) else bits
-    overhead = (scale_bits + zero_bits) / size if size > 0 else 0
-    numbers = f"{'fp' if kind == 'float' else 'int'}{bits}" if activations.get("num_bits") == bits else None
+    overhead = 0.0
+    if size := weights.get("group_size"):
+        scale_bits = 8 if (kind, bits) == ("float", 4) else SCALE_BITS
+        zero_point_bits = 0 if weights.get("symmetric", True) else bits
+        overhead = (scale_bits + zero_point_bits) / size if size > 0 else 0.0
+    activations = group.get("input_activations") or {}
+    numbers = None
+    if activations.get("num_bits") == bits:
+        numbers = f"fp{bits}" if kind == "float" else f"int{bits}"
     return f"compressed-tensors, {kind} of {bits} bits", bits + overhead, numbers
 
 

@@ -14,9 +14,9 @@ from shapebench.analysis.percentile_intervals import (
     Sliced,
     Values,
     interval,
-    of_gaps,
-    of_level,
-    of_requests,
+    shown_intervals,
+    slice_gaps,
+    slice_requests,
     slices,
 )
 from tests.level_sample import request, write
@@ -95,13 +95,13 @@ def test_where_they_are_too_few_to_tell_each_request_is_its_own() -> None:
 
 
 def test_only_the_percentiles_that_are_shown_and_known_are_given() -> None:
-    level = of_requests(pd.Series(np.random.default_rng(0).standard_normal(200)), 1)
-    assert [*of_level(level)] == ["p50", "p90", "p95"]
+    level = slice_requests(pd.Series(np.random.default_rng(0).standard_normal(200)), 1)
+    assert [*shown_intervals(level)] == ["p50", "p90", "p95"]
     assert [*SHOWN] == ["p50", "p90", "p95", "p99"]
 
 
 def test_requests_that_lack_the_number_are_left_out() -> None:
-    level = of_requests(pd.Series([1.0, None, 3.0]), 1)
+    level = slice_requests(pd.Series([1.0, None, 3.0]), 1)
     assert (level.latencies.tolist(), level.slices.tolist()) == ([1.0, 3.0], [0, 2])
 
 
@@ -119,13 +119,13 @@ def samples(tmp_path: Path) -> Path:
 
 
 def test_gaps_are_those_of_the_metric_each_with_the_slice_of_its_request(samples: Path) -> None:
-    level = of_gaps(samples, 1)
+    level = slice_gaps(samples, 1)
     assert level.latencies.tolist() == pytest.approx(inter_token_s(read(samples)).tolist())
     assert level.slices.tolist() == [1, 1, 0, 0, 0]
 
 
 def test_of_a_very_long_level_some_requests_are_enough(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shapebench.analysis.percentile_intervals.ENOUGH_TOKENS", 6)
-    level = of_gaps(samples, 1)
+    level = slice_gaps(samples, 1)
     assert level.latencies.tolist() == pytest.approx([0.03 / 3] * 3)
     assert level.slices.tolist() == [0, 0, 0]

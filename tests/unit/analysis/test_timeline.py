@@ -7,7 +7,7 @@ import pytest
 
 from shapebench.analysis import level_samples
 from shapebench.analysis import sample_reader as samples
-from shapebench.analysis.timeline import LEAST_BIN_S, MOST_BINS, timeline
+from shapebench.analysis.timeline import MAX_BINS, MIN_BIN_S, timeline
 from shapebench.runs.samples_file import Sample
 from tests.level_sample import closed_loop, refused, request, write
 
@@ -54,7 +54,7 @@ def test_one_request_alone_is_one_busy_stream_from_first_to_last(tmp_path: Path)
 def test_a_level_that_is_shorter_than_a_span_is_one_span(tmp_path: Path) -> None:
     found = over_time([request(0, 0.0, [0.02])], tmp_path)
     assert found.to_dict("records") == [
-        {"at_s": LEAST_BIN_S / 2, "busy_streams": pytest.approx(0.4), "tokens_per_s": pytest.approx(20)}
+        {"at_s": MIN_BIN_S / 2, "busy_streams": pytest.approx(0.4), "tokens_per_s": pytest.approx(20)}
     ]
 
 
@@ -85,7 +85,7 @@ def test_requests_that_failed_were_in_flight_and_brought_what_tokens_came(tmp_pa
 def test_a_long_level_has_no_more_spans_than_can_be_shown(tmp_path: Path) -> None:
     made = closed_loop(2, requests_each=60)
     found = over_time(made, tmp_path)
-    assert len(found) == MOST_BINS
+    assert len(found) == MAX_BINS
     assert total(found, "tokens_per_s") == pytest.approx(sum(sample.seen_tokens for sample in made))
     assert total(found, "busy_streams") == pytest.approx(sum(sample.ended_s or 0 for sample in made))
 

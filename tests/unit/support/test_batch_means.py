@@ -16,13 +16,13 @@ import pytest
 from scipy import stats
 
 from shapebench.analysis import level_samples, metrics
-from shapebench.analysis.level_precision import of_samples
+from shapebench.analysis.level_precision import estimate_precision
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.sample_writer import SampleStream
 from shapebench.runs.samples_file import Sample, join
 from shapebench.support.batch_means import (
-    FEWEST_BATCHES,
-    LEAST_S,
+    MIN_BATCHES,
+    MIN_S,
     Buckets,
     Interval,
     Precision,
@@ -30,7 +30,7 @@ from shapebench.support.batch_means import (
     _spread,
     differ,
     difference,
-    precise_enough,
+    is_precise,
     precision,
     t_quantile,
 )
@@ -128,7 +128,7 @@ def stopped(correlation: float, requests: int) -> list[tuple[Level, Precision]]:
     found = []
     for level in levels(300, 4, requests, correlation):
         until = UntilPrecise(0.05, level.streams)
-        looks_s = np.arange(level.from_s + LEAST_S, level.to_s, 0.5)
+        looks_s = np.arange(level.from_s + MIN_S, level.to_s, 0.5)
         at_s = next((s for s in looks_s if until.reached(level.buckets, level.from_s, s)), None)
         if at_s:
             found.append((level, precision(level.buckets, level.from_s, at_s, level.streams)))
@@ -222,7 +222,7 @@ def test_processes_that_share_a_level_add_up() -> None:
     for part, answer in ((one, (0.0, 0.1, 0.5, 7)), (other, (0.3, 0.2, 0.9, 5))):
         add_answer(part, *answer)
         add_answer(both, *answer)
-    merged = Buckets.merged([one, other])
+    merged = Buckets.merge([one, other])
     assert merged.answers == both.answers
     assert merged.ttft_s == pytest.approx(both.ttft_s)
     assert merged.tokens == pytest.approx(both.tokens)
@@ -233,7 +233,7 @@ def test_what_is_taken_of_a_process_bit_by_bit_is_all_that_it_had() -> None:
     for answer in ((0.3, 0.1, 0.5, 7), (2.1, 0.2, 0.9, 5), (1.7, 0.1, 0.9, 5)):
         add_answer(process, *answer)
         add_answer(whole, *answer)
-        copy.put(json.loads(json.dumps(process.taken())))
+        copy.add(json.loads(json.dumps(process.take())))
     assert copy.answers == whole.answers
     assert copy.ttft_s == pytest.approx(whole.ttft_s)
     assert copy.tokens == pytest.approx(whole.tokens)
@@ -241,13 +241,13 @@ def test_what_is_taken_of_a_process_bit_by_bit_is_all_that_it_had() -> None:
 
 def test_what_was_taken_is_not_taken_again() -> None:
     buckets, copy = steady(5), Buckets()
-    buckets.taken()
-    copy.put(buckets.taken())
+    buckets.take()
+    copy.add(buckets.take())
     assert copy == Buckets()
 
 
 def test_no_process_at_all_has_no_answers() -> None:
-    assert Buckets.merged([]) == Buckets()
+    assert Buckets.merge([]) == Buckets()
 
 
 def test_buckets_go_through_json_and_back() -> None:
@@ -346,15 +346,15 @@ def narrow(freedom: float = 19, error: float = 0.005) -> Interval:
 
 
 def test_a_level_is_precise_enough_when_both_intervals_are_narrow() -> None:
-    assert precise_enough(Precision(narrow(), narrow()), 0.02)
+    assert is_precise(Precision(narrow(), narrow()), 0.02)
 
 
-@pytest.mark.parametrize("lacking", [None, narrow(error=0.02), narrow(freedom=FEWEST_BATCHES - 1)])
+@pytest.mark.parametrize("lacking", [None, narrow(error=0.02), narrow(freedom=MIN_BATCHES - 1)])
 def test_a_level_is_not_precise_enough_where_one_interval_is_lacking_or_wide_or_of_few_batches(
     lacking: Interval | None,
 ) -> None:
-    assert not precise_enough(Precision(narrow(), lacking), 0.02)
-    assert not precise_enough(Precision(lacking, narrow()), 0.02)
+    assert not is_precise(Precision(narrow(), lacking), 0.02)
+    assert not is_precise(Precision(lacking, narrow()), 0.02)
 
 
 def test_a_mean_of_nothing_is_never_precise() -> None:
@@ -375,7 +375,7 @@ def test_a_look_at_nearly_the_same_level_is_no_second_look() -> None:
 
 
 def test_a_level_is_watched_for_a_while_however_precise_it_looks() -> None:
-    assert min(stops_s(steady(3000, e2e_s=0.01), [s / 10 for s in range(300)])) > LEAST_S
+    assert min(stops_s(steady(3000, e2e_s=0.01), [s / 10 for s in range(300)])) > MIN_S
 
 
 # Whether two levels differ
@@ -421,7 +421,7 @@ def read(samples: list[Sample], folder: Path) -> Samples:
 
 def test_the_means_of_a_level_that_is_over_are_those_of_its_steady_window(tmp_path: Path) -> None:
     samples = read(closed_loop(4, requests_each=30), tmp_path)
-    found = of_samples(samples)
+    found = estimate_precision(samples)
     assert some(found.ttft).mean == pytest.approx(0.1)
     assert some(found.throughput).mean == pytest.approx(metrics.steady_tokens_per_s(samples), rel=0.01)
 
@@ -430,7 +430,7 @@ def test_an_answer_that_reaches_into_the_steady_window_brings_it_a_part_of_its_t
     """The window is from 0.5 to 30.5 s; of the first stream's first answer and of its last, half lies within."""
     first = [request(turn, turn, [0.2, 1.0], chunk_tokens=[1, 9]) for turn in range(31)]
     second = [request(31 + turn, turn + 0.5, [0.2, 1.0], chunk_tokens=[1, 9], stream=1) for turn in range(30)]
-    found = some(of_samples(read(first + second, tmp_path)).throughput)
+    found = some(estimate_precision(read(first + second, tmp_path)).throughput)
     assert (found.mean, found.relative) == pytest.approx((20, 0), abs=1e-6)
 
 
@@ -438,7 +438,7 @@ def test_failed_requests_bring_their_tokens_and_no_ttft(tmp_path: Path) -> None:
     samples = [request(turn, turn, [0.1, 1.0]) for turn in range(30)]
     lost = {"error_kind": "reset", "error_message": "gone", "output_tokens": None}
     samples += [request(30 + turn, 30.0 + turn, [0.9, 1.0], **lost) for turn in range(3)]
-    found = of_samples(read(samples, tmp_path))
+    found = estimate_precision(read(samples, tmp_path))
     assert (some(found.ttft).mean, some(found.throughput).mean) == pytest.approx((0.1, 2))
 
 
@@ -455,12 +455,12 @@ def test_answers_that_are_spread_all_at_once_lie_as_if_one_by_one() -> None:
 
 def test_where_all_requests_were_refused_nothing_is_known(tmp_path: Path) -> None:
     refusals = [refused(turn, turn, ended_s=0.5) for turn in range(30)]
-    assert of_samples(read(refusals, tmp_path)) == Precision(None, None)
+    assert estimate_precision(read(refusals, tmp_path)) == Precision(None, None)
 
 
 def test_without_a_steady_window_nothing_is_known(tmp_path: Path) -> None:
     apart = [request(0, 0.0, [0.5], stream=0), request(1, 1.0, [0.5], stream=1)]
-    assert of_samples(read(apart, tmp_path)) == Precision(None, None)
+    assert estimate_precision(read(apart, tmp_path)) == Precision(None, None)
 
 
 def test_a_process_that_measures_need_not_load_numpy_for_it() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shapebench.analysis.scaling.growth import Growth, growth, roughened
-from shapebench.analysis.scaling.levels import levels_of
+from shapebench.analysis.scaling.growth import Growth, growth, with_curve_noise
+from shapebench.analysis.scaling.levels import read_levels
+from shapebench.analysis.scaling.output import sentences
 from shapebench.analysis.scaling.saturation import Saturation, saturation
-from shapebench.analysis.scaling.showing import sentences
 from tests.examples import examples
 
 DOUBLINGS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -32,7 +32,7 @@ def measured(law: Law, levels: Sequence[int], noise: float = 0, seed: int = 0) -
 
 def grown(law: Law, levels: Sequence[int], noise: float, seed: int) -> Growth:
     """Without the fitted law, which takes longer."""
-    return growth(roughened(levels_of(noisy(law, levels, noise, seed))))
+    return growth(with_curve_noise(read_levels(noisy(law, levels, noise, seed))))
 
 
 def noisy(law: Law, levels: Sequence[int], noise: float, seed: int) -> pd.DataFrame:

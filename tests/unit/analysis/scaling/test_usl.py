@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapebench.analysis.scaling.levels import Levels, levels_of
+from shapebench.analysis.scaling.levels import Levels, read_levels
 from shapebench.analysis.scaling.usl import Estimate, fit, throughput
 
 TO_512 = 2.0 ** np.arange(10)
@@ -21,7 +21,7 @@ LAWS = {
 def levels(law: str, noise: float = 0, seed: int = 0, concurrency: np.ndarray = TO_512) -> Levels:
     chance = np.random.default_rng(seed).standard_normal(len(concurrency))
     tokens = throughput(np.array(LAWS[law]), concurrency) * np.exp(noise * chance)
-    return levels_of(pd.DataFrame({"concurrency": concurrency, "system_tokens_per_s": tokens}))
+    return read_levels(pd.DataFrame({"concurrency": concurrency, "system_tokens_per_s": tokens}))
 
 
 @pytest.mark.parametrize("law", ["linear", "contention", "crosstalk", "both"])
@@ -76,14 +76,14 @@ def test_two_levels_are_too_few_for_three_parameters() -> None:
 
 
 def test_a_curve_that_only_falls_has_a_law() -> None:
-    of = levels_of(pd.DataFrame({"concurrency": [64, 128, 256], "system_tokens_per_s": [2000, 1010, 505]}))
+    of = read_levels(pd.DataFrame({"concurrency": [64, 128, 256], "system_tokens_per_s": [2000, 1010, 505]}))
     fitted = fit(of, ended=True)
     assert fitted
     assert fitted.tokens_per_s(np.array([64.0, 128.0, 256.0])) == pytest.approx([2000, 1010, 505], rel=0.05)
 
 
 def test_levels_that_grow_faster_than_their_number_are_not_described() -> None:
-    of = levels_of(pd.DataFrame({"concurrency": [1, 2, 4, 8], "system_tokens_per_s": [10, 40, 160, 640]}))
+    of = read_levels(pd.DataFrame({"concurrency": [1, 2, 4, 8], "system_tokens_per_s": [10, 40, 160, 640]}))
     fitted = fit(of, ended=False)
     assert fitted
     assert not fitted.describes

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +13,9 @@ from shapebench.sizing.estimate.model import Model
 from shapebench.sizing.shapes import amount
 
 
-def as_object(model: Model, estimates: Sequence[Estimate], workload: Workload, serving: Serving) -> dict[str, Any]:
+def estimate_object(
+    model: Model, estimates: Sequence[Estimate], workload: Workload, serving: Serving
+) -> dict[str, object]:
     """What `estimate --json` prints."""
     return {
         "model": {
@@ -36,7 +37,7 @@ def as_object(model: Model, estimates: Sequence[Estimate], workload: Workload, s
     }
 
 
-def _shape_object(estimate: Estimate) -> dict[str, Any]:
+def _shape_object(estimate: Estimate) -> dict[str, object]:
     shape, fit = estimate.shape, estimate.fit
     return {
         "shape": shape.name,
@@ -54,7 +55,7 @@ def _shape_object(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def show(model: Model, estimates: Sequence[Estimate], workload: Workload, console: Console) -> None:
+def print_estimates(model: Model, estimates: Sequence[Estimate], workload: Workload, console: Console) -> None:
     """The model in a paragraph, then one shape in full, or several as a table."""
     for line in _introduction(model, workload):
         console.print(line)

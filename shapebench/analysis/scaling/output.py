@@ -22,7 +22,7 @@ SOURCES: dict[Source, str] = {
 }
 
 
-def as_object(found: Saturation, curve: Curve) -> dict[str, Any]:
+def saturation_object(found: Saturation, curve: Curve) -> dict[str, Any]:
     """What `scaling --json` prints."""
     return {
         "saturated": found.saturated,
@@ -35,7 +35,7 @@ def as_object(found: Saturation, curve: Curve) -> dict[str, Any]:
         "noise": {"share": float(found.levels.noise.mean()), "source": found.levels.source} if found.peak else None,
         "points": [*_points(found, curve)],
         "impossible_rows": [asdict(row) for row in curve.impossible],
-        "sentences": [*sentences(found), *map(_in_words, curve.impossible)],
+        "sentences": [*sentences(found), *map(_describe_impossible, curve.impossible)],
     }
 
 
@@ -72,9 +72,9 @@ def _points(found: Saturation, curve: Curve) -> Iterator[dict[str, Any]]:
         yield {"row": row["row"], "concurrency": int(row["concurrency"]), **known, "fitted_tokens_per_s": by_law}
 
 
-def show(found: Saturation, curve: Curve, console: Console) -> None:
+def print_saturation(found: Saturation, curve: Curve, console: Console) -> None:
     """The answer in sentences, then the rows that it rests on."""
-    for sentence in (*sentences(found), *map(_in_words, curve.impossible)):
+    for sentence in (*sentences(found), *map(_describe_impossible, curve.impossible)):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("concurrency", "tokens/s", "by the law"):
@@ -155,5 +155,5 @@ def _headroom(headroom: Headroom) -> str:
     return f"{reach} {share.value:.0%} more tokens/s ({share.low:.0%} to {share.high:.0%}), {limits}."
 
 
-def _in_words(row: Impossible) -> str:
+def _describe_impossible(row: Impossible) -> str:
     return f"Line {row.row} is left out, it cannot be true: {row.reason}."
