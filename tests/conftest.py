@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,7 @@ from xdist.scheduler import LoadFileScheduling
 from cli.local_prefect import services
 from cli.local_prefect.own_server import free_port
 from flows.prefect_settings import SETTINGS
+from shapebench.support.file_lock import file_lock
 from shapebench.support.timing import environment as waits
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
@@ -136,19 +138,25 @@ class Shell:
 
 
 def prefect_home_in(folder: Path) -> Path:
-    """A Prefect home with an empty database, which takes a first start seconds to create."""
+    """A Prefect home with an empty database."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(_created_home().name) / "prefect.db", folder)
+    shutil.copy(_empty_database(), folder / "prefect.db")
     return folder
 
 
 @cache
-def _created_home() -> "TemporaryDirectory[str]":
-    home = TemporaryDirectory(prefix="shapebench-prefect-")
-    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-    environment = {**os.environ, **SETTINGS, "PREFECT_HOME": home.name}
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=SERVER_START_S)
-    return home
+def _empty_database() -> Path:
+    """The file of one, which takes Prefect seconds to create: made once for each of its versions."""
+    kept = ROOT / ".pytest_cache" / f"prefect-{version('prefect')}.db"
+    kept.parent.mkdir(exist_ok=True)
+    with file_lock(kept.with_suffix(".lock"), lambda _: None), TemporaryDirectory() as home:
+        if not kept.exists():
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            environment = {**os.environ, **SETTINGS, "PREFECT_HOME": home}
+            subprocess.run(command, env=environment, check=True, capture_output=True, timeout=SERVER_START_S)
+            shutil.move(Path(home) / "prefect.db", kept.with_suffix(".new"))
+            kept.with_suffix(".new").replace(kept)
+    return kept
 
 
 @pytest.fixture(scope="session")

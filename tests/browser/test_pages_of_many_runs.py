@@ -4,17 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from shapebench.report.build_comparison import Asked, chosen, compare
 from shapebench.report.build_site import build
-from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
+from tests.browser.chromium import needs_chromium
 from tests.unit.results.sql.results_file import ResultsFile
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),
-]
+pytestmark = needs_chromium
 
 RUNS = (("20260701-a", "VM.GPU.A10.1"), ("20260702-b", "VM.GPU.A10.1"), ("20260703-c", "BM.GPU.H100.8"))
 VIEWS = {"changes": 4, "shapes": 4, "history": 3}  # and how many plots each has
@@ -58,14 +55,6 @@ def address(data: Path) -> Callable[[str], str]:
     pages = {view: compare(Asked(data, chosen(data, runs), prices), view).page for view, runs in names.items()}
     pages["site"] = build(data, data / "site").index
     return lambda name: pages[name].as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,29 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from shapebench.results import database as warehouse
+from tests.browser.chromium import needs_chromium
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import set_state
 
-CHROMIUM = Path("/usr/bin/chromium")
 FINISHES_WITHIN_MS = 240_000
 
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+pytestmark = [pytest.mark.nightly, pytest.mark.slow, *needs_chromium]
 
 
 @pytest.fixture(scope="module")

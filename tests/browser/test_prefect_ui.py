@@ -8,21 +8,17 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from cli.local_prefect.own_server import free_port
 from flows.prefect_settings import SETTINGS
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.markdown import Picture, verdict_page
 from tests import level_sample
-from tests.browser.test_report_page import ARGUMENTS, CHROMIUM
+from tests.browser.chromium import needs_chromium
 from tests.conftest import prefect_home_in, wait_until_answers
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is missing; type: sudo apt-get install chromium"),
-]
+pytestmark = [pytest.mark.slow, *needs_chromium]
 
 HOSTILE = r'<script>alert(1)</script>|`x`"q"[a](javascript:b)**c**<img src=http://evil.example/p>'
 WAYS_OUT = r" http://evil.example www.evil.example a@evil.example ![p](http://evil.example/p) &lt; \ $x$"
@@ -59,14 +55,6 @@ def artifact(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     new = {"type": "markdown", "key": "verdict", "data": page}
     made: str = httpx.post(f"{server}/api/artifacts/", json=new).raise_for_status().json()["id"]
     return made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 from shapebench.report.charts.figure2 import QUERY, TTFT, ChartEntry
 from shapebench.report.charts.theme import PALETTES
 from shapebench.report.pages.run import write
-from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium, until
+from tests.browser.chromium import needs_chromium, until
 from tests.report_sample import LEVELS, level, sample, unmeasured, whole
 
 POINT = '[aria-roledescription="point"]'
-__all__ = ["ARGUMENTS", "CHROMIUM"]  # others know them from here
 
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>"
 
