@@ -136,7 +136,7 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
 def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> None:
     with server() as url:
         started = ("capacity", "--url", url, "--model", MODEL, "--data", str(tmp_path), *SHORT)
-        process = shell.start(*started, "--slo", SLO, "--min-level", "4", "--max-level", "40", "--duration", "2")
+        process = shell.start(*started, "--slo", SLO, "--min-level", "12", "--max-level", "28", "--duration", "2")
         wait_for_the_second_level(process, tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
