@@ -17,28 +17,33 @@ How its words map to ours (0.13):
 - times without a zone are taken for UTC; records have moments of their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, span_s, summarise
-from shapebench.results.imports.fields import (
-    ImportFileError,
-    count,
-    epoch_ns,
-    get,
-    items,
-    length,
-    moment,
-    moment_in,
-    needed,
-    number,
-    numbers,
-    text,
-)
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import (
+    Count,
+    EpochNs,
+    ImportFileError,
+    Items,
+    JsonModel,
+    Text,
+    epoch_to_datetime,
+    http_status,
+    parse_utc,
+    read_numbers,
+    require,
+    to_count,
+    valid_duration,
+)
+from shapebench.results.imports.json_model import (
+    Number as JsonNumber,
+)
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
@@ -60,12 +65,113 @@ OF_SUMMARY = {  # ours -> its name, and what makes seconds of it
 STATS = {"mean": "avg", "min": "min", "max": "max", **{p: p for p in metric_definitions.PERCENTILES}}
 
 
+class Phase(JsonModel):
+    """A phase of the load."""
+
+    kind: Text = None
+    type: Text = None
+    concurrency: Count = None
+    requests: Count = None
+
+
+class Dataset(JsonModel):
+    """What was sent; the lengths are those of synthetic prompts and answers."""
+
+    type: Text = None
+    mean_input: JsonNumber = Field(None, validation_alias=AliasPath("prompts", "isl", "mean"))
+    stddev_input: JsonNumber = Field(None, validation_alias=AliasPath("prompts", "isl", "stddev"))
+    mean_output: JsonNumber = Field(None, validation_alias=AliasPath("prompts", "osl", "mean"))
+    stddev_output: JsonNumber = Field(None, validation_alias=AliasPath("prompts", "osl", "stddev"))
+
+
+class Config(JsonModel):
+    """The configuration of the run."""
+
+    phases: Items[Phase] = Field(default_factory=list)
+    datasets: Items[Dataset] = Field(default_factory=list)
+    model: Text = Field(None, validation_alias=AliasPath("models", "items", 0, "name"))
+    url: Text = Field(None, validation_alias=AliasPath("endpoint", "urls", 0))
+    use_server_token_count: object = Field(None, validation_alias=AliasPath("endpoint", "use_server_token_count"))
+    per_chunk_usage: object = Field(None, validation_alias=AliasPath("endpoint", "per_chunk_usage"))
+
+
+class Summary(JsonModel):
+    """`profile_export_aiperf.json`; metrics are objects of stats, next to these."""
+
+    version: Text = Field(None, validation_alias="aiperf_version")
+    raw_config: object = Field(None, validation_alias=AliasPath("input_config"))
+    config: Config = Field(default_factory=Config, validation_alias="input_config")
+    start_time: Text = None
+    request_count: Count = Field(None, validation_alias=AliasPath("request_count", "avg"))
+    error_request_count: Count = Field(None, validation_alias=AliasPath("error_request_count", "avg"))
+    total_output_tokens: JsonNumber = Field(None, validation_alias=AliasPath("total_osl", "avg"))
+    duration_s: JsonNumber = Field(None, validation_alias=AliasPath("benchmark_duration", "avg"))
+    error_rate_percent: JsonNumber = Field(None, validation_alias=AliasPath("request_error_rate", "avg"))
+
+    @property
+    def counts_of_server(self) -> bool:
+        return self.config.use_server_token_count is True
+
+    @property
+    def measured_phase(self) -> Phase:
+        """The phase that was measured; raises ImportFileError where it was not a closed loop of one concurrency."""
+        measured = [phase for phase in self.config.phases if phase.kind != "warmup"]
+        if len(measured) != 1:
+            raise ImportFileError(f"it has {len(measured)} measured phases where one is a concurrency level")
+        at_concurrency(1 if measured[0].type == "concurrency" else None)
+        return measured[0]
+
+
+class Record(JsonModel):
+    """A line of `profile_export.jsonl`: one request."""
+
+    phase: object = Field(None, validation_alias=AliasPath("metadata", "benchmark_phase"))
+    sent_ns: EpochNs = Field(None, validation_alias=AliasPath("metadata", "request_start_ns"))
+    error: object = None
+    error_code: Count = Field(None, validation_alias=AliasPath("error", "code"))
+    error_message: Text = Field(None, validation_alias=AliasPath("error", "message"))
+    ttft_ms: JsonNumber = Field(None, validation_alias=AliasPath("metrics", "time_to_first_token", "value"))
+    latency_ms: JsonNumber = Field(None, validation_alias=AliasPath("metrics", "request_latency", "value"))
+    chunk_gaps_ms: Items[JsonNumber] = Field(
+        default_factory=list, validation_alias=AliasPath("metrics", "inter_chunk_latency", "value")
+    )
+    own_input_tokens: Count = Field(None, validation_alias=AliasPath("metrics", "input_sequence_length", "value"))
+    own_output_tokens: Count = Field(None, validation_alias=AliasPath("metrics", "output_sequence_length", "value"))
+    prompt_usage: Count = Field(None, validation_alias=AliasPath("metrics", "usage_prompt_tokens", "value"))
+    completion_usage: Count = Field(None, validation_alias=AliasPath("metrics", "usage_completion_tokens", "value"))
+
+    def to_answer(self) -> Answer:
+        """Convert to our terms; tokens are the server's usage where it is there."""
+        answer = Answer(
+            begun_s=None if self.sent_ns is None else self.sent_ns / 1e9,
+            sent_at_ns=self.sent_ns,
+            warmup=self.phase == "warmup",
+        )
+        if self.error is not None:
+            return replace(
+                answer,
+                http_status=http_status(self.error_code),
+                error_kind="http_status" if self.error_code else "reported",
+                error_message=self.error_message,
+            )
+        gaps_s = tuple(gap / 1000 for gap in self.chunk_gaps_ms if gap is not None)
+        return replace(
+            answer,
+            ttft_s=seconds(self.ttft_ms),
+            e2e_s=seconds(require(self.latency_ms, "a record's request_latency")),
+            input_tokens=self.own_input_tokens if self.prompt_usage is None else self.prompt_usage,
+            output_tokens=self.own_output_tokens if self.completion_usage is None else self.completion_usage,
+            gaps_s=gaps_s if self.ttft_ms is not None else None,
+        )
+
+
 def _is_summary(document: Document) -> bool:
-    return text(document.content, "aiperf_version") is not None and get(document.content, "input_config") is not None
+    summary = Summary.parse(document.content)
+    return summary.version is not None and summary.raw_config is not None
 
 
 def _is_records(document: Document) -> bool:
-    phases = [get(record, "metadata.benchmark_phase") for record in document.objects]
+    phases = [Record.parse(record).phase for record in document.objects]
     return bool(phases) and None not in phases
 
 
@@ -93,161 +199,109 @@ def _beside(path: Path) -> bool:
 
 
 def _read(bundle: Bundle) -> list[Level]:
-    summary = bundle.one("summary", "it alone says at which concurrency the records came").content
-    answers = checked(_answers(bundle))
-    differs = _of_records(bundle, answers) if answers else _of_summary(summary)
-    done = len(completed(answers)) if answers else needed(count(summary, "request_count.avg"), "request_count")
+    content = bundle.one("summary", "it alone says at which concurrency the records came").content
+    summary = Summary.parse(content)
+    records = [Record.parse(line) for line in bundle.one("records", "").objects] if bundle.all("records") else []
+    answers = checked(sorted((record.to_answer() for record in records), key=lambda answer: answer.begun_s or 0))
+    differs = _records_differ(summary, records, answers) if answers else _summary_differs(summary, content)
+    phase = summary.measured_phase
     return [
         Level(
             origin=_origin(summary),
             documents=bundle.documents,
-            concurrency=at_concurrency(count(_phase(summary), "concurrency")),
-            completed=done,
-            failed=failed(answers) if answers else count(summary, "error_request_count.avg") or 0,
-            numbers=summarise(answers, differs) if answers else _summary(summary, differs),
+            concurrency=at_concurrency(phase.concurrency),
+            completed=len(completed(answers)) if answers else require(summary.request_count, "request_count"),
+            failed=failed(answers) if answers else summary.error_request_count or 0,
+            numbers=summarise(answers, differs) if answers else _numbers(summary, content, differs),
             answers=answers,
             differs=differs,
-            planned=count(_phase(summary), "requests") or None,
+            planned=phase.requests or None,
             started_at=_started_at(summary, answers),
-            wall_s=length(number(summary, "benchmark_duration.avg") or span_s(answers)),
+            wall_s=valid_duration(summary.duration_s or span_s(answers)),
             configuration=_configuration(summary),
         )
     ]
 
 
-def _phase(summary: Any) -> Any:
-    """The one that was measured; raises ImportFileError where it was not a closed loop of one concurrency."""
-    measured = [phase for phase in items(summary, "input_config.phases") if text(phase, "kind") != "warmup"]
-    if len(measured) != 1:
-        raise ImportFileError(f"it has {len(measured)} measured phases where one is a concurrency level")
-    at_concurrency(1 if text(measured[0], "type") == "concurrency" else None)
-    return measured[0]
-
-
-def _origin(summary: Any) -> Origin:
-    config = get(summary, "input_config")
-    data = next(iter(items(config, "datasets")), None)
-    asked = [number(data, f"prompts.{way}.{stat}") for way in ("isl", "osl") for stat in ("mean", "stddev")]
-    mean_in, spread_in, mean_out, spread_out = (f"{length or 0:g}" for length in asked)
-    lengths = f"N({mean_in},{spread_in}) in, N({mean_out},{spread_out}) out" if asked[0] and asked[2] else None
+def _origin(summary: Summary) -> Origin:
+    config = summary.config
+    data = config.datasets[0] if config.datasets else Dataset()
+    lengths = None
+    if data.mean_input and data.mean_output:
+        sent, received = (
+            f"N({mean:g},{stddev or 0:g})"
+            for mean, stddev in ((data.mean_input, data.stddev_input), (data.mean_output, data.stddev_output))
+        )
+        lengths = f"{sent} in, {received} out"
     return Origin(
-        version=text(summary, "aiperf_version"),
-        model=text(next(iter(items(config, "models.items")), None), "name") or UNKNOWN_MODEL,
-        workload=lengths or text(data, "type") or UNKNOWN_WORKLOAD,
-        url=text({"url": next(iter(items(config, "endpoint.urls")), None)}, "url") or "",
+        version=summary.version,
+        model=config.model or UNKNOWN_MODEL,
+        workload=lengths or data.type or UNKNOWN_WORKLOAD,
+        url=config.url or "",
     )
 
 
-def _configuration(summary: Any) -> Mapping[str, Any]:
-    config = get(summary, "input_config")
-    return redact_mapping(config) if isinstance(config, dict) else {}
+def _configuration(summary: Summary) -> Mapping[str, object]:
+    return redact_mapping(summary.raw_config) if isinstance(summary.raw_config, dict) else {}
 
 
-def _started_at(summary: Any, answers: list[Answer]) -> datetime | None:
+def _started_at(summary: Summary, answers: Sequence[Answer]) -> datetime | None:
     begun_s = min((answer.begun_s for answer in answers if answer.begun_s is not None), default=None)
-    return moment(begun_s) or moment_in(text(summary, "start_time"), "%Y-%m-%dT%H:%M:%S.%f")
+    return epoch_to_datetime(begun_s) or parse_utc(summary.start_time, "%Y-%m-%dT%H:%M:%S.%f")
 
 
-def _answers(bundle: Bundle) -> list[Answer]:
-    if not bundle.all("records"):
-        return []
-    found = [_answer(record) for record in bundle.one("records", "").objects]
-    return sorted(found, key=lambda answer: answer.begun_s or 0)
-
-
-def _answer(record: Any) -> Answer:
-    sent_ns = epoch_ns(record, "metadata.request_start_ns")
-    known = Answer(
-        begun_s=None if sent_ns is None else sent_ns / 1e9,
-        sent_at_ns=sent_ns,
-        warmup=text(record, "metadata.benchmark_phase") == "warmup",
-    )
-    return _broken(known, record) if get(record, "error") is not None else _whole(known, record)
-
-
-def _whole(known: Answer, record: Any) -> Answer:
-    own_in, own_out = (count(record, f"metrics.{way}_sequence_length.value") for way in ("input", "output"))
-    gaps = numbers(record, "metrics.inter_chunk_latency.value")
-    ttft_ms, latency_ms = (
-        number(record, f"metrics.{name}.value") for name in ("time_to_first_token", "request_latency")
-    )
-    return replace(
-        known,
-        ttft_s=seconds(ttft_ms),
-        e2e_s=seconds(needed(latency_ms, "a record's request_latency")),
-        input_tokens=_usage(record, "prompt") if _usage(record, "prompt") is not None else own_in,
-        output_tokens=_usage(record, "completion") if _usage(record, "completion") is not None else own_out,
-        gaps_s=tuple(gap / 1000 for gap in gaps if gap is not None) if ttft_ms is not None else None,
-    )
-
-
-def _usage(record: Any, way: str) -> int | None:
-    return count(record, f"metrics.usage_{way}_tokens.value")
-
-
-def _broken(known: Answer, record: Any) -> Answer:
-    status = count(record, "error.code")
-    return replace(
-        known,
-        http_status=status if status and 100 <= status < 600 else None,
-        error_kind="http_status" if status else "reported",
-        error_message=text(record, "error.message"),
-    )
-
-
-def _of_records(bundle: Bundle, answers: list[Answer]) -> Differs:
-    """Where a record lacks the server's usage, its tokens are AIPerf's own unless it was to ask the server."""
-    done = [record for record in bundle.one("records", "").objects if get(record, "error") is None]
-    asked = _counts_of_server(bundle.one("summary", "").content)
-    own_in, own_out = (
-        not asked and any(_usage(record, way) is None for record in done) for way in ("prompt", "completion")
-    )
+def _records_differ(summary: Summary, records: Sequence[Record], answers: Sequence[Answer]) -> Differs:
+    """Say what differs: tokens are AIPerf's own where a record lacks the server's usage, unless it was requested."""
+    done, own = [record for record in records if record.error is None], not summary.counts_of_server
+    own_input = own and any(record.prompt_usage is None for record in done)
+    own_output = own and any(record.completion_usage is None for record in done)
     a_token_each = all(len(answer.gaps_s or ()) + 1 == answer.output_tokens for answer in completed(answers))
-    return _of_tokens(own_in=own_in, own_out=own_out) | ({} if a_token_each and not own_out else _GAPS)
-
-
-def _of_summary(summary: Any) -> Differs:
-    """As many chunks as tokens came where there are as many gaps between them as tokens after the first."""
-    asked = _counts_of_server(summary)
-    gaps, tokens, done = (
-        count(summary, name) for name in ("inter_chunk_latency.count", "total_osl.avg", "request_count.avg")
+    return _tokens_differ(own_input=own_input, own_output=own_output) | (
+        {} if a_token_each and not own_output else _GAPS
     )
-    a_token_each = asked and None not in (gaps, tokens, done) and (gaps or 0) == (tokens or 0) - (done or 0)
-    per_chunk = get(summary, "input_config.endpoint.per_chunk_usage") is True
+
+
+def _summary_differs(summary: Summary, content: object) -> Differs:
+    """Say what differs: each chunk had one token where there are as many gaps as tokens after the first."""
+    own = not summary.counts_of_server
+    gaps = to_count(_stats(content, "inter_chunk_latency").get("count"))
+    tokens, done = to_count(summary.total_output_tokens), summary.request_count
+    known = gaps is not None and tokens is not None and done is not None
+    a_token_each = not own and known and (gaps or 0) == (tokens or 0) - (done or 0)
     return {
-        **_of_tokens(own_in=not asked, own_out=not asked),
+        **_tokens_differ(own_input=own, own_output=own),
         **({} if a_token_each else _GAPS),
-        **(_AFTER_FIRST if per_chunk else {}),
+        **(_AFTER_FIRST if summary.config.per_chunk_usage is True else {}),
     }
 
 
-def _counts_of_server(summary: Any) -> bool:
-    return get(summary, "input_config.endpoint.use_server_token_count") is True
+def _tokens_differ(*, own_input: bool, own_output: bool) -> dict[str, str]:
+    names = (*(["input_tokens"] if own_input else ()), *(OF_OUTPUT if own_output else ()))
+    return dict.fromkeys(names, _TOKENS)
 
 
-def _of_tokens(*, own_in: bool, own_out: bool) -> dict[str, str]:
-    return {**({"input_tokens": _TOKENS} if own_in else {}), **(dict.fromkeys(OF_OUTPUT, _TOKENS) if own_out else {})}
+def _stats(content: object, name: str) -> dict[str, float | None]:
+    return read_numbers(content.get(name) if isinstance(content, dict) else None)
 
 
-def _summary(summary: Any, differs: Differs) -> list[Number]:
-    found = [n for ours in OF_SUMMARY for n in _distribution(summary, ours, differs.get(ours))]
-    length_s = number(summary, "benchmark_duration.avg") or None
-    tokens, done = number(summary, "total_osl.avg"), number(summary, "request_count.avg")
+def _numbers(summary: Summary, content: object, differs: Differs) -> list[Number]:
+    found = [n for ours in OF_SUMMARY for n in _distribution(content, ours, differs.get(ours))]
+    duration_s = summary.duration_s or None
     totals = {
-        "system_tokens_per_s": times(tokens, 1 / length_s) if length_s else None,
-        "requests_per_min": times(done, 60 / length_s) if length_s else None,
-        "error_rate": times(number(summary, "request_error_rate.avg"), 1 / 100),  # it is in percent
+        "system_tokens_per_s": times(summary.total_output_tokens, 1 / duration_s) if duration_s else None,
+        "requests_per_min": times(summary.request_count, 60 / duration_s) if duration_s else None,
+        "error_rate": times(summary.error_rate_percent, 1 / 100),
     }
     return found + [n for ours, value in totals.items() for n in total(ours, value, differs.get(ours))]
 
 
-def _distribution(summary: Any, ours: str, differs: str | None) -> list[Number]:
+def _distribution(content: object, ours: str, differs: str | None) -> list[Number]:
     name, unit = OF_SUMMARY[ours]
-    given = get(summary, name)
-    of_values = count(given, "count")
-    stats = {stat: times(number(given, theirs), unit) for stat, theirs in STATS.items()}
-    stats["stddev"] = times(sample_stddev(number(given, "std"), of_values), unit)
-    return of_stats(ours, stats, of_values, differs)
+    given = _stats(content, name)
+    sample_count = to_count(given.get("count"))
+    stats = {stat: times(given.get(theirs), unit) for stat, theirs in STATS.items()}
+    stats["stddev"] = times(sample_stddev(given.get("std"), sample_count), unit)
+    return of_stats(ours, stats, sample_count, differs)
 
 
 TOOL = Tool(

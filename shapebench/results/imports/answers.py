@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from shapebench.results.imports.fields import ImportFileError
+from shapebench.results.imports.json_model import ImportFileError
 from shapebench.results.imports.numbers import Differs, Number, of_values, share, total
 
 NO_ONE_TOKEN = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
@@ -106,12 +105,12 @@ def _over_time(answers: Sequence[Answer], differs: Differs) -> list[Number]:
     ]
 
 
-def rows(answers: Sequence[Answer], differs: Differs) -> list[dict[str, Any]]:
+def rows(answers: Sequence[Answer], differs: Differs) -> list[dict[str, object]]:
     """What raw.requests takes. Its columns bear no mark, so what is defined otherwise is left out of it."""
     return [_row(index, answer, differs) for index, answer in enumerate(answers)]
 
 
-def _row(index: int, answer: Answer, differs: Differs) -> dict[str, Any]:
+def _row(index: int, answer: Answer, differs: Differs) -> dict[str, object]:
     done = answer.error_kind is None
     return {
         "request_index": index,

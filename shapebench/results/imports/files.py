@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from shapebench.results.imports.fields import ImportFileError
+from shapebench.results.imports.json_model import ImportFileError
 
 SUFFIXES = (".json", ".jsonl")
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -19,7 +18,7 @@ class Document:
     """A file and what it says; JSON lines, and objects appended to each other, are a list."""
 
     path: Path
-    content: Any
+    content: object
     digest: str
 
     @property
@@ -31,7 +30,7 @@ class Document:
         return self.path.parent
 
     @property
-    def objects(self) -> list[Any]:
+    def objects(self) -> list[object]:
         return self.content if isinstance(self.content, list) else [self.content]
 
 
@@ -65,9 +64,10 @@ def read(path: Path) -> Document:
     return Document(path, content, hashlib.sha256(raw).hexdigest())
 
 
-def _parsed(text: str, *, lines: bool) -> Any:
+def _parsed(text: str, *, lines: bool) -> object:
     """One value, or a list of as many as follow each other."""
-    decoder, values, at = json.JSONDecoder(parse_constant=_nothing), [], _past_space(text, 0)
+    decoder, at = json.JSONDecoder(parse_constant=_nothing), _past_space(text, 0)
+    values: list[object] = []
     while at < len(text):
         value, end = decoder.raw_decode(text, at)
         values.append(value)

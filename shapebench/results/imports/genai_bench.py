@@ -16,23 +16,28 @@ How its words map to ours (0.0.5):
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+
+from pydantic import AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
-from shapebench.results.imports.fields import (
-    ImportFileError,
-    count,
-    get,
-    items,
-    length,
-    moment_in,
-    needed,
-    number,
-    text,
-)
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import (
+    Count,
+    Fields,
+    ImportFileError,
+    Items,
+    JsonModel,
+    Text,
+    http_status,
+    parse_utc,
+    require,
+    valid_duration,
+)
+from shapebench.results.imports.json_model import (
+    Number as JsonNumber,
+)
 from shapebench.results.imports.numbers import Differs, Number, of_stats, times, total
 from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
@@ -58,14 +63,103 @@ OF_SUMMARY = {  # ours -> its name, and whether it is a time
 }
 
 
+class Experiment(JsonModel):
+    """`experiment_metadata.json`."""
+
+    version: Text = Field(None, validation_alias="benchmark_version")
+    model: Text = None
+    api_model_name: Text = None
+    command: Text = Field(None, validation_alias="cmd")
+    server_engine: Text = None
+    server_version: Text = None
+    folder_name: Text = Field(None, validation_alias="experiment_folder_name")
+
+    @property
+    def url(self) -> str:
+        """The address, which only the command line has, next to the API key."""
+        found = re.search(r"--api-base[ =](\S+)", self.command or "")
+        return found[1] if found else ""
+
+    @property
+    def started_at(self) -> datetime | None:
+        found = re.search(r"(\d{8}_\d{6})$", self.folder_name or "")
+        return parse_utc(found[1], "%Y%m%d_%H%M%S") if found else None
+
+
+class Request(JsonModel):
+    """One request; its times are in the file's unit."""
+
+    raw_error_code: object = Field(None, validation_alias=AliasPath("error_code"))
+    error_code: Count = None
+    error_message: Text = None
+    ttft: JsonNumber = None
+    e2e_latency: JsonNumber = None
+    num_input_tokens: Count = None
+    num_output_tokens: Count = None
+
+    def to_answer(self, unit: float) -> Answer:
+        """Convert to our terms; `unit` makes seconds of its times."""
+        if self.raw_error_code is not None:
+            return Answer(
+                http_status=http_status(self.error_code),
+                error_kind="http_status" if self.error_code else "reported",
+                error_message=self.error_message,
+            )
+        return Answer(
+            ttft_s=times(self.ttft, unit),
+            e2e_s=times(require(self.e2e_latency, "a request's e2e_latency"), unit),
+            input_tokens=self.num_input_tokens,
+            output_tokens=self.num_output_tokens,
+        )
+
+
+class LevelFile(JsonModel):
+    """The file of a scenario and concurrency."""
+
+    time_unit: object = Field(None, validation_alias="_time_unit")
+    raw_scenario: object = Field(None, validation_alias=AliasPath("aggregated_metrics", "scenario"))
+    scenario: Text = Field(None, validation_alias=AliasPath("aggregated_metrics", "scenario"))
+    iteration_type: Text = Field(None, validation_alias=AliasPath("aggregated_metrics", "iteration_type"))
+    num_concurrency: Count = Field(None, validation_alias=AliasPath("aggregated_metrics", "num_concurrency"))
+    run_duration: JsonNumber = Field(None, validation_alias=AliasPath("aggregated_metrics", "run_duration"))
+    tokens_per_s: JsonNumber = Field(
+        None, validation_alias=AliasPath("aggregated_metrics", "mean_output_throughput_tokens_per_s")
+    )
+    requests_per_second: JsonNumber = Field(
+        None, validation_alias=AliasPath("aggregated_metrics", "requests_per_second")
+    )
+    stats: Fields[Fields[JsonNumber]] = Field(
+        default_factory=dict, validation_alias=AliasPath("aggregated_metrics", "stats")
+    )
+    requests: Items[Request] = Field(default_factory=list, validation_alias="individual_request_metrics")
+
+    @property
+    def unit(self) -> float:
+        """Seconds in the unit of its times; older versions knew no other than seconds, and did not say so."""
+        return require(UNITS.get("s" if self.time_unit is None else str(self.time_unit)), "_time_unit")
+
+    @property
+    def concurrency(self) -> int:
+        streams = self.iteration_type in (None, "num_concurrency")  # or sizes of batches, of embeddings
+        return at_concurrency(self.num_concurrency if streams else None)
+
+    def stat(self, name: str, stat: str) -> float | None:
+        """Return a stat of one of its aggregated metrics."""
+        return self.stats.get(name, {}).get(stat)
+
+
 def _is_level(document: Document) -> bool:
-    return get(document.content, "aggregated_metrics.scenario") is not None and isinstance(
-        get(document.content, "individual_request_metrics"), list
+    content = document.content
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("individual_request_metrics"), list)
+        and LevelFile.parse(content).raw_scenario is not None
     )
 
 
 def _is_experiment(document: Document) -> bool:
-    return text(document.content, "benchmark_version") is not None and "traffic_scenario" in document.content
+    content = document.content
+    return isinstance(content, dict) and "traffic_scenario" in content and Experiment.parse(content).version is not None
 
 
 def _read(bundle: Bundle) -> list[Level]:
@@ -76,110 +170,56 @@ def _read(bundle: Bundle) -> list[Level]:
     return [_level(experiment, document) for document in levels]
 
 
-def _level(experiment: Document, document: Document) -> Level:
-    aggregated = get(document.content, "aggregated_metrics")
-    answers = checked(_answers(document.content))
-    wall_s = length(number(aggregated, "run_duration"))
+def _level(experiment_document: Document, document: Document) -> Level:
+    experiment, level = Experiment.parse(experiment_document.content), LevelFile.parse(document.content)
+    answers = checked([request.to_answer(level.unit) for request in level.requests])
     return Level(
-        origin=_origin(experiment.content, aggregated),
-        documents=(document, experiment),
-        concurrency=_concurrency(aggregated),
+        origin=Origin(
+            version=experiment.version,
+            model=experiment.model or experiment.api_model_name or UNKNOWN_MODEL,
+            workload=level.scenario or UNKNOWN_WORKLOAD,
+            url=experiment.url,
+            server=experiment.server_engine or UNKNOWN_SERVER,
+            server_version=experiment.server_version,
+        ),
+        documents=(document, experiment_document),
+        concurrency=level.concurrency,
         completed=len(completed(answers)),
         failed=failed(answers),
-        numbers=[*_numbers(document.content, answers), *_over_time(aggregated)],
+        numbers=[*_numbers(level, answers), *_over_time(level)],
         answers=answers,
-        started_at=_started_at(experiment.content),
-        wall_s=wall_s,
-        configuration=_configuration(experiment.content),
+        started_at=experiment.started_at,
+        wall_s=valid_duration(level.run_duration),
+        configuration=_configuration(experiment_document.content),
     )
 
 
-def _concurrency(aggregated: Any) -> int:
-    streams = text(aggregated, "iteration_type") in (None, "num_concurrency")  # or sizes of batches, of embeddings
-    return at_concurrency(count(aggregated, "num_concurrency") if streams else None)
+def _configuration(experiment: object) -> Mapping[str, object]:
+    return redact_mapping(experiment) if isinstance(experiment, dict) else {}
 
 
-def _origin(experiment: Any, aggregated: Any) -> Origin:
-    return Origin(
-        version=text(experiment, "benchmark_version"),
-        model=text(experiment, "model") or text(experiment, "api_model_name") or UNKNOWN_MODEL,
-        workload=text(aggregated, "scenario") or UNKNOWN_WORKLOAD,
-        url=_url(text(experiment, "cmd") or ""),
-        server=text(experiment, "server_engine") or UNKNOWN_SERVER,
-        server_version=text(experiment, "server_version"),
-    )
-
-
-def _url(command: str) -> str:
-    """Only its command line has it, beside the API key, for which the rest of that is not kept."""
-    found = re.search(r"--api-base[ =](\S+)", command)
-    return found[1] if found else ""
-
-
-def _started_at(experiment: Any) -> datetime | None:
-    name = text(experiment, "experiment_folder_name") or ""
-    found = re.search(r"(\d{8}_\d{6})$", name)
-    return moment_in(found[1], "%Y%m%d_%H%M%S") if found else None
-
-
-def _configuration(experiment: Any) -> Mapping[str, Any]:
-    kept: Mapping[str, Any] = redact_mapping(experiment)
-    return kept
-
-
-def _unit(content: Any) -> float:
-    """Older versions knew no other than seconds, and did not say so."""
-    unit = get(content, "_time_unit")
-    return needed(UNITS.get("s" if unit is None else str(unit)), "_time_unit")
-
-
-def _answers(content: Any) -> list[Answer]:
-    unit = _unit(content)
-    return [_answer(row, unit) for row in items(content, "individual_request_metrics")]
-
-
-def _answer(row: Any, unit: float) -> Answer:
-    if get(row, "error_code") is not None:
-        status = count(row, "error_code")
-        return Answer(
-            http_status=status if status and 100 <= status < 600 else None,
-            error_kind="http_status" if status else "reported",
-            error_message=text(row, "error_message"),
-        )
-    return Answer(
-        ttft_s=times(number(row, "ttft"), unit),
-        e2e_s=times(needed(number(row, "e2e_latency"), "a request's e2e_latency"), unit),
-        input_tokens=count(row, "num_input_tokens"),
-        output_tokens=count(row, "num_output_tokens"),
-    )
-
-
-def _numbers(content: Any, answers: list[Answer]) -> list[Number]:
+def _numbers(level: LevelFile, answers: Sequence[Answer]) -> list[Number]:
     found = summarise(answers, DIFFERS)
-    if _is_of_all(content, answers):
+    if _covers_all(level, answers):
         return found
-    return [n for n in found if n.metric == "error_rate"] + [n for ours in OF_SUMMARY for n in _stats(content, ours)]
+    return [n for n in found if n.metric == "error_rate"] + [n for ours in OF_SUMMARY for n in _stats(level, ours)]
 
 
-def _is_of_all(content: Any, answers: list[Answer]) -> bool:
-    """Whether its aggregates are of all requests, none left out as warm-up."""
-    theirs = times(number(content, "aggregated_metrics.stats.ttft.mean"), _unit(content))
+def _covers_all(level: LevelFile, answers: Sequence[Answer]) -> bool:
+    """Return whether its aggregates are of all requests, none left out as warm-up."""
+    theirs = times(level.stat("ttft", "mean"), level.unit)
     ttfts = [answer.ttft_s for answer in completed(answers) if answer.ttft_s is not None]
     return theirs is None or not ttfts or math.isclose(theirs, sum(ttfts) / len(ttfts), rel_tol=1e-6)
 
 
-def _stats(content: Any, ours: str) -> list[Number]:
+def _stats(level: LevelFile, ours: str) -> list[Number]:
     name, is_time = OF_SUMMARY[ours]
-    unit = _unit(content) if is_time else 1
-    given = get(content, f"aggregated_metrics.stats.{name}")
-    return of_stats(ours, {stat: times(number(given, stat), unit) for stat in ("mean", "min", "max")}, None)
+    unit = level.unit if is_time else 1
+    return of_stats(ours, {stat: times(level.stat(name, stat), unit) for stat in ("mean", "min", "max")}, None)
 
 
-def _over_time(aggregated: Any) -> list[Number]:
-    given = {
-        "system_tokens_per_s": number(aggregated, "mean_output_throughput_tokens_per_s"),
-        "requests_per_min": times(number(aggregated, "requests_per_second"), 60),
-    }
+def _over_time(level: LevelFile) -> list[Number]:
+    given = {"system_tokens_per_s": level.tokens_per_s, "requests_per_min": times(level.requests_per_second, 60)}
     return [n for ours, value in given.items() for n in total(ours, value, DIFFERS.get(ours))]
 
 

@@ -16,22 +16,26 @@ How its words map to ours:
   between two; its standard deviation divides by n, which is undone.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+
+from pydantic import AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, summarise
-from shapebench.results.imports.fields import (
-    count,
-    get,
-    items,
-    length,
-    moment,
-    nanoseconds,
-    needed,
-    number,
-    text,
-)
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import (
+    Count,
+    Fields,
+    Items,
+    JsonModel,
+    Text,
+    epoch_to_datetime,
+    require,
+    to_nanoseconds,
+    valid_duration,
+)
+from shapebench.results.imports.json_model import (
+    Number as JsonNumber,
+)
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
@@ -52,130 +56,209 @@ OF_SUMMARY = {  # ours -> its name, and what makes seconds of it
 }
 
 
+class Stats(JsonModel):
+    """The distribution of a metric over the requests that completed."""
+
+    count: Count = None
+    mean: JsonNumber = None
+    min: JsonNumber = None
+    max: JsonNumber = None
+    std_dev: JsonNumber = None
+    percentiles: Fields[JsonNumber] = Field(default_factory=dict)
+
+
+class MetricByOutcome(JsonModel):
+    """A metric of requests by how they ended; only those that completed are read."""
+
+    successful: Stats = Field(default_factory=Stats)
+
+
+class Request(JsonModel):
+    """One request; moments are seconds since 1970."""
+
+    begun_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "request_start"))
+    first_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "first_token_iteration"))
+    last_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "last_token_iteration"))
+    end_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "request_end"))
+    input_tokens: Count = Field(None, validation_alias=AliasPath("input_metrics", "total_tokens"))
+    output_tokens: Count = Field(None, validation_alias=AliasPath("output_metrics", "total_tokens"))
+    response_id: Text = None
+    error: Text = Field(None, validation_alias=AliasPath("info", "error"))
+
+    def completed(self) -> Answer:
+        """Convert a request that completed; an answer that was not streamed arrives at its end."""
+        last_s = self.last_s if self.last_s is not None else self.end_s
+        return Answer(
+            ttft_s=None if self.begun_s is None or self.first_s is None else self.first_s - self.begun_s,
+            e2e_s=None if self.begun_s is None or last_s is None else last_s - self.begun_s,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            begun_s=self.begun_s,
+            sent_at_ns=to_nanoseconds(self.begun_s),
+            response_id=self.response_id,
+        )
+
+    def failed(self) -> Answer:
+        """Convert a request that failed, or was cut off."""
+        return Answer(
+            begun_s=self.begun_s,
+            sent_at_ns=to_nanoseconds(self.begun_s),
+            error_kind="reported" if self.error else "cut_off",
+            error_message=self.error,
+        )
+
+
+class Requests(JsonModel):
+    """The requests that were kept."""
+
+    successful: Items[Request] = Field(default_factory=list)
+    errored: Items[Request] = Field(default_factory=list)
+    incomplete: Items[Request] = Field(default_factory=list)
+
+
+class Benchmark(JsonModel):
+    """One level."""
+
+    type: Text = Field(None, validation_alias="type_")
+    start_time: JsonNumber = None
+    duration: JsonNumber = None
+    config: Fields[object] = Field(default_factory=dict)
+    strategy: Text = Field(None, validation_alias=AliasPath("config", "strategy", "type_"))
+    streams: Count = Field(None, validation_alias=AliasPath("config", "strategy", "streams"))
+    model: Text = Field(None, validation_alias=AliasPath("config", "backend", "model"))
+    target: Text = Field(None, validation_alias=AliasPath("config", "backend", "target"))
+    prefer_response_metrics: object = Field(None, validation_alias=AliasPath("config", "prefer_response_metrics"))
+    successful: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "successful"))
+    errored: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "errored"))
+    incomplete: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "incomplete"))
+    metrics: Fields[MetricByOutcome] = Field(default_factory=dict)
+    requests: Requests = Field(default_factory=Requests)
+
+    @property
+    def done(self) -> int:
+        return require(self.successful, "metrics.request_totals.successful")
+
+    @property
+    def cut_off(self) -> int:
+        return self.incomplete or 0
+
+    @property
+    def gone(self) -> int:
+        return (self.errored or 0) + self.cut_off
+
+    def stats(self, name: str) -> Stats:
+        """Return the distribution of one of its metrics."""
+        return self.metrics.get(name, MetricByOutcome()).successful
+
+
+class Dataset(JsonModel):
+    """What was sent."""
+
+    kind: Text = None
+    prompt_tokens: Count = None
+    output_tokens: Count = None
+
+
+class ReportFile(JsonModel):
+    """The whole file."""
+
+    version: Text = Field(None, validation_alias=AliasPath("metadata", "guidellm_version"))
+    data: Dataset = Field(default_factory=Dataset, validation_alias=AliasPath("config", "spec", "data", 0))
+    benchmarks: Items[Benchmark] = Field(default_factory=list)
+
+    @property
+    def workload(self) -> str:
+        if not self.data.kind:
+            return UNKNOWN_WORKLOAD
+        sent, received = self.data.prompt_tokens, self.data.output_tokens
+        return f"{self.data.kind} {sent} in, {received} out" if sent and received else self.data.kind
+
+
+class FirstBenchmark(JsonModel):
+    """What tells this tool's report from others', without reading all of it."""
+
+    type: Text = Field(None, validation_alias=AliasPath("benchmarks", 0, "type_"))
+
+
 def _is_report(document: Document) -> bool:
-    first = next(iter(items(document.content, "benchmarks")), None)
-    return text(first, "type_") == "generative_benchmark"
+    return FirstBenchmark.parse(document.content).type == "generative_benchmark"
 
 
 def _read(bundle: Bundle) -> list[Level]:
     (document,) = bundle.documents
-    return [_level(document, benchmark) for benchmark in items(document.content, "benchmarks")]
+    report = ReportFile.parse(document.content)
+    return [_level(document, report, benchmark) for benchmark in report.benchmarks]
 
 
-def _level(document: Document, benchmark: Any) -> Level:
-    totals = get(benchmark, "metrics.request_totals")
-    done = needed(count(totals, "successful"), "metrics.request_totals.successful")
-    cut_off = count(totals, "incomplete") or 0
-    gone = (count(totals, "errored") or 0) + cut_off
-    differs = _differs(benchmark, cut_off)
-    answers = checked(_answers(benchmark, done, gone))
+def _level(document: Document, report: ReportFile, benchmark: Benchmark) -> Level:
+    differs = _differs(benchmark)
+    answers = checked(_answers(benchmark))
     return Level(
-        origin=_origin(document.content, benchmark),
+        origin=Origin(
+            version=report.version,
+            model=benchmark.model or UNKNOWN_MODEL,
+            workload=report.workload,
+            url=benchmark.target or "",
+        ),
         documents=(document,),
         concurrency=_concurrency(benchmark),
-        completed=done,
-        failed=gone,
-        numbers=summarise(answers, differs) if answers else _summary(benchmark, done, gone, differs),
+        completed=benchmark.done,
+        failed=benchmark.gone,
+        numbers=summarise(answers, differs) if answers else _summary(benchmark, differs),
         answers=answers,
         differs=differs,
-        started_at=moment(number(benchmark, "start_time")),
-        wall_s=length(number(benchmark, "duration")),
+        started_at=epoch_to_datetime(benchmark.start_time),
+        wall_s=valid_duration(benchmark.duration),
         configuration=_configuration(benchmark),
     )
 
 
-def _concurrency(benchmark: Any) -> int:
-    """Only these two strategies keep a number of streams busy; the others send at a rate, or all at once."""
-    streams = {"synchronous": 1, "concurrent": count(benchmark, "config.strategy.streams")}
-    return at_concurrency(streams.get(text(benchmark, "config.strategy.type_") or ""))
+def _concurrency(benchmark: Benchmark) -> int:
+    """Return the level's streams: only two strategies keep a number of them busy."""
+    streams = {"synchronous": 1, "concurrent": benchmark.streams}
+    return at_concurrency(streams.get(benchmark.strategy or ""))
 
 
-def _origin(report: Any, benchmark: Any) -> Origin:
-    data = next(iter(items(report, "config.spec.data")), None)
-    kind, asked_in, asked_out = text(data, "kind"), count(data, "prompt_tokens"), count(data, "output_tokens")
-    lengths = f" {asked_in} in, {asked_out} out" if asked_in and asked_out else ""
-    return Origin(
-        version=text(report, "metadata.guidellm_version"),
-        model=text(benchmark, "config.backend.model") or UNKNOWN_MODEL,
-        workload=f"{kind}{lengths}" if kind else UNKNOWN_WORKLOAD,
-        url=text(benchmark, "config.backend.target") or "",
-    )
+def _configuration(benchmark: Benchmark) -> Mapping[str, object]:
+    """Return the configuration without `environment`, a Python object of no meaning to others."""
+    return redact_mapping({name: value for name, value in benchmark.config.items() if name != "environment"})
 
 
-def _configuration(benchmark: Any) -> Mapping[str, Any]:
-    """`environment` is an object of Python's, of no meaning to others."""
-    config = get(benchmark, "config")
-    return redact_mapping({name: value for name, value in config.items() if name != "environment"}) if config else {}
+def _differs(benchmark: Benchmark) -> Differs:
+    own_count = benchmark.prefer_response_metrics is False
+    cut_off = {"error_rate": _CUT_OFF} if benchmark.cut_off else {}
+    return (dict.fromkeys(OF_TOKENS, _TOKENS) if own_count else {}) | cut_off
 
 
-def _differs(benchmark: Any, cut_off: int) -> Differs:
-    own_count = get(benchmark, "config.prefer_response_metrics") is False
-    return (dict.fromkeys(OF_TOKENS, _TOKENS) if own_count else {}) | ({"error_rate": _CUT_OFF} if cut_off else {})
+def _answers(benchmark: Benchmark) -> list[Answer]:
+    """Return all requests, or none: it may have been told to keep only a sample of them."""
+    kept = benchmark.requests
+    whole = [request.completed() for request in kept.successful]
+    broken = [request.failed() for request in (*kept.errored, *kept.incomplete)]
+    if (len(whole), len(broken)) != (benchmark.done, benchmark.gone):
+        return []
+    return sorted([*whole, *broken], key=lambda answer: answer.begun_s or 0)
 
 
-def _answers(benchmark: Any, done: int, gone: int) -> list[Answer]:
-    """Those of all requests, or none: it may have been told to keep only a sample of them."""
-    whole = [_answer(row) for row in items(benchmark, "requests.successful")]
-    broken = [_broken(row) for name in ("errored", "incomplete") for row in items(benchmark, f"requests.{name}")]
-    return _in_order([*whole, *broken]) if (len(whole), len(broken)) == (done, gone) else []
-
-
-def _in_order(answers: Iterable[Answer]) -> list[Answer]:
-    return sorted(answers, key=lambda answer: answer.begun_s or 0)
-
-
-def _answer(row: Any) -> Answer:
-    timings = get(row, "info.timings")
-    begun_s, first_s, last_s, end_s = (
-        number(timings, name)
-        for name in ("request_start", "first_token_iteration", "last_token_iteration", "request_end")
-    )
-    last_s = last_s if last_s is not None else end_s  # an answer that was not streamed comes as a whole
-    return Answer(
-        ttft_s=None if begun_s is None or first_s is None else first_s - begun_s,
-        e2e_s=None if begun_s is None or last_s is None else last_s - begun_s,
-        input_tokens=count(row, "input_metrics.total_tokens"),
-        output_tokens=count(row, "output_metrics.total_tokens"),
-        begun_s=begun_s,
-        sent_at_ns=nanoseconds(begun_s),
-        response_id=text(row, "response_id"),
-    )
-
-
-def _broken(row: Any) -> Answer:
-    begun_s = number(row, "info.timings.request_start")
-    return Answer(
-        begun_s=begun_s,
-        sent_at_ns=nanoseconds(begun_s),
-        error_kind="reported" if text(row, "info.error") else "cut_off",
-        error_message=text(row, "info.error"),
-    )
-
-
-def _summary(benchmark: Any, done: int, gone: int, differs: Differs) -> list[Number]:
-    found = [n for ours in OF_SUMMARY for n in _distribution(benchmark, ours, differs.get(ours))]
-    per_s, tokens_per_s = (
-        number(benchmark, f"metrics.{name}.successful.mean")
-        for name in ("requests_per_second", "output_tokens_per_second")
-    )
+def _summary(benchmark: Benchmark, differs: Differs) -> list[Number]:
+    done, gone = benchmark.done, benchmark.gone
     return [
-        *found,
-        *total("system_tokens_per_s", tokens_per_s, _SPREAD),
-        *total("requests_per_min", times(per_s, 60), _WINDOW),
+        *(n for ours in OF_SUMMARY for n in _distribution(benchmark, ours, differs.get(ours))),
+        *total("system_tokens_per_s", benchmark.stats("output_tokens_per_second").mean, _SPREAD),
+        *total("requests_per_min", times(benchmark.stats("requests_per_second").mean, 60), _WINDOW),
         *total("error_rate", share(gone, done + gone), differs.get("error_rate")),
     ]
 
 
-def _distribution(benchmark: Any, ours: str, differs: str | None) -> list[Number]:
+def _distribution(benchmark: Benchmark, ours: str, differs: str | None) -> list[Number]:
     name, unit = OF_SUMMARY[ours]
-    given = get(benchmark, f"metrics.{name}.successful")
-    of_values = count(given, "count")
-    if not of_values:
+    given = benchmark.stats(name)
+    if not given.count:
         return []
-    stats = {stat: times(number(given, stat), unit) for stat in ("mean", "min", "max")}
-    stats["stddev"] = times(sample_stddev(number(given, "std_dev"), of_values), unit)
-    ranked = {stat: times(number(given, f"percentiles.{stat}"), unit) for stat in metric_definitions.PERCENTILES}
-    return [*of_stats(ours, stats, of_values, differs), *of_stats(ours, ranked, of_values, differs or _RANKED)]
+    stats = {"mean": times(given.mean, unit), "min": times(given.min, unit), "max": times(given.max, unit)}
+    stats["stddev"] = times(sample_stddev(given.std_dev, given.count), unit)
+    ranked = {stat: times(given.percentiles.get(stat), unit) for stat in metric_definitions.PERCENTILES}
+    return [*of_stats(ours, stats, given.count, differs), *of_stats(ours, ranked, given.count, differs or _RANKED)]
 
 
 TOOL = Tool(

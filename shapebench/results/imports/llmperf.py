@@ -19,22 +19,27 @@ What shapebench itself exported in this format (shapebench_run_id) is by our def
 tokens.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from pydantic import AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, summarise
-from shapebench.results.imports.fields import (
-    ImportFileError,
-    before,
-    count,
-    get,
-    length,
-    moment,
-    needed,
-    number,
-    text,
-)
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import (
+    Count,
+    ImportFileError,
+    JsonModel,
+    Text,
+    epoch_to_datetime,
+    http_status,
+    read_numbers,
+    require,
+    subtract,
+    valid_duration,
+)
+from shapebench.results.imports.json_model import (
+    Number as JsonNumber,
+)
 from shapebench.results.imports.numbers import Differs, Number, of_stats, total
 from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
@@ -67,8 +72,73 @@ STATS = {
 }
 
 
+class Summary(JsonModel):
+    """`…_summary.json`, but for its distributions: `results_METRIC_STAT` each."""
+
+    version: Text = None  # of the file's format: no other is in it
+    model: Text = None
+    mean_input_tokens: JsonNumber = None
+    stddev_input_tokens: JsonNumber = None
+    mean_output_tokens: JsonNumber = None
+    stddev_output_tokens: JsonNumber = None
+    concurrency: Count = Field(None, validation_alias="num_concurrent_requests")
+    completed: Count = Field(None, validation_alias="results_num_completed_requests")
+    failed: Count = Field(None, validation_alias="results_number_errors")
+    completed_per_min: JsonNumber = Field(None, validation_alias="results_num_completed_requests_per_min")
+    tokens_per_s: JsonNumber = Field(None, validation_alias="results_mean_output_throughput_token_per_s")
+    error_rate: JsonNumber = Field(None, validation_alias="results_error_rate")
+    timestamp: JsonNumber = None  # seconds since 1970
+    exported: object = Field(None, validation_alias=EXPORTED)
+
+    @property
+    def done(self) -> int:
+        return require(self.completed, "results_num_completed_requests")
+
+    @property
+    def wall_s(self) -> float | None:
+        """The level's duration, which follows from the completed requests and their rate."""
+        return valid_duration(60 * self.done / self.completed_per_min) if self.completed_per_min else None
+
+    @property
+    def workload(self) -> str:
+        lengths = (
+            *(self.mean_input_tokens, self.stddev_input_tokens),
+            *(self.mean_output_tokens, self.stddev_output_tokens),
+        )
+        mean_in, spread_in, mean_out, spread_out = ("?" if length is None else f"{length:g}" for length in lengths)
+        return f"N({mean_in},{spread_in}) in, N({mean_out},{spread_out}) out"
+
+
+class Response(JsonModel):
+    """One request of `…_individual_responses.json`; one that failed has times of 0, which are none."""
+
+    raw_error_code: object = Field(None, validation_alias=AliasPath("error_code"))
+    error_code: Count = None
+    error_msg: Text = None
+    ttft_s: JsonNumber = None
+    e2e_s: JsonNumber = Field(None, validation_alias="end_to_end_latency_s")
+    input_tokens: Count = Field(None, validation_alias="number_input_tokens")
+    output_tokens: Count = Field(None, validation_alias="number_output_tokens")
+
+    def to_answer(self) -> Answer:
+        """Convert to our terms."""
+        if self.raw_error_code is not None:
+            return Answer(http_status=http_status(self.error_code), error_kind="reported", error_message=self.error_msg)
+        return Answer(
+            ttft_s=self.ttft_s or None,  # 0: no text ever came
+            e2e_s=self.e2e_s,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+        )
+
+
 def _is_summary(document: Document) -> bool:
-    return get(document.content, "num_concurrent_requests") is not None and "results_ttft_s_mean" in document.content
+    content = document.content
+    return (
+        isinstance(content, dict)
+        and content.get("num_concurrent_requests") is not None
+        and "results_ttft_s_mean" in content
+    )
 
 
 def _is_responses(document: Document) -> bool:
@@ -82,95 +152,59 @@ def _together(document: Document) -> tuple[str, str]:
 
 
 def _read(bundle: Bundle) -> list[Level]:
-    summary = bundle.one("summary", "it alone says at which concurrency the responses came").content
-    done = needed(count(summary, "results_num_completed_requests"), "results_num_completed_requests")
-    differs = GAPS if get(summary, EXPORTED) else DIFFERS
-    answers = _answers(bundle, done)
-    wall_s = _wall_s(summary, done)
-    ended_at = moment(number(summary, "timestamp"))
+    content = bundle.one("summary", "it alone says at which concurrency the responses came").content
+    summary = Summary.parse(content)
+    differs = GAPS if summary.exported else DIFFERS
+    answers = _answers(bundle, summary.done)
     return [
         Level(
-            origin=_origin(summary),
+            origin=Origin(version=summary.version, model=summary.model or UNKNOWN_MODEL, workload=summary.workload),
             documents=bundle.documents,
-            concurrency=at_concurrency(count(summary, "num_concurrent_requests")),
-            completed=done,
-            failed=failed(answers) if answers else count(summary, "results_number_errors") or 0,
-            numbers=[*_numbers(summary, answers, done, differs), *_totals(summary, differs)],
+            concurrency=at_concurrency(summary.concurrency),
+            completed=summary.done,
+            failed=failed(answers) if answers else summary.failed or 0,
+            numbers=[
+                *_distributions(read_numbers(content), answers, summary.done, differs),
+                *total("system_tokens_per_s", summary.tokens_per_s, differs.get("system_tokens_per_s")),
+                *total("requests_per_min", summary.completed_per_min, differs.get("requests_per_min")),
+                *total("error_rate", summary.error_rate, differs.get("error_rate")),
+            ],
             answers=answers,
             differs=differs,
-            started_at=before(ended_at, wall_s),
-            wall_s=wall_s,
-            configuration=_configuration(summary),
+            started_at=subtract(epoch_to_datetime(summary.timestamp), summary.wall_s),
+            wall_s=summary.wall_s,
+            configuration=_configuration(content),
         )
     ]
 
 
-def _origin(summary: Any) -> Origin:
-    """Its `version` is that of the file's format: no other is in it."""
-    lengths = [number(summary, f"{stat}_{way}_tokens") for way in ("input", "output") for stat in ("mean", "stddev")]
-    mean_in, spread_in, mean_out, spread_out = (f"{length:g}" if length is not None else "?" for length in lengths)
-    return Origin(
-        version=text(summary, "version"),
-        model=text(summary, "model") or UNKNOWN_MODEL,
-        workload=f"N({mean_in},{spread_in}) in, N({mean_out},{spread_out}) out",
-    )
-
-
-def _wall_s(summary: Any, done: int) -> float | None:
-    """It is not in the file, but the completed requests and their rate are."""
-    per_min = number(summary, "results_num_completed_requests_per_min")
-    return length(60 * done / per_min) if per_min else None
-
-
-def _configuration(summary: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in summary.items() if not name.startswith("results_")}
+def _configuration(content: object) -> Mapping[str, object]:
+    assert isinstance(content, dict)
+    return {name: value for name, value in content.items() if not name.startswith("results_")}
 
 
 def _answers(bundle: Bundle, done: int) -> list[Answer]:
     if not bundle.all("responses"):
         return []
-    found = checked([_answer(row) for row in bundle.one("responses", "").objects])
+    rows = bundle.one("responses", "").objects
+    if not all(isinstance(row, dict) for row in rows):
+        raise ImportFileError("a response is not an object")
+    found = checked([Response.parse(row).to_answer() for row in rows])
     if len(completed(found)) != done:
         raise ImportFileError(f"its summary has {done} completed requests, its responses {len(completed(found))}")
     return found
 
 
-def _answer(row: Any) -> Answer:
-    """One with an error has times of 0, which are none."""
-    if not isinstance(row, dict):
-        raise ImportFileError("a response is not an object")
-    if get(row, "error_code") is not None:
-        status = count(row, "error_code")
-        return Answer(
-            http_status=status if status and 100 <= status < 600 else None,
-            error_kind="reported",
-            error_message=text(row, "error_msg"),
-        )
-    return Answer(
-        ttft_s=number(row, "ttft_s") or None,  # 0: no text ever came
-        e2e_s=number(row, "end_to_end_latency_s"),
-        input_tokens=count(row, "number_input_tokens"),
-        output_tokens=count(row, "number_output_tokens"),
-    )
-
-
-def _numbers(summary: Any, answers: list[Answer], done: int, differs: Differs) -> list[Number]:
-    """From the responses where they are there, as our own definitions have it, and from the summary what they lack."""
+def _distributions(
+    given: Mapping[str, float | None], answers: Sequence[Answer], done: int, differs: Differs
+) -> list[Number]:
+    """Compute from the responses where they are there, by our definitions, and take from the summary what they lack."""
     found = summarise(answers, differs)
     for theirs, ours in OF_SUMMARY.items():
         if ours not in {n.metric for n in found}:
-            given = {stat: number(summary, f"results_{theirs}_{name}") for stat, name in STATS.items()}
-            found += of_stats(ours, given, done, differs.get(ours))
+            stats = {stat: given.get(f"results_{theirs}_{name}") for stat, name in STATS.items()}
+            found += of_stats(ours, stats, done, differs.get(ours))
     return [n for n in found if n.metric != "error_rate"]  # the summary's is taken
-
-
-def _totals(summary: Any, differs: Differs) -> list[Number]:
-    given = {
-        "system_tokens_per_s": "results_mean_output_throughput_token_per_s",
-        "requests_per_min": "results_num_completed_requests_per_min",
-        "error_rate": "results_error_rate",
-    }
-    return [n for ours, theirs in given.items() for n in total(ours, number(summary, theirs), differs.get(ours))]
 
 
 TOOL = Tool(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shapebench.analysis.summary import STAT_FUNCTIONS, may_be_claimed
-from shapebench.results.imports.fields import ImportFileError
+from shapebench.results.imports.json_model import ImportFileError
 from shapebench.spec import metric_definitions
 
 Differs = Mapping[str, str]  # metric -> in what the tool's definition is another than ours

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from shapebench.errors import ShapebenchError
 from shapebench.results.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
-from shapebench.results.imports.fields import ImportFileError
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import ImportFileError
 from shapebench.results.imports.tool import Bundle, Level, Origin, Part, Tool
 
 TOOLS: tuple[Tool, ...] = (llmperf.TOOL, vllm_bench.TOOL, guidellm.TOOL, aiperf.TOOL, genai_bench.TOOL)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -105,7 +104,7 @@ def tables(sweep: Sweep, run_id: str, shape: str) -> dict[str, pa.Table]:
     }
 
 
-def _run(sweep: Sweep, shape: str) -> dict[str, Any]:
+def _run(sweep: Sweep, shape: str) -> dict[str, object]:
     origin = sweep.origin
     return {
         "started_at": min(map(_started_at, sweep.levels)),
@@ -133,11 +132,11 @@ def _started_at(level: Level) -> datetime:
     return told.astimezone(UTC).replace(tzinfo=None)
 
 
-def _json(content: Mapping[str, Any]) -> str:
+def _json(content: Mapping[str, object]) -> str:
     return json.dumps(content)  # orjson takes no integer of more than 64 bits, and these are not ours
 
 
-def _level(level: Level) -> dict[str, Any]:
+def _level(level: Level) -> dict[str, object]:
     return {
         "verdict": "suspect",
         "planned_requests": level.planned,
@@ -148,7 +147,7 @@ def _level(level: Level) -> dict[str, Any]:
     }
 
 
-def _finding(sweep: Sweep) -> dict[str, Any]:
+def _finding(sweep: Sweep) -> dict[str, object]:
     return {
         "expectation": NOT_OURS,
         "severity": "suspect",

@@ -4,11 +4,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from shapebench.results.imports.answers import Answer
-from shapebench.results.imports.fields import ImportFileError
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import ImportFileError
 from shapebench.results.imports.numbers import Differs, Number
 
 UNKNOWN_MODEL = "unknown model"
@@ -74,7 +73,7 @@ class Level:
     planned: int | None = None
     started_at: datetime | None = None
     wall_s: float | None = None
-    configuration: Mapping[str, Any] = field(default_factory=dict)  # the tool's own
+    configuration: Mapping[str, object] = field(default_factory=dict)  # the tool's own
 
 
 @dataclass(frozen=True)

@@ -17,25 +17,28 @@ How its words map to ours (vllm/benchmarks, 0.32):
 - `date` is the end of the level, by the client's clock, whose zone is not said: taken for UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from shapebench.results.imports.answers import Answer, checked, summarise
-from shapebench.results.imports.fields import (
-    ImportFileError,
-    before,
-    count,
-    get,
-    items,
-    length,
-    moment_in,
-    needed,
-    number,
-    numbers,
-    text,
-)
 from shapebench.results.imports.files import Document
+from shapebench.results.imports.json_model import (
+    Count,
+    ImportFileError,
+    Items,
+    JsonModel,
+    Text,
+    parse_utc,
+    read_numbers,
+    require,
+    subtract,
+    valid_duration,
+)
+from shapebench.results.imports.json_model import (
+    Number as JsonNumber,
+)
 from shapebench.results.imports.numbers import (
     Differs,
     Number,
@@ -52,7 +55,6 @@ from shapebench.spec import metric_definitions
 
 OF_COMPLETIONS = ("vllm", "openai")  # the backends whose chunks with choices all carry a token
 OF_REQUESTS = ("input_lens", "output_lens", "ttfts", "itls")  # what --save-detailed adds
-OF_EACH = (*OF_REQUESTS, "start_times", "errors")  # older versions lack start_times
 RESULTS = {"model_id", "num_prompts", "duration", "completed", "output_throughput"}
 
 _FIRST = "a chunk with only the role counts as the first token"
@@ -60,6 +62,41 @@ _INPUT = {"input_tokens": "may be the tool's own count, without what the chat te
 _GAPS = {"inter_token_s": "between chunks, each counted once whatever tokens it has; a chat's role is one"}
 _FROM_FIRST = {"ttft_s": _FIRST, "tpot_s": f"counted from a first token for which {_FIRST}"}
 _FAILED = "the time of requests that failed is in it"
+
+
+class Result(JsonModel):
+    """One benchmark; with --save-detailed it has a list of each number, with an item for each request."""
+
+    model: Text = Field(None, validation_alias="model_id")
+    backend: Text = None
+    endpoint_type: Text = None  # the backend, in older versions
+    date: Text = None
+    request_rate: object = None
+    max_concurrency: Count = None
+    num_prompts: Count = None
+    duration: JsonNumber = None
+    completed: Count = None
+    failed: Count = None
+    output_throughput: JsonNumber = None
+    request_throughput: JsonNumber = None
+    total_input_tokens: JsonNumber = None
+    total_output_tokens: JsonNumber = None
+    latencies: Items[JsonNumber] = Field(default_factory=list)
+    input_lens: Items[Count] = Field(default_factory=list)
+    output_lens: Items[Count] = Field(default_factory=list)
+    ttfts: Items[JsonNumber] = Field(default_factory=list)
+    itls: Items[Items[JsonNumber]] = Field(default_factory=list)
+    start_times: Items[JsonNumber] = Field(default_factory=list)
+    errors: Items[Text] = Field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        return require(self.completed, "completed")
+
+    @property
+    def gone(self) -> int:
+        """Failed requests; older versions do not count them, but say how many were planned."""
+        return self.failed if self.failed is not None else max((self.num_prompts or self.done) - self.done, 0)
 
 
 def _is_result(document: Document) -> bool:
@@ -70,49 +107,40 @@ def _read(bundle: Bundle) -> list[Level]:
     return [_level(document, result) for document in bundle.documents for result in document.objects]
 
 
-def _level(document: Document, result: Any) -> Level:
-    answers = checked(_answers(result)) if _has_requests(result) else []
-    done = needed(count(result, "completed"), "completed")
+def _level(document: Document, content: object) -> Level:
+    result = Result.parse(content)
+    answers = checked(_answers(result)) if _has_requests(content) else []
     differs = _differs(result, answers)
-    wall_s = length(number(result, "duration"))
-    ended_at = moment_in(text(result, "date"), "%Y%m%d-%H%M%S")
+    wall_s = valid_duration(result.duration)
     return Level(
-        origin=Origin(model=text(result, "model_id") or UNKNOWN_MODEL),
+        origin=Origin(model=result.model or UNKNOWN_MODEL),
         documents=(document,),
         concurrency=_concurrency(result),
-        completed=done,
-        failed=_failed(result, done),
-        numbers=_numbers(result, answers, differs),
+        completed=result.done,
+        failed=result.gone,
+        numbers=_numbers(result, read_numbers(content), answers, differs),
         answers=answers,
         differs=differs,
-        planned=count(result, "num_prompts") or None,
-        started_at=before(ended_at, wall_s),
+        planned=result.num_prompts or None,
+        started_at=subtract(parse_utc(result.date, "%Y%m%d-%H%M%S"), wall_s),
         wall_s=wall_s,
-        configuration=_configuration(result),
+        configuration=_configuration(content),
     )
 
 
-def _concurrency(result: Any) -> int:
-    """A rate of requests makes of max_concurrency a cap, not the number of busy streams."""
-    rate = get(result, "request_rate")
-    return at_concurrency(count(result, "max_concurrency") if rate in (None, "inf") else None)
+def _concurrency(result: Result) -> int:
+    """Return the level's streams; a rate of requests makes of max_concurrency a cap, not the number of busy ones."""
+    return at_concurrency(result.max_concurrency if result.request_rate in (None, "inf") else None)
 
 
-def _failed(result: Any, done: int) -> int:
-    """Older versions do not count them, but say how many were to be sent."""
-    told = count(result, "failed")
-    return told if told is not None else max((count(result, "num_prompts") or done) - done, 0)
-
-
-def _differs(result: Any, answers: list[Answer]) -> Differs:
-    backend = text(result, "backend") or text(result, "endpoint_type")
-    first = {} if backend in OF_COMPLETIONS else _FROM_FIRST
+def _differs(result: Result, answers: Sequence[Answer]) -> Differs:
+    first = {} if (result.backend or result.endpoint_type) in OF_COMPLETIONS else _FROM_FIRST
     gaps = {} if answers and not first and _a_token_each(answers) else _GAPS
     return {**_INPUT, **first, **gaps}
 
 
-def _a_token_each(answers: list[Answer]) -> bool:
-    """As many chunks as tokens came."""
+def _a_token_each(answers: Sequence[Answer]) -> bool:
+    """Return whether as many chunks as tokens came."""
     return all(
         answer.gaps_s is not None and len(answer.gaps_s) + 1 == answer.output_tokens
         for answer in answers
@@ -120,84 +148,90 @@ def _a_token_each(answers: list[Answer]) -> bool:
     )
 
 
-def _configuration(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What it was asked to do, with its user's metadata: all up to its first result."""
-    names = list(result)
-    return {name: result[name] for name in names[: names.index("duration")]}
+def _configuration(content: object) -> dict[str, object]:
+    """Return what was requested, with the user's metadata: all fields up to the first result."""
+    assert isinstance(content, dict)
+    names = list(content)
+    return {name: content[name] for name in names[: names.index("duration")]}
 
 
-def _has_requests(result: Any) -> bool:
-    return all(isinstance(get(result, name), list) for name in OF_REQUESTS)
+def _has_requests(content: object) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(name), list) for name in OF_REQUESTS)
 
 
-def _answers(result: Any) -> list[Answer]:
-    lengths = {len(items(result, name)) for name in OF_REQUESTS}
+def _answers(result: Result) -> list[Answer]:
+    lengths = {len(values) for values in (result.input_lens, result.output_lens, result.ttfts, result.itls)}
     if len(lengths) != 1:
         raise ImportFileError(f"its lists {', '.join(OF_REQUESTS)} are not of one length")
     return [_answer(result, index) for index in range(lengths.pop())]
 
 
-def _answer(result: Any, index: int) -> Answer:
-    """Times are on a clock without a date, which says enough for what lies between them."""
-    of_request = {name: values[index] for name in OF_EACH if index < len(values := items(result, name))}
-    ttft_s, begun_s, error = number(of_request, "ttfts"), number(of_request, "start_times"), text(of_request, "errors")
+def _answer(result: Result, index: int) -> Answer:
+    """Times are on a clock without a date, which is enough for what lies between them."""
+    ttft_s = result.ttfts[index]
+    begun_s = result.start_times[index] if index < len(result.start_times) else None  # older versions lack them
+    error = result.errors[index] if index < len(result.errors) else None
     if error or not ttft_s:
         return Answer(begun_s=begun_s, error_kind="reported", error_message=error or "no token came")
-    gaps_s = tuple(gap for gap in numbers(of_request, "itls") if gap is not None)
-    if len(gaps_s) < len(items(of_request, "itls")):
+    gaps_s = tuple(gap for gap in result.itls[index] if gap is not None)
+    if len(gaps_s) < len(result.itls[index]):
         raise ImportFileError(f"the gaps of request {index} are not all numbers")
     return Answer(
         ttft_s=ttft_s,
         e2e_s=ttft_s + sum(gaps_s),
-        input_tokens=count(of_request, "input_lens"),
-        output_tokens=count(of_request, "output_lens"),
+        input_tokens=result.input_lens[index],
+        output_tokens=result.output_lens[index],
         begun_s=begun_s,
         gaps_s=gaps_s,
     )
 
 
-def _numbers(result: Any, answers: list[Answer], differs: Differs) -> list[Number]:
-    """From the single requests where they are there, and from the summary what they lack."""
+Given = dict[str, float | None]  # the numbers of the result, by their names in it
+
+
+def _numbers(result: Result, given: Given, answers: Sequence[Answer], differs: Differs) -> list[Number]:
+    """Compute from the single requests where they are there, and take from the summary what they lack."""
     found = summarise(answers, differs)
     known = {n.metric for n in found}
-    return found + [n for n in _summary(result, differs) if n.metric not in known]
+    return found + [n for n in _summary(result, given, differs) if n.metric not in known]
 
 
-def _summary(result: Any, differs: Differs) -> list[Number]:
-    done = needed(count(result, "completed"), "completed")
-    gone = _failed(result, done)
+def _summary(result: Result, given: Given, differs: Differs) -> list[Number]:
+    done, gone = result.done, result.gone
     late = _FAILED if gone else None
     found = [
-        *_times(result, "ttft", ("ttft_s", done), differs),
-        *_end_to_end(result, done, gone, differs),
-        *_times(result, "tpot", ("tpot_s", None), differs),
-        *_times(result, "itl", ("inter_token_s", None), differs),
-        *total("system_tokens_per_s", number(result, "output_throughput"), late),
-        *total("requests_per_min", times(number(result, "request_throughput"), 60), late),
+        *_times(given, "ttft", ("ttft_s", done), differs),
+        *_end_to_end(result, given, differs),
+        *_times(given, "tpot", ("tpot_s", None), differs),
+        *_times(given, "itl", ("inter_token_s", None), differs),
+        *total("system_tokens_per_s", result.output_throughput, late),
+        *total("requests_per_min", times(result.request_throughput, 60), late),
         *total("error_rate", share(gone, done + gone)),
     ]
-    for ours, theirs in {"input_tokens": "total_input_tokens", "output_tokens": "total_output_tokens"}.items():
-        mean = (number(result, theirs) or 0) / done if done else None
-        found += of_stats(ours, {"mean": mean}, done, differs.get(ours))
+    for ours, tokens in {
+        "input_tokens": result.total_input_tokens,
+        "output_tokens": result.total_output_tokens,
+    }.items():
+        found += of_stats(ours, {"mean": (tokens or 0) / done if done else None}, done, differs.get(ours))
     return found
 
 
-def _times(result: Any, theirs: str, ours: tuple[str, int | None], differs: Differs) -> list[Number]:
-    """The stats that the summary has of a time, which is in ms there."""
+def _times(given: Given, theirs: str, ours: tuple[str, int | None], differs: Differs) -> list[Number]:
+    """Take the stats that the summary has of a time, which is in ms there."""
     metric, values = ours
     names = {"mean": f"mean_{theirs}_ms", **{p: f"{p}_{theirs}_ms" for p in metric_definitions.PERCENTILES}}
-    given = {stat: seconds(number(result, name)) for stat, name in names.items()}
-    given["p50"] = seconds(number(result, f"median_{theirs}_ms"))
-    given["stddev"] = sample_stddev(seconds(number(result, f"std_{theirs}_ms")), values)
-    return of_stats(metric, given, values, differs.get(metric)) if values != 0 else []
+    stats = {stat: seconds(given.get(name)) for stat, name in names.items()}
+    stats["p50"] = seconds(given.get(f"median_{theirs}_ms"))
+    stats["stddev"] = sample_stddev(seconds(given.get(f"std_{theirs}_ms")), values)
+    return of_stats(metric, stats, values, differs.get(metric)) if values != 0 else []
 
 
-def _end_to_end(result: Any, done: int, gone: int, differs: Differs) -> list[Number]:
-    """New versions keep the latency of each request even in a summary, but not which of them failed."""
-    latencies = [value for value in numbers(result, "latencies") if value is not None]
-    if not gone and len(latencies) == done:
+def _end_to_end(result: Result, given: Given, differs: Differs) -> list[Number]:
+    """Take each request's latency, which new versions keep even in a summary, though not which of them failed."""
+    latencies = [value for value in result.latencies if value is not None]
+    if not result.gone and len(latencies) == result.done:
         return of_values("e2e_s", latencies, differs.get("e2e_s"))
-    return _times(result, "e2el", ("e2e_s", done), differs)
+    return _times(given, "e2el", ("e2e_s", result.done), differs)
 
 
 def _beside(path: Path) -> bool:
