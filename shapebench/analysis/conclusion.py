@@ -1,4 +1,4 @@
-"""What the numbers say, in words: how many people at once the measured machine suits."""
+"""The conclusion of a run in sentences: how many concurrent users the machine suits."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +19,18 @@ from shapebench.support.wording import listed, users
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The answer in one line, then its grounds and its caveats, as plain text."""
+    """The answer in one line, then the reasons and the caveats, as plain text."""
 
     headline: str
     sentences: tuple[str, ...]
 
 
 def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | None = None) -> Conclusion:
-    """Does this machine suit this many users? Answered from rows of `level_summary`.
+    """Conclude from rows of `level_summary` how many concurrent users the machine suits.
 
-    The answer is the greatest concurrency at which all SLOs hold, at it and at every lower level that may be used: each
-    query gets enough tokens/s on average, 95% of first tokens come in time (all of them, where the 95th percentile is
-    withheld), and whatever else is asked for. Invalid levels, and levels that lack a number, take no part in it.
-    `load` says which levels there were to be.
+    The answer is the greatest concurrency at which all SLOs are met, at it and at every lower level. The worst request
+    stands in for a percentile that is withheld. Invalid levels, and levels that lack a number, are left out. `load`
+    says which levels were planned.
     """
     levels, results = levels.sort_values("concurrency"), evaluate_levels(levels, limits.slos)
     levels = levels.assign(known=[level.is_known for level in results])
@@ -68,7 +67,7 @@ def _break(unsuited: list[LevelResult]) -> str:
 
 
 def _growth(used: pd.DataFrame) -> str:
-    """Whether throughput still grows: by all levels, or by the one step that there is."""
+    """Say whether throughput still grows: by all levels, or by the only step."""
     measured = used[used["system_tokens_per_s"].astype(float) > 0]
     if len(measured) < 2:
         return ""
@@ -76,7 +75,7 @@ def _growth(used: pd.DataFrame) -> str:
 
 
 def _step(measured: pd.DataFrame) -> str:
-    """By what a level more brings, shared by the doublings that it takes."""
+    """Say whether throughput grows from the first of two levels to the second, for each doubling of users."""
     (before, less), (last, more) = measured[["concurrency", "system_tokens_per_s"]].to_numpy().tolist()
     growth = more / less - 1
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
@@ -106,7 +105,7 @@ def _expected(headroom: Headroom | None) -> str:
 
 
 def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
-    """What to keep in mind, each with the levels that it is true of."""
+    """List the caveats, each with its levels."""
     cases = [(levels.loc[applies(levels), "concurrency"].tolist(), sentence) for applies, sentence in _CAVEATS]
     named = [sentence.format(f"With {users(*concurrencies)}") for concurrencies, sentence in cases if concurrencies]
     unexplained = [] if verdict in {"valid", *levels["verdict"]} else [f"The run as a whole is {verdict}."]
@@ -114,7 +113,7 @@ def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
 
 
 def _by_the_worst(used: Sequence[LevelResult]) -> Iterator[str]:
-    """Which percentiles are withheld, each with the levels that lack it."""
+    """Say which percentiles are withheld, each with the levels that lack it."""
     levels: dict[str, list[int]] = {}
     for level in used:
         for result in level.results:
@@ -124,7 +123,7 @@ def _by_the_worst(used: Sequence[LevelResult]) -> Iterator[str]:
 
 
 def _stopped(levels: pd.DataFrame, load: Load | None) -> Iterator[str]:
-    """Which levels were not measured, and why."""
+    """Say which levels were not measured, and why."""
     measured = [*zip(levels["concurrency"], levels["query_tokens_per_s_mean"].astype(float), strict=True)]
     if load and (slow := too_slow(load, measured)) and (left := skipped(load, measured)):
         got, bound = quantities("query_tokens_per_s", slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)

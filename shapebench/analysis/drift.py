@@ -1,4 +1,4 @@
-"""Did the time to first token rise or fall over a level? Then its warm-up was too short, or something changed."""
+"""Drift of the time to first token over a level: its warm-up was too short, or something changed."""
 
 import math
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ OF_MEDIAN = 1.25  # how much more a median varies than a mean
 
 @dataclass(frozen=True)
 class Drift:
-    """As shares of the median, from the beginning to the end; `sure` is what is left when chance is taken off."""
+    """A change from the beginning to the end, as a share of the median; `sure` is what exceeds chance."""
 
     share: float
     sure: float
 
 
 def ttft_drift(done: pd.DataFrame, streams: int) -> Drift | None:
-    """The surest of a line and of steps through the medians of batches; None where there are too few requests.
+    """Fit a line and steps to the medians of batches, and return the most certain; None: too few requests.
 
     `done` has a row for each completed, measured request, with `sent_at_ns` and `ttft_s`. A batch is as long as in
     `precision`, so that batches are nearly independent. Medians, since a hiccup is no drift.
@@ -47,7 +47,7 @@ def ttft_drift(done: pd.DataFrame, streams: int) -> Drift | None:
 
 
 def _line(medians: Values) -> Drift:
-    """What rises or falls all the time; chance is seen in how neighbours differ, which a smooth rise hardly changes."""
+    """Fit a steady rise or fall; chance is estimated from neighbours, which a smooth rise hardly changes."""
     at = np.linspace(0, 1, len(medians))
     variance = ALIKE * float(np.diff(medians).var(ddof=1)) / 2
     error = math.sqrt(variance / float(np.square(at - at.mean()).sum()))
@@ -55,7 +55,7 @@ def _line(medians: Values) -> Drift:
 
 
 def _step(medians: Values, at: int) -> Drift:
-    """What is otherwise before that batch than after it; chance is seen in the longer of the two parts."""
+    """Compare the batches before one with those after it; chance is estimated from the longer of the two parts."""
     at = min(max(at, MIN_PART), len(medians) - MIN_PART)
     before, after = medians[:at], medians[at:]
     calm = max(after, before, key=len)

@@ -13,21 +13,21 @@ from shapebench.spec.model import Load
 
 @dataclass(frozen=True)
 class SlowLevel:
-    """The least concurrency at which a query got less than `load.stop_below_query_tokens_per_s` on average."""
+    """The lowest concurrency at which a query got less than `load.stop_below_query_tokens_per_s` on average."""
 
     concurrency: int
     query_tokens_per_s: float
 
 
 def too_slow(load: Load, measured: Iterable[tuple[int, float]]) -> SlowLevel | None:
-    """`measured` are concurrencies, and what each query got there; NaN where that is not known."""
+    """Find the lowest level that was too slow; `measured`: concurrency and tokens/s per query, NaN where unknown."""
     least = load.stop_below_query_tokens_per_s
     slow = [SlowLevel(*level) for level in measured if least and level[1] < least]
     return min(slow, key=lambda level: level.concurrency, default=None)
 
 
 def stopped_by(run: Run, concurrency: int) -> SlowLevel | None:
-    """Which level of those measured before is the reason not to measure this one."""
+    """Return the level, of those measured before, that is the reason not to measure this one."""
     load = run.spec.load
     if run.spec.search or not load.stop_below_query_tokens_per_s:
         return None
@@ -43,12 +43,12 @@ def _query_tokens_per_s(samples: Path) -> float:
 
 
 def skipped(load: Load, measured: Iterable[tuple[int, float]]) -> tuple[int, ...]:
-    """The levels that were not measured for this reason."""
+    """List the levels that were not measured for this reason."""
     levels = dict(measured)
     slow = too_slow(load, levels.items())
     return tuple(n for n in load.levels if slow and n > slow.concurrency and n not in levels)
 
 
 def is_measured(content: RunFile) -> bool:
-    """Is nothing left to measure, but for levels at which queries would be too slow?"""
+    """Return whether nothing is left to measure, but for levels at which queries would be too slow."""
     return content.facts is not None and all(stopped_by(content.run, n) for n in content.to_measure)

@@ -1,4 +1,4 @@
-"""Do lengths follow the distribution that was asked for? Mean, spread and shape, each with a bound on chance.
+"""Fit of lengths to the planned distribution: mean, spread and shape, each with a bound on chance.
 
 A bound is crossed by chance once in a million levels, so that a level which crosses one had another distribution.
 """
@@ -18,7 +18,7 @@ Z = float(stats.norm.isf(CHANCE / 2))
 
 @dataclass(frozen=True)
 class Fit:
-    """Each figure in units of its bound: more than 1 is more than chance makes of it."""
+    """The fit of lengths; each excess is in units of its bound: more than 1 is more than chance explains."""
 
     mean: float  # that was seen
     spread: float  # the standard deviation that was seen
@@ -28,7 +28,7 @@ class Fit:
 
 
 def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) -> Fit:
-    """Hold lengths against a distribution; each may be `slack_tokens` off, and none was to be below `least`."""
+    """Compare lengths with a distribution; each may be `slack_tokens` off, and none was planned below `least`."""
     lengths = np.sort(np.asarray(seen, dtype=float))
     support, chances = _planned(asked, least)
     mean = float(support @ chances)
@@ -45,7 +45,7 @@ def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) 
 
 
 def _planned(asked: Lengths, least: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Token counts that can be drawn, and how likely each is: `Lengths.draw`, and no fewer than `least`."""
+    """Return token counts that `Lengths.draw` can draw, at least `least`, and the probability of each."""
     low, high = max(asked.least, least), max(asked.most, least)
     support = np.arange(low, high + 1, dtype=float)
     if not asked.stddev or low == high:
@@ -60,7 +60,7 @@ def _excess(off: float, bound: float, slack: float) -> float:
 
 
 def _most_spread_error(moments: list[float], count: int) -> float:
-    """How far chance takes a standard deviation, by the second and fourth central moments."""
+    """Bound the error of a standard deviation, by the second and fourth central moments."""
     variance, fourth_moment = moments
     if not variance:
         return 0.0
@@ -73,7 +73,7 @@ def _most_spread_error(moments: list[float], count: int) -> float:
 def _distance(
     lengths: npt.NDArray[np.float64], support: npt.NDArray[np.float64], below: npt.NDArray[np.float64], slack: int
 ) -> float:
-    """Kolmogorov's: the greatest difference between the shares of lengths up to any, seen and planned."""
+    """Return Kolmogorov's distance: the greatest difference between the shares of lengths, seen and planned."""
     at = np.unique(np.concatenate([lengths, support + slack]))  # where what is seen steps up, and what is planned
     seen = np.searchsorted(lengths, at, side="right") / len(lengths)
     padded = np.concatenate([[0.0], below])
@@ -82,5 +82,5 @@ def _distance(
 
 
 def _most_distance(count: int) -> float:
-    """That chance makes of it (Massart's bound on the inequality of Dvoretzky, Kiefer and Wolfowitz, 1990)."""
+    """Bound that distance (Massart's bound on the inequality of Dvoretzky, Kiefer and Wolfowitz, 1990)."""
     return math.sqrt(math.log(2 / CHANCE) / (2 * count))

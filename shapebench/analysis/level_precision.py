@@ -1,4 +1,4 @@
-"""How precisely the mean TTFT and the throughput of a level that is over are known."""
+"""Precision of the mean TTFT and the throughput of a finished level."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from shapebench.support.batch_means import BUCKETS_OF_A_LEVEL, SHORTEST_S, Bucke
 
 
 def estimate_precision(samples: Samples) -> Precision:
-    """Of a level that is over, in its steady window; `samples` as `metrics.read` gives them."""
+    """Estimate the precision of a finished level in its steady window."""
     start_ns, end_ns = steady_window_ns(samples)
     if end_ns <= start_ns:
         return Precision()
@@ -25,7 +25,7 @@ def estimate_precision(samples: Samples) -> Precision:
 def _answers_inside(
     done: pd.DataFrame, start_ns: int, length_s: float, width_s: float
 ) -> tuple[list[int], list[float]]:
-    """As `Buckets.add_ttft` has them, all at once: those whose first token came between 0 and the length."""
+    """Count answers in buckets as `Buckets.add_ttft` does, all at once, if their first token is in the window."""
     ttft_s = done["ttft_s"].to_numpy()
     first_token_s = ((done["sent_at_ns"] - start_ns) / 1e9).to_numpy() + ttft_s
     inside = (first_token_s >= 0) & (first_token_s < length_s)
@@ -34,7 +34,7 @@ def _answers_inside(
 
 
 def _tokens_inside(requests: pd.DataFrame, start_ns: int, length_s: float, width_s: float) -> list[float]:
-    """As `Buckets.add_tokens` has them, all at once: those that belong between 0 and the length, spread evenly."""
+    """Spread tokens over buckets as `Buckets.add_tokens` does, all at once, as far as they are in the window."""
     begun_s = ((requests["sent_at_ns"] - start_ns) / 1e9).to_numpy()
     e2e_s = requests["last_token_s"].to_numpy()
     begin_s, end_s = begun_s.clip(min=0), (begun_s + e2e_s).clip(max=length_s)
@@ -45,7 +45,7 @@ def _tokens_inside(requests: pd.DataFrame, start_ns: int, length_s: float, width
 
 
 def _spread(begin: Values, length: Values, amounts: Values) -> list[float]:
-    """How much falls between 0 and 1, 1 and 2, ..., each amount spread evenly over its length.
+    """Sum what falls between 0 and 1, 1 and 2, ..., each amount spread evenly over its length.
 
     From its first bucket to its last each adds its rate to all, less what it does not cover of those two.
     """

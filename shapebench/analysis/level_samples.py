@@ -1,4 +1,4 @@
-"""A level's samples with what follows from each alone, and the choices of them that metrics are made of."""
+"""A level's samples with the times that follow from each, and the selections that metrics use."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from shapebench.server_metrics.reconcile import Account
 
 
 def read(path: Path, account: Account | None = None, slo_bounds: Mapping[str, float] | None = None) -> Samples:
-    """A level's samples with what follows from each alone: `ttft_s`, `e2e_s`, `tpot_s`, `query_tokens_per_s`.
+    """Read a level's samples and add to each `ttft_s`, `e2e_s`, `tpot_s` and `query_tokens_per_s`.
 
     A failed request has none of these. `account` is the server's of the level; `slo_bounds` are those of the SLOs.
     """
@@ -34,7 +34,7 @@ def is_completed(samples: Samples) -> "pd.Series[bool]":
 
 
 def completed(samples: Samples, *names: str) -> pd.DataFrame:
-    """All columns unless some are named: those of a million requests are much to copy."""
+    """Select completed requests, with all columns unless some are named: a million requests are much to copy."""
     return samples.requests.loc[is_completed(samples), list(names) or slice(None)]
 
 
@@ -43,7 +43,7 @@ def measured(samples: Samples, *names: str) -> pd.DataFrame:
 
 
 def steady_window_ns(samples: Samples) -> tuple[int, int]:
-    """From when every stream is past its warm-up to when the first has no more to do; it may be empty.
+    """Return the time from which every stream is past its warm-up until the first is done; it may be empty.
 
     In between all streams are busy: each sends its next request when it has the answer to the last.
     """

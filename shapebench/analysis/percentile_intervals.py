@@ -1,4 +1,4 @@
-"""How far a level's percentiles may be from the true ones, at 95 % confidence, whatever the latencies' distribution.
+"""95 % confidence intervals of a level's percentiles, whatever the latencies' distribution.
 
 A percentile's interval reaches from one order statistic to another: so many of n values lie below the true percentile
 as a binomial distribution has it (David and Nagaraja, Order Statistics, 7.1). That takes values that know nothing of
@@ -41,13 +41,13 @@ class Sliced:
 
 
 def slices(requests: int, streams: int) -> Places:
-    """The slice of each request, in the order of sending; of its own where they are too few to tell slices apart."""
+    """Assign each request, in the order of sending, to a slice; each to one of its own if there are too few."""
     found = min(MAX_BATCHES, requests // (ROUNDS_PER_BATCH * streams))
     return np.arange(requests) * (found if found >= MIN_BATCHES else requests) // max(requests, 1)
 
 
 def interval(level: Sliced, percentile: float) -> tuple[float, float] | None:
-    """None where too few values lie beyond the percentile to say where it ends."""
+    """Return a percentile's interval; None where too few values lie beyond the percentile."""
     from scipy.stats import binom  # takes long to import
 
     share, count = percentile / 100, len(level.latencies)
@@ -61,7 +61,7 @@ def interval(level: Sliced, percentile: float) -> tuple[float, float] | None:
 
 
 def _independent(level: Sliced, percentile: float) -> float:
-    """As many independent values would place the percentile as well as these do."""
+    """Return how many independent values would place the percentile as well as these do."""
     below = level.latencies <= np.percentile(level.latencies, percentile)
     sizes, share, count = np.bincount(level.slices), below.mean(), len(below)
     alone = share * (1 - share) / count
@@ -71,19 +71,19 @@ def _independent(level: Sliced, percentile: float) -> float:
 
 
 def shown_intervals(level: Sliced) -> dict[str, tuple[float, float]]:
-    """Of the percentiles that are shown, by their names."""
+    """Return the intervals of the percentiles that are shown, by name."""
     found = {name: interval(level, percentile) for name, percentile in SHOWN.items()}
     return {name: ends for name, ends in found.items() if ends}
 
 
 def slice_requests(values: "pd.Series[float]", streams: int) -> Sliced:
-    """Of a number that each completed request has one of, or none; they are in the order of sending."""
+    """Slice a number of each completed request (NaN: none), in the order of sending."""
     kept = values.notna().to_numpy()
     return Sliced(values.to_numpy(float)[kept], slices(len(values), streams)[kept])
 
 
 def slice_gaps(file: Path, streams: int) -> Sliced:
-    """Of the times between tokens, out of a level's Parquet file."""
+    """Slice the times between tokens of a level's Parquet file."""
     requests = read_requests(file)
     taken = _taken(requests, is_completed(Samples(requests, file)).to_numpy())
     places = np.full(len(requests), -1, np.int32)
@@ -94,13 +94,13 @@ def slice_gaps(file: Path, streams: int) -> Sliced:
 
 
 def _taken(requests: pd.DataFrame, done: npt.NDArray[np.bool_]) -> Places:
-    """Rows of completed requests in the order of sending: all, or as many as are enough."""
+    """Select rows of completed requests in the order of sending: all, or as many as are enough."""
     in_order = np.flatnonzero(done)[np.argsort(requests["sent_at_ns"].to_numpy()[done], kind="stable")]
     return in_order[:: 1 + int(requests["counted_tokens"].to_numpy()[done].sum()) // ENOUGH_TOKENS]
 
 
 def _gaps(file: Path, places: npt.NDArray[np.int32]) -> Iterator[tuple[Values, npt.NDArray[np.int32]]]:
-    """Of the requests that have a place."""
+    """Yield the gaps of the requests that have a place, with that place."""
     for chunks in read_chunks(file):
         mine = places[chunks.samples]
         wanted = mine >= 0
@@ -108,7 +108,7 @@ def _gaps(file: Path, places: npt.NDArray[np.int32]) -> Iterator[tuple[Values, n
 
 
 def _each(chunks: Chunks) -> Places:
-    """How many gaps a sample has: one for each token, but for those of its first chunk."""
+    """Count the gaps of each sample: one for each token, but for those of its first chunk."""
     counted = chunks.each()["counted_tokens"].to_numpy()
     some, begins = chunks.counts > 0, chunks.ends - chunks.counts
     first = np.append(chunks.tokens, 0)[begins]

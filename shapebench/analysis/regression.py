@@ -165,7 +165,7 @@ def _beyond_chance(rows: Sequence[Row], false_alarm_rate: float) -> Iterator[Row
 
 
 def _likelihood(row: Row) -> float:
-    """Chance alone makes the number of one more run as bad as this one so often: Student's t, one-sided."""
+    """Return how often chance makes the number of one more run as bad as this one: Student's t, one-sided."""
     from scipy.stats import t  # takes most of a second to import
 
     runs, effect = row["baseline_runs"], row["effect_stddevs"]
@@ -175,7 +175,7 @@ def _likelihood(row: Row) -> float:
 
 
 def _worsening(row: Row) -> float:
-    """How much worse, as a share; better is negative."""
+    """Return how much worse a number is, as a share; better is negative."""
     change = row["change"] or 0.0
     return -change if BETTER[row["metric"]] == HIGHER else change
 

@@ -1,4 +1,4 @@
-"""A level's samples read back: a row for each request, and the chunks that brought its tokens a few at a time.
+"""Reader of a level's samples: a row for each request, and the chunks of its tokens a few at a time.
 
 With them comes the server's account of the level, where it gave one.
 
@@ -45,11 +45,11 @@ class Chunks:
 
     @cached_property
     def ends(self) -> Counts:
-        """Where the chunks of the next sample begin."""
+        """The index at which the chunks of the next sample begin."""
         return np.cumsum(self.counts)
 
     def each(self) -> pd.DataFrame:
-        """What they say of each sample: its chunks, their tokens, and when (s) the first and last came, NaN if none."""
+        """Summarise each sample: its chunks, their tokens, and when (s) the first and last came, NaN if none."""
         tokens = np.concatenate([[0], np.cumsum(self.tokens, dtype=np.int64)])
         padded_s = np.append(self.offsets_s, np.nan)  # or a last sample without chunks would begin after the end
         some, begins = self.counts > 0, self.ends - self.counts
@@ -63,14 +63,14 @@ class Chunks:
         )
 
     def gaps_s(self, wanted: Mask) -> Values:
-        """Between the chunks of the samples wanted; a chunk of k tokens counts k times a k-th of its gap."""
+        """Return the gaps between chunks of samples; a chunk of k tokens counts k times a k-th of its gap."""
         follows = np.repeat(wanted, self.counts)
         follows[(self.ends - self.counts)[self.counts > 0]] = False
         tokens = self.tokens[follows]
         return np.repeat(np.diff(self.offsets_s, prepend=0)[follows] / tokens, tokens)
 
     def arrivals_s(self, sent_s: Values) -> Values:
-        """When each came, if the samples were sent at these moments."""
+        """Return when each chunk came, if the samples were sent at these moments."""
         return np.repeat(sent_s, self.counts) + self.offsets_s
 
 
@@ -87,7 +87,7 @@ class Samples:
     slo_bounds: Mapping[str, float] | None = None  # of each request, the bound on each of its numbers; None: not known
 
     def gaps_s(self, wanted: Mask) -> npt.NDArray[np.float32]:
-        """Between the tokens of the samples wanted: the one thing of which there is one for each token in memory."""
+        """Return the gaps between tokens of the samples wanted: the only array with an item for each token."""
         gaps_s = np.empty(int(self.requests["counted_tokens"].to_numpy()[wanted].sum()), dtype=np.float32)
         filled = 0
         for chunks in read_chunks(self.file):
@@ -97,7 +97,7 @@ class Samples:
         return gaps_s[:filled]
 
     def arrivals(self, origin_ns: int) -> Iterator[tuple[Values, npt.NDArray[np.int32]]]:
-        """When chunks came, in seconds after a moment, and how many tokens each of them brought."""
+        """Yield when chunks came, in seconds after a moment, and how many tokens each brought."""
         sent_s = ((self.requests["sent_at_ns"] - origin_ns) / 1e9).to_numpy()
         for chunks in read_chunks(self.file):
             yield chunks.arrivals_s(sent_s[chunks.samples]), chunks.tokens
@@ -112,7 +112,7 @@ def read_chunks(file: Path) -> Iterator[Chunks]:
 
 
 def read_requests(file: Path) -> pd.DataFrame:
-    """What is known of each request, with its chunks in a few figures."""
+    """Read a row for each request, with its chunks in a few figures."""
     with _opened(file) as parquet:
         names = [name for name in parquet.schema_arrow.names if name not in (OFFSETS, TOKENS)]
         requests: pd.DataFrame = parquet.read(names).to_pandas(split_blocks=True, self_destruct=True)
@@ -121,5 +121,5 @@ def read_requests(file: Path) -> pd.DataFrame:
 
 
 def _opened(file: Path) -> pq.ParquetFile:
-    """Arrow would keep in memory whatever it reads ahead, until all is read."""
+    """Open without reading ahead: Arrow would keep all of it in memory until the end."""
     return pq.ParquetFile(file, pre_buffer=False)

@@ -13,7 +13,7 @@ MIN_BIN_S = 0.05
 
 
 def timeline(samples: Samples) -> pd.DataFrame:
-    """Equal spans of the level, warm-up included: `at_s` is a span's middle, after the first request was sent.
+    """Divide a level into equal spans, warm-up included: `at_s` is a span's middle, after the first request was sent.
 
     `busy_streams` is the mean of the requests in flight, `tokens_per_s` counts tokens as they arrived.
     """
@@ -39,7 +39,7 @@ def _edges(length_s: float) -> Values:
 
 
 def _time_after(edges_s: Values, moments_s: Values) -> Values:
-    """For each edge, how long before it the moments were, all of those before it together."""
+    """Sum for each edge how long before it the earlier moments were."""
     ordered = np.sort(moments_s)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     before = np.searchsorted(ordered, edges_s)
@@ -47,7 +47,7 @@ def _time_after(edges_s: Values, moments_s: Values) -> Values:
 
 
 def _tokens(samples: Samples, edges_s: Values) -> Values:
-    """How many came in each span."""
+    """Count the tokens that came in each span."""
     origin_ns, bins, whole = int(samples.requests["sent_at_ns"].min()), len(edges_s) - 1, (0.0, edges_s[-1])
     of_each = (np.histogram(at_s, bins, whole, weights=tokens)[0] for at_s, tokens in samples.arrivals(origin_ns))
     return sum(of_each, start=np.zeros(bins))

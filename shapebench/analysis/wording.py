@@ -28,7 +28,7 @@ def quantity(metric: str, value: float) -> str:
 
 
 def quantities(metric: str, first: float, second: float) -> tuple[str, str]:
-    """Show two values of a metric in the unit of the second, with as many digits as tell them apart."""
+    """Show two values of a metric in the unit of the second, with as many digits as make them differ."""
     scale, unit = _shown_unit(metric, second)
     one, other = distinct_numbers(first * scale, second * scale)
     return f"{one}{unit}", f"{other}{unit}"

@@ -1,4 +1,4 @@
-"""The catalogue as people read it."""
+"""Tables of the catalogue for the terminal."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from shapebench.sizing.shapes import Shape, amount
 
 
 def show_all(shapes: Sequence[Shape], console: Console) -> None:
-    """A row for each shape; speeds are of all its GPUs together."""
+    """Print a row for each shape; speeds are those of all its GPUs."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("shape", no_wrap=True)
     table.add_column("it has")
@@ -39,7 +39,7 @@ def _thousands(each: float | None, count: int, unit: float) -> str:
 
 
 def show_one(shape: Shape, console: Console) -> None:
-    """Each fact with how sure it is and its source."""
+    """Print each fact of a shape, how sure it is, and its source."""
     of_what = f" of {shape.processor}" if shape.on_cpu else ""
     console.print(f"{shape.name}: {shape.has}{of_what}")
     table = Table(box=None, header_style="bold", pad_edge=False)

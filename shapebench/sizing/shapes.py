@@ -1,4 +1,4 @@
-"""What is known of compute shapes, from the files in catalogue/ and the user's own."""
+"""Compute shapes, from the files in catalogue/ and the user's own."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ UNITS: dict[str, Callable[[ShapeEntry], float]] = {
 
 @dataclass(frozen=True)
 class Price:
-    """What an hour of a shape costs by list: the sum over its parts of their number times the price of one."""
+    """The list price of an hour: the sum over a shape's parts of their number times the price of one."""
 
     per_hour: float
     currency: str
@@ -30,7 +30,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Shape:
-    """A machine; memory, bandwidth and FLOP/s are of one GPU, and of the whole machine where it computes on its CPU."""
+    """A machine; memory, bandwidth and FLOP/s are those of one GPU, or of all CPUs where there is no GPU."""
 
     name: str
     cloud: str
@@ -46,7 +46,7 @@ class Shape:
 
     @property
     def devices(self) -> int:
-        """Over how many a model can be divided."""
+        """The number of devices that a model can be divided among."""
         return 1 if self.on_cpu else self.count
 
     @property
@@ -55,7 +55,7 @@ class Shape:
 
 
 def shape_named(name: str, known: Catalogue | None = None) -> Shape | None:
-    """A shape by its name, however it is written; None where there is none, or none of that size.
+    """Find a shape by its name, in any case; None where there is none, or none of that size.
 
     What follows a name after a space, as in "VM.GPU.A10.1 (simulated)", does not count. A flexible shape has as much
     as it can have, or what is said after its name: NAME:OCPUS:GB.
@@ -70,7 +70,7 @@ def shape_named(name: str, known: Catalogue | None = None) -> Shape | None:
 
 
 def known_shape(name: str) -> Shape:
-    """A shape by its name; raises ShapebenchError with those that are alike, where there is none."""
+    """Find a shape by its name; raises ShapebenchError with similar names."""
     if shape := shape_named(name):
         return shape
     alike = difflib.get_close_matches(name.partition(":")[0], catalogue().shapes, n=3, cutoff=0.5)
@@ -83,20 +83,20 @@ def known_shape(name: str) -> Shape:
 
 
 def single_gpu(gpu: str, known: Catalogue) -> Shape:
-    """A machine of one GPU, such as a part of one that is sold in eights; it has no price."""
+    """Make a machine of one GPU, such as a part of one that is sold in eights; it has no price."""
     return _gpu_shape(f"one {gpu}", ShapeEntry(gpu=gpu, gpus=1), known.gpus[gpu], known)
 
 
 def all_shapes() -> list[Shape]:
-    """Every shape that is known, in the order of the files."""
+    """List every known shape, in the order of the files."""
     known = catalogue()
     return [_shape(name, entry, known) for name, entry in known.shapes.items()]
 
 
 def memory_bandwidth_bytes_per_s(shape: str) -> float | None:
-    """How fast all GPUs of a shape together read their memory at best; None where that is not known.
+    """Return the memory bandwidth of all GPUs of a shape; None where that is not known.
 
-    It is not said of a CPU, whose caches may hold much of a small model.
+    It is None for a CPU, whose caches may hold much of a small model.
     """
     known = shape_named(shape)
     if known is None or known.on_cpu or known.memory_bandwidth_bytes_per_s is None:
@@ -105,20 +105,20 @@ def memory_bandwidth_bytes_per_s(shape: str) -> float | None:
 
 
 def list_price_per_hour(shape: str, currency: str = "USD") -> float | None:
-    """What an hour costs by list; None where no price in that currency is known."""
+    """Return the list price of an hour; None where no price in that currency is known."""
     known = shape_named(shape)
     price = known.price if known else None
     return price.per_hour if price and price.currency == currency else None
 
 
 def amount(per_hour: float, currency: str) -> str:
-    """As people write it."""
+    """Show an amount of money with its currency."""
     digits = 2 if round(per_hour, 2) == per_hour else 3
     return f"{per_hour:,.{digits}f} {currency}"
 
 
 def _sized(entry: ShapeEntry, size: list[str]) -> ShapeEntry | None:
-    """The shape with as many OCPUs and as much memory as asked; None where it cannot have that."""
+    """Return the shape with so many OCPUs and so much memory; None where it cannot have that."""
     try:
         asked = dict(zip(("ocpus", "memory_gb"), map(float, size), strict=True))
     except ValueError:

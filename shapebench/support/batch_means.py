@@ -1,4 +1,4 @@
-"""How precisely a level's mean TTFT and its throughput are known, when that is enough, and whether two levels differ.
+"""Precision of a level's mean TTFT and throughput by batch means: when it is enough, and whether two levels differ.
 
 Requests of one level share a server and are alike when they are near in time, so that the spread of single requests
 says too little about their mean. The level is cut into slices of time instead, whose means are nearly independent
@@ -47,13 +47,13 @@ class Buckets:
     tokens: list[float] = field(default_factory=list)
 
     def add_ttft(self, sent_s: float, ttft_s: float) -> None:
-        """Of a whole answer to a request sent `sent_s` after the level's start."""
+        """Add the TTFT of a completed answer to a request sent `sent_s` after the level's start."""
         bucket = self._reach(sent_s + ttft_s)
         self.answers[bucket] += 1
         self.ttft_s[bucket] += ttft_s
 
     def add_tokens(self, sent_s: float, e2e_s: float, tokens: float) -> None:
-        """Of any answer, those of the warm-up and of failed requests, too."""
+        """Add the tokens of any answer, those of the warm-up and of failed requests, too."""
         e2e_s = max(e2e_s, SHORTEST_S)
         end_s = sent_s + e2e_s
         first, last = self._reach(sent_s), self._reach(end_s)
@@ -64,7 +64,7 @@ class Buckets:
         self.tokens[last] -= share * (last + 1 - end_s / self.width_s)
 
     def _reach(self, at_s: float) -> int:
-        """The bucket of this moment, which is there afterwards."""
+        """Return the bucket of this moment; it exists afterwards."""
         bucket = max(int(at_s / self.width_s), 0)
         if (more := bucket + 1 - len(self.tokens)) > 0:
             self.answers += [0] * more
@@ -131,14 +131,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Precision:
-    """None: too few requests to tell."""
+    """The intervals of both means; None: too few requests."""
 
     ttft: Interval | None = None  # s
     throughput: Interval | None = None  # tokens/s
 
 
 def t_quantile(freedom: float) -> float:
-    """Of Student's t, two-sided 95 %; within 0.1 % from 3 degrees on (Abramowitz and Stegun, 26.7.5)."""
+    """Return Student's t, two-sided 95 %; within 0.1 % from 3 degrees on (Abramowitz and Stegun, 26.7.5)."""
     terms = (
         Z,
         (Z**3 + Z) / 4,
@@ -150,7 +150,7 @@ def t_quantile(freedom: float) -> float:
 
 
 def precision(buckets: Buckets, from_s: float, to_s: float, streams: int) -> Precision:
-    """Of a level of so many streams, between two moments after its start.
+    """Estimate the precision of a level of so many streams, between two moments after its start.
 
     `from_s` is when all streams are past their warm-up. `to_s` must not be after the earliest sending of a request
     that is still to be added: buckets after it lack what such requests will bring, the slowest ones most of all.
@@ -168,18 +168,18 @@ def precision(buckets: Buckets, from_s: float, to_s: float, streams: int) -> Pre
 
 
 def _between(values: Sequence[float], first: int, end: int) -> list[float]:
-    """Buckets that nothing has reached yet are empty."""
+    """Return some buckets; those that nothing has reached yet are empty."""
     return [*values[first:end], *[0.0] * (end - max(first, len(values)))]
 
 
 def _batched_ratio(over: list[float], under: list[float], batches: int) -> Interval:
-    """The ratio of two sums over time, from as many slices as there are to be batches."""
+    """Estimate the ratio of two sums over time, from as many slices as batches are wanted."""
     borders = [round(slice_ * len(over) / batches) for slice_ in range(batches + 1)]
     return ratio_interval([(sum(over[a:b]), sum(under[a:b])) for a, b in pairwise(borders)])
 
 
 def ratio_interval(slices: Sequence[tuple[float, float]]) -> Interval:
-    """The ratio of two sums, of which each slice of the time has its parts."""
+    """Estimate the ratio of two sums, of which each slice of the time has its parts."""
     batches, under = len(slices), sum(part for _, part in slices)
     mean = sum(part for part, _ in slices) / under
     residuals = [over_part - mean * under_part for over_part, under_part in slices]
@@ -204,7 +204,7 @@ def correlation_factor(residuals: Sequence[float]) -> float:
 
 
 def is_precise(found: Precision, within: float) -> bool:
-    """Are both known to within this share of themselves, by batches enough to say so?"""
+    """Return whether both are known to within this share of themselves, by enough batches."""
     return all(
         interval is not None and interval.freedom + 1 >= ENOUGH_BATCHES and interval.relative <= within
         for interval in (found.ttft, found.throughput)
@@ -213,7 +213,7 @@ def is_precise(found: Precision, within: float) -> bool:
 
 @dataclass
 class UntilPrecise:
-    """Says when a level that is under way is precise enough.
+    """The rule by which a level that is being measured is precise enough.
 
     To stop the first time that an interval looks narrow is to stop when it is too narrow by chance. So it is not looked
     at before it has ENOUGH_BATCHES and MIN_S, then only each time that the level is LOOK_GROWTH as long, and has to
@@ -227,7 +227,7 @@ class UntilPrecise:
     _passes: int = 0
 
     def reached(self, buckets: Buckets, from_s: float, to_s: float) -> bool:
-        """Ask as often as is convenient; the moments are those of `precision`."""
+        """Return whether to stop; to be called as often as is convenient, with the moments of `precision`."""
         length_s = to_s - from_s
         if length_s < self._next_look_s:
             return False
@@ -238,7 +238,7 @@ class UntilPrecise:
 
 
 def difference(before: Interval, after: Interval) -> Interval:
-    """How much more the mean is after than before (Welch)."""
+    """Return the difference of two means (Welch)."""
     errors = before.standard_error, after.standard_error
     error = math.hypot(*errors)
     spent = sum(e**4 / i.freedom for e, i in zip(errors, (before, after), strict=True))
@@ -246,6 +246,6 @@ def difference(before: Interval, after: Interval) -> Interval:
 
 
 def differ(a: Interval, b: Interval) -> bool:
-    """At the 5 % level: of pairs that are the same, at most one in twenty is called different; simulated, 3 to 5 %."""
+    """Test two means at the 5 % level: of equal pairs, 3 to 5 % were called different in simulations."""
     found = difference(a, b)
     return abs(found.mean) > found.half_width

@@ -1,1 +1,1 @@
-"""The greatest concurrency that keeps all SLOs: which level to measure next, and what the levels measured say."""
+"""The search for the greatest concurrency that meets all SLOs: the next level to measure, and the result."""

@@ -1,4 +1,4 @@
-"""A level of a search, from the step that asks for it to what the instrument is told."""
+"""A level of a search, from the step that requests it to the run that is measured."""
 
 import random
 from dataclasses import replace
@@ -13,7 +13,7 @@ FIRST = "first"  # what a level's files are named that was measured again
 
 
 def begin(run: Run, step: Step) -> Run:
-    """Have run.json name the level among those of the run, and put aside what it left when it was measured before."""
+    """Add a level to run.json, and rename its files if it was measured before."""
     content = runs.load(run.spec.data, run.run_id)
     levels = tuple(_aside(run, level) if level.concurrency == step.concurrency else level for level in content.levels)
     spec = _with_level(run.spec, [level.concurrency for level in content.levels], step.concurrency)
@@ -23,7 +23,7 @@ def begin(run: Run, step: Step) -> Run:
 
 
 def as_asked(run: Run, step: Step) -> Run:
-    """The run as this level takes it: measured again, it has prompts that the server has not met."""
+    """Return the run for this level: one that is measured again gets prompts that the server has not seen."""
     if not step.again:
         return run
     load = longer(run.spec.load, step.concurrency) if step.longer else run.spec.load
@@ -32,7 +32,7 @@ def as_asked(run: Run, step: Step) -> Run:
 
 
 def longer(load: Load, concurrency: int) -> Load:
-    """What makes intervals half as wide, at this level."""
+    """Return a load whose intervals are half as wide, at this level."""
     requests, duration_s = load.requests_at(concurrency), load.duration_at(concurrency)
     changes = {
         "requests": AGAIN * requests if requests else None,
@@ -50,7 +50,7 @@ def _with_level(spec: Spec, measured: list[int], concurrency: int) -> Spec:
 
 
 def _aside(run: Run, level: LevelRun) -> LevelRun:
-    """With its files under other names; they stay, though another measurement takes the level's place."""
+    """Rename a level's files; they stay, though another measurement takes the level's place."""
     found = {"samples": run.samples_at(level.concurrency), "server_metrics": run.server_metrics_at(level.concurrency)}
     named = {name: file.with_stem(f"{file.stem}.{FIRST}") for name, file in found.items() if file.exists()}
     for name, file in named.items():

@@ -1,1 +1,1 @@
-"""Runs held against each other: pure functions from rows of the results file to answers."""
+"""Comparison of runs: pure functions of rows of the results file."""

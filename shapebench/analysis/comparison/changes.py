@@ -1,4 +1,4 @@
-"""Two runs of one thing: what changed, by how much, and whether that is more than noise."""
+"""Two runs of one endpoint: what changed, by how much, and whether that is more than noise."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,9 +30,9 @@ class Changes:
 
 
 def changes(differences: pd.DataFrame) -> Changes:
-    """What changed from one run to the other, by the rows of the macro compare_runs(before, after).
+    """Find what changed from one run to the other, by the rows of the macro compare_runs(before, after).
 
-    The macro's intervals are of single numbers. Here they are judged together, so each is widened (Bonferroni): where
+    The macro's intervals are of single numbers. Here they are tested together, so each is widened (Bonferroni): where
     nothing changed, all of them say so in 95 of 100 comparisons.
     """
     judged = _judged_together(differences)
@@ -76,7 +76,7 @@ def _headline(verdicts: set[str]) -> str:
 
 
 def _sentence(metric: str, rows: pd.DataFrame) -> str:
-    """The surest change of one metric where there is one, else how far there may be one."""
+    """Say the greatest certain change of a metric, or else how large a change may be."""
     name = _NAMES.get(metric, metric)
     changed = rows[rows["verdict"].isin(["better", "worse"])]
     if changed.empty:
@@ -102,7 +102,7 @@ def _span(row: Any) -> str:
 
 
 def settings_that_differ(before: Mapping[str, object], after: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    """What is not the same in what was asked, found and used: a name with dots, and how it was in each run."""
+    """List the settings, facts and versions that differ: a name with dots, and its value in each run."""
     earlier, later = (dict(_flat("", {part: run[part] for part in _PARTS})) for run in (before, after))
     names = [name for name in {**earlier, **later} if name not in _INCIDENTAL]
     pairs = [(name, earlier.get(name, ""), later.get(name, "")) for name in names]

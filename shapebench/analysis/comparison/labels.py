@@ -1,4 +1,4 @@
-"""What runs are called where several stand side by side."""
+"""Labels of runs that are compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,7 +23,7 @@ _WAYS: tuple[Callable[[Run], str], ...] = (
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
-    """A name for each run id, unique among them; what is very long is cut."""
+    """Label each run by its id; labels are unique, and long ones are cut."""
     for way in _WAYS:
         names = [_cut(way(run)) for run in runs]
         if len({*names}) == len(names):

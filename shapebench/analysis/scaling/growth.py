@@ -1,4 +1,4 @@
-"""Where throughput stops growing, by the levels themselves.
+"""The end of throughput's growth, by the levels themselves.
 
 Over logarithmic axes a throughput curve only ever bends downwards, whether it is a straight line, saturates smoothly,
 hits a hard cap or collapses. So the levels are smoothed by the curve nearest to them that never bends upwards (concave
@@ -40,7 +40,7 @@ class Growth:
 
 
 def concave_fit(levels: Levels, tokens: Values, least_slope: float | None = None, drop: int | None = None) -> Values:
-    """The curve nearest to these `tokens` (their log2) that never bends upwards.
+    """Fit the curve nearest to these `tokens` (their log2) that never bends upwards.
 
     Its slope is nowhere below the least, where there is one; it may fall once, at once, on the way to the level `drop`.
     """
@@ -63,7 +63,7 @@ def _places(first: int, last: int) -> Places:
 
 
 def with_curve_noise(levels: Levels) -> Levels:
-    """With the noise that strays from a smooth curve suggest: more or less than was assumed, or more than is known."""
+    """Adjust the noise by residuals from a smooth curve: more or less than was assumed, or more than is known."""
     if len(levels) < 3:
         return levels
     smoothed = _smoothed(levels)
@@ -76,7 +76,7 @@ def with_curve_noise(levels: Levels) -> Levels:
 
 
 def _smoothed(levels: Levels) -> Values:
-    """With a sudden fall, where nothing else explains the levels."""
+    """Fit a concave curve, with a sudden fall where nothing else explains the levels."""
     plain = concave_fit(levels, levels.log_tokens)
     falling = (concave_fit(levels, levels.log_tokens, drop=place) for place in _places(1, len(levels) - 1))
     best = min(falling, key=lambda smoothed: _chi_square(levels, smoothed))
@@ -84,7 +84,7 @@ def _smoothed(levels: Levels) -> Values:
 
 
 def growth(levels: Levels) -> Growth:
-    """Of at least two levels."""
+    """Find where growth ends; it takes at least two levels."""
     tokens = levels.log_tokens
     held = concave_fit(levels, _filled(tokens))
     knee = _knee(levels, held)
@@ -106,7 +106,7 @@ def growth(levels: Levels) -> Growth:
 
 
 def _filled(tokens: Values) -> Values:
-    """How deep throughput falls after its peak has no say in where growth ended."""
+    """Level out what follows the peak: how deep throughput falls does not move the end of growth."""
     return np.where(np.arange(len(tokens)) > tokens.argmax(), tokens.max(), tokens)
 
 
@@ -124,21 +124,21 @@ def _end_slope(levels: Levels, smoothed: Values) -> float:
 
 
 def _drawn(levels: Levels, smoothed: Values) -> list[int | None]:
-    """Knees of curves that this one could have been, by chance."""
+    """Draw curves that this one could have been, by chance, and return their knees."""
     chance = np.random.default_rng(0).standard_normal((DRAWS, len(levels)))
     curves = smoothed + chance * levels.log_noise
     return [_knee(levels, concave_fit(levels, _filled(curve))) for curve in curves]
 
 
 def _interval(levels: Levels, knee: int, places: list[int]) -> tuple[int, int]:
-    """Growth ended somewhere between the knee's neighbours, and chance may have moved it further."""
+    """Return the levels between which growth ended: the knee's neighbours, or further by chance."""
     low, high = (round(place) for place in np.percentile(places, TAILS))
     ends = min(low, max(knee - 1, 0)), max(high, min(knee + 1, len(levels) - 1))
     return int(levels.concurrency[ends[0]]), int(levels.concurrency[ends[1]])
 
 
 def _fall(levels: Levels) -> tuple[float, bool]:
-    """A fall counts where curves that do not fall are too far from the levels for chance."""
+    """Return the fall after the peak, and whether curves without one are too far from the levels for chance."""
     from scipy.special import stdtrit
 
     free, held = _smoothed(levels), concave_fit(levels, levels.log_tokens, least_slope=0)

@@ -1,4 +1,4 @@
-"""A curve's levels: throughput at each concurrency, and how far chance alone moves it."""
+"""A curve's levels: throughput at each concurrency, and its noise."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NOISES: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """In the order of concurrency, one for each."""
+    """The levels of a curve, one for each concurrency, in that order."""
 
     concurrency: Values
     tokens_per_s: Values  # of repeated levels the geometric mean
@@ -40,7 +40,7 @@ class Levels:
 
     @property
     def log_tokens(self) -> Values:
-        """In doublings, too: on a straight line of slope 1, twice the users get twice the tokens."""
+        """Throughput in doublings: on a straight line of slope 1, twice the users get twice the tokens."""
         return np.log2(self.tokens_per_s)
 
     @property
@@ -53,7 +53,7 @@ class Levels:
 
 
 def read_levels(curve: pd.DataFrame) -> Levels:
-    """Of rows with `concurrency` and `system_tokens_per_s`, in any order; those without a throughput take no part."""
+    """Combine rows with `concurrency` and `system_tokens_per_s`, in any order, into levels."""
     rows = usable(curve)
     alone, freedom, source = _noise(rows)
     each = rows.assign(log=np.log(rows["system_tokens_per_s"]), square=alone**2).groupby("concurrency")
@@ -64,7 +64,7 @@ def read_levels(curve: pd.DataFrame) -> Levels:
 
 
 def usable(curve: pd.DataFrame) -> pd.DataFrame:
-    """The rows that count, as floats, in the order of concurrency; a row that says the same as another counts once."""
+    """Select the rows with a throughput, as floats, in the order of concurrency; duplicates count once."""
     columns = ["concurrency", "system_tokens_per_s", *(name for name in NOISES if name in curve)]
     rows = curve[columns].apply(pd.to_numeric, errors="coerce").astype(float)
     known = rows["system_tokens_per_s"].between(0, math.inf, inclusive="neither") & (rows["concurrency"] >= 1)
@@ -73,7 +73,7 @@ def usable(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:
-    """Of each row: what is given, else how much repeated levels differ from one another, else what is assumed."""
+    """Return the noise of each row: as given, else by repeated levels, else as assumed."""
     given = _given(rows)
     spread, freedom = _of_repeated(rows)
     noise = given.fillna(spread if freedom else ASSUMED_NOISE).clip(lower=MIN_NOISE)

@@ -1,4 +1,4 @@
-"""Saturation as people and programs read it."""
+"""The output of `scaling`, for people and for programs."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ SOURCES: dict[Source, str] = {
 
 
 def saturation_object(found: Saturation, curve: Curve) -> dict[str, Any]:
-    """What `scaling --json` prints."""
+    """Return what `scaling --json` prints."""
     return {
         "saturated": found.saturated,
         "knee": found.knee,
@@ -63,7 +63,7 @@ def _with_interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
 
 
 def _points(found: Saturation, curve: Curve) -> Iterator[dict[str, Any]]:
-    """The rows that took part, and what the law has at each."""
+    """Yield the rows that were used, with the law's throughput at each."""
     rows = curve.rows.loc[usable(curve.rows).index]
     fitted = found.curve(rows["concurrency"].tolist())["tokens_per_s"].tolist() or [None] * len(rows)
     for row, by_law in zip(rows.to_dict("records"), fitted, strict=True):
@@ -73,7 +73,7 @@ def _points(found: Saturation, curve: Curve) -> Iterator[dict[str, Any]]:
 
 
 def print_saturation(found: Saturation, curve: Curve, console: Console) -> None:
-    """The answer in sentences, then the rows that it rests on."""
+    """Print the answer in sentences, then the rows that were used."""
     for sentence in (*sentences(found), *map(_describe_impossible, curve.impossible)):
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -87,7 +87,7 @@ def print_saturation(found: Saturation, curve: Curve, console: Console) -> None:
 
 
 def sentences(found: Saturation) -> Iterator[str]:
-    """The answer, its grounds, and how sure it is."""
+    """Say the answer, the reasons, and how certain it is."""
     yield from _growth(found)
     yield from _peak(found)
     if found.law:

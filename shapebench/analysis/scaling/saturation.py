@@ -1,4 +1,4 @@
-"""Is a machine saturated, where does its throughput stop growing, and how much more is to be had?"""
+"""Saturation of a machine: where throughput stops growing, and how much headroom there is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Headroom:
-    """What the law expects of more concurrency than was measured, beyond the most that it has up to there."""
+    """The throughput that the law expects at more concurrency than was measured, above the greatest below that."""
 
     concurrency: int  # at which the most is to be had
     up_to: int  # as far as it is asked
@@ -34,7 +34,7 @@ class Headroom:
 
 @dataclass(frozen=True, eq=False)
 class Saturation:
-    """What levels say of growth (None: fewer than two), and the law fitted to them (None: fewer than three)."""
+    """The growth of levels (None: fewer than two), and the law fitted to them (None: fewer than three)."""
 
     levels: Levels
     growth: Growth | None
@@ -51,12 +51,12 @@ class Saturation:
 
     @property
     def knee_interval(self) -> tuple[int, int] | None:
-        """Levels, between which growth ends."""
+        """The levels between which growth ends."""
         return self.growth.interval if self.growth else None
 
     @property
     def collapses(self) -> bool | None:
-        """Does throughput fall beyond its peak, by more than chance explains?"""
+        """True where throughput falls beyond its peak by more than chance explains."""
         return self.growth.collapses if self.growth else None
 
     @property
@@ -76,7 +76,7 @@ class Saturation:
         return _headroom(self.levels, self.law, self.growth) if self.law and self.law.describes else None
 
     def curve(self, concurrency: Sequence[float]) -> pd.DataFrame:
-        """The law's `tokens_per_s` at each `concurrency`, between `low` and `high` (95%); no rows without a law."""
+        """Return the law's `tokens_per_s` at each `concurrency`, with `low` and `high` (95%); no rows without a law."""
         if self.law is None:
             return pd.DataFrame(columns=["concurrency", "tokens_per_s", "low", "high"], dtype=float)
         at = np.array(concurrency, float)
@@ -86,7 +86,7 @@ class Saturation:
 
 
 def saturation(curve: pd.DataFrame) -> Saturation:
-    """Of rows with `concurrency` and `system_tokens_per_s`, in any order, several for a level or one.
+    """Find saturation from rows with `concurrency` and `system_tokens_per_s`, in any order, one or more for a level.
 
     How noisy a row is may stand in `system_tokens_per_s_stddev` (tokens/s, from one measurement to the next) or
     `throughput_precision` (as in level_summary); else repeated levels tell it, else 2% is assumed.
@@ -100,7 +100,7 @@ def saturation(curve: pd.DataFrame) -> Saturation:
 
 
 def _headroom(levels: Levels, law: Law, found: Growth | None) -> Headroom:
-    """No law is so sure that growth which has not ended could not go on as it was at the end."""
+    """Extrapolate by the law; growth that has not ended may also go on as it was at the end."""
     greatest = levels.concurrency[-1]
     onward = float(np.clip(found.last_doubling, 0, 1)) if found and found.knee is None else 0.0
     beyond = np.linspace(greatest, REACH * greatest, STEPS)

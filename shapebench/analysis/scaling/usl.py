@@ -74,12 +74,12 @@ class Law:
         return throughput(self.parameters, concurrency)
 
     def drawn(self, concurrency: Values) -> Values:
-        """A row for each draw."""
+        """Compute tokens/s for each draw, a row each."""
         return np.array([throughput(row, concurrency) for row in self.draws])
 
 
 def throughput(parameters: Values, concurrency: Values) -> Values:
-    """Tokens/s by the law with these parameters."""
+    """Compute tokens/s by the law with these parameters."""
     alone, sigma, kappa, cap = parameters
     running = np.minimum(concurrency, cap)
     tokens: Values = alone * running / (1 + sigma * (running - 1) + kappa * running * (running - 1))
@@ -87,7 +87,7 @@ def throughput(parameters: Values, concurrency: Values) -> Values:
 
 
 def fit(levels: Levels, *, ended: bool) -> Law | None:
-    """None where there are too few levels for three parameters; `ended`: throughput does not grow at their end."""
+    """Fit the law; None: too few levels for three parameters. `ended`: throughput does not grow at their end."""
     if len(levels) < MIN_LEVELS:
         return None
     tokens = levels.tokens_per_s
@@ -102,7 +102,7 @@ def fit(levels: Levels, *, ended: bool) -> Law | None:
 
 
 def chi_square(levels: Levels, tokens: Values, parameters: Values) -> float:
-    """Chi-square: how far the law is from these tokens/s, in units of noise."""
+    """Return chi-square: how far the law is from these tokens/s, in units of noise."""
     return float(((np.log(tokens / throughput(parameters, levels.concurrency)) / levels.noise) ** 2).sum())
 
 
@@ -113,7 +113,7 @@ def _capped(levels: Levels) -> Values:
 
 
 def _near(levels: Levels, parameters: Values) -> Values:
-    """Caps to try around the one that was found; at least two levels are to be at or beyond it."""
+    """Return caps to try around the one that was found; at least two levels must be at or beyond it."""
     cap: float = parameters[3]
     return np.unique((cap * NEAR).clip(*levels.concurrency[[1, -2]])) if np.isfinite(cap) else np.array([np.inf])
 
@@ -124,7 +124,7 @@ def _best(levels: Levels, tokens: Values, caps: Values) -> Values:
 
 
 def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
-    """N / throughput = alone + shared N + pairs N (N - 1), where N counts the streams that run."""
+    """Fit N / throughput = alone + shared N + pairs N (N - 1), where N counts the streams that run."""
     from scipy.optimize import nnls
 
     running = np.minimum(levels.concurrency, cap)
@@ -137,7 +137,7 @@ def _fitted(levels: Levels, tokens: Values, cap: float) -> Values:
 
 
 def _drawn(levels: Levels, parameters: Values, misses: Values) -> Values:
-    """Where the law is further from the levels than noise is, so are its draws from each other."""
+    """Draw parameters by chance; where the law misses the levels by more than noise, they spread as far."""
     spare = len(levels) - MIN_LEVELS
     missed = np.sqrt((misses**2).sum() / spare) if spare > 1 else 0
     spread = np.maximum(levels.noise, missed) * t_quantile(min(levels.freedom, 1e6)) / Z

@@ -1,1 +1,1 @@
-"""What is known of processors, compute shapes, prices and models: data, and what reads it."""
+"""The catalogue of processors, compute shapes, prices and models: data and its reader."""

@@ -24,22 +24,22 @@ class CatalogueError(ShapebenchError):
 
 
 def catalogue() -> Catalogue:
-    """What is known, the user's own files over those that come with shapebench; raises CatalogueError."""
+    """Read the catalogue, the user's own files over those that come with shapebench; raises CatalogueError."""
     return _read((*_built_in(), *own_files()))
 
 
 def built_in_catalogue() -> Catalogue:
-    """What comes with shapebench, whatever users put over it."""
+    """Read the files that come with shapebench, without the user's own."""
     return _read(_built_in())
 
 
 def own_folder() -> Path:
-    """Where a user's catalogue files lie."""
+    """Return the folder of a user's catalogue files."""
     return user_config_path("shapebench") / "shapes"
 
 
 def own_files() -> tuple[Path, ...]:
-    """The user's files, the later over the earlier: first his folder's, then what the variable names."""
+    """List the user's files, later ones over earlier: first the folder's, then those that the variable names."""
     named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
     return tuple(file for path in (own_folder(), *named) for file in _files_in(path))
 
@@ -82,7 +82,7 @@ def _plain(error: Any) -> str:
 
 
 def _over(below: Catalogue, above: Catalogue) -> Catalogue:
-    """Field by field, and in tables entry by entry; what is not said above stays."""
+    """Merge two catalogues field by field, and tables entry by entry."""
     return Catalogue(**{name: _merged(getattr(below, name), getattr(above, name)) for name in Catalogue.model_fields})
 
 
@@ -99,7 +99,7 @@ def _one(below: Any, above: Any) -> Any:
 
 
 def _missing(content: Catalogue) -> Iterator[str]:
-    """What shapes need and nobody says."""
+    """Say what shapes need and no file has."""
     for name, gpu in content.gpus.items():
         for field in ("memory_gb", "memory_bandwidth_gb_per_s"):
             if getattr(gpu, field) is None:

@@ -1,4 +1,4 @@
-"""What a catalogue file holds: processors, prices of parts, and shapes made of them; each fact says how sure it is."""
+"""The schema of a catalogue file: processors, prices of parts, and shapes; each fact says how sure it is."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,7 +22,7 @@ Unit = Literal["GPU hour", "OCPU hour", "GB hour", "shape hour"]
 
 
 def _as_text(value: Any) -> Any:
-    """YAML takes 2026 for a number and 2026-10-05 for a day."""
+    """Turn YAML's numbers and days into text: 2026, 2026-10-05."""
     return value if value is None else str(value)
 
 
@@ -98,7 +98,7 @@ class Cpu(Entry):
 
 
 class PricedPart(Entry):
-    """What a cloud bills by the hour."""
+    """A part of a machine that a cloud bills by the hour."""
 
     FACTS: ClassVar[tuple[str, ...]] = ("price",)
 

@@ -1,1 +1,1 @@
-"""What a model needs and how fast a machine can serve it at the very best, from the model's config.json."""
+"""Estimates of a model's memory and of its best possible speed on a machine, from its config.json."""

@@ -1,4 +1,4 @@
-"""How fast a shape can serve a model at the very best: what memory bandwidth and FLOP/s allow, and nothing else.
+"""Bounds of a shape's speed with a model: what memory bandwidth and FLOP/s allow, and nothing else.
 
 A step computes one more token of every running sequence. It reads all weights once, and each sequence's KV cache; with
 a mixture of experts it reads those experts that its tokens choose. Nothing is said of the time that GPUs spend on
@@ -53,7 +53,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of the devices that serve one copy of a model."""
+    """The speed of the devices that serve one copy of a model."""
 
     model: Model
     devices: int
@@ -61,7 +61,7 @@ class Speed:
     flops_per_s: float
 
     def cycle_s(self, running: float, workload: Workload) -> tuple[float, float]:
-        """In which every running sequence is served from its prompt to its last token: by reading, by computing."""
+        """Return the time to serve all running sequences in full: by reading, by computing."""
         first, last = workload.input_tokens + 1, workload.tokens - 1
         cache = self.model.cache_bytes_read(first, last, self.devices)
         weights = workload.output_tokens * self.model.bytes_read(running) / self.devices
@@ -69,19 +69,19 @@ class Speed:
         return (weights + running * cache) / self.bytes_per_s, running * flops / self.devices / self.flops_per_s
 
     def step_s(self, running: float, context: int) -> float:
-        """Of decoding, without prompts."""
+        """Return the time of one decoding step, without prompts."""
         read = self.model.bytes_read(running) / self.devices + running * self.model.cache_bytes(context, self.devices)
         flops = running * self.model.decode_flops(context, context) / self.devices
         return max(read / self.bytes_per_s, flops / self.flops_per_s)
 
     def prefill_s(self, tokens: int) -> float:
-        """Of one prompt alone."""
+        """Return the time to prefill one prompt by itself."""
         read, flops = self.model.bytes_read(tokens) / self.devices, self.model.prefill_flops(tokens) / self.devices
         return max(read / self.bytes_per_s, flops / self.flops_per_s)
 
 
 def bound(model: Model, shape: Shape, found: Fit, workload: Workload, concurrency: int) -> Bound | None:
-    """The best that is possible; None where the model does not fit, or the shape's speeds are not known."""
+    """Compute the bound; None where the model does not fit, or the shape's speeds are not known."""
     numbers = numbers_on(shape, model.scheme.numbers)
     if not found.fits or numbers is None or shape.memory_bandwidth_bytes_per_s is None:
         return None
@@ -102,5 +102,5 @@ def bound(model: Model, shape: Shape, found: Fit, workload: Workload, concurrenc
 
 
 def numbers_on(shape: Shape, asked: str) -> str | None:
-    """What the shape multiplies in; None where its FLOP/s are not known."""
+    """Choose the number format that the shape multiplies in; None where its FLOP/s are not known."""
     return next((numbers for numbers in (asked, *INSTEAD[asked]) if numbers in shape.flops), None)

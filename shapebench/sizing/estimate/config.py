@@ -20,7 +20,7 @@ class ConfigError(ShapebenchError):
 
 
 class Config(BaseModel):
-    """What counts of config.json; where makers have several names for one thing, the usual one first."""
+    """The fields of config.json that count; where makers use several names, the usual one comes first."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -84,7 +84,7 @@ ATTENTION = ("full_attention", "sliding_attention")
 
 
 def read_config(model: str) -> tuple[str, dict[str, Any]]:
-    """The model's name and what its config.json says; raises ConfigError."""
+    """Read a model's name and its config.json; raises ConfigError."""
     path = Path(model).expanduser()
     if path.exists():
         return _read(path / "config.json" if path.is_dir() else path)
@@ -99,7 +99,7 @@ def read_config(model: str) -> tuple[str, dict[str, Any]]:
 
 @cache
 def known_models() -> list[dict[str, Any]]:
-    """The catalogue's models: `names`, published `parameters`, and `config`."""
+    """Read the catalogue's models: `names`, published `parameters`, and `config`."""
     text = files("shapebench").joinpath("sizing", "catalogue", "models.yaml").read_text(encoding="utf-8")
     content: list[dict[str, Any]] = yaml.safe_load(text)
     return content
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def text_part(content: dict[str, Any]) -> dict[str, Any]:
-    """The language model's fields, where the model takes pictures or sound as well."""
+    """Return the language model's fields, where the model takes pictures or sound as well."""
     inner = content.get("text_config") or content.get("llm_config")
     if not isinstance(inner, dict):
         return content
@@ -127,7 +127,7 @@ def text_part(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked(name: str, content: dict[str, Any]) -> Config:
-    """The fields that count, as typed values; raises ConfigError with all that is wrong."""
+    """Validate the fields that count; raises ConfigError with all that is wrong."""
     states = [field for field in STATE_FIELDS if content.get(field)]
     others = sorted({str(kind) for kind in content.get("layer_types") or () if kind not in ATTENTION})
     if states or others:

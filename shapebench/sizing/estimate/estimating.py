@@ -1,4 +1,4 @@
-"""Models on shapes: what fits, how fast at best, and for how much at least."""
+"""Estimates of models on shapes: fit, speed at best, and minimum cost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class Estimate:
 
     @property
     def cost_per_million_output_tokens(self) -> float | None:
-        """At least, at list price; None where no price is known."""
+        """The minimum at list price; None where no price is known."""
         if self.loaded is None or self.shape.price is None:
             return None
         return cost_per_million_output_tokens(self.shape.price.per_hour, self.loaded.system_tokens_per_s)
 
 
 def estimate(model: Model, shape: Shape, workload: Workload, serving: Serving) -> Estimate:
-    """What one shape can do for a model, to first order."""
+    """Estimate to first order what one shape can do for a model."""
     found = fit(model, shape, serving, workload.tokens)
     return Estimate(
         shape=shape,

@@ -1,4 +1,4 @@
-"""How config.json's families of models are built: from its fields to layers."""
+"""Families of models: from the fields of config.json to layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def _where_used(config: Config) -> list[int | None]:
 
 @dataclass(frozen=True)
 class Family:
-    """What config.json does not say; the defaults are Llama's."""
+    """The properties that config.json does not state; the defaults are Llama's."""
 
     tied: bool = False  # unless tie_word_embeddings says
     gated: bool = True  # an MLP of three matrices, not two
@@ -91,7 +91,7 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class Served:
-    """How it is served where that is not as config.json says."""
+    """Server options that override config.json."""
 
     dtype: str = "auto"
     quantization: str | None = None
@@ -99,13 +99,13 @@ class Served:
 
 
 def model_from(name_or_path: str, served: Served | None = None) -> Model:
-    """The model of a config.json, a folder, or a name; raises ConfigError."""
+    """Build the model of a config.json, a folder, or a name; raises ConfigError."""
     name, content = read_config(name_or_path)
     return model_of(name, content, served or Served())
 
 
 def model_of(name: str, content: dict[str, Any], served: Served) -> Model:
-    """The model that config.json's fields describe; raises ConfigError with all that is wrong."""
+    """Build the model that config.json's fields describe; raises ConfigError with all that is wrong."""
     text = text_part(content)
     config = checked(name, text)
     family = FAMILIES.get(config.model_type, Family())
@@ -189,7 +189,7 @@ def _grouped_query(config: Config, family: Family) -> Attention:
 
 
 def _latent(config: Config) -> Attention:
-    """DeepSeek's: keys and values of all heads are computed from one short vector, which is what is cached."""
+    """Count DeepSeek's latent attention: keys and values of all heads come from one short vector, which is cached."""
     heads, hidden, latent = config.num_attention_heads, config.hidden_size, config.kv_lora_rank or 0
     rope, key, value = config.qk_rope_head_dim, config.qk_nope_head_dim, config.v_head_dim
     rank = config.q_lora_rank or 0
@@ -207,7 +207,7 @@ def _latent(config: Config) -> Attention:
 
 
 def _is_sparse(config: Config, layer: int) -> bool:
-    """Whether a layer has experts."""
+    """Return whether a layer has experts."""
     return (
         config.experts > 0
         and layer >= config.first_k_dense_replace

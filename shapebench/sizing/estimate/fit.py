@@ -1,4 +1,4 @@
-"""Does a model fit a shape, and how many sequences beside it?"""
+"""Fit of a model on a shape, and the number of sequences that fit next to it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ BLOCK_TOKENS = 16  # vLLM hands out the KV cache in blocks
 
 @dataclass(frozen=True)
 class Serving:
-    """How a server uses the machine; the defaults are vLLM's, but for what it keeps for itself, which is by experience.
+    """Server options; the defaults are vLLM's, but for the memory that it reserves, which is by experience.
 
     `reserve_bytes`, on each GPU: activations, CUDA graphs, libraries. vLLM takes between 1.3 and 3 GB, and with large
     mixtures of experts up to 9.
@@ -40,7 +40,7 @@ class Fit:
 
 
 def fit(model: Model, shape: Shape, serving: Serving, tokens: int) -> Fit:
-    """How many sequences of so many tokens fit, each at its full length."""
+    """Compute how many sequences of so many tokens fit, each at its full length."""
     devices = serving.tensor_parallel or _widest(model, shape.devices)
     replicas = max(shape.devices // devices, 1)
     weights_bytes = model.weights_bytes / devices
@@ -62,7 +62,7 @@ def fit(model: Model, shape: Shape, serving: Serving, tokens: int) -> Fit:
 
 
 def _widest(model: Model, devices: int) -> int:
-    """The greatest part of the devices that the model can be divided among: the rest serve further copies."""
+    """Return the greatest number of devices that the model can be divided among: the rest serve further copies."""
     return next(n for n in range(devices, 0, -1) if devices % n == 0 and model.divides_by(n))
 
 

@@ -1,4 +1,4 @@
-"""A model in the numbers that memory and speed follow from."""
+"""A model by the numbers that determine memory and speed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Weights = dict[str, float]  # how many numbers there are, by kind: shares of exp
 
 @dataclass(frozen=True)
 class Attention:
-    """Of one layer. `kv_heads` are what GPUs can share the cache by; 0 where each keeps all of it (latent attention).
+    """The attention of one layer; GPUs share the cache by `kv_heads`: 0 where each keeps all of it (latent attention).
 
     `prefill_pair_flops` and `decode_pair_flops` are of one token that looks back at one other.
     """
@@ -26,13 +26,13 @@ class Attention:
     decode_pair_flops: int
 
     def cached_values_on_each(self, devices: int) -> float:
-        """Heads are copied where there are fewer of them than devices."""
+        """Return the numbers on each device; heads are copied where there are fewer of them than devices."""
         return self.cached_values / min(devices, self.kv_heads) if self.kv_heads else self.cached_values
 
 
 @dataclass(frozen=True)
 class Mlp:
-    """Of one layer; what is there for every token, and experts of which each token goes to some."""
+    """The MLP of one layer: a part for every token, and experts of which each token uses some."""
 
     matrices: int = 0
     vectors: int = 0
@@ -43,7 +43,7 @@ class Mlp:
     router: int = 0
 
     def experts_touched(self, tokens: float) -> float:
-        """By a step of so many tokens, if each token chose its experts evenly and on its own."""
+        """Return how many experts a step of so many tokens uses, if each token chooses evenly and independently."""
         return self.experts * (1 - (1 - self.experts_per_token / self.experts) ** tokens) if self.experts else 0
 
 
@@ -55,7 +55,7 @@ class Layer:
     window: int | None = None  # of how many latest tokens it keeps the cache
 
     def weights(self, experts: float) -> Weights:
-        """With so many of the experts."""
+        """Count the weights of the layer, with so many of its experts."""
         mlp = self.mlp
         return {
             "attention": self.attention.matrices,
@@ -83,7 +83,7 @@ class Model:
 
     @cached_property
     def weights(self) -> Weights:
-        """All there are."""
+        """All weights."""
         table = self.vocab_size * self.hidden_size
         ends: Weights = {"embedding": table, "lm_head": 0 if self.tied else table, "vectors": self.end_vectors}
         return _added([ends, *(layer.weights(layer.mlp.experts) for layer in self.layers)])
@@ -94,7 +94,7 @@ class Model:
 
     @cached_property
     def active_parameters(self) -> int:
-        """Those that a token meets."""
+        """The parameters that a token uses."""
         idle = sum(
             (layer.mlp.experts - layer.mlp.experts_per_token) * (layer.mlp.expert_matrices + layer.mlp.expert_vectors)
             for layer in self.layers
@@ -106,8 +106,10 @@ class Model:
         return self._bytes(self.weights)
 
     def bytes_read(self, tokens: float) -> float:
-        """By a step that computes so many tokens: all matrices once, of experts those that are touched; of the
-        embedding only rows, unless it is the head as well."""
+        """Return the bytes that a step of so many tokens reads: all matrices once, of experts those that are used.
+
+        Of the embedding only rows are read, unless it is the head as well.
+        """
         head = "embedding" if self.tied else "lm_head"
         ends: Weights = {head: self.weights[head], "vectors": self.end_vectors}
         touched = [layer.weights(layer.mlp.experts_touched(tokens)) for layer in self.layers]
@@ -117,25 +119,25 @@ class Model:
         return sum(count * self.scheme.bytes_of(kind) for kind, count in weights.items())
 
     def cache_bytes_per_token(self, devices: int = 1) -> float:
-        """On each device, of a token within all windows."""
+        """Return the cache of a token within all windows, on each device."""
         return self.kv_bytes * sum(layer.attention.cached_values_on_each(devices) for layer in self.layers)
 
     def cache_bytes(self, tokens: int, devices: int = 1) -> float:
-        """Of a sequence of so many tokens, on each device."""
+        """Return the cache of a sequence of so many tokens, on each device."""
         return self.kv_bytes * sum(
             layer.attention.cached_values_on_each(devices) * min(tokens, layer.window or tokens)
             for layer in self.layers
         )
 
     def cache_bytes_read(self, first: int, last: int, devices: int = 1) -> float:
-        """On each device, by a sequence that grows from `first` to `last` tokens, a step for each."""
+        """Return the cache read on each device by a sequence that grows from `first` to `last` tokens, a step each."""
         return self.kv_bytes * sum(
             layer.attention.cached_values_on_each(devices) * _kept(first, last, layer.window) for layer in self.layers
         )
 
     @cached_property
     def _flops_per_token(self) -> float:
-        """Of the layers' matrices; attention and the head come on top."""
+        """FLOP of the layers' matrices; attention and the head come on top."""
         return MULTIPLY_ADD * sum(
             layer.attention.matrices
             + layer.mlp.matrices
@@ -149,17 +151,17 @@ class Model:
         return MULTIPLY_ADD * self.vocab_size * self.hidden_size
 
     def prefill_flops(self, tokens: int) -> float:
-        """Of a prompt; the head is computed for its last token only."""
+        """Return the FLOP of a prompt; the head is computed for its last token only."""
         pairs = sum(layer.attention.prefill_pair_flops * _kept(1, tokens, layer.window) for layer in self.layers)
         return tokens * self._flops_per_token + pairs + self._head_flops
 
     def decode_flops(self, first: int, last: int) -> float:
-        """Of a sequence that grows from `first` to `last` tokens, one at a time."""
+        """Return the FLOP of a sequence that grows from `first` to `last` tokens, one at a time."""
         pairs = sum(layer.attention.decode_pair_flops * _kept(first, last, layer.window) for layer in self.layers)
         return max(last - first + 1, 0) * (self._flops_per_token + self._head_flops) + pairs
 
     def divides_by(self, devices: int) -> bool:
-        """Whether vLLM can divide it among so many devices."""
+        """Return whether vLLM can divide the model among so many devices."""
         return all(
             layer.attention.heads % devices == 0 and _share(layer.attention.kv_heads, devices) for layer in self.layers
         )
@@ -178,7 +180,7 @@ def _share(kv_heads: int, devices: int) -> bool:
 
 
 def _kept(first: int, last: int, window: int | None) -> int:
-    """The sum of min(n, window) for n from first to last."""
+    """Sum min(n, window) for n from first to last."""
     if last < first:
         return 0
     full_to = last if window is None else min(last, max(window, first - 1))

@@ -1,4 +1,4 @@
-"""Estimates as people and programs read them."""
+"""The output of `estimate`, for people and for programs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from shapebench.sizing.shapes import amount
 def estimate_object(
     model: Model, estimates: Sequence[Estimate], workload: Workload, serving: Serving
 ) -> dict[str, object]:
-    """What `estimate --json` prints."""
+    """Return what `estimate --json` prints."""
     return {
         "model": {
             "name": model.name,
@@ -56,7 +56,7 @@ def _shape_object(estimate: Estimate) -> dict[str, object]:
 
 
 def print_estimates(model: Model, estimates: Sequence[Estimate], workload: Workload, console: Console) -> None:
-    """The model in a paragraph, then one shape in full, or several as a table."""
+    """Print the model in a paragraph, then one shape in full, or several as a table."""
     for line in _introduction(model, workload):
         console.print(line)
     if len(estimates) == 1:

@@ -1,4 +1,4 @@
-"""How many bits a weight takes, and in which numbers it is multiplied."""
+"""Quantisation: the bits of a weight, and the number format in which it is multiplied."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SCALE_BITS = 16
 
 @dataclass(frozen=True)
 class Scheme:
-    """How weights are kept: `bits` of each, with its share of scales, for the kinds of weights in `covers`."""
+    """The storage of weights: `bits` of each, with its share of scales, for the kinds of weights in `covers`."""
 
     name: str
     dtype: str
@@ -33,7 +33,7 @@ Read = Callable[[Content], Stored]
 
 
 def _grouped(method: str) -> Read:
-    """Integers in groups, each with a scale and a zero point."""
+    """Read integers in groups, each with a scale and a zero point."""
 
     def read(content: Content) -> Stored:
         bits = int(content.get("bits") or content.get("w_bit") or 4)
@@ -98,7 +98,7 @@ METHODS: dict[str, Read] = {
 
 
 def scheme(content: Content | None, dtype: str) -> Scheme:
-    """What `quantization_config` says, or plain weights where there is none; raises ConfigError."""
+    """Read `quantization_config`, or plain weights where there is none; raises ConfigError."""
     if not content:
         return Scheme(dtype, dtype, BYTES[dtype] * 8, frozenset(), NUMBERS[dtype])
     method = str(content.get("quant_method", "")).lower()
@@ -116,7 +116,7 @@ _KINDS = {"self_attn": {"attention"}, "attn": {"attention"}, "mlp": {"mlp", "exp
 
 
 def _covered(content: Content) -> frozenset[str]:
-    """Kinds that are left alone in all layers are not covered; single layers that are do not count."""
+    """Return the kinds of weights that are quantised; exceptions for single layers do not count."""
     listed = [str(name) for field in _LEFT_ALONE for name in content.get(field) or ()]
     ends = [
         name.removeprefix("re:").rstrip("$*.").rpartition(".")[2].lstrip("*")
@@ -133,7 +133,7 @@ def _of_one_layer(name: str) -> bool:
 
 
 def kv_cache_bytes(asked: str, content: Content | None, dtype: str) -> float:
-    """Of one number in the KV cache; raises ConfigError. `auto` is what the checkpoint says, else the model's dtype."""
+    """Return the bytes of a number in the KV cache; `auto`: the checkpoint's, else the model's. Raises ConfigError."""
     if asked == "auto":
         said = (content or {}).get("kv_cache_scheme") or {}
         return float(said.get("num_bits", 8 * BYTES[dtype])) / 8
