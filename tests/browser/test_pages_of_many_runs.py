@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from shapebench.report.build_comparison import Asked, chosen, compare
 from shapebench.report.build_site import build
 from tests.browser.chromium import needs_chromium
+from tests.examples import nightly_but
 from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = needs_chromium
@@ -63,7 +64,7 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("name", [*VIEWS, "site"])
+@pytest.mark.parametrize("name", nightly_but([*VIEWS, "site"], "changes", "site"))
 def test_a_page_is_silent_and_asks_nothing_of_anyone(page: Page, address: Callable[[str], str], name: str) -> None:
     said: list[str] = []
     asked: list[str] = []
@@ -76,7 +77,7 @@ def test_a_page_is_silent_and_asks_nothing_of_anyone(page: Page, address: Callab
     assert [url for url in asked if not url.startswith("data:")] == [address(name)]
 
 
-@pytest.mark.parametrize("name", [*VIEWS, "site"])
+@pytest.mark.parametrize("name", nightly_but([*VIEWS, "site"], "changes", "site"))
 def test_a_page_fits_a_phone(page: Page, address: Callable[[str], str], name: str) -> None:
     page.set_viewport_size({"width": 360, "height": 700})
     page.goto(address(name))

@@ -61,6 +61,7 @@ def shown(result: Any, prefect_server: str, hostile: str) -> dict[str, dict[str,
     return {row["key"].removesuffix(of_slug): row for row in of_endpoint(prefect_server, hostile)}
 
 
+@pytest.mark.nightly
 def test_a_run_leaves_these(shown: dict[str, Any]) -> None:
     kinds = {name: row["type"] for name, row in shown.items()}
     assert kinds == {
@@ -73,11 +74,13 @@ def test_a_run_leaves_these(shown: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.nightly
 def test_all_are_of_its_flow_run(shown: dict[str, Any], prefect_server: str) -> None:
     [flow_run_id] = {row["flow_run_id"] for row in shown.values()}
     assert httpx.get(f"{prefect_server}/flow_runs/{flow_run_id}").json()["state"]["type"] == "COMPLETED"
 
 
+@pytest.mark.nightly
 def test_the_verdict_is_what_the_run_came_to(shown: dict[str, Any], result: Any) -> None:
     assert shown["verdict"]["description"] == f"{result['verdict']}: {result['headline']}"
     lines = shown["verdict"]["data"].splitlines()
@@ -85,28 +88,33 @@ def test_the_verdict_is_what_the_run_came_to(shown: dict[str, Any], result: Any)
     assert [f"- {text(sentence)}" for sentence in result["sentences"]] == lines[4 : 4 + len(result["sentences"])]
 
 
+@pytest.mark.nightly
 def test_the_verdict_shows_the_figure_without_fetching_it(shown: dict[str, Any]) -> None:
     assert shown["verdict"]["data"].count("](data:image/svg+xml;base64,") == 2
     assert "](http" not in shown["verdict"]["data"]
 
 
+@pytest.mark.nightly
 def test_the_models_name_is_text(shown: dict[str, Any]) -> None:
     words = " ".join(line for line in shown["verdict"]["data"].splitlines() if "](data:" not in line)
     assert r"\<script\>alert(1)\</script\>\|\`x\`" in words
     assert "y" * 200 not in words
 
 
+@pytest.mark.nightly
 def test_nothing_but_the_verdict_holds_a_text_of_the_server(shown: dict[str, Any]) -> None:
     told = [row["description"] + str(row["data"]) for name, row in shown.items() if name != "verdict"]
     assert [words for words in told if "alert(1)" in words] == []
 
 
+@pytest.mark.nightly
 def test_the_table_has_a_row_for_each_level(shown: dict[str, Any]) -> None:
     rows = httpx.Response(200, text=shown["levels"]["data"]).json()
     assert [row["Concurrent users"] for row in rows] == [str(n) for n in LEVELS]
     assert {row["Verdict"] for row in rows} <= {"valid", "suspect", "invalid"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["throughput-query", "throughput-ttft"])
 def test_each_plot_of_the_figure_is_an_image(name: str, shown: dict[str, Any], result: Any) -> None:
     drawn = Path(result["report"]).with_name(f"{name}.svg")
@@ -114,14 +122,17 @@ def test_each_plot_of_the_figure_is_an_image(name: str, shown: dict[str, Any], r
     assert len(shown[name]["data"]) == pytest.approx(drawn.stat().st_size * 4 / 3, rel=0.01)
 
 
+@pytest.mark.nightly
 def test_where_the_report_lies_is_said(shown: dict[str, Any], result: Any) -> None:
     assert text(result["report"]) in shown["report"]["data"]
 
 
+@pytest.mark.nightly
 def test_at_the_end_all_is_measured(shown: dict[str, Any]) -> None:
     assert (shown["progress"]["data"], shown["progress"]["description"]) == (100, "All levels measured")
 
 
+@pytest.mark.nightly
 def test_an_event_says_which_run_has_finished(result: Any, prefect_server: str) -> None:
     [told] = [event["payload"] for event in wait_for_events(prefect_server, result["run_id"])]
     data = Path(result["database"]).parent

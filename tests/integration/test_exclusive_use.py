@@ -176,6 +176,7 @@ def test_different_endpoints_are_measured_at_the_same_time(start: Start, url: st
     assert first.is_in
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("written", ["{}/v1", pytest.param("{}/", marks=pytest.mark.nightly)])
 def test_an_endpoint_is_the_same_however_it_is_written(start: Start, url: str, written: str) -> None:
     holder_of(start, url, "a")

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import oci
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from shapebench.publish.publish import PublishError, days_to_share, extend_include, publish, share, shared_until
 from shapebench.publish.targets.oci import connection
@@ -43,11 +44,17 @@ def storage() -> Iterator[ObjectStorage]:
         yield storage
 
 
+@pytest.fixture(scope="module")
+def key() -> RSAPrivateKey:
+    return new_key()
+
+
 @pytest.fixture
-def bucket_spec(storage: ObjectStorage, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
+def bucket_spec(
+    storage: ObjectStorage, make_spec: MakeSpec, key: RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Spec:
     """A spec that publishes to the look-alike, which is not asked a second time where it refuses."""
     monkeypatch.setattr(connection, "RETRY", oci.retry.NoneRetryStrategy())
-    key = new_key()
     register(storage, key)
     target = {"bucket": "reports", "service_endpoint": storage.endpoint, "config_file": write_config(tmp_path, key)}
     return make_spec(oci=target)

@@ -13,13 +13,18 @@ from tests.level_sample import RUN_ID, run_tables
 WHAT = [*queries(RUN_ID, 2)]
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder where a person types the commands."""
-    folder = tmp_path / "data"
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored") / "data"
     warehouse.load(folder, RUN_ID, run_tables(folder))
-    monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture
+def data(stored: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder where a person types the commands."""
+    monkeypatch.chdir(stored.parent)
+    return stored
 
 
 def typed(command: str) -> str:
