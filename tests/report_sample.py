@@ -62,7 +62,7 @@ def finding(concurrency: int, *, passed: bool = True, severity: str = "suspect")
     return {
         "run_id": "20260714-093000-a1b2",
         "concurrency": concurrency,
-        "expectation": "client_keeps_up",
+        "expectation": "client_kept_up",
         "severity": severity,
         "passed": passed,
         "sentence": f"The client's event loop lags by at most 5 ms; it lagged by {2 if passed else 31} ms.",
@@ -115,7 +115,7 @@ def whole(report: Report) -> Report:
 
 def _of_level(concurrency: int, row: dict[Any, Any]) -> dict[str, pd.DataFrame]:
     requests = _requests(concurrency, row)
-    found = intervals.of_level(intervals.slice_requests(requests["ttft_s"], concurrency))
+    found = intervals.shown_intervals(intervals.slice_requests(requests["ttft_s"], concurrency))
     shares = {metric: row[f"{metric}_mean"] / row["ttft_s_mean"] for metric in ("ttft_s", "inter_token_s")}
     metrics = [
         (metric, stat, low * of, high * of) for metric, of in shares.items() for stat, (low, high) in found.items()
