@@ -1,1 +1,1 @@
-"""The command line; nothing imports it."""
+"""Command line: the top layer, which nothing imports."""

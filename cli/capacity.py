@@ -1,4 +1,4 @@
-"""What a search for the greatest concurrency found, as the command prints it."""
+"""JSON of a capacity search."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def search_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
-    """The answer first, then all that `run --json` prints; `interval` ends in null where no level surely fails."""
+    """Build what `capacity --json` prints, `run --json` included; `interval` ends in null where no level fails."""
     (row,) = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [outcome.run_id]).to_pylist()
-    found = SearchResult.from_row(row)
+    result = SearchResult.from_row(row)
     return {
-        "greatest_concurrency": found.greatest,
-        "interval": [found.confident_pass, found.confident_fail],
-        "limited_by": found.limited_by,
-        "unusable": list(found.unusable),
+        "greatest_concurrency": result.greatest,
+        "interval": [result.confident_pass, result.confident_fail],
+        "limited_by": result.limited_by,
+        "unusable": list(result.unusable),
         **result_object(spec, outcome),
     }

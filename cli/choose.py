@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_choice(choice: Choice, console: Console, *, verbose: bool = False) -> "Chosen":
-    """Run the flow here, with a line on `console` for what each endpoint has reached; gives its Chosen."""
+    """Run the flow here, with the progress of each endpoint on `console`; return the ranking and what failed."""
     with starting(console, verbose=verbose):
         from flows.choose import Chosen, choose
 
@@ -31,7 +31,7 @@ def run_choice(choice: Choice, console: Console, *, verbose: bool = False) -> "C
 
 
 def print_ranking(answer: dict[str, Any], console: Console) -> None:
-    """The ranking, and where its page is."""
+    """Print the ranking, and where its page is."""
     table = Table("shape", *COLUMNS, box=None, header_style="dim")
     table.columns[0].overflow = "fold"  # a name that is cut might be another's
     for column in table.columns[1:]:
@@ -39,7 +39,7 @@ def print_ranking(answer: dict[str, Any], console: Console) -> None:
     for rank in answer["ranking"]:
         table.add_row(escape(rank["shape"]), *cells(rank))
     console.print(table)
-    console.print(f"\nAsked for: {', '.join(answer['slos'])}", highlight=False, markup=False)
+    console.print(f"\nSLOs: {', '.join(answer['slos'])}", highlight=False, markup=False)
     console.print(f"\n[bold]{escape(answer['headline'])}[/bold]", highlight=False)
     for sentence in answer["sentences"]:
         console.print(f"  {sentence}", highlight=False, markup=False)

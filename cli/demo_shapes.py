@@ -1,4 +1,4 @@
-"""`make demo-shapes`: four simulated machines, measured at the same time, and the cheapest of them that suits."""
+"""`make demo-shapes`: four simulated machines, measured at the same time, and the cheapest that meets the SLOs."""
 
 import sys
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ class Machine:
 
     @property
     def price_per_hour(self) -> float:
-        """Of that one GPU, by list."""
+        """List price of that one GPU."""
         known = known_shape(self.shape)
         assert known.price
         return known.price.per_hour / known.count
@@ -41,7 +41,7 @@ MACHINES = (
     Machine("BM.GPU.L40S.4", "l40s-llama-3.2-3b"),
     Machine("BM.GPU4.8", "a100-40gb-llama-3.2-3b"),
 )
-# A limit and levels that tell these machines apart with no more tokens/s than a small machine can simulate and measure:
+# A limit and levels that separate these machines with no more tokens/s than a small machine can simulate and measure:
 # the limit lies at 10, 26, 45 and 76 users, and at the levels on both sides of it speed is 8% to 20% from the limit.
 LIMITS = {"query_tokens_per_s": 60, "ttft_s": 0.5}
 # Not calibrated: four clients that try themselves out would disturb what the others measure.

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and what to do about it."""
+"""Checks of a set-up, each with a remedy."""
 
 import tempfile
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class NothingToCheckError(Exception):
     """Nothing is wrong, since nothing is there."""
 
 
-Examination = Callable[[Spec | None, Path], str]  # says what was found; raises ShapebenchError or NothingToCheckError
+Examination = Callable[[Spec | None, Path], str]  # raises ShapebenchError or NothingToCheckError
 
 
 def examine(spec: Spec | None, data: Path) -> list[Check]:
@@ -77,7 +77,7 @@ def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
         if trouble := trouble_with(client, spec.endpoint):
             raise trouble
         if client.health() != 200:
-            return f"{spec.endpoint.url} answers, but has no /health; `Model` says whether it is of use."
+            return f"{spec.endpoint.url} answers, but has no /health; the check `Model` says whether it can be used."
         return f"{spec.endpoint.url} is healthy, version {client.version() or 'unknown'}."
 
 
@@ -131,14 +131,14 @@ PLACES = {
 
 
 def with_secrets(examination: Examination) -> Examination:
-    """The same, with what is in the blocks that the spec names at hand."""
+    """Wrap an examination so that it can use the credentials in the blocks that the spec names."""
 
     def examine_with_secrets(spec: Spec | None, data: Path) -> str:
         if spec is None or not spec.blocks:
             return examination(spec, data)
-        from tasks.prefect.blocks import unlocked  # and Prefect, which takes seconds
+        from tasks.prefect.blocks import credentials_from_blocks  # and Prefect, which takes seconds
 
-        with unlocked(spec):
+        with credentials_from_blocks(spec):
             return examination(spec, data)
 
     return examine_with_secrets

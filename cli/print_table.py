@@ -1,22 +1,22 @@
-"""A table of results as text."""
+"""Tables of results as text."""
 
 from collections.abc import Callable
 
 import pyarrow as pa
 
 
-def as_table(rows: pa.Table) -> str:
-    """In columns, for people."""
+def format_table(rows: pa.Table) -> str:
+    """Format in columns, for people."""
     return str(rows.to_pandas().to_string(index=False)) if rows.num_rows else "No rows."
 
 
-def as_csv(rows: pa.Table) -> str:
-    """With a header; what is NULL is empty."""
+def format_csv(rows: pa.Table) -> str:
+    """Format as CSV with a header; NULL is empty."""
     return str(rows.to_pandas().to_csv(index=False)).rstrip("\n")
 
 
-def as_markdown(rows: pa.Table) -> str:
-    """A table of GitHub's kind; what is NULL is empty."""
+def format_markdown(rows: pa.Table) -> str:
+    """Format as a GitHub table; NULL is empty."""
     lines = [rows.column_names, ["---"] * rows.num_columns, *map(list, zip(*_texts(rows), strict=True))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -30,4 +30,4 @@ def _cell(value: object) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-FORMATS: dict[str, Callable[[pa.Table], str]] = {"table": as_table, "csv": as_csv, "markdown": as_markdown}
+FORMATS: dict[str, Callable[[pa.Table], str]] = {"table": format_table, "csv": format_csv, "markdown": format_markdown}

@@ -1,4 +1,4 @@
-"""The main flow from a terminal: a live bar for each level, then the verdict."""
+"""Main flow from a terminal: a live bar for each level, then the verdict."""
 
 import logging
 import os
@@ -31,22 +31,25 @@ from shapebench.spec.model import Spec
 if TYPE_CHECKING:
     from flows.benchmark import Outcome
 
-STAGES, STAGES_WITHOUT_BARS = ("begin", "resume", "probe", "search"), ("calibrate", "measure")  # that are told of
+STAGES, STAGES_WITHOUT_BARS = (
+    ("begin", "resume", "probe", "search"),
+    ("calibrate", "measure"),
+)  # shown
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How the flow ended; `outcome` is None where it did not come to a verdict."""
+class FlowResult:
+    """End of the flow; `outcome` is None where there is no verdict."""
 
     outcome: "Outcome | None"
     failed: bool
     message: str
 
 
-def run_benchmark(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose: bool = False) -> Ended:
-    """Run the benchmark flow here, with bars on `console`; or, where it is to be verbose, with all log lines.
+def run_benchmark(spec: Spec, console: Console, *, earlier: RunFile | None = None, verbose: bool = False) -> FlowResult:
+    """Run the benchmark flow here, with bars on `console`, or with all log lines where `verbose`.
 
-    `earlier`: a run with this spec, to go on with.
+    `earlier` is a run with this spec to resume.
     """
     with starting(console, verbose=verbose):
         from flows.benchmark import Outcome, benchmark
@@ -59,15 +62,15 @@ def run_benchmark(spec: Spec, console: Console, *, earlier: RunFile | None = Non
         state = benchmark(spec, earlier.run.run_id if earlier else "", return_state=True)
     result = getattr(state.data, "result", state.data)
     if isinstance(result, Outcome):
-        return Ended(result, state.is_failed(), state.message or "")
+        return FlowResult(result, state.is_failed(), state.message or "")
     if isinstance(result, BaseException) and not isinstance(result, ShapebenchError):
         raise result  # a defect of ours, or of the machine: the traceback is worth seeing
-    return Ended(None, True, str(result or state.message))
+    return FlowResult(None, True, str(result or state.message))
 
 
 @contextmanager
 def starting(console: Console, *, verbose: bool) -> Iterator[None]:
-    """Prefect, set up for one flow run of this process; its server starts while the block imports the flow."""
+    """Set Prefect up for one flow run of this process; its server starts while the block imports the flow."""
     set_defaults()
     if verbose:
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
@@ -79,7 +82,7 @@ def starting(console: Console, *, verbose: bool) -> Iterator[None]:
 
 
 def log_to(console: Console, *stages: str) -> None:
-    """Print what these stages say, and nothing of Prefect's own."""
+    """Print the log lines of these stages, and nothing of Prefect's own."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
     handler = RichHandler(console=console, show_path=False, show_level=False)
     for stage in stages:
@@ -88,7 +91,7 @@ def log_to(console: Console, *stages: str) -> None:
 
 @contextmanager
 def _bars(spec: Spec, earlier: RunFile | None, console: Console) -> Iterator[None]:
-    """A bar for each level; a search finds its levels as it goes."""
+    """Show a bar for each level; a search adds levels as it goes."""
     with Bars(*_columns(), console=console) as bars:
 
         @cache
@@ -103,8 +106,8 @@ def _bars(spec: Spec, earlier: RunFile | None, console: Console) -> Iterator[Non
 
         def show(concurrency: int, progress: Progress) -> None:
             bars.start_task(bar(concurrency))  # its clock starts with the first call
-            whole = share(progress, spec.load.duration_at(concurrency))
-            bars.update(bar(concurrency), completed=whole, done=done(progress), rate=_rate(progress))
+            fraction = share(progress, spec.load.duration_at(concurrency))
+            bars.update(bar(concurrency), completed=fraction, done=done(progress), rate=_rate(progress))
 
         with listening(show):
             yield
@@ -126,7 +129,7 @@ def _rate(progress: Progress) -> str:
 
 
 def result_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
-    """A finished run as `run --json` prints it."""
+    """Build what `run --json` prints of a finished run."""
     levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
     return {
         "run_id": outcome.run_id,
@@ -140,21 +143,21 @@ def result_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
         "report": str(outcome.report),
         "published": [asdict(artifact) for artifact in outcome.published],
         "publish_error": outcome.publish_error,
-        **_broken_off(spec, outcome.run_id),
+        **_interruptions(spec, outcome.run_id),
     }
 
 
 SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHERE run_id = ?"
 
 
-def searched(spec: Spec, run_id: str) -> list[str]:
-    """What a search for the greatest concurrency found, where the run was one."""
+def search_sentences(spec: Spec, run_id: str) -> list[str]:
+    """Word the result of a capacity search, where the run was one."""
     rows = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
     return [sentence for row in rows for sentence in row_sentences(row)]
 
 
-def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
-    """How often the run was, and which levels were given up."""
+def _interruptions(spec: Spec, run_id: str) -> dict[str, Any]:
+    """Read how often the run was resumed, and which levels were skipped."""
     [found] = warehouse.query(
         spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]
     ).to_pylist()
@@ -162,10 +165,10 @@ def _broken_off(spec: Spec, run_id: str) -> dict[str, Any]:
 
 
 def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
-    """The verdict, the levels and where everything lies."""
+    """Print the levels, the verdict and where the results are."""
     console.print(_table(views.read_levels(spec.data, "level_summary", outcome.run_id)))
     console.print(f"\n[bold]{outcome.conclusion.headline}[/bold]", highlight=False)
-    for sentence in (*searched(spec, outcome.run_id), *outcome.conclusion.sentences):
+    for sentence in (*search_sentences(spec, outcome.run_id), *outcome.conclusion.sentences):
         console.print(f"  {sentence}", highlight=False)
     for finding in outcome.verdict.failed:
         streams = _streams(finding.concurrency)
@@ -173,13 +176,13 @@ def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
     published = outcome.published[0].url.rsplit("/", 1)[0] if outcome.published else "nowhere"
     places = {"Report": outcome.report, "Database": outcome.database, "Published": published}
     console.print()
-    run = {"Run": outcome.run_id, **_as_shown(**_broken_off(spec, outcome.run_id))}
+    run = {"Run": outcome.run_id, **_interruption_texts(**_interruptions(spec, outcome.run_id))}
     for name, place in {**run, "Verdict": outcome.verdict.status, **places}.items():
         console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
 
 
-def _as_shown(resumes: int, skipped_levels: list[int]) -> dict[str, str]:
-    """Nothing of a run that was never broken off."""
+def _interruption_texts(resumes: int, skipped_levels: list[int]) -> dict[str, str]:
+    """Word the interruptions of a run; empty where there were none."""
     resumed = {"Resumed": "once" if resumes == 1 else f"{resumes} times"} if resumes else {}
     return resumed | ({"Left out": f"concurrency {', '.join(map(str, skipped_levels))}"} if skipped_levels else {})
 

@@ -1,4 +1,4 @@
-"""The instrument alone: one level against one endpoint, no Prefect and no database."""
+"""One level against one endpoint, without Prefect and without a database."""
 
 import logging
 import sys
@@ -29,7 +29,7 @@ logger = logging.getLogger("shapebench")
 
 
 class NotMeasuredError(ShapebenchError):
-    """The level did not come to an end."""
+    """The level was not measured to its end."""
 
 
 def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = False) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
 
 
 def _log_to_stderr(level: int) -> None:
-    """Say what the probe waits for."""
+    """Log what the probe waits for."""
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(level)
 
@@ -92,7 +92,7 @@ SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
 
 
 def print_level(result: dict[str, Any]) -> None:
-    """Print a result for people: what there is one of as lines, distributions as a table."""
+    """Print a result for people: totals as lines, distributions as a table."""
     console = Console()
     for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metric_definitions.TOTALS)):
         console.print(f"{name:<21}{_plain(result[name])}", highlight=False)

@@ -1,1 +1,1 @@
-"""The table of contents: each flow reads like the list of stages."""
+"""Prefect flows: each reads like the list of its stages."""

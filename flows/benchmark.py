@@ -1,4 +1,4 @@
-"""The main flow: does this endpoint suit this many users?
+"""Main flow: how many users can this endpoint serve within the SLOs?
 
 Its imports take seconds. They are done before a run begins, and so never while it measures: a worker starts the process
 of a scheduled run some seconds before its time, and `shapebench run` imports while its Prefect server starts.
@@ -26,12 +26,12 @@ from shapebench.runs.run_file import RunFile, restore_secrets
 from shapebench.spec.model import Spec
 from shapebench.support.child_processes import stopped_on_error
 from tasks.calibrate import calibrate
-from tasks.capacity import weigh
+from tasks.capacity import check_slos
 from tasks.measure import measure
-from tasks.notify import tell
-from tasks.prefect.blocks import unlocked
-from tasks.prefect.exclusive import sole_use
-from tasks.prefect.progress import progress_shown
+from tasks.notify import notify
+from tasks.prefect.blocks import credentials_from_blocks
+from tasks.prefect.exclusive import exclusive_use
+from tasks.prefect.progress import show_progress
 from tasks.probe import probe
 from tasks.publish import publish
 from tasks.report import report as build_report
@@ -43,7 +43,7 @@ from tasks.validate import validate
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run came to."""
+    """Result of a finished run."""
 
     run_id: str
     verdict: Verdict
@@ -57,35 +57,34 @@ class Outcome:
 # One worker: levels never overlap on an endpoint.
 @flow(name="benchmark", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
 def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
-    """Measure an LLM endpoint at each concurrency level and say whether it suits that many users.
+    """Measure an LLM endpoint at each concurrency level and report how many users it serves within the SLOs.
 
-    Results go into results.duckdb in the data folder, the report beside it, and a copy to where the spec publishes.
+    Results go into results.duckdb in the data folder, the report there too, and a copy to where the spec publishes.
 
     Args:
         spec: What to measure, and how.
-        resume: A run in the data folder that was broken off, such as 20261125T065930-231414, to go on with as its own
-            spec says; of the one above only the data folder counts. Empty: a new run. A flow run that is retried goes
-            on with its own.
+        resume: An interrupted run in the data folder, such as 20261125T065930-231414, to resume with its own spec; of
+            the one above only the data folder counts. Empty: a new run. A flow run that is retried resumes its own.
     """
-    run, facts, levels = measured_alone(spec, earlier_run(spec, resume))
+    run, facts, levels = measure_exclusively(spec, earlier_run(spec, resume))
     summaries = summarise(run, facts, levels)
     verdict = validate(run, summaries)
     conclusion = conclude(level_frame(summaries, verdict), run.spec.limits, verdict.status, run.spec.load)
     database = store(run, facts, summaries, verdict, conclusion)
     report = build_report(run)
     published, publish_error = _result(publish(run, return_state=True))
-    tell(run, verdict, conclusion, report, published)
+    notify(run, verdict, conclusion, report, published)
     return final_state(run.spec, Outcome(run.run_id, verdict, conclusion, database, report, published, publish_error))
 
 
-def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFacts, list[LevelRun]]:
-    """Probe and measure, with the server started and stopped where the spec says how, and nobody else measuring it."""
+def measure_exclusively(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFacts, list[LevelRun]]:
+    """Probe and measure with exclusive use of the endpoint; the spec may say how to start its server."""
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
     spec = restore_secrets(earlier.run.spec, spec) if earlier else with_its_shape(spec)
     with (
-        unlocked(spec),
-        sole_use(spec.endpoint, spec.when_busy),
+        credentials_from_blocks(spec),
+        exclusive_use(spec.endpoint, spec.when_busy),
         in_progress(spec, earlier, flow_run.id) as begun,
     ):
         run = begun.run
@@ -94,7 +93,7 @@ def measured_alone(spec: Spec, earlier: RunFile | None) -> tuple[Run, ServerFact
             if run.spec.search:
                 return search_levels(begun, facts)
             calibrations = calibrate.map(unmapped(run), begun.to_measure).result()
-            with progress_shown(run):
+            with show_progress(run):
                 measured = measure.map(unmapped(run), unmapped(facts), calibrations).result()
             return run, facts, [*begun.measured, *filter(None, measured)]
 
@@ -107,17 +106,17 @@ def search_levels(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts,
     run, levels = begun.run, [*begun.measured]
     search = run.spec.search
     assert search
-    outcomes = [weigh(run, level) for level in levels]
+    outcomes = [check_slos(run, level) for level in levels]
     while step := next_step(outcomes, search.min_level, search.max_level):
         run = begin(run, step)
         calibration = calibrate.submit(run, step.concurrency).result()
-        with progress_shown(run):
+        with show_progress(run):
             level = measure.submit(as_asked(run, step), facts, calibration).result()
         assert level  # a search skips none
         levels.append(level)
         if level.stopped:
             break
-        outcomes.append(weigh(run, level))
+        outcomes.append(check_slos(run, level))
     return run, facts, [*{level.concurrency: level for level in levels}.values()]
 
 

@@ -1,4 +1,4 @@
-"""Which of several machines? Their endpoints are measured at the same time, each level by level, and ranked."""
+"""Flow that measures several endpoints at the same time and ranks their machines."""
 
 import sys
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ BENCHMARK = (sys.executable, "-m", "flows.benchmark_process")
 
 @dataclass(frozen=True)
 class Chosen:
-    """The ranking (None where no endpoint could be measured), and what went wrong with the others."""
+    """Ranking (None where no endpoint could be measured), and what went wrong with the others."""
 
     compared: Compared | None
     failures: tuple[str, ...]
@@ -31,9 +31,9 @@ class Chosen:
 # No retries, whatever Prefect's settings say: they would measure all endpoints again.
 @flow(name="choose", retries=0, task_runner=ThreadPoolTaskRunner(max_workers=64))  # type: ignore[arg-type]
 def choose(choice: Choice) -> State[Chosen]:
-    """Measure several endpoints, each on a machine of its own, and say which machine is the cheapest that suits.
+    """Measure several endpoints, each on its own machine, and rank them: the cheapest that meets the SLOs first.
 
-    The endpoints are measured at the same time, each of them level by level; one that fails is left out of the ranking.
+    The endpoints are measured at the same time, each of them level by level; one that fails is not ranked.
     """
     with stopped_on_error():
         measured = measure_endpoint.map(choice.specs, unmapped(BENCHMARK))

@@ -1,4 +1,4 @@
-"""Runs that have been measured, side by side."""
+"""Flow that compares stored runs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,15 +24,16 @@ def compare(
     users: Annotated[int, Field(ge=0)] = 0,
     prices: dict[str, Price] = {},  # noqa: B006 - nobody changes it
 ) -> State[Compared]:
-    """Put runs side by side: what changed between two, which machine is best, or how an endpoint fared over time.
+    """Compare runs: what changed between two, which machine is best, or an endpoint over time.
 
     Args:
-        runs: Ids of runs, or as much of each as tells it from the others; one is enough for its endpoint's history.
+        runs: Ids of runs, or beginnings of them that are unique; one is enough for its endpoint's history.
         data: The folder that holds results.duckdb, on the machine of the worker.
-        view: What to ask of them: what changed between two, which shape is best, how an endpoint fared; usual: what one
-            asks of such runs.
-        users: For how many users at once there is to be room: how many machines that takes. 0: price by user.
-        prices: Of an hour of a shape, in dollars, where it is not the list price, such as {"VM.GPU.A10.1": 1.5}.
+        view: changes: what changed between two; shapes: which shape is best; history: an endpoint over time; usual:
+            chosen by the runs.
+        users: Concurrent users that the fleet must serve: the ranking shows how many machines that takes. 0: price by
+            user.
+        prices: Dollars for an hour of a shape, where it is not the list price, such as {"VM.GPU.A10.1": 1.5}.
     """
     compared = compare_runs(runs, data, None if view == "usual" else view, users or None, prices)
     return Completed(message=f"{compared.answer['headline']}. Page: {compared.page}", data=compared)

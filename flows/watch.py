@@ -8,7 +8,7 @@ from prefect.states import Completed
 
 from shapebench.analysis.regression import Rule
 from shapebench.results.regression import Watched
-from tasks.check_regression import judge
+from tasks.check_regression import check_regression
 
 
 @flow(name="watch")
@@ -20,5 +20,5 @@ def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> S
         data: The data folder that holds results.duckdb.
         rule: When a run counts as worse.
     """
-    found = judge(data, run_id or None, rule)
-    return Completed(message=f"{found.judgement.severity}: {found.judgement.headline}", data=found)
+    result = check_regression(data, run_id or None, rule)
+    return Completed(message=f"{result.judgement.severity}: {result.judgement.headline}", data=result)

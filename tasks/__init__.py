@@ -1,4 +1,4 @@
-"""One file a stage: its policy, and one call into the core."""
+"""Prefect tasks: one file a stage, with its policy and one call into the core."""
 
 import logging
 
@@ -9,12 +9,12 @@ from prefect.logging.handlers import APILogHandler
 from shapebench.errors import ShapebenchError
 
 
-def _of_a_run(_record: logging.LogRecord) -> bool:
+def _in_a_run(_record: logging.LogRecord) -> bool:
     return bool(FlowRunContext.get() or TaskRunContext.get())
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """What a user can mend says so itself; where it was raised is of no use to him."""
+    """Drop the traceback of an error that has a remedy: its text is enough."""
     if record.exc_info and isinstance(record.exc_info[1], ShapebenchError):
         record.exc_info = None
     return True
@@ -25,7 +25,7 @@ def _show_milestones_in_prefect() -> None:
     core.setLevel(logging.INFO)
     if not any(isinstance(handler, APILogHandler) for handler in core.handlers):
         handler = APILogHandler()
-        handler.addFilter(_of_a_run)
+        handler.addFilter(_in_a_run)
         core.addHandler(handler)
 
 

@@ -1,4 +1,4 @@
-"""What the client itself can take, before it measures anybody."""
+"""Calibration: what the client adds to latency and can sustain, before it measures."""
 
 import logging
 from functools import partial
@@ -15,10 +15,14 @@ from shapebench.support.run_log import milestone
 @task(name="calibrate", task_run_name="calibrate-{concurrency}", cache_policy=NO_CACHE)
 def calibrate(run: Run, concurrency: int) -> Calibration:
     load = run.spec.load
-    found = calibrate_client(concurrency, load.processes, try_out=load.calibrate)
-    tell = partial(milestone, "calibrate", concurrency=concurrency)
-    if found.error:
-        tell("concurrency {concurrency}: the client could not be tried out: {error}", logging.ERROR, error=found.error)
-    elif found.requests:
-        tell("concurrency {concurrency}: the client {found}", found=in_words(found))
-    return found
+    calibration = calibrate_client(concurrency, load.processes, try_out=load.calibrate)
+    log = partial(milestone, "calibrate", concurrency=concurrency)
+    if calibration.error:
+        log(
+            "concurrency {concurrency}: the client could not be tried out: {error}",
+            logging.ERROR,
+            error=calibration.error,
+        )
+    elif calibration.requests:
+        log("concurrency {concurrency}: the client {result}", result=in_words(calibration))
+    return calibration

@@ -1,4 +1,4 @@
-"""What a level that was just measured says of the SLOs: a search goes on from there."""
+"""Evaluation of a level against the SLOs, which decides where a capacity search goes on."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -10,9 +10,9 @@ from shapebench.runs.records import LevelRun, Run
 from shapebench.support.run_log import milestone
 
 
-@task(name="weigh", task_run_name="weigh-{level.concurrency}", cache_policy=NO_CACHE)
-def weigh(run: Run, level: LevelRun) -> Outcome:
-    """An invalid level says nothing."""
+@task(name="check-slos", task_run_name="check-slos-{level.concurrency}", cache_policy=NO_CACHE)
+def check_slos(run: Run, level: LevelRun) -> Outcome:
+    """Evaluate a level that was just measured; an invalid one decides nothing."""
     from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
 
     summary = summarise_level(level)

@@ -1,4 +1,4 @@
-"""Is a run worse than those before it?"""
+"""Check whether a run is worse than those before it."""
 
 import logging
 from pathlib import Path
@@ -9,18 +9,18 @@ from prefect.cache_policies import NO_CACHE
 from shapebench.analysis.regression import Rule
 from shapebench.results.regression import Watched, watched
 from shapebench.support.run_log import milestone
-from tasks.prefect.events import announce
+from tasks.prefect.events import emit_endpoint_event
 
 LEVELS = {"none": logging.INFO, "notice": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 
 
-@task(name="judge", cache_policy=NO_CACHE)
-def judge(data: Path, run_id: str | None, rule: Rule) -> Watched:
-    """Judge it, and say so in an event: shapebench.regression, shapebench.no-regression or shapebench.cannot-tell."""
+@task(name="check-regression", cache_policy=NO_CACHE)
+def check_regression(data: Path, run_id: str | None, rule: Rule) -> Watched:
+    """Compare a run with earlier ones; emit the event regression, no-regression or cannot-tell of shapebench."""
     found = watched(data, run_id, rule)
     judged = found.judgement
     milestone("watch", "{run}: {headline}", LEVELS[judged.severity], run=found.run_id, headline=judged.headline)
-    announce(
+    emit_endpoint_event(
         f"shapebench.{judged.known}",
         (found.url, found.model, found.shape),
         {"run_id": found.run_id, "severity": judged.severity},

@@ -1,4 +1,4 @@
-"""A page on which runs stand side by side."""
+"""Page that compares runs."""
 
 import logging
 from pathlib import Path
@@ -28,9 +28,9 @@ def compare(
 
 
 def _show(answer: dict[str, Any]) -> None:
-    """In the Prefect UI, comparisons of a sort one after another; what cannot be shown there is on the page."""
-    said = {"description": answer["headline"], "markdown": comparison_page(answer)}
+    """Show the comparison in the Prefect UI, next to others with this view; a failure is only logged."""
+    content = {"description": answer["headline"], "markdown": comparison_page(answer)}
     try:
-        MarkdownArtifact(key=f"comparison-{answer['view']}", **said).create()
-    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+        MarkdownArtifact(key=f"comparison-{answer['view']}", **content).create()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the Prefect server
         milestone("compare", "no artifact could be made: {error}", logging.WARNING, error=str(error))

@@ -1,4 +1,4 @@
-"""One concurrency level, in a process of its own."""
+"""Measurement of one concurrency level, in its own processes."""
 
 import logging
 from collections import deque
@@ -18,29 +18,29 @@ from shapebench.support.run_log import milestone
 # No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.
 @task(name="measure", task_run_name="measure-{calibration.concurrency}", retries=0, cache_policy=NO_CACHE)
 def measure(run: Run, facts: ServerFacts, calibration: Calibration) -> LevelRun | None:
-    """None where queries were too slow at fewer streams already, and the spec says to stop then."""
+    """Measure a level; None where an earlier one was too slow and the spec says to stop then."""
     concurrency = calibration.concurrency
     if slow := stopped_by(run, concurrency):
         milestone("measure", "concurrency {n}: left out, {slow} was too slow", n=concurrency, slow=slow.concurrency)
         return None
     milestone("measure", "concurrency {n}: begins", n=concurrency)
-    heard: deque[Progress] = deque(maxlen=1)
+    latest: deque[Progress] = deque(maxlen=1)
 
-    def hear(progress: Progress) -> None:
-        heard.append(progress)
+    def on_progress(progress: Progress) -> None:
+        latest.append(progress)
         tell(concurrency, progress)
 
-    level = measure_level(run, facts, calibration, hear)
+    level = measure_level(run, facts, calibration, on_progress)
     if not level.stopped:
         keep(run, level)
-    _say(level, heard[-1] if heard else None)
+    _log_result(level, latest[-1] if latest else None)
     return level
 
 
-def _say(level: LevelRun, last: Progress | None) -> None:
+def _log_result(level: LevelRun, last: Progress | None) -> None:
     n = level.concurrency
     if level.error:
         milestone("measure", "concurrency {n}: {error}", logging.ERROR, n=n, error=level.error)
     elif last:
-        came_to = "concurrency {n}: {found}; took {wall_s:.1f} s"
-        milestone("measure", came_to, n=n, found=in_words(last), wall_s=level.wall_s)
+        words = "concurrency {n}: {found}; took {wall_s:.1f} s"
+        milestone("measure", words, n=n, found=in_words(last), wall_s=level.wall_s)

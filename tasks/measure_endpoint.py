@@ -1,4 +1,4 @@
-"""One endpoint of several: the whole pipeline, in a process of its own, so that all are measured at the same time.
+"""Pipeline for one endpoint of several, in its own process, so that all are measured at the same time.
 
 None of these processes outlives this one, whatever ends it, and each is stopped in good order where there is time.
 """
@@ -89,7 +89,7 @@ def _supervised(command: Sequence[str], log: IO[bytes]) -> Iterator["subprocess.
     supervisor = [sys.executable, "-P", "-m", "shapebench.support.supervisor", "--pass-line", *command]
     api = get_current_settings().api.url
     children = child_processes.current()
-    # A session of its own, so that a Ctrl-C reaches it through us, in good order.
+    # Its own session, so that a Ctrl-C reaches it through us, in good order.
     with subprocess.Popen(
         supervisor,
         stdin=subprocess.PIPE,

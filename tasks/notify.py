@@ -16,21 +16,21 @@ from shapebench.results import views
 from shapebench.runs.records import Artifact, Run, Verdict
 from shapebench.support.endpoint_id import endpoint_id
 from shapebench.support.run_log import milestone
-from tasks.prefect.events import announce
+from tasks.prefect.events import emit_endpoint_event
 
 FINISHED = "shapebench.run.finished"
 
 
-@task(name="tell", cache_policy=NO_CACHE)
-def tell(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]) -> None:
-    """What cannot be told is left out: the run has what it was for."""
+@task(name="notify", cache_policy=NO_CACHE)
+def notify(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]) -> None:
+    """Create the artifacts and emit the event; a failure is logged, for the results are stored already."""
     try:
         for artifact in _artifacts(run, verdict, conclusion, report, published):
             artifact.create()
-    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
-        milestone("tell", "not all artifacts could be made: {error}", logging.WARNING, error=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the Prefect server
+        milestone("notify", "not all artifacts could be made: {error}", logging.WARNING, error=str(error))
     endpoint = run.spec.endpoint
-    announce(
+    emit_endpoint_event(
         FINISHED,
         (endpoint.url, endpoint.model, endpoint.shape),
         {"run_id": run.run_id, "verdict": verdict.status},
@@ -57,11 +57,11 @@ def _artifacts(
 
 
 def _pictures(report: Path) -> list[Picture]:
-    """The plots of the article's Figure 2, as they lie beside the report."""
+    """Read the plots of the article's Figure 2, which were drawn with the report."""
     return [Picture.read(c.name, c.title, report / f"{c.name}.svg") for c in (figure2.QUERY, figure2.TTFT)]
 
 
 def _levels(run: Run) -> list[dict[str, str]]:
-    """The report's table, whose cells are ours: no text of a server, which the UI might take for Markdown."""
+    """Build the report's table; no cell holds text of a server, which the UI might take for Markdown."""
     rows: Any = views.read_levels(run.spec.data, "level_summary", run.run_id).to_dict("records")
     return [{**{c.name: c.cell(row) for c in COLUMNS}, "Verdict": row["verdict"]} for row in rows]

@@ -1,4 +1,4 @@
-"""Is the endpoint healthy, and what is it?"""
+"""Probe of the endpoint: whether it is healthy, and what it is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +15,8 @@ from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
 
 
-def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """The probe itself waits for a server that starts; a wrong model will not be right in ten seconds."""
+def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry only where a healthy server fell silent: a wrong model will not be right in ten seconds."""
     return may_pass(state.result(raise_on_failure=False))
 
 
@@ -24,7 +24,7 @@ def fell_silent(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool
     name="probe",
     retries=2,
     retry_delay_seconds=list(timing().retry_delays_s),
-    retry_condition_fn=fell_silent,
+    retry_condition_fn=is_transient,
     cache_policy=NO_CACHE,
 )
 def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:

@@ -1,4 +1,4 @@
-"""To a folder or to OCI Object Storage."""
+"""Publication to a folder or to OCI Object Storage."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from shapebench.runs.records import Artifact, Run
 from shapebench.support import credentials as vault
 from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
-from tasks.prefect.blocks import unlocked
+from tasks.prefect.blocks import credentials_from_blocks
 
 
 def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A bucket that is not there, or a key that is refused, will not be right in ten seconds."""
+    """Retry only where single files failed: a missing bucket or a refused key will not be right in ten seconds."""
     return isinstance(state.result(raise_on_failure=False), PublishError)
 
 
@@ -28,17 +28,17 @@ def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
     cache_policy=NO_CACHE,
 )
 def publish(run: Run) -> list[Artifact]:
-    with unlocked(run.spec, (vault.OCI_CREDENTIALS,)):
+    with credentials_from_blocks(run.spec, (vault.OCI_CREDENTIALS,)):
         published = publish_report(run.spec, run.run_id)
     there = sum(not artifact.sent for artifact in published)
     words = "{files} files to {place}" + (", of which {there} were there already" if there else "")
     milestone("publish", words, files=len(published), place=published[0].url.rpartition("/")[0], there=there)
-    _tell_how_to_share(run)
+    _log_how_to_share(run)
     return published
 
 
-def _tell_how_to_share(run: Run) -> None:
-    """A link is for a terminal: whatever a flow says is kept, and can be read by all who reach the Prefect server."""
+def _log_how_to_share(run: Run) -> None:
+    """Log how to make a link; never the link, since all who reach the Prefect server read its logs."""
     oci = run.spec.publish.oci
     if oci and oci.share_for_days:
         words = "`shapebench publish {run_id}` shows a link to share, good for {days} days"

@@ -1,4 +1,4 @@
-"""Which run a flow run is about: a new one, unless it is told to resume another, or is retried itself."""
+"""Choice of the run to resume: one that is named, or the flow run's own when it is retried."""
 
 from prefect.runtime import flow_run
 
@@ -13,19 +13,19 @@ MOST_STARTS = 5
 
 
 class RepeatedInterruptionError(ShapebenchError):
-    """Something breaks the run off time after time."""
+    """The run was interrupted time after time."""
 
 
 def earlier_run(spec: Spec, run_id: str) -> RunFile | None:
-    """The run to go on with, by its name ('': none); None: a new one.
+    """Find the run to resume, by its name ('': none); None: a new one.
 
-    A flow run that is retried goes on with its own, and never measures the same level twice.
+    A flow run that is retried resumes its own run, and never measures the same level twice.
     """
     earlier = resume.find(spec.data, run_id or None, flow_run.id if flow_run.run_count > 1 else None)
     if earlier and flow_run.run_count > MOST_STARTS:
         name = earlier.run.run_id
         raise RepeatedInterruptionError(
-            f"Run {name} has been broken off {flow_run.run_count - 1} times.",
+            f"Run {name} was interrupted {flow_run.run_count - 1} times.",
             f"See why (is there memory enough?); then `shapebench resume {name}`, or --as-is for what is measured.",
         )
     if earlier and is_measured(earlier):

@@ -1,4 +1,4 @@
-"""Into the file that analysts open."""
+"""Loading of results into the file that analysts open."""
 
 from pathlib import Path
 

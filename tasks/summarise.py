@@ -1,4 +1,4 @@
-"""From samples to metrics."""
+"""Summary of samples as metrics."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE

@@ -1,4 +1,4 @@
-"""Are the numbers fit to be believed?"""
+"""Validation: whether the numbers can be trusted."""
 
 import logging
 

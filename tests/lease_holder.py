@@ -6,12 +6,12 @@ import time
 from prefect import flow
 
 from shapebench.spec.model import Endpoint
-from tasks.prefect.exclusive import sole_use
+from tasks.prefect.exclusive import exclusive_use
 
 
 @flow
 def hold(url: str, when_busy: str, hold_s: float) -> None:
-    with sole_use(Endpoint(url=url, model="m"), when_busy):  # type: ignore[arg-type]
+    with exclusive_use(Endpoint(url=url, model="m"), when_busy):  # type: ignore[arg-type]
         print("in", flush=True)
         time.sleep(hold_s)
     print("out", flush=True)

@@ -1,4 +1,4 @@
-"""Commands that put runs side by side."""
+"""Compares runs, and builds pages of all of them."""
 
 from pathlib import Path
 
@@ -30,12 +30,12 @@ def compare(  # noqa: PLR0913 - an argument for each option
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare runs: what changed between two, which machine is best, or how an endpoint fared over time."""
+    """Compare runs: what changed between two, which machine is best, or an endpoint over time."""
     if view is not None and view not in VIEWS:
         raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
     folder = data or Path("data")
-    asked = Asked(folder, chosen(folder, runs), dict(map(_price, prices)), users)
-    compared = compare_runs(asked, view)
+    request = Asked(folder, chosen(folder, runs), dict(map(_price, prices)), users)
+    compared = compare_runs(request, view)
     if as_json:
         print_json(compared.answer)
         return
@@ -56,7 +56,7 @@ def _price(text: str) -> tuple[str, float]:
 @data_option
 @as_json
 def site(to: Path | None, data: Path | None, as_json: bool) -> None:
-    """Build pages of all runs, as static files; what has not changed since is left as it is."""
+    """Build pages of all runs, as static files; unchanged files stay as they are."""
     folder = data or Path("data")
     built = build(folder, to or folder / "site")
     if as_json:

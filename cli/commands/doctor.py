@@ -18,7 +18,7 @@ from shapebench.results import database
 @click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json
 def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
-    """Find what is wrong with a set-up, and what to do about it."""
+    """Find what is wrong with a set-up, and how to mend it."""
     if set_aside:
         click.echo(f"It is now {database.set_aside(flags['data'] or Path('data'))}.", err=True)
     named = spec_file is not None or flags["url"] is not None

@@ -1,4 +1,4 @@
-"""What is known of machines, and what follows for a model."""
+"""Lists known machines, and estimates what a model needs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -56,7 +56,7 @@ serving_options = with_options(
 @serving_options
 @as_json
 def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: bool, **flags: Any) -> None:
-    """Say whether MODEL fits a shape, and how fast and cheap it is at the very best.
+    """Estimate whether MODEL fits a shape, and how fast and cheap it is at best.
 
     MODEL is the path of its config.json, of the folder that it lies in, or the name of a well-known model.
     """
@@ -64,12 +64,12 @@ def estimate(model: str, shapes: tuple[str, ...], concurrency: int, as_json: boo
     workload = Workload(**lengths, concurrency=concurrency)
     served = Served(*(flags.pop(name) for name in ("dtype", "quantization", "kv_cache_dtype")))
     serving = Serving(**{name: value for name, value in flags.items() if value is not None})
-    asked, chosen = model_from(model, served), [known_shape(name) for name in shapes] or all_shapes()
-    estimates = [estimate_on(asked, shape, workload, serving) for shape in chosen]
+    described, candidates = model_from(model, served), [known_shape(name) for name in shapes] or all_shapes()
+    estimates = [estimate_on(described, shape, workload, serving) for shape in candidates]
     if as_json:
-        print_json(output.estimate_object(asked, estimates, workload, serving))
+        print_json(output.estimate_object(described, estimates, workload, serving))
     else:
-        output.print_estimates(asked, estimates, workload, _console())
+        output.print_estimates(described, estimates, workload, _console())
 
 
 def _mean(name: str, text: str) -> int:
@@ -84,10 +84,10 @@ def _mean(name: str, text: str) -> int:
 @click.argument("shape", required=False)
 @as_json
 def shapes(shape: str | None, as_json: bool) -> None:
-    """List the compute shapes that are known, or all that is known of SHAPE, with its sources."""
+    """List the known compute shapes, or everything known of SHAPE, with its sources."""
     listed = [known_shape(shape)] if shape else all_shapes()
     if as_json:
-        print_json([asdict(one) for one in listed])
+        print_json([asdict(known) for known in listed])
     elif shape:
         catalogue.show_one(listed[0], _console())
     else:

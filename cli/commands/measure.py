@@ -20,7 +20,7 @@ from cli.single_level import measure_single_level, print_level
 @click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @as_json
 def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
-    """Measure one level with the instrument alone: no Prefect, no database."""
+    """Measure one level, without Prefect and without a database."""
     spec = spec_from(None, {**flags, "levels": [concurrency]})
     result = measure_single_level(spec, samples, quiet=quiet)
     if as_json:
@@ -28,4 +28,4 @@ def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, 
     else:
         print_level(result)
     if not result["completed"]:
-        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps what each of them met.")
+        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps the error of each.")

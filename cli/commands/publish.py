@@ -31,7 +31,7 @@ def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int |
     folder = data or Path("data")
     spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})
     spec = publishing.extend_include(spec, [name for name, wanted in also.items() if wanted])
-    with _unlocked(spec):
+    with _credentials(spec):
         days = publishing.days_to_share(spec, run_id, share_for_days)
         files = publishing.publish(spec, run_id)
         if not as_json:
@@ -45,13 +45,13 @@ def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int |
         click.echo(f"A link made earlier is good until {_utc(until)}; --share-for-days N makes another.", err=True)
 
 
-def _unlocked(spec: Spec) -> AbstractContextManager[None]:
+def _credentials(spec: Spec) -> AbstractContextManager[None]:
     """Read the credentials that the spec keeps in Prefect blocks, for as long as the block runs."""
     if not spec.blocks:
         return nullcontext()
-    from tasks.prefect.blocks import unlocked  # and with it Prefect, which takes seconds
+    from tasks.prefect.blocks import credentials_from_blocks  # and with it Prefect, which takes seconds
 
-    return unlocked(spec)
+    return credentials_from_blocks(spec)
 
 
 def _show_files(files: list[Artifact]) -> None:

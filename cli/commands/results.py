@@ -1,4 +1,4 @@
-"""Commands around the results file."""
+"""Reads, fills and trims the results file."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from shapebench.spec.model import UNKNOWN_SHAPE
 
 
 @click.command("runs")
-@click.option("--unfinished", is_flag=True, help="Those that are not in the database: broken off, or still measured.")
+@click.option("--unfinished", is_flag=True, help="Runs that are not in the database: interrupted or in progress.")
 @data_option
 @as_json
 def list_runs(data: Path | None, unfinished: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Runs the main flow, anew or where it was interrupted."""
+"""Runs the main flow, from the start or where it was interrupted."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cli.options import (
     workload_options,
 )
 from cli.output import print_json
-from cli.run import Ended, print_result, result_object, run_benchmark
+from cli.run import FlowResult, print_result, result_object, run_benchmark
 from shapebench.runs.resume import settle
 from shapebench.spec.model import Spec
 
@@ -53,7 +53,7 @@ def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_j
     _print(earlier.run.spec, ended, as_json=as_json)
 
 
-def _print(spec: Spec, ended: Ended, *, as_json: bool) -> None:
+def _print(spec: Spec, ended: FlowResult, *, as_json: bool) -> None:
     """Print how the flow ended; raises ClickException where it failed."""
     if ended.outcome is None:
         raise click.ClickException(ended.message)

@@ -1,4 +1,4 @@
-"""Whether a throughput curve still grows."""
+"""Finds where a throughput curve stops growing."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from shapebench.analysis.scaling.saturation import saturation
 @click.argument("file", metavar="CURVE.csv", type=click.Path(path_type=Path))
 @as_json
 def scaling(file: Path, as_json: bool) -> None:
-    """Say where throughput stops growing with concurrency, of numbers that anybody measured.
+    """Find where throughput stops growing with concurrency, in numbers from any tool.
 
     CURVE.csv has the columns concurrency and system_tokens_per_s and, where known, query_tokens_per_s and ttft_s.
-    Rows that cannot be true are named and left out.
+    Impossible rows are named and skipped.
     """
     curve = read_curve(file)
-    found = saturation(curve.rows)
+    result = saturation(curve.rows)
     if as_json:
-        print_json(output.saturation_object(found, curve))
+        print_json(output.saturation_object(result, curve))
     else:
-        output.print_saturation(found, curve, Console())
+        output.print_saturation(result, curve, Console())

@@ -1,4 +1,4 @@
-"""Stands in for a server that would be measured."""
+"""Serves as a stand-in for a real LLM server."""
 
 from pathlib import Path
 from typing import Any

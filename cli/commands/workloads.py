@@ -1,4 +1,4 @@
-"""The command that lists workloads."""
+"""Lists workloads."""
 
 import click
 
@@ -11,7 +11,7 @@ from shapebench.spec.presets import Preset, presets
 @click.command()
 @as_json
 def workloads(as_json: bool) -> None:
-    """List the workloads that people compare with, and where they come from."""
+    """List workloads that are used in comparisons, and where they come from."""
     if as_json:
         print_json([{"name": name, **vars(preset)} for name, preset in presets().items()])
         return
@@ -23,8 +23,8 @@ def workloads(as_json: bool) -> None:
 
 def _lines(preset: Preset) -> list[str]:
     lengths, load = Workload.model_validate(preset.workload), Load.model_validate(preset.load)
-    least = load.stop_below_query_tokens_per_s
-    stops = f", as long as each query gets {least:g} tokens/s" if least else ""
+    limit = load.stop_below_query_tokens_per_s
+    stops = f", as long as each query gets {limit:g} tokens/s" if limit else ""
     assumed = [f"Left open there: {preset.assumed}"] if preset.assumed else []
     return [
         f"{_words(lengths.input_tokens)} tokens in, {_words(lengths.output_tokens)} out",

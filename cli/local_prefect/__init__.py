@@ -1,1 +1,1 @@
-"""A Prefect server, worker and deployments on this machine."""
+"""Prefect server, worker and deployments on this machine."""

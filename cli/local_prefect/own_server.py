@@ -1,4 +1,4 @@
-"""A Prefect server for one run, where none is set: started at once, so that it is there when the imports are done.
+"""Prefect server for one run, where none is set: started at once, so that it is there when the imports are done.
 
 Prefect would start one itself, but only after importing the server's own code into this process: seconds, in which
 nothing else happens. And a run that is killed would leave it behind.
@@ -32,7 +32,7 @@ class PrefectServerError(ShapebenchError):
 
 
 def start() -> Callable[[], None]:
-    """Start a server that lasts as long as this process, unless one is set; gives a function that waits for it."""
+    """Start a server that lasts as long as this process, unless one is set; return a function that waits for it."""
     if _might_be_set():
         return _wait_for_set_server
     address = f"http://{LOOPBACK}:{free_port()}"
@@ -53,7 +53,7 @@ def start() -> Callable[[], None]:
 
 
 def _might_be_set() -> bool:
-    """Whether an address is given in any of the places that Prefect looks at; its own settings take seconds to import.
+    """Look for an address in the places where Prefect looks; its own settings take seconds to import.
 
     Where one of them only looks like it, Prefect starts a server itself, later.
     """

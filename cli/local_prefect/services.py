@@ -1,7 +1,7 @@
 """Processes that outlive the command that started them, and are found again by a mark in their environment.
 
-A mark is inherited by what they start in turn and dies with them, so that it is never out of date as a file with a
-number may be: after a crash it still tells ours from all others.
+A mark is inherited by their own children and dies with them, so it is never out of date, as a file with a process id
+may be: after a crash it still identifies our processes.
 """
 
 import os
@@ -19,7 +19,7 @@ LOG_LINES = 15
 
 @dataclass(frozen=True)
 class Service:
-    """What to run, and where its log goes."""
+    """Command that runs in the background, and its log."""
 
     name: str
     command: list[str]
@@ -57,20 +57,20 @@ class Service:
         return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:])
 
     def stop(self) -> int:
-        """End all its processes; gives how many there were.
+        """End all its processes; return how many there were.
 
-        Flow runs, which the worker has started, come first: they keep what they measured, and tell the server. What
-        they have started is theirs to end; whatever is left ends last.
+        Flow runs, which the worker has started, come first: they save what they measured and report to the server.
+        They end what they have started themselves; whatever is left ends last.
         """
-        found = self.processes
-        top = [process for process in found if _parent(process) not in found]
-        runs = [process for process in found if _parent(process) in top]
-        for end in (runs, top, found):
+        processes = self.processes
+        top = [process for process in processes if _parent(process) not in processes]
+        runs = [process for process in processes if _parent(process) in top]
+        for end in (runs, top, processes):
             _each(end, psutil.Process.terminate)
             psutil.wait_procs(end, STOP_TIMEOUT_S)
-        _each(found, psutil.Process.kill)
-        psutil.wait_procs(found, STOP_TIMEOUT_S)
-        return len(found)
+        _each(processes, psutil.Process.kill)
+        psutil.wait_procs(processes, STOP_TIMEOUT_S)
+        return len(processes)
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -72,7 +72,7 @@ spec_option = click.option(
 @click.option("--port", type=int, default=4200, show_default=True, help="Port of the server, on 127.0.0.1.")
 @spec_option
 def up(port: int, spec: Path | None) -> None:
-    """Start what does not run yet, and deploy; to do it twice is harmless."""
+    """Start what does not run yet, and deploy; it can be repeated."""
     defaults = checked(read(spec)) if spec else None
     ui = f"http://127.0.0.1:{port}"
     os.environ |= {"PREFECT_API_URL": f"{ui}/api", "PREFECT_HOME": str(_home())}
@@ -80,7 +80,7 @@ def up(port: int, spec: Path | None) -> None:
     _ensure(server(port), SERVER, lambda: _answers(f"{ui}/api/health"))
     _deploy(defaults)
     now = datetime.now(UTC)
-    _ensure(worker(), {}, lambda: _heard_of_worker(now))
+    _ensure(worker(), {}, lambda: _worker_is_alive(now))
     click.echo(NEXT.format(ui=ui, logs=_home()))
 
 
@@ -115,9 +115,7 @@ def _ensure(service: Service, environment: dict[str, str], is_well: Callable[[],
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline_s:
             what = "ended" if ended else f"was not there within {START_TIMEOUT_S} s"
-            raise LocalPrefectError(
-                f"The {service.name} {what}:\n{service.log_end()}", f"Its whole log is {service.log}."
-            )
+            raise LocalPrefectError(f"The {service.name} {what}:\n{service.log_end()}", f"Its log is {service.log}.")
         time.sleep(0.2)
 
 
@@ -128,8 +126,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _heard_of_worker(since: datetime) -> bool:
-    """Prefect keeps a dead worker for a while as one that is online."""
+def _worker_is_alive(since: datetime) -> bool:
+    """Look for a heartbeat since then: Prefect counts a dead worker as online for a while."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -139,7 +137,7 @@ def _heard_of_worker(since: datetime) -> bool:
 
 
 def prepare(defaults: dict[str, Any] | None) -> None:
-    """Make at the server what the deployments need; defaults that are given replace those that are there."""
+    """Create at the server what the deployments need; new defaults replace the old ones."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -164,9 +162,9 @@ def _deploy(defaults: dict[str, Any] | None) -> None:
     command, environment = [*PREFECT, "--no-prompt", "deploy", "--all"], os.environ | {"PWD": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stdout + done.stderr).strip()[-LONGEST_COMPLAINT:]
+        output = (done.stdout + done.stderr).strip()[-LONGEST_COMPLAINT:]
         raise LocalPrefectError(
-            f"Deploying failed:\n{said}", f"Correct prefect.yaml, or the Prefect variable {VARIABLE}."
+            f"Deploying failed:\n{output}", f"Correct prefect.yaml, or the Prefect variable {VARIABLE}."
         )
 
 

@@ -1,1 +1,1 @@
-"""How Prefect is used: leases, blocks, events, progress."""
+"""Uses of Prefect: leases, blocks, events, progress."""

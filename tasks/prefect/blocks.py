@@ -13,16 +13,16 @@ from shapebench.support import credentials as vault
 
 
 class EndpointKey(Block):
-    """The API key of an LLM server; specs name the block in endpoint.api_key_block."""
+    """API key of an LLM server; specs name the block in endpoint.api_key_block."""
 
     _block_type_name: ClassVar[str | None] = "Endpoint key"
     _block_type_slug: ClassVar[str | None] = "endpoint-key"
 
-    api_key: SecretStr = Field(title="API key", description="The key alone, on one line.")
+    api_key: SecretStr = Field(title="API key", description="The key, on one line.")
 
 
 class OciCredentials(Block):
-    """A user of OCI; specs name the block in publish.oci.credentials_block, with publish.oci.auth: block."""
+    """User of OCI; specs name the block in publish.oci.credentials_block, with publish.oci.auth: block."""
 
     _block_type_name: ClassVar[str | None] = "OCI credentials"
     _block_type_slug: ClassVar[str | None] = "oci-credentials"
@@ -43,7 +43,7 @@ BLOCKS: dict[str, type[Block]] = {vault.ENDPOINT_KEY: EndpointKey, vault.OCI_CRE
 
 
 @contextmanager
-def unlocked(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
+def credentials_from_blocks(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
     """Read the blocks that these fields of the spec name, for as long as the block runs; raises BlockError."""
     with vault.opened({(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}):
         yield

@@ -1,4 +1,4 @@
-"""Prefect events of an endpoint, for automations to wait for."""
+"""Prefect events of an endpoint, which automations react to."""
 
 import logging
 from typing import Any
@@ -12,8 +12,10 @@ from shapebench.support.run_log import milestone
 LONGEST_LABEL = 300
 
 
-def announce(event: str, endpoint: tuple[str, str, str], labels: dict[str, str], payload: dict[str, Any]) -> None:
-    """Emit an event of an endpoint (url, model, shape); whatever keeps it from being sent is logged, not raised.
+def emit_endpoint_event(
+    event: str, endpoint: tuple[str, str, str], labels: dict[str, str], payload: dict[str, Any]
+) -> None:
+    """Emit an event of an endpoint (url, model, shape); a failure is logged, not raised.
 
     Labels can be matched by automations, as shapebench.NAME; the payload is for what they do.
     """
@@ -26,5 +28,5 @@ def announce(event: str, endpoint: tuple[str, str, str], labels: dict[str, str],
     }
     try:
         emit_event(event, resource, payload=redact_mapping({**about, **payload}))
-    except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
-        milestone("tell", "the event {event} was not sent: {error}", logging.WARNING, event=event, error=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the Prefect server
+        milestone("notify", "the event {event} was not sent: {error}", logging.WARNING, event=event, error=str(error))

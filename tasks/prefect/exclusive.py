@@ -28,7 +28,7 @@ logger = logging.getLogger("shapebench.probe")
 
 
 class EndpointBusyError(ShapebenchError):
-    """Another run measures the endpoint, and this one is not to wait for it."""
+    """Another run measures the endpoint, and this one does not wait for it."""
 
 
 class LockFolderError(ShapebenchError):
@@ -37,7 +37,7 @@ class LockFolderError(ShapebenchError):
 
 @dataclass(frozen=True)
 class Holder:
-    """Who measures, as the lock file says."""
+    """Run that measures, as the lock file names it."""
 
     run: str
     process: int
@@ -48,7 +48,7 @@ class Holder:
 
 
 @contextmanager
-def sole_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") -> Iterator[None]:
+def exclusive_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") -> Iterator[None]:
     """Keep other flow runs off this endpoint while the block runs; first wait for them, or raise EndpointBusyError."""
     name = "shapebench-" + re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.url.partition("://")[2])
     wait_for = _Waiting(endpoint.url, give_up=when_busy == "fail")
@@ -58,21 +58,21 @@ def sole_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") ->
 
 
 class _Waiting:
-    """Says for whom, once for each; or does not wait at all."""
+    """Logs each holder that is waited for once; or raises EndpointBusyError at once."""
 
     def __init__(self, url: str, *, give_up: bool) -> None:
         self._url, self._give_up = url, give_up
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def __call__(self, holder: str) -> None:
         if self._give_up:
             raise EndpointBusyError(
                 f"{self._url} is being measured by {holder}.",
-                "Start it again when that run is done, or let it wait for its turn: when_busy: wait.",
+                "Start it again when that run is done, or let it wait until the endpoint is free: when_busy: wait.",
             )
-        if holder not in self._said:
+        if holder not in self._logged:
             logger.info("Waiting for %s, which measures %s", holder, self._url)
-        self._said.add(holder)
+        self._logged.add(holder)
 
 
 @contextmanager
@@ -81,8 +81,8 @@ def _on_this_machine(
 ) -> Iterator[tuple[Holder | None, Callable[[str | None], None]]]:
     """Yield who died while it measured, where somebody did, and a function that notes our lease."""
     file = _lock_folder() / f"{name}.lock"
-    with file_lock(file, lambda _waited_s: wait_for(str(_noted(file) or "another run on this machine"))):
-        dead = _noted(file)
+    with file_lock(file, lambda _waited_s: wait_for(str(_read_holder(file) or "another run on this machine"))):
+        dead = _read_holder(file)
         note = Holder(f"flow run {flow_run.name}", os.getpid())
         _write(file, note)
         try:
@@ -105,7 +105,7 @@ def _lock_folder() -> Path:
     return folder
 
 
-def _noted(file: Path) -> Holder | None:
+def _read_holder(file: Path) -> Holder | None:
     try:
         return Holder(**orjson.loads(file.read_bytes()))
     except (ValueError, TypeError):  # empty, or being written
@@ -118,12 +118,12 @@ def _write(file: Path, holder: Holder) -> None:
 
 @contextmanager
 def _at_the_server(name: str, wait_for: Callable[[str], None], dead: Holder | None) -> Iterator[str | None]:
-    """Gives the lease; None where no server outlives this run, for it could not keep others waiting."""
+    """Yield the lease; None where no server outlives this run, for it could not keep others waiting."""
     if os.environ.get("PREFECT__SERVER_EPHEMERAL") or not get_current_settings().api.url:
         yield None
         return
     if dead and dead.lease:
-        logger.info("Its turn is over, for it died while it measured: %s", dead)
-        lease.take_away(dead.lease)
-    with lease.held(name, wait_for) as taken:
+        logger.info("The endpoint is free again: this run died while it measured: %s", dead)
+        lease.release_lease(dead.lease)
+    with lease.hold_lease(name, wait_for) as taken:
         yield taken

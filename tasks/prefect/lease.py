@@ -1,6 +1,6 @@
-"""A Prefect concurrency limit of one, held by a lease that is renewed: whoever dies with it loses it.
+"""Prefect concurrency limit of one, held by a lease that is renewed: a holder that dies loses it.
 
-Prefect's own `concurrency` tells neither who holds a limit nor by which lease. With both, a run that waits says for
+Prefect's own `concurrency` reveals neither who holds a limit nor by which lease. With both, a run that waits logs for
 whom, and does not wait for the lease of a run that Prefect knows to be dead.
 """
 
@@ -25,7 +25,7 @@ from shapebench.support.timing import timing
 
 logger = logging.getLogger("shapebench.probe")
 
-LEASE_S = 60  # the least that Prefect allows: a holder whose death nobody notices is rid of it after that
+LEASE_S = 60  # the minimum that Prefect allows: a holder whose death goes unnoticed loses it after that
 STOP_TIMEOUT_S = 5
 LABEL = "shapebench.lease"
 LOCKED, GONE = 423, 410
@@ -33,21 +33,21 @@ RECENT = 50  # runs that are looked at to find who holds the limit
 
 
 @contextmanager
-def held(name: str, wait_for: Callable[[str], None]) -> Iterator[str]:
+def hold_lease(name: str, wait_for: Callable[[str], None]) -> Iterator[str]:
     """Hold the limit while the block runs; `wait_for` is called with who holds it, and raises to wait no longer."""
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-        logger.info("Taking turns by the Prefect concurrency limit %s", name)
+        logger.info("Exclusive use by the Prefect concurrency limit %s", name)
         leases = [_wait_and_take(client, name, wait_for)]  # the last is in force
     try:
         with _renewed(name, leases):
             yield leases[0]
     finally:
-        _give_back(leases[-1])
+        _return_lease(leases[-1])
 
 
-def take_away(lease: str) -> None:
-    """End a lease, whoever has it; nothing happens where it has ended already."""
+def release_lease(lease: str) -> None:
+    """End a lease, whoever holds it; one that has ended already is ignored."""
     with get_client(sync_client=True) as client:
         client.release_concurrency_slots_with_lease(UUID(lease))
 
@@ -56,10 +56,10 @@ def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str
     ended: set[str] = set()
     nobody_since_s: float | None = None
     while not (lease := _take(client, name)):
-        runs = _had_it(client, name)
+        runs = _former_holders(client, name)
         if dead := {str(run.labels[LABEL]) for run in runs if _died(run)} - ended:
             for lost in dead:
-                take_away(lost)
+                release_lease(lost)
             ended |= dead
             continue
         holder = _holder(runs)
@@ -74,7 +74,7 @@ def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str
 
 
 def _take(client: SyncPrefectClient, name: str) -> str | None:
-    """A new lease, which our flow run bears as a label, with a tag by which to find it; None where another has it."""
+    """Take a lease, noted in a label and a tag of our flow run; None where another run has it."""
     us = UUID(flow_run.id)
     holder = ConcurrencyLeaseHolder(type="flow_run", id=us)
     try:
@@ -90,18 +90,18 @@ def _take(client: SyncPrefectClient, name: str) -> str | None:
 
 
 def _died(run: FlowRun) -> bool:
-    """As far as Prefect knows; a run that came to its end has given its lease back."""
+    """Check whether Prefect knows that the run died; one that ended has returned its lease."""
     return run.state is not None and (run.state.is_crashed() or run.state.is_cancelled())
 
 
 def _holder(runs: list[FlowRun]) -> str | None:
-    """The newest that has not come to its end, with a link to it."""
+    """Name the newest run that has not ended, with a link to it."""
     alive = (run for run in runs if run.state and not run.state.is_final())
     return next((f"flow run {run.name}, {url_for(run) or run.id}" for run in alive), None)
 
 
-def _had_it(client: SyncPrefectClient, name: str) -> list[FlowRun]:
-    """Flow runs that have held the limit, the newest first."""
+def _former_holders(client: SyncPrefectClient, name: str) -> list[FlowRun]:
+    """List flow runs that have held the limit, the newest first."""
     tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[name]))
     runs = client.read_flow_runs(flow_run_filter=tagged, sort=FlowRunSort.START_TIME_DESC, limit=RECENT)
     return [run for run in runs if LABEL in run.labels]
@@ -120,7 +120,7 @@ def _renewed(name: str, leases: list[str]) -> Iterator[None]:
 
 
 def _renew_until(done: Event, name: str, leases: list[str]) -> None:
-    """A server that does not answer for a while, or has forgotten the lease, is no reason to stop measuring."""
+    """Renew until done; a server that is away, or has forgotten the lease, is no reason to stop measuring."""
     with get_client(sync_client=True) as client:
         while not done.wait(timing().lease_renewal_s):
             try:
@@ -141,8 +141,8 @@ def _renew(client: SyncPrefectClient, name: str, leases: list[str]) -> None:
             logger.warning("The lease of %s is lost: another run may measure the endpoint meanwhile", name)
 
 
-def _give_back(lease: str) -> None:
+def _return_lease(lease: str) -> None:
     try:
-        take_away(lease)
+        release_lease(lease)
     except httpx.HTTPError as error:
-        logger.warning("The lease was not given back, and runs out within %d s: %s", LEASE_S, error)
+        logger.warning("The lease was not returned, and expires within %d s: %s", LEASE_S, error)

@@ -1,4 +1,4 @@
-"""A Prefect artifact that says how much of a run has been measured."""
+"""Prefect artifact that shows how much of a run has been measured."""
 
 import logging
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ STOP_TIMEOUT_S = 5
 
 
 @contextmanager
-def progress_shown(run: Run) -> Iterator[None]:
+def show_progress(run: Run) -> Iterator[None]:
     """Keep the artifact up to date while the block measures.
 
-    A thread of its own sends it: the one that measures must go on reading what the measuring processes say, also when
-    the Prefect server is slow or away.
+    Its own thread sends it: the one that measures must go on reading the measuring processes, also when the Prefect
+    server is slow or away.
     """
     board, done = _Board(run), Event()
     thread = Thread(target=copy_context().run, args=(board.keep_posting, done), daemon=True)
     thread.start()
     try:
-        with listening(board.hear):
+        with listening(board.update):
             yield
         board.finish()
     finally:
@@ -50,14 +50,14 @@ class _Board:
         self._artifact: UUID | None = None
         self._failed = False
 
-    def hear(self, concurrency: int, progress: Progress) -> None:
+    def update(self, concurrency: int, progress: Progress) -> None:
         self._now = so_far(self._load, concurrency, progress)
 
     def finish(self) -> None:
         self._now = (1.0, "All levels measured")
 
     def keep_posting(self, done: Event) -> None:
-        """Send each whole percent, once in five seconds at most, and what it is at the end."""
+        """Send each full percent, at most once in five seconds, and the final one."""
         with get_client(sync_client=True) as client:
             last = False
             while not last:
@@ -72,7 +72,7 @@ class _Board:
         try:
             self._send(client, percent, words)
             self._shown = percent
-        except Exception as error:  # noqa: BLE001 - whatever befalls the Prefect server
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the Prefect server
             if not self._failed:
                 milestone("measure", "progress is not shown in Prefect: {error}", logging.WARNING, error=str(error))
             self._failed = True

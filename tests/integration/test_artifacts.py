@@ -19,7 +19,7 @@ from shapebench.report.markdown import text
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import endpoint_id
 from shapebench.test_servers.simulator.process import running_simulator
-from tasks import notify as tell
+from tasks import notify
 from tasks.prefect import progress as show_progress
 from tests import level_sample
 from tests.conftest import Shell
@@ -198,7 +198,7 @@ def test_a_level_is_measured_all_the_same_and_one_line_says_so(
     away: None, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(show_progress, "POST_S", 0.01)
-    with show_progress.progress_shown(run):
+    with show_progress.show_progress(run):
         for completed in range(1, 60):
             tell_progress(1, progress(completed))
             time.sleep(0.005)
@@ -215,11 +215,11 @@ def test_a_run_whose_artifacts_cannot_be_made_has_its_result(
 
     caplog.set_level("INFO", "shapebench")
     monkeypatch.setattr(artifacts.Artifact, "create", refuse)
-    monkeypatch.setattr(tell, "announce", lambda *_: None)  # its thread would go on trying
+    monkeypatch.setattr(notify, "emit_endpoint_event", lambda *_: None)  # its thread would go on trying
     verdict, report = level_sample.verdict([]), run.spec.data / "reports" / run.run_id / "index.html"
-    tell.tell.fn(run, verdict, Conclusion("Suits 2 users", ()), report, [])
+    notify.notify.fn(run, verdict, Conclusion("Suits 2 users", ()), report, [])
     said = [record.getMessage() for record in caplog.records]
-    assert (len(said), said[0].startswith("tell: not all artifacts could be made"), said[1]) == (
+    assert (len(said), said[0].startswith("notify: not all artifacts could be made"), said[1]) == (
         2,
         True,
         "done: valid: Suits 2 users",

@@ -422,7 +422,5 @@ def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))
     assert earlier_run(made, "") == begun
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS + 1))
-    with pytest.raises(
-        RepeatedInterruptionError, match=f"Run {begun.run.run_id} has been broken off {MOST_STARTS} times"
-    ):
+    with pytest.raises(RepeatedInterruptionError, match=f"Run {begun.run.run_id} was interrupted {MOST_STARTS} times"):
         earlier_run(made, "")

@@ -176,7 +176,7 @@ PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
     "events": (told("events/filter"), "prefect.flow-run"),
     "blocks, as they are shown": (told("block_documents/filter"), "ours"),
     "deployments": (told("deployments/filter"), "ad-hoc"),
-    "Prefect's files, its database and logs among them": (lambda u: files(home(u)), "Taking turns"),
+    "Prefect's files, its database and logs among them": (lambda u: files(home(u)), "Exclusive use by"),
     "the data folder's files": (lambda u: files(u.data), MODEL),
     "the results' tables": (tables, MODEL),
     "raw samples": (samples, MODEL),
