@@ -1,5 +1,6 @@
 """Files of earlier and later versions, and what a file says of itself."""
 
+import json
 import lzma
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,3 +191,12 @@ def test_a_file_that_can_be_read_is_not_set_aside(data: Path) -> None:
     with pytest.raises(WarehouseError, match="can be read"):
         set_aside(data)
     assert query(data, "FROM runs").num_rows == 1
+
+
+def test_what_an_earlier_version_stored_of_a_search_has_todays_names(tmp_path: Path) -> None:
+    [file] = [file for file in EARLIER if file.name.startswith("4-")]
+    (tmp_path / warehouse.FILE_NAME).write_bytes(lzma.decompress(file.read_bytes()))
+    [row] = query(tmp_path, "SELECT spec->>'search' AS search, skipped_levels FROM runs").to_pylist()
+    assert (json.loads(row["search"]), row["skipped_levels"]) == ({"min_level": 1, "max_level": 64}, [4])
+    [found] = query(tmp_path, "SELECT min_level, max_level FROM searches").to_pylist()
+    assert found == {"min_level": 1, "max_level": 64}
