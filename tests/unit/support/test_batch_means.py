@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from shapebench.analysis import level_samples, metrics
-from shapebench.analysis.level_precision import estimate_precision
+from shapebench.analysis.level_precision import _spread, estimate_precision
 from shapebench.analysis.sample_reader import Samples
 from shapebench.load.sample_writer import SampleStream
 from shapebench.runs.samples_file import Sample, join
@@ -27,7 +27,6 @@ from shapebench.support.batch_means import (
     Interval,
     Precision,
     UntilPrecise,
-    _spread,
     differ,
     difference,
     is_precise,

@@ -8,7 +8,7 @@ import pytest
 
 from shapebench.analysis.scaling.growth import GROWING_SHARE
 from shapebench.report.charts.fitted import fitted
-from shapebench.report.charts.scaling import says
+from shapebench.report.charts.scaling import sentences
 from shapebench.results.database import FILE_NAME
 from shapebench.results.views import read_levels
 from tests.unit.results.sql.results_file import ResultsFile
@@ -96,7 +96,7 @@ def test_view_and_report_have_growth_end_at_the_same_concurrency(
     curve(results, tokens_per_s)
     knees = [row["concurrency"] for row in results.ask("SELECT concurrency FROM scaling WHERE is_knee")]
     scaling, levels = (read_levels(results.data, view, "r") for view in ("scaling", "level_summary"))
-    sentence = says(scaling, fitted(scaling, levels))[1]
+    sentence = sentences(scaling, fitted(scaling, levels))[1]
     assert (f"about {knees[0]} " if knees else "still bring more") in sentence
 
 
