@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.prefect_settings import set_defaults
 from shapebench.errors import ShapebenchError
 from shapebench.probe.client import Client
-from shapebench.probe.probe import served_model, trouble_with
+from shapebench.probe.probe import check_health, served_model
 from shapebench.results import database as warehouse
 from shapebench.spec.model import OciTarget, Spec
 
@@ -74,7 +74,7 @@ def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
     if spec.endpoint.launch:
         raise NothingToCheckError("The spec starts the server itself, when it runs.")
     with Client(spec.endpoint) as client:
-        if trouble := trouble_with(client, spec.endpoint):
+        if trouble := check_health(client, spec.endpoint):
             raise trouble
         if client.health() != 200:
             return f"{spec.endpoint.url} answers, but has no /health; the check `Model` says whether it can be used."

@@ -18,7 +18,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
 from shapebench.load.run_level import measure_level
-from shapebench.probe.host import with_its_shape
+from shapebench.probe.host import detect_shape
 from shapebench.probe.probe import probe
 from shapebench.runs.records import LevelRun
 from shapebench.runs.run_file import begin
@@ -47,7 +47,7 @@ def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = Fals
 
 
 def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
-    run = begin(with_its_shape(spec.model_copy(update={"data": folder})))
+    run = begin(detect_shape(spec.model_copy(update={"data": folder})))
     facts = probe(run.spec)
     calibration = calibrate(spec.load.levels[0], spec.load.processes, try_out=spec.load.calibrate)
     return _result(measure_level(run, facts, calibration, _show_progress))

@@ -14,7 +14,7 @@ from shapebench.analysis.summary import is_possible, min_samples
 from shapebench.load.calibration import processes_that_would_do
 from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import LevelRun, RequestedLoad
-from shapebench.server_metrics.reconcile import Account, mean_ttft_s, reconcile, same_ttfts
+from shapebench.server_metrics.reconcile import ServerMetrics, mean_ttft_s, reconcile, same_ttfts
 from shapebench.spec import metric_definitions
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.
@@ -94,8 +94,8 @@ def _calibration(level: LevelRun) -> dict[str, float]:
 
 def _server(m: MeasuredLevel) -> dict[str, Any]:
     """Find what is wrong with the server's metrics, and what changed on the server."""
-    level, server = m.level, m.samples.account if m.samples else None
-    error = level.server_error or (FALLS if server and server.falls else None)
+    level, server = m.level, m.samples.server_metrics if m.samples else None
+    error = level.server_error or (FALLS if server and server.counters_fell else None)
     changes = [*level.server_changes, *_fingerprints(m)]
     return {
         "server_metrics_missing": float(server is None or error is not None),
@@ -156,17 +156,18 @@ def _workload(samples: Samples, requested: RequestedLoad) -> dict[str, float]:
 def _server_metrics(m: MeasuredLevel) -> dict[str, float]:
     """Compare the server's counters with ours, if they can be used."""
     samples, requested = m.samples, m.level.requested
-    if samples is None or requested is None or samples.account is None or not samples.account.is_usable:
+    server = samples.server_metrics if samples else None
+    if samples is None or requested is None or server is None or not server.is_usable:
         return {}
     return {
-        **vars(reconcile(samples.requests, samples.account, requested.shared_tokens)),
-        "preemptions": samples.account.grown("preemptions"),
-        **(_ttft_by_both(samples, samples.account) if same_ttfts(samples.requests, samples.account) else {}),
+        **vars(reconcile(samples.requests, server, requested.shared_tokens)),
+        "preemptions": server.growth("preemptions"),
+        **(_ttft_by_both(samples, server) if same_ttfts(samples.requests, server) else {}),
     }
 
 
-def _ttft_by_both(samples: Samples, account: Account) -> dict[str, float]:
-    ours_s, theirs_s = mean_ttft_s(samples.requests), account.mean("ttft_s")
+def _ttft_by_both(samples: Samples, server: ServerMetrics) -> dict[str, float]:
+    ours_s, theirs_s = mean_ttft_s(samples.requests), server.mean("ttft_s")
     return {"our_ttft_s": ours_s, "their_ttft_s": theirs_s, "ttft_under_theirs": 1 - ours_s / theirs_s}
 
 

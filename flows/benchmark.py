@@ -18,7 +18,7 @@ from shapebench.analysis.capacity.steps import as_asked, begin
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.analysis.early_stop import is_measured
 from shapebench.analysis.measured_level import level_frame
-from shapebench.probe.host import with_its_shape
+from shapebench.probe.host import detect_shape
 from shapebench.probe.launch import serving
 from shapebench.runs.records import Artifact, LevelRun, Run, ServerFacts, Verdict
 from shapebench.runs.resume import in_progress
@@ -81,7 +81,7 @@ def measure_exclusively(spec: Spec, earlier: RunFile | None) -> tuple[Run, Serve
     """Probe and measure with exclusive use of the endpoint; the spec may say how to start its server."""
     if earlier and earlier.facts and is_measured(earlier):
         return earlier.run, earlier.facts, [*earlier.measured]
-    spec = restore_secrets(earlier.run.spec, spec) if earlier else with_its_shape(spec)
+    spec = restore_secrets(earlier.run.spec, spec) if earlier else detect_shape(spec)
     with (
         credentials_from_blocks(spec),
         exclusive_use(spec.endpoint, spec.when_busy),

@@ -9,7 +9,7 @@ x ShapebenchError (exit code 1)
   · CompareError [shapebench.report.build_comparison]
   · ConfigError [shapebench.sizing.estimate.config]
   · CurveError [shapebench.analysis.scaling.curve]
-  · DriverError [shapebench.probe.oci_metadata]
+  · DriverError [shapebench.probe.gpus]
   · EndpointBusyError [tasks.prefect.exclusive]
   x EndpointError [shapebench.probe.client]
     · AddressInUseError [shapebench.probe.launch]

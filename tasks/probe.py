@@ -7,24 +7,24 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from shapebench.probe.known_server import know
-from shapebench.probe.probe import may_pass
+from shapebench.probe.known_server import record_facts
+from shapebench.probe.probe import is_transient
 from shapebench.probe.probe import probe as probe_endpoint
 from shapebench.runs.records import Run, ServerFacts
 from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
 
 
-def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     """Retry only where a healthy server fell silent: a wrong model will not be right in ten seconds."""
-    return may_pass(state.result(raise_on_failure=False))
+    return is_transient(state.result(raise_on_failure=False))
 
 
 @task(
     name="probe",
     retries=2,
     retry_delay_seconds=list(timing().retry_delays_s),
-    retry_condition_fn=is_transient,
+    retry_condition_fn=should_retry,
     cache_policy=NO_CACHE,
 )
 def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:
@@ -32,7 +32,7 @@ def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:
     levels = ", ".join(map(str, spec.load.levels))
     about = {"run_id": run.run_id, "model": spec.endpoint.model, "url": spec.endpoint.url, "levels": levels}
     milestone("begin", "run {run_id} of {model} at {url}, concurrency {levels}", **about)
-    facts = know(run, probe_endpoint(spec, still_starting))
+    facts = record_facts(run, probe_endpoint(spec, still_starting))
     server = f"{facts.server} {facts.version or 'of unknown version'}"
     milestone("probe", "{server} is healthy and serves {model}", server=server, model=spec.endpoint.model)
     return facts

@@ -6,13 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from shapebench.analysis.sample_reader import Samples, read_requests
-from shapebench.server_metrics.reconcile import Account
+from shapebench.server_metrics.reconcile import ServerMetrics
 
 
-def read(path: Path, account: Account | None = None, slo_bounds: Mapping[str, float] | None = None) -> Samples:
+def read(
+    path: Path, server_metrics: ServerMetrics | None = None, slo_bounds: Mapping[str, float] | None = None
+) -> Samples:
     """Read a level's samples and add to each `ttft_s`, `e2e_s`, `tpot_s` and `query_tokens_per_s`.
 
-    A failed request has none of these. `account` is the server's of the level; `slo_bounds` are those of the SLOs.
+    A failed request has none of these. `slo_bounds` are those of the SLOs.
     """
     requests = read_requests(path)
     done = requests["error_kind"].isna()
@@ -22,7 +24,7 @@ def read(path: Path, account: Account | None = None, slo_bounds: Mapping[str, fl
     several = output_tokens.where(output_tokens > 1)  # one token alone has no time between tokens
     requests["tpot_s"] = (requests["e2e_s"] - requests["ttft_s"]) / (several - 1)
     requests["query_tokens_per_s"] = output_tokens / requests["e2e_s"]
-    return Samples(requests, path, account, slo_bounds)
+    return Samples(requests, path, server_metrics, slo_bounds)
 
 
 def is_measured(samples: Samples) -> "pd.Series[bool]":

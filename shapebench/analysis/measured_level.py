@@ -11,7 +11,7 @@ from shapebench.analysis.capacity.confidence import with_confidence
 from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.summary import may_be_claimed, summarise
 from shapebench.runs.records import LevelRun, MetricRow, Verdict
-from shapebench.server_metrics.reconcile import Account
+from shapebench.server_metrics.reconcile import ServerMetrics
 from shapebench.spec import metric_definitions
 from shapebench.spec.slo import LevelResult, Slo, evaluate
 
@@ -41,8 +41,9 @@ def summarise_level(level: LevelRun) -> MeasuredLevel:
     """Read a level's samples from its Parquet file and compute its metrics."""
     if level.samples is None:
         return MeasuredLevel(level, None, ())
-    account = Account.read(level.server_metrics, is_whole=level.server_error is None) if level.server_metrics else None
-    samples = level_samples.read(level.samples, account, level.slo_bounds)
+    path, is_complete = level.server_metrics, level.server_error is None
+    server = ServerMetrics.read(path, is_complete=is_complete) if path else None
+    samples = level_samples.read(level.samples, server, level.slo_bounds)
     rows = summarise(level.run_id, level.concurrency, samples)
     claimed = [may_be_claimed(row.stat, row.sample_count) for row in rows]
     return MeasuredLevel(

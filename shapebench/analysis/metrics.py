@@ -14,7 +14,7 @@ import pandas as pd
 from shapebench.analysis.level_precision import estimate_precision
 from shapebench.analysis.level_samples import completed, ended_ns, is_completed, is_measured, measured, steady_window_ns
 from shapebench.analysis.sample_reader import Samples
-from shapebench.server_metrics.reconcile import Account, mean_ttft_s, same_ttfts
+from shapebench.server_metrics.reconcile import ServerMetrics, mean_ttft_s, same_ttfts
 from shapebench.spec.metric_definitions import LOWER, OF_EACH_REQUEST
 
 Values = npt.NDArray[np.floating]
@@ -169,50 +169,55 @@ def _good(samples: Samples) -> pd.DataFrame:
 # By the server's own metrics
 
 
-def from_server(metric: Callable[[Account], float]) -> Total:
+def from_server(metric: Callable[[ServerMetrics], float]) -> Total:
     """Make a metric of samples out of one of the server's metrics; NaN where these cannot be used."""
-    return lambda samples: metric(samples.account) if samples.account and samples.account.is_usable else np.nan
+
+    def value(samples: Samples) -> float:
+        server = samples.server_metrics
+        return metric(server) if server and server.is_usable else np.nan
+
+    return value
 
 
 @from_server
-def server_ttft_s(account: Account) -> float:
-    return account.mean("ttft_s")
+def server_ttft_s(server: ServerMetrics) -> float:
+    return server.mean("ttft_s")
 
 
 @from_server
-def server_inter_token_s(account: Account) -> float:
-    return account.mean("inter_token_s")
+def server_inter_token_s(server: ServerMetrics) -> float:
+    return server.mean("inter_token_s")
 
 
 @from_server
-def server_e2e_s(account: Account) -> float:
-    return account.mean("e2e_s")
+def server_e2e_s(server: ServerMetrics) -> float:
+    return server.mean("e2e_s")
 
 
 @from_server
-def running_requests_max(account: Account) -> float:
-    return account.most("running_requests")
+def running_requests_max(server: ServerMetrics) -> float:
+    return server.max("running_requests")
 
 
 @from_server
-def waiting_requests_max(account: Account) -> float:
-    return account.most("waiting_requests")
+def waiting_requests_max(server: ServerMetrics) -> float:
+    return server.max("waiting_requests")
 
 
 @from_server
-def kv_cache_usage_max(account: Account) -> float:
-    return account.most("kv_cache_usage")
+def kv_cache_usage_max(server: ServerMetrics) -> float:
+    return server.max("kv_cache_usage")
 
 
 @from_server
-def preemptions(account: Account) -> float:
-    return account.grown("preemptions")
+def preemptions(server: ServerMetrics) -> float:
+    return server.growth("preemptions")
 
 
 @from_server
-def prefix_cache_hit_rate(account: Account) -> float:
-    queried = account.grown("prefix_cache_queried_tokens")
-    return account.grown("prefix_cache_hit_tokens") / queried if queried > 0 else np.nan
+def prefix_cache_hit_rate(server: ServerMetrics) -> float:
+    queried = server.growth("prefix_cache_queried_tokens")
+    return server.growth("prefix_cache_hit_tokens") / queried if queried > 0 else np.nan
 
 
 def ttft_outside_server_s(samples: Samples) -> float:
@@ -220,6 +225,6 @@ def ttft_outside_server_s(samples: Samples) -> float:
 
     NaN where the server's mean includes other requests.
     """
-    if samples.account is None or not same_ttfts(samples.requests, samples.account):
+    if samples.server_metrics is None or not same_ttfts(samples.requests, samples.server_metrics):
         return np.nan
-    return mean_ttft_s(samples.requests) - samples.account.mean("ttft_s")
+    return mean_ttft_s(samples.requests) - samples.server_metrics.mean("ttft_s")

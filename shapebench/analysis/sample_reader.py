@@ -1,6 +1,6 @@
 """Reader of a level's samples: a row for each request, and the chunks of its tokens a few at a time.
 
-With them comes the server's account of the level, where it gave one.
+With them come the server's own metrics of the level, if they could be read.
 
 A level may have a hundred million tokens. Whatever is made of them is made while they are read.
 """
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shapebench.server_metrics.reconcile import Account
+from shapebench.server_metrics.reconcile import ServerMetrics
 
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class Samples:
 
     requests: pd.DataFrame
     file: Path
-    account: Account | None = None  # of the server
+    server_metrics: ServerMetrics | None = None
     slo_bounds: Mapping[str, float] | None = None  # of each request, the bound on each of its numbers; None: not known
 
     def gaps_s(self, wanted: Mask) -> npt.NDArray[np.float32]:

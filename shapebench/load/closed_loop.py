@@ -11,7 +11,7 @@ from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.plan import LevelPlan
 from shapebench.load.sample_writer import redact_sample, sample
-from shapebench.probe.route import Fault, find
+from shapebench.probe.route import Fault, resolve
 from shapebench.runs.samples_file import Sample
 from shapebench.support.batch_means import Buckets
 from shapebench.support.event_loop import EventLoop
@@ -38,8 +38,8 @@ class Level:
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
         self._asks = _Prepared(plan, writer(plan.target, api_key))
-        way = find(plan.target)
-        self._streams = [_Stream(number, self, Connection(self.loop, way, self.stamps)) for number in plan.streams]
+        route = resolve(plan.target)
+        self._streams = [_Stream(number, self, Connection(self.loop, route, self.stamps)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
         self._unread: deque[tuple[PlannedRequest, int, Answer]] = deque()
         self._ends_s: float | None = None

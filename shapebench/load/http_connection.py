@@ -17,7 +17,7 @@ import httptools
 
 from shapebench.apis.chunk_interning import ChunkInterner
 from shapebench.apis.sse import Piece
-from shapebench.probe.route import Fault, Way, fault_of
+from shapebench.probe.route import Fault, Route, fault_of
 from shapebench.support.event_loop import Callback, EventLoop
 from shapebench.support.timestamps import Receive, Stamps, clock_ns
 
@@ -61,14 +61,14 @@ class Connection:
 
     # Slots, since what each token touches, for each of a thousand streams, is more than a core's cache holds otherwise.
     __slots__ = (
-        *("done", "_loop", "_way", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
+        *("done", "_loop", "_route", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
         *("_asked_s", "_request", "_limit_bytes", "_unsent", "_broken", "_answer"),
         *("_receive", "_now_ns", "_parser", "_alike", "_framed", "_complete", "_kept", "_received_bytes"),
     )
 
-    def __init__(self, loop: EventLoop, way: Way, stamps: Stamps) -> None:
+    def __init__(self, loop: EventLoop, route: Route, stamps: Stamps) -> None:
         self._loop = loop
-        self._way = way
+        self._route = route
         self._stamps = stamps
         self._socket: socket.socket | None = None
         self._tls: _Tls | None = None
@@ -133,10 +133,10 @@ class Connection:
     def _open(self) -> None:
         if self._socket or not self._wanted:
             return
-        if self._way.fault:
-            self._finish(self._way.fault)
+        if self._route.fault:
+            self._finish(self._route.fault)
             return
-        family, address = self._way.addresses[self._address]
+        family, address = self._route.addresses[self._address]
         try:
             self._socket = socket.socket(family, socket.SOCK_STREAM)
             self._socket.setblocking(False)
@@ -155,9 +155,9 @@ class Connection:
         line = self._line
         if error := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._cannot_connect(OSError(error, os.strerror(error)))
-        elif self._way.tls:
+        elif self._route.tls:
             hear_the_end = partial(line.shutdown, socket.SHUT_RD)
-            self._tls = _Tls(self._way.tls, self._way.host, self._receive, hear_the_end)
+            self._tls = _Tls(self._route.tls, self._route.host, self._receive, hear_the_end)
             self._receive = self._tls.receive
             self._loop.watch(line.fileno(), self._on_handshake)
             self._on_handshake()
@@ -186,7 +186,7 @@ class Connection:
     def _cannot_connect(self, error: Exception) -> None:
         """Try the host's next address; after the last, the exchange has failed."""
         self._close()
-        self._address = (self._address + 1) % len(self._way.addresses)
+        self._address = (self._address + 1) % len(self._route.addresses)
         if self._address:
             self._loop.call_soon(self._open)
         else:

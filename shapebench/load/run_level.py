@@ -66,7 +66,7 @@ def measure_level(
         with Scraper(client.metrics) as scraper:
             outcome = workers.run_workers(level, api_key(run.spec.endpoint), on_progress)
             if not outcome.error:
-                scraper.look_once_more()
+                scraper.scrape_at_end()
         changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client)
     return replace(
         _measured(run, facts, level, outcome),

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.oci_metadata import METADATA, gpus, instance
+from shapebench.probe.gpus import gpus
+from shapebench.probe.oci_metadata import METADATA, instance
 from shapebench.runs.host import Gpu, Host, Instance
 from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
 from shapebench.support.redact import redact
@@ -29,18 +30,18 @@ _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})(?:/|$)")  # the folder of a r
 Found = TypeVar("Found")
 
 
-def host_of(endpoint: Endpoint) -> Host:
+def inspect_host(endpoint: Endpoint) -> Host:
     """What this machine says, where the spec says that the server runs on it."""
     if not endpoint.on_this_machine:
         return Host()
     unknown: list[str] = []
     here = _asked(this_instance, unknown)
     found = _asked(_gpus, unknown) or ()
-    command = _asked(lambda: command_at(endpoint.url), unknown)
+    command = _asked(lambda: find_command(endpoint.url), unknown)
     return Host(here, found, command, tuple(unknown))
 
 
-def with_its_shape(spec: Spec) -> Spec:
+def detect_shape(spec: Spec) -> Spec:
     """With the shape that this machine's metadata names, where the server runs on it and the spec names none."""
     endpoint = spec.endpoint
     if not endpoint.on_this_machine or endpoint.shape != UNKNOWN_SHAPE:
@@ -66,7 +67,7 @@ def _gpus() -> tuple[Gpu, ...]:
     return found
 
 
-def command_at(url: str) -> str:
+def find_command(url: str) -> str:
     """The command line of the process that listens at a URL's port; raises ShapebenchError where it is not seen."""
     parts = urlsplit(url)
     port = parts.port or PORTS[parts.scheme]

@@ -7,7 +7,7 @@ from shapebench.runs.records import Run, ServerFacts
 from shapebench.server_metrics import vllm_metrics
 
 
-def know(run: Run, found: ServerFacts) -> ServerFacts:
+def record_facts(run: Run, found: ServerFacts) -> ServerFacts:
     """Note in run.json what a probe has found.
 
     A run has the facts of its first probe, and what another finds otherwise is held against the levels measured after

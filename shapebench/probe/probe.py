@@ -12,7 +12,7 @@ from shapebench.probe.client import (
     EndpointUnreachableError,
     Model,
 )
-from shapebench.probe.host import host_of, revision
+from shapebench.probe.host import inspect_host, revision
 from shapebench.runs.prompt_sizing import PromptSizing, candidate_words, single_token_words
 from shapebench.runs.records import ServerFacts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
@@ -55,7 +55,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
         still_starting()  # or another server has answered all this, whose port the launched one could not get
-    host = host_of(spec.endpoint)
+    host = inspect_host(spec.endpoint)
     return ServerFacts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
         version=identity.get("version"),
@@ -76,7 +76,7 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
     deadline_s = time.monotonic() + endpoint.ready_timeout_s
     pause_s = FIRST_PAUSE_S
     said = None
-    while (trouble := trouble_with(client, endpoint)) is not None:
+    while (trouble := check_health(client, endpoint)) is not None:
         still_starting()
         if time.monotonic() + pause_s > deadline_s:
             trouble.waited_for = True
@@ -88,7 +88,7 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Is it a server, or a network, that fell silent for a moment after it was found healthy?"""
     return (
         isinstance(error, EndpointUnreachableError | ConnectionDroppedError | EndpointTimeoutError)
@@ -96,7 +96,7 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
-def trouble_with(client: Client, endpoint: Endpoint) -> EndpointError | None:
+def check_health(client: Client, endpoint: Endpoint) -> EndpointError | None:
     """What keeps the server from being ready but may pass with time; what will not is raised at once."""
     try:
         status = client.health()

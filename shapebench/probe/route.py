@@ -1,4 +1,4 @@
-"""The way to a server: its addresses, looked up once for all streams, and what TLS needs."""
+"""The route to a server: its addresses, looked up once for all streams, and what TLS needs."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ Address = tuple[socket.AddressFamily, Any]
 
 
 @dataclass(frozen=True)
-class Way:
+class Route:
     """How to reach a target; `fault` says what keeps everybody from reaching it."""
 
     host: str
@@ -23,7 +23,7 @@ class Way:
     fault: Fault | None = None
 
 
-def find(target: Target) -> Way:
+def resolve(target: Target) -> Route:
     """Look up the target's host; never raises."""
     url = urlsplit(target.url)
     host = url.hostname or ""
@@ -31,8 +31,8 @@ def find(target: Target) -> Way:
         tls = tls_context(target.verify_tls, target.ca_file) if url.scheme == "https" else None
         found = socket.getaddrinfo(host, url.port or (443 if tls else 80), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
-        return Way(host, fault=fault_of(error))
-    return Way(host, tuple((family, address) for family, *_, address in found), tls)
+        return Route(host, fault=fault_of(error))
+    return Route(host, tuple((family, address) for family, *_, address in found), tls)
 
 
 @cache  # one for all streams: each would read hundreds of certificates

@@ -62,9 +62,9 @@ def _timelines(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
 def _server_metrics(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
     """What the servers said, but for buckets between the first and the last look: those are most of it."""
     of_levels = [
-        m.samples.account.without_buckets_between().assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
+        server.without_buckets_between().assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
         for m in levels
-        if m.samples is not None and m.samples.account is not None
+        if m.samples is not None and (server := m.samples.server_metrics) is not None
     ]
     return pd.concat(of_levels) if of_levels else pd.DataFrame()
 

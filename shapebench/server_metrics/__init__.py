@@ -1,1 +1,1 @@
-"""What the server says of itself."""
+"""The server's own metrics: scraped, read under stable names, and reconciled with the samples."""

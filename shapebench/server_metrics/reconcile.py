@@ -1,8 +1,8 @@
-"""The server's own account of a level, and what it shows when it is held against the samples.
+"""The server's own metrics of a level, reconciled with its samples: who else was served, and what came out of a cache.
 
-Both count from before the first request, warm-up included, to after the last. What the samples cannot know is taken
-as the most that it may have been (a request that failed may have been answered in full), so that nothing of our own
-is taken for somebody else's.
+Both count from before the first request, warm-up included, to after the last. What the samples cannot know counts as
+the maximum that it may have been (a failed request may have been answered in full), so that our own traffic is never
+taken for somebody else's.
 """
 
 import math
@@ -20,88 +20,88 @@ UNSURE_PROMPT_TOKENS = 64  # a request without usage may have had so many more t
 
 
 @dataclass(frozen=True)
-class Account:
-    """What the server said at several moments: rows of at_ns, metric, label and value, the moments in order."""
+class ServerMetrics:
+    """A time series of a server's metrics: rows of at_ns, metric, label and value, ordered by at_ns."""
 
     series: pd.DataFrame
-    is_whole: bool = True  # the last look is there
+    is_complete: bool = True  # the scrape at the end succeeded
 
     @classmethod
-    def read(cls, path: Path, *, is_whole: bool = True) -> Self:
-        return cls(pd.read_parquet(path), is_whole)
+    def read(cls, path: Path, *, is_complete: bool = True) -> Self:
+        return cls(pd.read_parquet(path), is_complete)
 
     @property
     def is_usable(self) -> bool:
-        return self.is_whole and not self.falls
+        return self.is_complete and not self.counters_fell
 
     @cached_property
-    def falls(self) -> bool:
-        """Did a counter fall? Then the server was restarted, or several take turns at the address."""
+    def counters_fell(self) -> bool:
+        """Tell whether a counter fell: the server was restarted, or several servers share the address."""
         counters = self.series[self.series["metric"].isin(COUNTERS)]
         steps = counters.sort_values("at_ns", kind="stable").groupby(["metric", "label"])["value"].diff()
         return bool((steps < 0).any())
 
     @cached_property
     def _ends(self) -> tuple["pd.Series[float]", "pd.Series[float]"]:
-        """The first and the last values by metric, over all its labels."""
+        """Sum the first and the last values of each metric over its labels."""
         at_ns = self.series["at_ns"]
         first, last = (self.series[at_ns == moment] for moment in (at_ns.min(), at_ns.max()))
         return first.groupby("metric")["value"].sum(), last.groupby("metric")["value"].sum()
 
-    def grown(self, metric: str) -> float:
-        """By how much a counter grew; NaN where the server does not count it."""
+    def growth(self, metric: str) -> float:
+        """Return by how much a counter grew; NaN if the server does not have it."""
         first, last = (float(values.get(metric, math.nan)) for values in self._ends)
         return last - first
 
     def without_buckets_between(self) -> pd.DataFrame:
-        """The series without histograms' buckets, but for those of the first and the last moment."""
+        """Drop histograms' buckets except those of the first and the last scrape."""
         at_ns = self.series["at_ns"]
         at_an_end = at_ns.isin([at_ns.min(), at_ns.max()])
         return self.series[at_an_end | ~self.series["metric"].str.endswith("_bucket")]
 
     def mean(self, histogram: str) -> float:
-        """Of what the histogram took in meanwhile; NaN where that was nothing."""
-        count = self.grown(f"{histogram}_count")
-        return self.grown(f"{histogram}_sum") / count if count > 0 else math.nan
+        """Return the mean of what a histogram observed during the level; NaN if that is nothing."""
+        count = self.growth(f"{histogram}_count")
+        return self.growth(f"{histogram}_sum") / count if count > 0 else math.nan
 
-    def most(self, gauge: str) -> float:
-        """The greatest of the values seen; NaN where the server does not say."""
+    def max(self, gauge: str) -> float:
+        """Return the maximum of a gauge; NaN if the server does not have it."""
         return float(self.series.loc[self.series["metric"] == gauge, "value"].max())
 
 
 @dataclass(frozen=True)
-class Reconciled:
-    """Tokens and requests by the server's count and by ours; NaN where the server does not count."""
+class Reconciliation:
+    """The differences between the server's counts and ours; NaN where the server does not count."""
 
     foreign_requests: float
     foreign_tokens: float
-    foreign_share: float  # of our own tokens
-    counted_share: float  # of what we know of, how much the server counted: the least of requests, prompts and answers
-    uncached_hit_share: float  # of prompt tokens that the prefix cache had, beside those that all prompts share
+    foreign_share: float  # of our own tokens; foreign is what others sent
+    counted_share: float  # of what we know of: the minimum over requests, prompt tokens and output tokens
+    uncached_hit_share: float  # of prompt tokens from the prefix cache, minus those that all prompts share
 
 
-def reconcile(requests: pd.DataFrame, account: Account, shared_tokens: int) -> Reconciled:
-    """Hold a level's requests, as `metrics.read` gives them, against the server's counters."""
-    ours, most = _known(requests), _most(requests)
+def reconcile(requests: pd.DataFrame, server: ServerMetrics, shared_tokens: int) -> Reconciliation:
+    """Compare a level's requests, as `level_samples.read` returns them, with the server's counters."""
+    ours, bound = _known(requests), _upper_bound(requests)
     theirs = {
-        "requests": account.grown("finished_requests"),
-        "prompt": account.grown("prompt_tokens"),
-        "generation": account.grown("generation_tokens"),
+        "requests": server.growth("finished_requests"),
+        "prompt": server.growth("prompt_tokens"),
+        "generation": server.growth("generation_tokens"),
     }
-    over = {name: float(np.maximum(counted - most[name], 0.0)) for name, counted in theirs.items()}  # NaN stays NaN
+    over = {name: float(np.maximum(counted - bound[name], 0.0)) for name, counted in theirs.items()}  # NaN stays NaN
     foreign_tokens = over["prompt"] + over["generation"]
     shares = [counted / ours[name] for name, counted in theirs.items() if ours[name] and math.isfinite(counted)]
-    return Reconciled(
+    return Reconciliation(
         foreign_requests=over["requests"],
         foreign_tokens=foreign_tokens,
-        foreign_share=foreign_tokens / max(most["prompt"] + most["generation"], 1),
+        foreign_share=foreign_tokens / max(bound["prompt"] + bound["generation"], 1),
         counted_share=min(shares, default=math.nan),
-        uncached_hit_share=_hit_share(account, most["requests"] * shared_tokens / max(most["prompt"], 1)),
+        uncached_hit_share=_hit_share(server, bound["requests"] * shared_tokens / max(bound["prompt"], 1)),
     )
 
 
 def _known(requests: pd.DataFrame) -> dict[str, float]:
-    """What whole answers prove to have been asked and given."""
+    """Count what complete answers prove."""
     done = requests[requests["error_kind"].isna()]
     return {
         "requests": float(len(done)),
@@ -110,7 +110,8 @@ def _known(requests: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _most(requests: pd.DataFrame) -> dict[str, float]:
+def _upper_bound(requests: pd.DataFrame) -> dict[str, float]:
+    """Count the maximum that the server may have been sent and may have answered."""
     refused = requests["error_kind"].isin(NOT_REACHED) | (requests["http_status"].fillna(0) >= 400)
     failed = requests[requests["error_kind"].notna() & ~refused]
     sent_twice = requests[requests["resent"]]
@@ -123,24 +124,24 @@ def _most(requests: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _hit_share(account: Account, shared: float) -> float:
-    """Above the share of a prompt that all have in common.
+def _hit_share(server: ServerMetrics, shared: float) -> float:
+    """Return the share of prompt tokens from the cache above the `shared` one that all prompts have in common.
 
-    Of shares, since vLLM counted a request that waits for room in the cache anew at each try, queries and hits alike.
-    A preempted request finds its own blocks: where there were any, nothing can be told.
+    It compares shares, not counts: vLLM counts a request that waits for room in the cache again at each try, in queries
+    and hits. A preempted request finds its own blocks in the cache: with preemptions the share is unknown.
     """
-    queried = account.grown("prefix_cache_queried_tokens")
-    if not queried > 0 or account.grown("preemptions") > 0:
+    queried = server.growth("prefix_cache_queried_tokens")
+    if not queried > 0 or server.growth("preemptions") > 0:
         return math.nan
-    return max(account.grown("prefix_cache_hit_tokens") / queried - shared, 0.0)
+    return max(server.growth("prefix_cache_hit_tokens") / queried - shared, 0.0)
 
 
-def same_ttfts(requests: pd.DataFrame, account: Account) -> bool:
-    """Are the first tokens in the server's histogram those that came here, and no others?"""
-    return account.is_usable and account.grown("ttft_s_count") == int(requests["first_token_s"].notna().sum())
+def same_ttfts(requests: pd.DataFrame, server: ServerMetrics) -> bool:
+    """Tell whether the server's histogram has as many first tokens as arrived here."""
+    return server.is_usable and server.growth("ttft_s_count") == int(requests["first_token_s"].notna().sum())
 
 
 def mean_ttft_s(requests: pd.DataFrame) -> float:
-    """Of all that had a first token, as the server's histogram has them."""
+    """Return the mean over all requests that had a first token, as in the server's histogram."""
     first_s = requests["first_token_s"].to_numpy(dtype=float)
     return float(np.nanmean(first_s)) if np.isfinite(first_s).any() else math.nan

@@ -1,4 +1,4 @@
-"""Asks a server for /metrics while a level runs, from outside the processes that measure."""
+"""Scraping of a server's /metrics while a level runs, outside the processes that measure."""
 
 import threading
 import time
@@ -15,59 +15,59 @@ from shapebench.support.timestamps import clock_ns
 
 EVERY_S = 1.0
 SCRAPES_AT_A_PACE = 3600  # an hour of them; then half as often, so that a week is a few times as many as a day
-IDLE_TIMEOUT_S, IDLE_LOOK_S = 2.0, 0.05  # counters follow the last answers, and an aborted request ends a moment later
+IDLE_TIMEOUT_S, IDLE_PAUSE_S = 2.0, 0.05  # counters follow the last answers, and an aborted request ends a moment later
 STOP_TIMEOUT_S = 0.5
 
 
 class Scraper:
-    """Asks before its block and each second within; nothing is raised where the server does not answer.
+    """A scraper that runs before its block and each second within; it never raises if the server does not answer.
 
-    `ask` gives the text of /metrics; `error` says why the last time brought nothing.
+    `fetch` returns the text of /metrics; `error` says why the last scrape failed.
     """
 
-    def __init__(self, ask: Callable[[], str]) -> None:
-        self._ask = ask
+    def __init__(self, fetch: Callable[[], str]) -> None:
+        self._fetch = fetch
         self._keys: list[tuple[tuple[str, str], ...]] = []
         self._values: list[array[float]] = []  # a long level has thousands of scrapes: numbers only
         self._at_ns: list[int] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._each_second, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._scrape_each_second, daemon=True)
         self.error: str | None = None
 
     def __enter__(self) -> Self:
-        self._take_when_idle()
+        self._scrape_when_idle()
         if self._at_ns:  # or it will not answer later either
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         if self._thread.ident:
-            self._thread.join(STOP_TIMEOUT_S)  # it may wait for an answer: whoever stops a level does not
+            self._thread.join(STOP_TIMEOUT_S)  # it may wait for an answer; stopping a level does not
 
-    def look_once_more(self) -> None:
-        """The last look, at the end of the block, after which nothing more is asked."""
-        self._over.set()
+    def scrape_at_end(self) -> None:
+        """Scrape for the last time, at the end of the block."""
+        self._stopped.set()
         if self._thread.ident:
             self._thread.join()
-            self._take_when_idle()
+            self._scrape_when_idle()
 
-    def _each_second(self) -> None:
-        while not self._over.wait(EVERY_S * 2 ** (len(self._at_ns) // SCRAPES_AT_A_PACE)):
-            self._take()
+    def _scrape_each_second(self) -> None:
+        while not self._stopped.wait(EVERY_S * 2 ** (len(self._at_ns) // SCRAPES_AT_A_PACE)):
+            self._scrape()
 
-    def _take_when_idle(self) -> None:
-        """Ask until nothing runs or waits any more; the last answer stays, also where that never comes."""
+    def _scrape_when_idle(self) -> None:
+        """Scrape until no request runs or waits, and keep the last scrape, also if that never happens."""
         deadline_s = time.monotonic() + IDLE_TIMEOUT_S
-        while _somebody_inside(self._take()) and time.monotonic() < deadline_s:
-            for kept in (self._keys, self._values, self._at_ns):
-                kept.pop()
-            time.sleep(IDLE_LOOK_S)
+        while _is_busy(self._scrape()) and time.monotonic() < deadline_s:
+            for series in (self._keys, self._values, self._at_ns):
+                series.pop()
+            time.sleep(IDLE_PAUSE_S)
 
-    def _take(self) -> Values:
-        """Ask once; empty where there is no answer."""
+    def _scrape(self) -> Values:
+        """Scrape once; empty if that fails."""
         try:
-            values = known_values(self._ask())
+            values = known_values(self._fetch())
         except ShapebenchError as error:
             self.error = error.problem
             return {}
@@ -75,7 +75,7 @@ class Scraper:
             self.error = f"/metrics cannot be read: {error}"
             return {}
         if not values:
-            self.error = "/metrics has none of the names that vLLM gives its metrics."
+            self.error = "/metrics has none of vLLM's metrics."
             return {}
         self.error, keys = None, tuple(values)  # a gap in between shows in the series
         self._keys.append(self._keys[-1] if self._keys and self._keys[-1] == keys else keys)
@@ -84,13 +84,13 @@ class Scraper:
         return values
 
     def write(self, path: Path) -> Path | None:
-        """Rows of at_ns, metric, label and value, as a Parquet file; None where there is nothing, or no room for it."""
+        """Write rows of at_ns, metric, label and value as a Parquet file; None if that is impossible."""
         if not self._at_ns:
             return None
         try:
             self._write(path)
         except OSError as error:
-            self.error = f"what it said could not be written to {path}: {error}"
+            self.error = f"the scraped metrics could not be written to {path}: {error}"
             return None
         return path
 
@@ -112,5 +112,5 @@ class Scraper:
             pq.write_table(pa.table(columns), unfinished, compression="zstd")
 
 
-def _somebody_inside(values: Values) -> bool:
+def _is_busy(values: Values) -> bool:
     return any(values.get((name, ""), 0) for name in ("running_requests", "waiting_requests"))

@@ -22,7 +22,7 @@ from shapebench.apis.request_body import writer
 from shapebench.apis.target import PlannedRequest, Target
 from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
 from shapebench.load.sample_writer import sample
-from shapebench.probe.route import Way, find
+from shapebench.probe.route import Route, resolve
 from shapebench.runs.samples_file import Sample
 from shapebench.support.event_loop import EventLoop
 from shapebench.support.timestamps import Receive, Stamps
@@ -80,9 +80,9 @@ def client_tls() -> ssl.SSLContext:
     return ssl.create_default_context(cadata=authority().cert_pem.bytes().decode())
 
 
-def way(url: str) -> Way:
+def route(url: str) -> Route:
     """To a server whose certificate is of `authority`, where it has one."""
-    found = find(Target(url=url, model="m", api="chat", verify_tls=False))
+    found = resolve(Target(url=url, model="m", api="chat", verify_tls=False))
     return replace(found, tls=client_tls() if found.tls else None)
 
 
@@ -105,10 +105,10 @@ class CountingStamps(Stamps):
 class Client:
     """A connection with a loop that turns when the test says so."""
 
-    def __init__(self, way: Way, *, kernel: bool | None = None) -> None:
+    def __init__(self, route: Route, *, kernel: bool | None = None) -> None:
         self.loop = EventLoop()
         self.stamps = CountingStamps() if kernel is None else CountingStamps(kernel)
-        self.connection = Connection(self.loop, way, self.stamps)
+        self.connection = Connection(self.loop, route, self.stamps)
         self.connection.done = self._on_answer
         self.answers: list[Answer] = []
 
@@ -153,7 +153,7 @@ def exchanges(*scripts: Script, tls: bool = False) -> tuple[list[Answer], Played
     """One connection sends a request for each script, one after the other."""
     with (
         served(lambda number: scripts[number], server_tls() if tls else None) as played,
-        Client(way(played.url)) as client,
+        Client(route(played.url)) as client,
     ):
         while len(played.requests) < len(scripts):
             client.ask()
@@ -168,14 +168,14 @@ def exchange(*actions: Action, tls: bool = False) -> Sample:
 
 def unserved(url: str, ca_file: Path | None = None) -> Sample:
     """What an exchange with something that is no scripted server comes to."""
-    with Client(find(target(url, ca_file))) as client:
+    with Client(resolve(target(url, ca_file))) as client:
         return sample(ASK, 0, client.ask())
 
 
 @contextmanager
 def by_hand(*, tls: bool = False, kernel: bool | None = None) -> Iterator[tuple[ByHand, Client]]:
     """A connection that is open, with both ends in this thread."""
-    with closing(ByHand(server_tls() if tls else None)) as server, Client(way(server.url), kernel=kernel) as client:
+    with closing(ByHand(server_tls() if tls else None)) as server, Client(route(server.url), kernel=kernel) as client:
         client.connection.connect()
         client.turn()
         server.accept()
@@ -381,7 +381,7 @@ def test_what_comes_with_an_answer_unasked_ends_the_connection_and_not_the_answe
 def test_what_comes_while_nothing_is_asked_ends_the_connection(unasked: bytes) -> None:
     with (
         served(lambda _: [send(CHUNKED_ANSWER), pause(0.02), send(unasked)]) as played,
-        Client(way(played.url)) as client,
+        Client(route(played.url)) as client,
     ):
         client.ask()
         client.turn_until(lambda: not client.connection.open)
@@ -419,7 +419,7 @@ LONG_REQUEST = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % LONG_BYTES + b
 
 
 def test_a_request_longer_than_the_kernel_takes_at_once_arrives_whole() -> None:
-    with served(lambda _: [send(CHUNKED_ANSWER)]) as played, Client(way(played.url)) as client:
+    with served(lambda _: [send(CHUNKED_ANSWER)]) as played, Client(route(played.url)) as client:
         answer = client.ask(LONG_REQUEST)
     assert answer.fault is None
     assert [len(request) for request in played.requests] == [LONG_BYTES]
@@ -512,7 +512,7 @@ def test_the_selectors_of_other_platforms_carry_exchanges_as_well(
 
 def test_the_selectors_of_other_platforms_send_a_long_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(select, "epoll")
-    with served(lambda _: [send(CHUNKED_ANSWER)]) as played, Client(way(played.url)) as client:
+    with served(lambda _: [send(CHUNKED_ANSWER)]) as played, Client(route(played.url)) as client:
         assert client.ask(LONG_REQUEST).fault is None
 
 
@@ -535,7 +535,7 @@ def test_an_answer_longer_than_its_limit_is_broken_off() -> None:
     ids=["before the headers", "after the headers", "after a token"],
 )
 def test_an_exchange_that_is_broken_off_has_the_fault_it_was_given(script: Script) -> None:
-    with served(lambda _: [*script, forever]) as played, Client(way(played.url)) as client:
+    with served(lambda _: [*script, forever]) as played, Client(route(played.url)) as client:
         client.loop.call_later(0.05, lambda: client.connection.abort(("timeout", "too slow")))
         answer = client.ask()
     assert answer.fault == ("timeout", "too slow")
@@ -555,7 +555,7 @@ def test_a_host_s_next_address_is_tried_where_nothing_listens_at_the_first() -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         deaf = socket.AF_INET, listener.getsockname()
     with served(lambda _: [send(CHUNKED_ANSWER)]) as played:
-        found = way(played.url)
+        found = route(played.url)
         with Client(replace(found, addresses=(deaf, *found.addresses))) as client:
             assert client.ask().fault is None
 
@@ -576,7 +576,7 @@ def unanswering(stack: ExitStack) -> str:
 
 
 def stopped_after(seconds: float, url: str) -> Answer:
-    with Client(way(url)) as client:
+    with Client(route(url)) as client:
         client.loop.call_later(seconds, client.connection.close)
         return client.ask()
 
@@ -596,7 +596,7 @@ def test_stopping_ends_a_handshake() -> None:
 @PLAIN_AND_TLS
 def test_stopping_after_any_number_of_turns_leaves_no_exchange_waiting(turns: int, tls: bool) -> None:
     """The server never answers: whatever is not cut off would wait for ever."""
-    with served(lambda _: [forever], server_tls() if tls else None) as played, Client(way(played.url)) as client:
+    with served(lambda _: [forever], server_tls() if tls else None) as played, Client(route(played.url)) as client:
         client.send()
         for _ in range(turns):
             client.idle(0.0005)
@@ -670,7 +670,7 @@ def test_a_certificate_that_is_not_trusted_is_a_tls_fault() -> None:
 def test_a_certificate_of_another_host_is_a_tls_fault() -> None:
     with (
         served(lambda _: [send(CHUNKED_ANSWER)], server_tls("elsewhere.example")) as played,
-        Client(way(played.url)) as client,
+        Client(route(played.url)) as client,
     ):
         answer = client.ask()
     assert answer.fault is not None
@@ -680,7 +680,7 @@ def test_a_certificate_of_another_host_is_a_tls_fault() -> None:
 def test_a_certificate_that_is_not_to_be_checked_makes_a_connection() -> None:
     with served(lambda _: [send(CHUNKED_ANSWER)], server_tls("elsewhere.example")) as played:
         blind = Target(url=played.url, model="m", api="chat", verify_tls=False)
-        with Client(find(blind)) as client:
+        with Client(resolve(blind)) as client:
             assert client.ask().fault is None
 
 
@@ -693,7 +693,7 @@ def test_a_connection_over_tls_that_breaks_off_is_a_reset() -> None:
 
 
 def test_plain_http_where_tls_was_asked_for_is_a_tls_fault() -> None:
-    with closing(ByHand()) as server, Client(way(server.url.replace("http:", "https:"))) as client:
+    with closing(ByHand()) as server, Client(route(server.url.replace("http:", "https:"))) as client:
         client.send()
         client.turn()
         server.accept()
@@ -705,7 +705,7 @@ def test_plain_http_where_tls_was_asked_for_is_a_tls_fault() -> None:
 
 
 def test_a_handshake_outlives_a_call_without_anything_to_read() -> None:
-    with closing(ByHand(server_tls())) as server, Client(way(server.url)) as client:
+    with closing(ByHand(server_tls())) as server, Client(route(server.url)) as client:
         client.connection.connect()
         client.turn()
         server.accept()

@@ -20,7 +20,7 @@ from shapebench.probe.client import Client
 from shapebench.runs.prompt_sizing import PromptSizing, candidate_words
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, ServerFacts
 from shapebench.runs.run_file import begin
-from shapebench.server_metrics.reconcile import Account
+from shapebench.server_metrics.reconcile import ServerMetrics
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.model import Endpoint, parse
 from shapebench.support.child_processes import stopped_on_error
@@ -158,10 +158,10 @@ def test_a_level_has_the_account_of_its_server_which_stayed_the_same(url: str, t
     assert (level.error, level.server_error, level.server_changes) == (None, None, ())
     assert level.samples is not None
     assert level.server_metrics == level.samples.with_name("server-0004.parquet")
-    requests, account = read(level.samples).requests, Account.read(level.server_metrics)
-    assert account.grown("finished_requests") == len(requests) == 28  # warm-up included
-    assert account.grown("prompt_tokens") == requests["input_tokens"].sum()
-    assert account.grown("generation_tokens") == requests["output_tokens"].sum()
+    requests, server = read(level.samples).requests, ServerMetrics.read(level.server_metrics)
+    assert server.growth("finished_requests") == len(requests) == 28  # warm-up included
+    assert server.growth("prompt_tokens") == requests["input_tokens"].sum()
+    assert server.growth("generation_tokens") == requests["output_tokens"].sum()
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.host import ADDRESS, command_at, host_of, revision, with_its_shape
+from shapebench.probe.host import ADDRESS, detect_shape, find_command, inspect_host, revision
 from shapebench.probe.probe import probe
 from shapebench.report.pages.origin import origin
 from shapebench.runs.host import Gpu, Host, Instance
@@ -70,19 +70,19 @@ def spec(data: Path, *, here: bool = True, shape: str = UNKNOWN_SHAPE) -> Spec:
 
 @pytest.mark.usefixtures("on_oci", "a10")
 def test_instance_and_gpus_are_what_the_machine_says() -> None:
-    host = host_of(endpoint())
+    host = inspect_host(endpoint())
     assert (host.instance and host.instance.region, host.instance and host.instance.gpus) == ("eu-frankfurt-1", 1)
     assert host.gpus == (Gpu("NVIDIA A10", "580.126.20", 23028, 210, 1695, 6251, 150.0, "Enabled", None),)
 
 
 @pytest.mark.usefixtures("on_oci", "a10")
 def test_nothing_is_asked_where_the_server_runs_elsewhere() -> None:
-    assert host_of(endpoint(here=False)) == Host()
+    assert inspect_host(endpoint(here=False)) == Host()
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_what_is_not_there_is_noted_and_no_error() -> None:
-    host = host_of(endpoint())
+    host = inspect_host(endpoint())
     assert (host.instance, host.gpus, host.command) == (None, (), None)
     assert [text.split()[0] for text in host.unknown] == ["The", "nvidia-smi", "The"]
 
@@ -92,14 +92,14 @@ def test_a_run_whose_shape_is_not_given_has_the_one_of_the_metadata(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "shapebench"):
-        assert with_its_shape(spec(tmp_path)).endpoint.shape == "VM.GPU.A10.1"
+        assert detect_shape(spec(tmp_path)).endpoint.shape == "VM.GPU.A10.1"
     assert "this machine is VM.GPU.A10.1, by its metadata" in caplog.text
 
 
 @pytest.mark.usefixtures("on_oci")
 @pytest.mark.parametrize(("here", "shape"), [(True, "VM.GPU.A10.2"), (False, UNKNOWN_SHAPE)])
 def test_a_shape_that_is_given_or_elsewhere_stays(tmp_path: Path, *, here: bool, shape: str) -> None:
-    assert with_its_shape(spec(tmp_path, here=here, shape=shape)).endpoint.shape == shape
+    assert detect_shape(spec(tmp_path, here=here, shape=shape)).endpoint.shape == shape
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -107,7 +107,7 @@ def test_a_shape_that_nobody_names_stays_unknown_and_the_log_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "shapebench"):
-        assert with_its_shape(spec(tmp_path)).endpoint.shape == UNKNOWN_SHAPE
+        assert detect_shape(spec(tmp_path)).endpoint.shape == UNKNOWN_SHAPE
     assert "does not answer as OCI's does" in caplog.text
 
 
@@ -130,12 +130,12 @@ def test_a_port_where_nobody_listens_has_no_command() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ShapebenchError, match=f"port {port}"):
-        command_at(f"http://127.0.0.1:{port}")
+        find_command(f"http://127.0.0.1:{port}")
 
 
 def test_the_command_of_a_listener_is_found() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        assert psutil.Process().cmdline()[0] in command_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert psutil.Process().cmdline()[0] in find_command(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(

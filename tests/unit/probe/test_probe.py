@@ -23,7 +23,7 @@ from shapebench.probe.client import (
     UnauthorizedError,
 )
 from shapebench.probe.launch import LaunchFailedError, launched
-from shapebench.probe.probe import ContextTooSmallError, NeverHealthyError, WrongModelError, may_pass, probe
+from shapebench.probe.probe import ContextTooSmallError, NeverHealthyError, WrongModelError, is_transient, probe
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.simulator.process import running_simulator
@@ -88,7 +88,7 @@ def test_nothing_listens_until_the_time_is_up() -> None:
 
 def test_something_that_hangs_up_until_the_time_is_up() -> None:
     with raw(b"") as url:
-        assert not may_pass(failure(ConnectionDroppedError, spec(url, ready_timeout_s=SHORT_S)))
+        assert not is_transient(failure(ConnectionDroppedError, spec(url, ready_timeout_s=SHORT_S)))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_something_that_hangs_up_until_the_time_is_up() -> None:
     ],
 )
 def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[EndpointError], may: bool) -> None:
-    assert may_pass(kind("problem", "remedy")) is may
+    assert is_transient(kind("problem", "remedy")) is may
 
 
 def test_a_server_that_is_never_healthy() -> None:

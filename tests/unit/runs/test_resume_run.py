@@ -16,7 +16,7 @@ from shapebench.analysis.measured_level import summarise_level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
-from shapebench.probe.known_server import know
+from shapebench.probe.known_server import record_facts
 from shapebench.results import database as warehouse
 from shapebench.results.rows import tables
 from shapebench.runs import run_file as runs
@@ -211,13 +211,13 @@ def test_a_level_that_was_not_begun_sends_the_prompts_of_the_run_s_seed(interrup
 def probed_again(interrupted: RunFile, **found: Any) -> ServerFacts:
     before = replace(FACTS, fingerprint="fp-1", identity={"version": "0.11.0", ITS_START: "9:00"})
     save(replace(interrupted, facts=before))
-    return know(interrupted.run, replace(before, **found))
+    return record_facts(interrupted.run, replace(before, **found))
 
 
 def test_the_first_probe_s_facts_are_the_run_s(tmp_path: Path) -> None:
     begun = runs.begin(run(tmp_path).spec)
     save(RunFile(begun))
-    assert know(begun, FACTS) == FACTS
+    assert record_facts(begun, FACTS) == FACTS
     assert load(tmp_path, begun.run_id).facts == FACTS
 
 

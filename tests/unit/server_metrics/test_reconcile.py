@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from shapebench.analysis import level_samples
 from shapebench.runs.samples_file import Sample
-from shapebench.server_metrics.reconcile import UNSURE_PROMPT_TOKENS, Account, Reconciled, mean_ttft_s, reconcile
+from shapebench.server_metrics.reconcile import (
+    UNSURE_PROMPT_TOKENS,
+    Reconciliation,
+    ServerMetrics,
+    mean_ttft_s,
+    reconcile,
+)
 from tests.level_sample import ASKED, STARTED_NS, closed_loop, counted, refused, request, server_says, write
 
 Said = dict[tuple[str, str], float]
@@ -21,9 +27,9 @@ SHARED_TOKENS = ASKED.shared_tokens  # 5, and 60 of all prompts
 NAN = pytest.approx(math.nan, nan_ok=True)
 
 
-def account(*moments: Said) -> Account:
+def account(*moments: Said) -> ServerMetrics:
     """A second apart."""
-    return Account(
+    return ServerMetrics(
         pd.DataFrame(
             {"at_ns": STARTED_NS + second * 10**9, "metric": metric, "label": label, "value": float(value)}
             for second, said in enumerate(moments)
@@ -32,7 +38,7 @@ def account(*moments: Said) -> Account:
     )
 
 
-def grown_by(**grown: float) -> Account:
+def grown_by(**grown: float) -> ServerMetrics:
     """From some number, as of a server that was asked before."""
     said = {(metric, ""): value for metric, value in grown.items()}
     return account(dict.fromkeys(said, 1000), {key: 1000 + value for key, value in said.items()})
@@ -43,38 +49,38 @@ def requests_of(folder: Path, samples: list[Sample]) -> pd.DataFrame:
     return level_samples.read(folder / "level.parquet").requests
 
 
-def reconciled(folder: Path, samples: list[Sample], said: Said, shared_tokens: int = SHARED_TOKENS) -> Reconciled:
+def reconciled(folder: Path, samples: list[Sample], said: Said, shared_tokens: int = SHARED_TOKENS) -> Reconciliation:
     """With a server's count that began at zero; by way of the files."""
     path = server_says(folder / "server.parquet", dict.fromkeys(said, 0.0), said)
-    return reconcile(requests_of(folder, samples), Account.read(path), shared_tokens)
+    return reconcile(requests_of(folder, samples), ServerMetrics.read(path), shared_tokens)
 
 
 def test_a_counter_grows_from_the_first_moment_to_the_last() -> None:
     said = account(*({("prompt_tokens", ""): value} for value in (100, 500, 130)))
-    assert said.grown("prompt_tokens") == 30
+    assert said.growth("prompt_tokens") == 30
 
 
 def test_a_counter_with_several_labels_is_summed_over_them() -> None:
     first = {("finished_requests", "stop"): 1, ("finished_requests", "length"): 2}
     last = {("finished_requests", "stop"): 5, ("finished_requests", "length"): 20}
-    assert account(first, last).grown("finished_requests") == 22
+    assert account(first, last).growth("finished_requests") == 22
 
 
 def test_a_label_that_is_named_only_later_began_at_zero() -> None:
     first = {("finished_requests", "stop"): 1}
-    assert account(first, {**first, ("finished_requests", "abort"): 4}).grown("finished_requests") == 4
+    assert account(first, {**first, ("finished_requests", "abort"): 4}).growth("finished_requests") == 4
 
 
 def test_moments_count_by_their_times_and_not_by_their_rows() -> None:
     series = account({("preemptions", ""): 1}, {("preemptions", ""): 4}).series
-    assert Account(series[::-1]).grown("preemptions") == 3
+    assert ServerMetrics(series[::-1]).growth("preemptions") == 3
 
 
 def test_what_is_not_counted_has_not_grown_by_anything_known() -> None:
     said = grown_by(prompt_tokens=5)
-    assert math.isnan(said.grown("preemptions"))
+    assert math.isnan(said.growth("preemptions"))
     assert math.isnan(said.mean("ttft_s"))
-    assert math.isnan(said.most("kv_cache_usage"))
+    assert math.isnan(said.max("kv_cache_usage"))
 
 
 def test_the_mean_is_of_what_a_histogram_took_in_meanwhile() -> None:
@@ -86,7 +92,7 @@ def test_a_histogram_that_took_in_nothing_has_no_mean() -> None:
 
 
 def test_the_most_is_the_greatest_of_all_moments() -> None:
-    assert account(*({("kv_cache_usage", ""): value} for value in (0.1, 0.7, 0.2))).most("kv_cache_usage") == 0.7
+    assert account(*({("kv_cache_usage", ""): value} for value in (0.1, 0.7, 0.2))).max("kv_cache_usage") == 0.7
 
 
 def test_buckets_are_left_out_but_for_those_of_the_first_and_the_last_moment() -> None:
@@ -97,7 +103,7 @@ def test_buckets_are_left_out_but_for_those_of_the_first_and_the_last_moment() -
 
 
 def test_an_honest_account_has_all_of_our_load_and_nothing_else(tmp_path: Path) -> None:
-    assert reconciled(tmp_path, SAMPLES, counted(SAMPLES)) == Reconciled(
+    assert reconciled(tmp_path, SAMPLES, counted(SAMPLES)) == Reconciliation(
         foreign_requests=0, foreign_tokens=0, foreign_share=0, counted_share=1, uncached_hit_share=0
     )
 

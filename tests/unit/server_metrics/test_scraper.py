@@ -69,7 +69,7 @@ def said_by(scraper: Scraper, folder: Path) -> pd.DataFrame:
 
 def looked_at(pages: Pages) -> Scraper:
     with Scraper(pages) as scraper:
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     return scraper
 
 
@@ -82,7 +82,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second look that stays is always the last."""
     monkeypatch.setattr(scrape, "EVERY_S", 600)
-    monkeypatch.setattr(scrape, "IDLE_LOOK_S", 0.001)
+    monkeypatch.setattr(scrape, "IDLE_PAUSE_S", 0.001)
     monkeypatch.setattr(scrape, "IDLE_TIMEOUT_S", PATIENCE_S)
 
 
@@ -93,7 +93,7 @@ def test_a_server_is_asked_before_the_block_again_and_again_within_and_at_its_en
         begun_ns, asked_before = clock_ns(), pages.asked
         pages.wait_until_asked(5)
         end_ns = clock_ns()
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     said = said_by(scraper, tmp_path)
     assert asked_before == 1
     assert list(said["prompt_tokens"]) == list(range(1, pages.asked + 1))
@@ -126,7 +126,7 @@ def test_after_the_block_nothing_is_asked_however_it_was_left(often: None, leave
 def test_after_the_last_look_nothing_is_asked(often: None) -> None:
     pages = Pages([page()])
     with Scraper(pages) as scraper:
-        scraper.look_once_more()
+        scraper.scrape_at_end()
         asked = pages.asked
         time.sleep(0.05)
         assert pages.asked == asked
@@ -164,7 +164,7 @@ def client(url: str, timeout_s: float = PATIENCE_S) -> Client:
     ("reply", "why"),
     [
         ((404, {"detail": "Not Found"}), "/metrics answers 404."),
-        ((200, "<html>"), "/metrics has none of the names that vLLM gives its metrics."),
+        ((200, "<html>"), "/metrics has none of vLLM's metrics."),
         ((200, "vllm:prompt_tokens_total many\n"), "/metrics cannot be read: "),
         ((200, 'vllm:prompt_tokens_total{engine="0", ="1"} 1\n'), "/metrics cannot be read: "),
     ],
@@ -177,7 +177,7 @@ def test_a_server_without_metrics_that_can_be_read_leaves_an_error_and_no_file(
         client(served.url) as asks,
         Scraper(asks.metrics) as scraper,
     ):
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     assert scraper.error is not None
     assert why in scraper.error
     assert scraper.write(tmp_path / "server.parquet") is None
@@ -189,7 +189,7 @@ def test_a_server_that_is_not_there_leaves_an_error_and_nothing_is_raised() -> N
     with serving(table(healthy())) as served:
         url = served.url
     with client(url) as asks, Scraper(asks.metrics) as scraper:
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     assert scraper.error is not None
     assert "No connection" in scraper.error
 
@@ -199,7 +199,7 @@ def test_an_answer_that_fails_in_between_leaves_a_gap_and_no_error(often: None, 
     pages = Pages([page(1), page(2), GONE, broken, *(page(n) for n in range(5, 1_000_000))])
     with Scraper(pages) as scraper:
         pages.wait_until_asked(6)
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     assert scraper.error is None
     assert list(said_by(scraper, tmp_path)["prompt_tokens"]) == [1, 2, *range(5, pages.asked + 1)]
 
@@ -267,7 +267,7 @@ def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(s
         client(url) as asks,
         Scraper(asks.metrics) as scraper,
     ):
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     path = scraper.write(tmp_path / "runs" / "a" / "server-0001.parquet")
     assert read_back(path) == [known_values(RECORDED.read_text(encoding="utf-8"))] * 2
 
@@ -275,15 +275,15 @@ def test_what_real_vllm_said_reads_back_whole_from_a_folder_that_was_not_there(s
 @pytest.mark.slow
 def test_the_metronome_counts_by_names_of_its_own() -> None:
     with metronome.running_reference_server() as url, client(url) as asks, Scraper(asks.metrics) as scraper:
-        scraper.look_once_more()
-    assert scraper.error == "/metrics has none of the names that vLLM gives its metrics."
+        scraper.scrape_at_end()
+    assert scraper.error == "/metrics has none of vLLM's metrics."
 
 
 @pytest.mark.slow
 def test_the_simulator_s_account_grows_by_what_it_was_asked(tmp_path: Path) -> None:
     with simulator.running_simulator("fast") as url, client(url) as asks, Scraper(asks.metrics) as scraper:
         answers = [asks.complete("the " * words, 5) for words in (10, 20, 30)]
-        scraper.look_once_more()
+        scraper.scrape_at_end()
     first, *_, last = read_back(scraper.write(tmp_path / "server.parquet"))
     grown = {key: last[key] - first[key] for key in last}
     assert scraper.error is None
