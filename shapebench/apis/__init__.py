@@ -1,1 +1,1 @@
-"""How each API is asked and how its answers are read."""
+"""How each API is requested and how its answers are read: `table.APIS` has an entry for each."""

@@ -1,4 +1,4 @@
-"""Where requests go, and what each of them asks for."""
+"""Where requests go, and what each of them is."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ class Target:
 
     url: str
     model: str
-    api: str  # "chat" or "completions"
+    api: str  # a name in apis.table
     temperature: float = 0.0
     enforce_output_tokens: bool = False
     verify_tls: bool = True
@@ -19,7 +19,7 @@ class Target:
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """One request as planned."""
+    """One request as planned: a prompt of so many tokens, and how many to generate."""
 
     index: int
     warmup: bool

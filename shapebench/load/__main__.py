@@ -20,7 +20,7 @@ from importlib.abc import MetaPathFinder
 import orjson
 
 from shapebench.errors import ShapebenchError
-from shapebench.load.closed_loop import Level
+from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.sample_writer import SampleStream
 from shapebench.support.timestamps import clock_ns
@@ -92,7 +92,7 @@ def _result(level: Level, start_ns: int) -> dict[str, object]:
         "wall_s": (clock_ns() - start_ns) / 1e9,
         "timestamps": level.stamps.source,
         "interrupted": level.interrupted,
-        "client": level.watch.summary(),
+        "client": level.health.summary(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The client watches itself: what it reports of a server is worth no more than what it could keep up with."""
+"""The client's own health: what it reports of a server is worth no more than what it could keep up with."""
 
 import math
 import os
@@ -28,7 +28,7 @@ class Histogram:
         self.max_s = max(self.max_s, time_s)
 
     def quantile_s(self, share: float) -> float:
-        """The time that this share of all is no longer than, within 2 %; 0 where there are none."""
+        """Return the quantile, within 2 %; 0 where there are none."""
         left = share * self._count
         for place in sorted(self._bins):
             left -= self._bins[place]
@@ -38,10 +38,10 @@ class Histogram:
 
 
 @dataclass
-class Watch:
-    """What is noted of the client while a level runs."""
+class ClientHealth:
+    """What is recorded of the client while a level runs."""
 
-    turn: Histogram = field(default_factory=Histogram)  # of the loop: how long what arrives may have to wait
+    iteration: Histogram = field(default_factory=Histogram)  # of the loop: how long what arrives may have to wait
     read_lag: Histogram = field(default_factory=Histogram)  # from an arrival in the kernel to its reading
     send_lag: Histogram = field(default_factory=Histogram)  # from the end of an answer to its stream's next request
     late_sends: int = 0
@@ -60,7 +60,7 @@ class Watch:
         self.shared_tokens += len(arrivals_s) - len(set(arrivals_s))
 
     def summary(self) -> dict[str, float]:
-        """Of this process; CPU is of user and kernel together."""
+        """Return the figures of this process; CPU time is user and kernel."""
         cpu_s = time.process_time() - self.started_cpu_s
         return {
             "cpu_s": cpu_s,
@@ -69,8 +69,8 @@ class Watch:
             "cores": float(cores()),
             "realtime": float(_is_realtime()),  # 1: does not wait for other processes
             "max_rss_bytes": _max_rss_bytes(),
-            "loop_lag_p99_s": self.turn.quantile_s(0.99),
-            "loop_lag_max_s": self.turn.max_s,
+            "loop_lag_p99_s": self.iteration.quantile_s(0.99),
+            "loop_lag_max_s": self.iteration.max_s,
             "read_lag_p50_s": self.read_lag.quantile_s(0.5),
             "read_lag_p99_s": self.read_lag.quantile_s(0.99),
             "read_lag_max_s": self.read_lag.max_s,
@@ -85,12 +85,12 @@ class Watch:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _max_rss_bytes() -> float:
-    """getrusage would count what the starting process held until this one's program was loaded."""
+    """Read the peak memory: getrusage would count what the parent process held until this program was loaded."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -105,13 +105,13 @@ def _is_realtime() -> bool:
 
 
 SUMS = ("cpu_s", "process_cpu_s", "late_sends", "tokens", "shared_receive_tokens")
-TOGETHER: dict[str, Callable[[Iterable[float]], float]] = {**dict.fromkeys(SUMS, sum), "realtime": min}
+MERGED_BY: dict[str, Callable[[Iterable[float]], float]] = {**dict.fromkeys(SUMS, sum), "realtime": min}
 
 
-def together(summaries: list[dict[str, float]]) -> dict[str, float]:
-    """Of all processes of a level: sums of what adds up, the worst of the rest."""
+def merge_summaries(summaries: list[dict[str, float]]) -> dict[str, float]:
+    """Merge those of a level's processes: sums of what adds up, the worst of the rest."""
     if not summaries:
         return {}
-    merged = {name: TOGETHER.get(name, max)(summary[name] for summary in summaries) for name in summaries[0]}
+    merged = {name: MERGED_BY.get(name, max)(summary[name] for summary in summaries) for name in summaries[0]}
     per_token_us = {"cpu_us_per_token": 1e6 * merged["cpu_s"] / merged["tokens"]} if merged["tokens"] else {}
     return {"processes": float(len(summaries)), **merged, **per_token_us}

@@ -4,7 +4,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from shapebench.apis.answer_parser import Reading, StreamError, error_text, read
+from shapebench.apis.api import Api
+from shapebench.apis.reading import Reading, StreamError, error_text
+from shapebench.apis.stream_reader import read
 from shapebench.apis.target import PlannedRequest
 from shapebench.load.http_connection import Answer
 from shapebench.runs.samples_file import Sample, schema
@@ -13,16 +15,16 @@ from shapebench.support.redact import redact_value
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
 
 
-def sample(ask: PlannedRequest, stream: int, answer: Answer) -> Sample:
+def sample(api: Api, request: PlannedRequest, stream: int, answer: Answer) -> Sample:
     """Interpret what came back for one request."""
     reading = Reading()
-    error_kind, error_message = _read(answer, reading) or (None, None)
+    error_kind, error_message = _read(api, answer, reading) or (None, None)
     return Sample(
-        request_index=ask.index,
+        request_index=request.index,
         stream=stream,
-        warmup=ask.warmup,
-        planned_input_tokens=ask.input_tokens,
-        planned_output_tokens=ask.output_tokens,
+        warmup=request.warmup,
+        planned_input_tokens=request.input_tokens,
+        planned_output_tokens=request.output_tokens,
         sent_at_ns=answer.sent_ns,
         ended_s=(answer.ended_ns - answer.sent_ns) / 1e9 if answer.ended_ns else None,
         chunk_offsets_s=[(arrival_ns - answer.sent_ns) / 1e9 for arrival_ns in reading.arrivals_ns],
@@ -47,16 +49,16 @@ def redact_sample(done: Sample, secret: str | None) -> Sample:
     return replace(done, error_message=redact_value(done.error_message or "", secret) or None)
 
 
-def _read(answer: Answer, reading: Reading) -> tuple[str, str] | None:
+def _read(api: Api, answer: Answer, reading: Reading) -> tuple[str, str] | None:
     """Fill in `reading`; what the exchange broke on counts before what its stream lacks."""
     if answer.status is not None and answer.status != 200:
         return answer.fault or ("http_status", _refusal(answer))
     try:
-        read(answer.pieces, reading)
+        read(api, answer.pieces, reading)
     except StreamError as fault:
         return answer.fault or (fault.kind, _no_stream(answer) or fault.message)
     except Exception as error:  # noqa: BLE001 - whatever a server sends, the request stays a sample
-        return answer.fault or ("malformed", f"not an answer as OpenAI's API has it: {error!r}")
+        return answer.fault or ("malformed", f"not an answer of {api.path}: {error!r}")
     return answer.fault
 
 

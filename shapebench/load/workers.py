@@ -16,7 +16,7 @@ from typing import IO, Any, Literal, Self
 
 import orjson
 
-from shapebench.load import client_health as watch
+from shapebench.load.client_health import merge_summaries
 from shapebench.load.counters import Progress, Tally, progress
 from shapebench.load.plan import LevelPlan
 from shapebench.runs.samples_file import join
@@ -123,7 +123,7 @@ def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
         wall_s=max((r["wall_s"] for r in results), default=(datetime.now(UTC) - started_at).total_seconds()),
         timestamps="kernel" if results and all(r["timestamps"] == "kernel" for r in results) else "user",
         sent=sum(part.tally.sent for part in parts),
-        client=watch.together([result["client"] for result in results]),
+        client=merge_summaries([result["client"] for result in results]),
         error=error,
         stopped=stopped,
     )

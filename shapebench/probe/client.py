@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import httpx
 
-from shapebench.apis.answer_parser import error_text
-from shapebench.apis.request_body import APIS, body
+from shapebench.apis.reading import error_text
+from shapebench.apis.table import APIS
 from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
 from shapebench.probe.route import tls_context
@@ -126,7 +126,7 @@ class Client:
     """Asks a server; each way to fail is an EndpointError with its remedy."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10) -> None:
-        self._endpoint = endpoint
+        self._endpoint, self._api = endpoint, APIS[endpoint.api]
         key = api_key(endpoint)
         with _usable(endpoint):
             self._http = httpx.Client(
@@ -196,7 +196,7 @@ class Client:
 
     def count_request(self, prompt: str) -> int | None:
         """Tokens in a request with this prompt, chat template and special tokens included."""
-        return self._tokenize(APIS[self._endpoint.api][1](prompt))
+        return self._tokenize(self._api.write_prompt(prompt))
 
     def _tokenize(self, content: dict[str, Any]) -> int | None:
         response = self._request("POST", "/tokenize", json={"model": self._endpoint.model, **content})
@@ -205,13 +205,11 @@ class Client:
 
     def complete(self, prompt: str, output_tokens: int) -> Completion:
         """One real answer, not streamed."""
-        path = APIS[self._endpoint.api][0]
-        request = body(target(self._endpoint), prompt, output_tokens)
-        response = self._request("POST", path, json=request, timeout=self._endpoint.ready_timeout_s)
+        request = self._api.write_body(target(self._endpoint), prompt, output_tokens, False)
+        response = self._request("POST", self._api.path, json=request, timeout=self._endpoint.ready_timeout_s)
         content = self._ok(response)
         try:
-            usage = content["usage"]
-            counts = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+            counts = self._api.read_usage(content)
         except (KeyError, TypeError, ValueError):
             raise self._bad_answer(response, "it has no usage with token counts") from None
         return Completion(*counts, content.get("system_fingerprint"), response.elapsed.total_seconds())
@@ -240,7 +238,7 @@ class Client:
         if response.status_code == 404 and not about_model:
             raise RouteNotFoundError(
                 f"{response.url} is not there (404).",
-                "Give the base address of an OpenAI-compatible server as the URL, without /v1/chat/completions.",
+                f"Give the base address of an OpenAI-compatible server as the URL, without {self._api.path}.",
             )
         if response.status_code != 200:
             said = redact_value(error_text(response.content), api_key(self._endpoint))

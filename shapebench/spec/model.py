@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from shapebench.apis.table import ApiName
 from shapebench.errors import ShapebenchError
 from shapebench.spec import presets, slo
 from shapebench.spec.lengths import Lengths
@@ -169,7 +170,7 @@ class Endpoint(StrictModel):
         description="Size of the model's weights (of a mixture of experts, those read for a token): no shape gives a "
         "query tokens faster than its memory can read them. Empty: that is not checked.",
     )
-    api: Literal["chat", "completions"] = Field(
+    api: ApiName = Field(
         "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
     )
     api_key_env: str = Field(

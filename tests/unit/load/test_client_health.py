@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.load.client_health import LATE_S, Histogram, Watch, together
+from shapebench.load.client_health import LATE_S, ClientHealth, Histogram, merge_summaries
 
 
 def histogram(times_s: list[float]) -> Histogram:
@@ -48,27 +48,27 @@ def test_without_times_quantiles_are_nothing() -> None:
 
 
 def test_tokens_of_one_receive_are_counted_as_shared_but_for_the_first() -> None:
-    watch = Watch()
-    watch.received(5, [0.1, 0.1, 0.1, 0.2, 0.3])
-    watch.received(2, [0.1, 0.2])
-    assert (watch.tokens, watch.shared_tokens) == (7, 2)
+    health = ClientHealth()
+    health.received(5, [0.1, 0.1, 0.1, 0.2, 0.3])
+    health.received(2, [0.1, 0.2])
+    assert (health.tokens, health.shared_tokens) == (7, 2)
 
 
 def test_requests_that_left_their_stream_idle_are_counted() -> None:
-    watch = Watch()
-    watch.sent(LATE_S / 2)
-    watch.sent(LATE_S * 2)
-    assert watch.late_sends == 1
+    health = ClientHealth()
+    health.sent(LATE_S / 2)
+    health.sent(LATE_S * 2)
+    assert health.late_sends == 1
 
 
 def test_a_summary_says_what_was_noted() -> None:
-    watch = Watch()
-    watch.sent(0.001)
-    watch.read_lag.add(0.0001)
-    watch.turn.add(0.002)
-    watch.received(3, [0.1, 0.1, 0.2])
-    watch.clock.step_s = 0.005
-    summary = watch.summary()
+    health = ClientHealth()
+    health.sent(0.001)
+    health.read_lag.add(0.0001)
+    health.iteration.add(0.002)
+    health.received(3, [0.1, 0.1, 0.2])
+    health.clock.step_s = 0.005
+    summary = health.summary()
     assert summary["send_lag_max_s"] == 0.001
     assert summary["read_lag_p50_s"] == pytest.approx(0.0001, rel=0.02)
     assert summary["loop_lag_max_s"] == 0.002
@@ -80,11 +80,11 @@ def test_a_summary_says_what_was_noted() -> None:
 
 def test_together_processes_add_up_what_adds_up_and_the_rest_is_that_of_the_worst() -> None:
     one, other = (
-        Watch().summary()
+        ClientHealth().summary()
         | {"cpu_s": cpu_s, "late_sends": late, "tokens": tokens, "read_lag_max_s": lag_s, "realtime": realtime}
         for cpu_s, late, tokens, lag_s, realtime in ((1.0, 2.0, 30_000.0, 0.001, 1.0), (2.0, 3.0, 70_000.0, 0.004, 0.0))
     )
-    merged = together([one, other])
+    merged = merge_summaries([one, other])
     assert (merged["processes"], merged["cpu_s"], merged["late_sends"], merged["tokens"]) == (2, 3, 5, 100_000)
     assert merged["read_lag_max_s"] == 0.004
     assert merged["realtime"] == 0
@@ -92,8 +92,8 @@ def test_together_processes_add_up_what_adds_up_and_the_rest_is_that_of_the_wors
 
 
 def test_without_tokens_none_of_them_has_a_cost() -> None:
-    assert "cpu_us_per_token" not in together([Watch().summary()])
+    assert "cpu_us_per_token" not in merge_summaries([ClientHealth().summary()])
 
 
 def test_no_processes_have_no_summary() -> None:
-    assert together([]) == {}
+    assert merge_summaries([]) == {}

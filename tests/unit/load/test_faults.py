@@ -44,8 +44,8 @@ from tests.scripted_server import (
     served,
 )
 from tests.unit.apis.test_sse import RECORDED
-from tests.unit.load.test_closed_loop import ANSWER, Kept, kinds, plan
 from tests.unit.load.test_http_connection import BODY, PLAIN_AND_TLS, server_tls
+from tests.unit.load.test_level import ANSWER, Kept, kinds, plan
 
 REQUESTS, FAULTY = 24, 4
 
@@ -296,7 +296,7 @@ def test_a_server_that_resets_the_handshake_is_a_fault_of_each_request() -> None
 def test_a_server_that_is_silent_in_the_handshake_is_a_timeout_of_each_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shapebench.load.closed_loop.OPENING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("shapebench.load.level.OPENING_TIMEOUT_S", 0.1)
     assert unable([forever], "https", request_timeout_s=0.3) == {"timeout": 8}
 
 

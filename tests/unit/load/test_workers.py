@@ -19,6 +19,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from shapebench.apis.openai import CHAT
 from shapebench.apis.target import PlannedRequest, Target
 from shapebench.load.counters import Progress
 from shapebench.load.http_connection import Answer
@@ -151,7 +152,7 @@ def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: s
 def test_a_key_that_the_server_repeats_is_redacted() -> None:
     answer = Answer(0, status=500, received=[b'{"error":{"message":"no such key: sk-123"}}'])
     done = redact_sample(
-        sample(PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123"
+        sample(CHAT, PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123"
     )
     assert done.error_message == "HTTP 500: no such key: …"
 

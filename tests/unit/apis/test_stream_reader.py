@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shapebench.apis.answer_parser import Reading, StreamError, error_text, read
 from shapebench.apis.chunk_interning import ChunkInterner, cut
+from shapebench.apis.openai import CHAT
+from shapebench.apis.reading import Reading, StreamError, error_text
+from shapebench.apis.stream_reader import read
 from tests.examples import examples
 from tests.unit.apis.test_sse import NAMES, body
 
@@ -34,7 +36,7 @@ def stream(*chunks: Any) -> Reading:
     """Read chunks that arrive at 0, 1, 2, …; bytes are sent as they are."""
     reading = Reading()
     texts = [chunk if isinstance(chunk, bytes) else orjson.dumps(chunk) for chunk in chunks]
-    read([(at, b"data: %b\n\n" % text) for at, text in enumerate(texts)], reading)
+    read(CHAT, [(at, b"data: %b\n\n" % text) for at, text in enumerate(texts)], reading)
     return reading
 
 
@@ -47,7 +49,7 @@ def fault(*chunks: Any) -> StreamError:
 @pytest.mark.parametrize("name", NAMES)
 def test_in_a_recorded_stream_the_tokens_counted_are_those_of_its_usage(name: str) -> None:
     reading = Reading()
-    read([(7, body(name))], reading)
+    read(CHAT, [(7, body(name))], reading)
     assert sum(reading.chunk_tokens) == reading.output_tokens
     assert len(reading.arrivals_ns) == len(reading.chunk_tokens)
     assert reading.finish_reason == "length"
@@ -184,7 +186,7 @@ def test_a_usage_that_is_no_count_is_malformed(name: str, count: Any) -> None:
 def test_what_came_before_a_fault_is_kept() -> None:
     reading = Reading()
     with pytest.raises(StreamError):
-        read([(5, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'), (6, b"data: {\n\n")], reading)
+        read(CHAT, [(5, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'), (6, b"data: {\n\n")], reading)
     assert (reading.arrivals_ns, reading.chunk_tokens) == ([5], [1])
 
 

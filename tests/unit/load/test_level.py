@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from shapebench.apis.target import Target
-from shapebench.load.closed_loop import Level
 from shapebench.load.counters import Progress, progress
+from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
 from shapebench.runs.prompt_sizing import PromptSizing
@@ -151,7 +151,7 @@ def test_a_slow_answer_is_a_timeout_and_its_stream_goes_on() -> None:
 
 def test_a_connection_that_takes_too_long_is_a_timeout() -> None:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("shapebench.load.closed_loop.OPENING_TIMEOUT_S", 0.1)
+        patched.setattr("shapebench.load.level.OPENING_TIMEOUT_S", 0.1)
         level = Kept(plan(unanswering(stack), requests=4, warmup_requests=0, request_timeout_s=0.2)).measure()
     assert {(made.error_kind, made.error_message) for made in level.samples} == {
         ("timeout", "no connection within 0.2 s")

@@ -1,14 +1,16 @@
-"""One level: a closed loop in which N streams are busy from the first request to the last."""
+"""One level: N streams, each of which sends a request when the pacer says so and waits for its answer."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from shapebench.apis.request_body import writer
+from shapebench.apis.request_body import request_writer
+from shapebench.apis.table import APIS
 from shapebench.apis.target import PlannedRequest
-from shapebench.load.client_health import Watch
+from shapebench.load.client_health import ClientHealth
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
+from shapebench.load.pacing import ClosedLoop, Pacer
 from shapebench.load.plan import LevelPlan
 from shapebench.load.sample_writer import redact_sample, sample
 from shapebench.probe.route import Fault, resolve
@@ -20,8 +22,6 @@ from shapebench.support.timestamps import Stamps, clock_ns
 OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers
 OPENING_LOOK_S = 0.005
 OPENING_TIMEOUT_S = 15
-PAUSE_S = 0.02  # of a stream that finds nobody, so that it does not ask ten thousand times a second
-UNREACHED = frozenset(("connection", "dns", "tls"))
 MOST_HEAD_AND_USAGE_BYTES, MOST_TOKEN_BYTES = 1 << 20, 1 << 14
 
 
@@ -32,12 +32,14 @@ class Level:
         self._plan = plan
         self._api_key = api_key
         self._keep = keep
+        self._api = APIS[plan.target.api]
+        self._pacer: Pacer = ClosedLoop()
         self.loop = EventLoop()
         self.stamps = Stamps()
-        self.watch = Watch()
+        self.health = ClientHealth()
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
-        self._asks = _Prepared(plan, writer(plan.target, api_key))
+        self._asks = _Prepared(plan, request_writer(plan.target, api_key))
         route = resolve(plan.target)
         self._streams = [_Stream(number, self, Connection(self.loop, route, self.stamps)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
@@ -65,8 +67,8 @@ class Level:
 
     def run(self, start_ns: int) -> None:
         """Send every planned request once, from the given moment on; faults become samples, nothing is raised."""
-        self.watch, self.tally, self._start_ns = Watch(), Tally(), start_ns
-        self.loop.on_iteration = self.watch.turn.add
+        self.health, self.tally, self._start_ns = ClientHealth(), Tally(), start_ns
+        self.loop.on_iteration = self.health.iteration.add
         self.stamps.unstamped = 0  # those of handshakes do not count
         self.loop.call_later((start_ns - clock_ns()) / 1e9, self._begin)
         limits_s = [s for s in (self._plan.request_timeout_s, self._plan.stall_timeout_s) if s]
@@ -89,7 +91,7 @@ class Level:
 
     def _begin(self) -> None:
         for stream in self._streams:
-            stream.go_on()
+            stream.send_after(self._pacer.first_delay_s(stream.number))
         if not self._streams:  # there are more processes than streams
             self.loop.stop()
 
@@ -115,6 +117,9 @@ class Level:
             answer.fault = self._timeout("complete answer")  # it came between two looks at the time
         self._unread.append((ask, stream, answer))
 
+    def next_delay_s(self, answer: Answer) -> float:
+        return self._pacer.next_delay_s(answer)
+
     def stream_is_past_warmup(self) -> None:
         self._warming_up -= 1
         if not self._warming_up:
@@ -130,15 +135,15 @@ class Level:
     def _in_between(self) -> bool:
         """Read some answers and write a request, while the next tokens are on their way."""
         if self.stamps.last_ns:
-            self.watch.read_lag.add((clock_ns() - self.stamps.last_ns) / 1e9)
+            self.health.read_lag.add((clock_ns() - self.stamps.last_ns) / 1e9)
             self.stamps.last_ns = 0
         for _ in range(min(len(self._unread), 1 + len(self._unread) // 64)):
             self._read_answer()
         return self._asks.refill() or bool(self._unread)
 
     def _read_answer(self) -> None:
-        done = redact_sample(sample(*self._unread.popleft()), self._api_key)
-        self.watch.received(done.seen_tokens, done.chunk_offsets_s)
+        done = redact_sample(sample(self._api, *self._unread.popleft()), self._api_key)
+        self.health.received(done.seen_tokens, done.chunk_offsets_s)
         self.tally.add(done)
         if self._plan.until_precise and done.chunk_offsets_s:
             self._put_into_bucket(done)
@@ -151,7 +156,7 @@ class Level:
             self.buckets.add_ttft(sent_s, done.chunk_offsets_s[0])
 
     def _look_at_time(self) -> None:
-        self.watch.clock.look()
+        self.health.clock.look()
         now_ns = clock_ns()
         for stream in self._streams:
             if (answer := stream.connection.answer) and (fault := self._overdue(answer, stream.connection, now_ns)):
@@ -176,17 +181,23 @@ class Level:
 
 
 class _Stream:
-    """One of the N: when it has the answer to a request, it sends the next."""
+    """One of the N: it has one request in flight at a time."""
 
     def __init__(self, number: int, level: Level, connection: Connection) -> None:
-        self._number = number
+        self.number = number
         self._level = level
         self.connection = connection
         connection.done = self._on_answer
         self._ended_ns = 0
         self._past_warmup = False
 
-    def go_on(self) -> None:
+    def send_after(self, delay_s: float) -> None:
+        if delay_s:
+            self._level.loop.call_later(delay_s, self._send_next)
+        else:
+            self._send_next()
+
+    def _send_next(self) -> None:
         if (next_up := self._level.take()) is None:
             self.connection.close()
             self._level.stream_ended()
@@ -199,13 +210,10 @@ class _Stream:
 
     def _on_answer(self, answer: Answer) -> None:
         if self._ended_ns:
-            self._level.watch.sent((answer.sent_ns - self._ended_ns) / 1e9)
+            self._level.health.sent((answer.sent_ns - self._ended_ns) / 1e9)
         self._ended_ns = answer.ended_ns or 0
-        self._level.answered(self._ask, self._number, answer, self.connection.waited_s)
-        if answer.fault and answer.fault[0] in UNREACHED:
-            self._level.loop.call_later(PAUSE_S, self.go_on)
-        else:
-            self.go_on()
+        self._level.answered(self._ask, self.number, answer, self.connection.waited_s)
+        self.send_after(self._level.next_delay_s(answer))
 
 
 class _Prepared:

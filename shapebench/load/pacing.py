@@ -1,0 +1,34 @@
+"""When requests are sent: the load's shape, apart from what is sent and how."""
+
+from typing import Protocol
+
+from shapebench.load.http_connection import Answer
+
+UNREACHED = frozenset(("connection", "dns", "tls"))
+PAUSE_S = 0.02  # of a stream that cannot connect, so that it does not try ten thousand times a second
+
+
+class Pacer(Protocol):
+    """Decides when each stream sends, as vegeta's `lib/pacer.go` does for its workers.
+
+    A pacer of an open loop hands its due times to whichever stream is free: its streams are the requests that may be
+    in flight at once.
+    """
+
+    def first_delay_s(self, stream: int) -> float:
+        """Return the time from the level's start to the first request of a stream."""
+
+    def next_delay_s(self, answer: Answer) -> float:
+        """Return the time from the end of an answer to the next request of its stream."""
+
+
+class ClosedLoop:
+    """Every stream sends as soon as it has its answer: N requests are in flight all the time."""
+
+    def first_delay_s(self, stream: int) -> float:  # noqa: ARG002 - all begin together
+        """All streams begin together."""
+        return 0.0
+
+    def next_delay_s(self, answer: Answer) -> float:
+        """At once, unless the server cannot be reached."""
+        return PAUSE_S if answer.fault and answer.fault[0] in UNREACHED else 0.0
