@@ -74,9 +74,10 @@ format: setup  ## Put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: setup  ## Write docs/validation.md from the declarations, docs/data-dictionary.md from the schema
+docs: setup  ## Write docs/validation.md, docs/data-dictionary.md and docs/schemas from the code
 	$(BIN)/python -m expectations.make_docs
 	$(BIN)/python -m shapebench.results.make_dictionary
+	$(BIN)/python -m cli.json_schemas
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm

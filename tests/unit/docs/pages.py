@@ -11,7 +11,12 @@ DOCS = ROOT / "docs"
 GENERATED = {"docs/validation.md", "docs/data-dictionary.md"}  # `make docs` writes them
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for path in (*ROOT.glob("*.md"), *sorted(DOCS.glob("*.md")), ROOT / "bench" / "README.md", ROOT / "vllm" / "README.md")
+    for path in (
+        *ROOT.glob("*.md"),
+        *sorted(DOCS.glob("*.md")),
+        ROOT / "bench" / "README.md",
+        ROOT / "vllm" / "README.md",
+    )
 ]
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.DOTALL | re.MULTILINE)
 INDENTED = re.compile(r"(?:^(?: {4}|\t).*\n)+", re.MULTILINE)

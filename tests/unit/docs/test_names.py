@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from cli.main import cli
-from expectations.declared import ANSWERS, LEVEL
+from expectations.expectations import ANSWERS, LEVEL
 from shapebench.spec.metric_definitions import COLUMNS, METRICS
 from shapebench.spec.model import Spec
 from shapebench.spec.multi_endpoint import Choice
@@ -54,7 +54,9 @@ def test_paths_exist(page: str) -> None:
 
 def commands(page: str) -> Iterator[list[str]]:
     """Yield the command lines that begin with shapebench, split into words, comments removed."""
-    lines = [line for block in blocks(page) if block.language in ("", "sh", "bash") for line in block.content.splitlines()]
+    lines = [
+        line for block in blocks(page) if block.language in ("", "sh", "bash") for line in block.content.splitlines()
+    ]
     for text in (*lines, *spans(page)):
         if match := re.match(r"\s*(?:\.venv/bin/)?shapebench ((?:[a-z]|-).*)$", text):
             for part in match[1].split(" | "):
@@ -129,8 +131,14 @@ def _keys(content: object, above: tuple[str, ...] = ()) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES_OF_NOW)
 def test_yaml_blocks_of_a_spec_have_its_fields(page: str) -> None:
-    contents = [yaml.safe_load(block.content) for block in blocks(page) if block.language == "yaml" and "---" not in block.content]
-    of_specs = [one for one in contents if isinstance(one, dict) and {*one} <= {*Spec.model_fields, *Choice.model_fields}]
+    contents = [
+        yaml.safe_load(block.content)
+        for block in blocks(page)
+        if block.language == "yaml" and "---" not in block.content
+    ]
+    of_specs = [
+        one for one in contents if isinstance(one, dict) and {*one} <= {*Spec.model_fields, *Choice.model_fields}
+    ]
     wrong = [".".join(path) for one in of_specs for path in _keys(one) if path[0] != "prices" and not _is_field(path)]
     assert not wrong
 
