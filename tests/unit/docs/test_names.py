@@ -25,7 +25,8 @@ PAGES_OF_NOW = [page for page in PAGES if page != "CHANGELOG.md"]  # which speak
 
 # Names of other programs, and placeholders for the reader's own, in pages.
 OTHERS = {
-    *("rsync", "ExecStop", "kubernetes", "setuptools", "allow_private_urls", "PIP_EXTRA_INDEX_URL", "PYTHONSAFEPATH"),
+    *("rsync", "ExecStop", "kubernetes", "setuptools", "allow_private_urls", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"),
+    "PYTHONSAFEPATH",
     *("mean_output_throughput_token_per_s", "num_completed_requests_per_min"),  # of LLMPerf, without their prefix
 }
 
