@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 def of(kind: Any) -> Schema:
     """Return the schema of a type as it is printed."""
-    return TypeAdapter(kind).json_schema(mode="serialization")
+    return dict(TypeAdapter(kind).json_schema(mode="serialization"))
 
 
 def record(properties: dict[str, Schema], *, optional: dict[str, Schema] | None = None) -> Schema:
@@ -213,7 +213,7 @@ def document(command: str) -> Schema:
     """Return the schema of a command's output, complete with its title and definitions."""
     description, schema = SCHEMAS[command]
     defs: Schema = {}
-    body = _hoisted(schema, defs)
+    body: Schema = _hoisted(schema, defs)
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"shapebench {command} --json",

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import click
 import orjson
+from pydantic import BaseModel
 
 
 def print_json(content: object) -> None:
@@ -12,7 +13,9 @@ def print_json(content: object) -> None:
 
 
 def _as_json(value: object) -> object:
-    """Convert what JSON has no form for: SQL's exact numbers become JSON's, the rest text."""
+    """Convert what JSON has no form for: SQL's exact numbers become JSON's, models objects, the rest text."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return str(value)
