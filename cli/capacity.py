@@ -1,6 +1,6 @@
 """JSON of a capacity search."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.run import result_object
 from shapebench.analysis.capacity.search import SearchResult
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from flows.benchmark import Outcome
 
 
-def search_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
+def search_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
     """Build what `capacity --json` prints, `run --json` included; `interval` ends in null where no level fails."""
     (row,) = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [outcome.run_id]).to_pylist()
     result = SearchResult.from_row(row)

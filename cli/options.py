@@ -1,6 +1,6 @@
 """The command line's options, made from the spec's fields: help, default, bounds and type are the field's."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -168,7 +168,7 @@ def range_text(constraints: Iterable[object]) -> str:
     return f"{low}x{high}" if low or high else ""
 
 
-def _number(bound: Any) -> str:
+def _number(bound: object) -> str:
     return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
@@ -229,7 +229,7 @@ slo_in_place_of_limits = spec_options(
 )
 
 
-def spec_from(file: Path | None, flags: dict[str, Any]) -> Spec:
+def spec_from(file: Path | None, flags: Mapping[str, object]) -> Spec:
     """Read the spec in a file, with the flags that were given put over it; raises SpecError."""
     content = read(file) if file else {}
     content.setdefault("endpoint", {})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
 from rich.console import Console
@@ -128,7 +128,7 @@ def _rate(progress: Progress) -> str:
     return f"{progress.tokens_per_s:>6.0f} tokens/s  {ttft}{failed}"
 
 
-def result_object(spec: Spec, outcome: "Outcome") -> dict[str, Any]:
+def result_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
     """Build what `run --json` prints of a finished run."""
     levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
     return {
@@ -156,12 +156,17 @@ def search_sentences(spec: Spec, run_id: str) -> list[str]:
     return [sentence for row in rows for sentence in row_sentences(row)]
 
 
-def _interruptions(spec: Spec, run_id: str) -> dict[str, Any]:
+class _Interruptions(TypedDict):
+    resumes: int
+    skipped_levels: list[int]
+
+
+def _interruptions(spec: Spec, run_id: str) -> _Interruptions:
     """Read how often the run was resumed, and which levels were skipped."""
-    [found] = warehouse.query(
+    [row] = warehouse.query(
         spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]
     ).to_pylist()
-    return dict(found)
+    return {"resumes": row["resumes"], "skipped_levels": row["skipped_levels"]}
 
 
 def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
@@ -184,7 +189,7 @@ def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
 def _interruption_texts(resumes: int, skipped_levels: list[int]) -> dict[str, str]:
     """Word the interruptions of a run; empty where there were none."""
     resumed = {"Resumed": "once" if resumes == 1 else f"{resumes} times"} if resumes else {}
-    return resumed | ({"Left out": f"concurrency {', '.join(map(str, skipped_levels))}"} if skipped_levels else {})
+    return resumed | ({"Skipped": f"concurrency {', '.join(map(str, skipped_levels))}"} if skipped_levels else {})
 
 
 COLUMNS = {

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from shapebench.analysis import level_samples
 from shapebench.analysis.measured_level import summarise_level
+from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.summary import metrics_object
 from shapebench.analysis.timeline import timeline
 from shapebench.errors import ShapebenchError
@@ -78,7 +79,9 @@ def _result(level: LevelRun) -> dict[str, Any]:
     }
 
 
-def _errors(samples: Any) -> dict[str, int]:
+def _errors(samples: Samples | None) -> dict[str, int]:
+    if samples is None:
+        return {}
     return {str(kind): count for kind, count in level_samples.measured(samples)["error_kind"].value_counts().items()}
 
 
@@ -103,5 +106,5 @@ def print_level(result: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import flow, unmapped
 from prefect.client.schemas.objects import State
@@ -48,7 +47,7 @@ def choose(choice: Choice) -> State[Chosen]:
 
 def _runs_and_failures(measured: list[PrefectFuture[FinishedEvent]]) -> tuple[list[str], tuple[str, ...]]:
     """Return the ids of the runs that are stored, and what went wrong with these or with others."""
-    results: list[Any] = [future.result(raise_on_failure=False) for future in measured]
+    results: list[object] = [future.result(raise_on_failure=False) for future in measured]
     finished = [result for result in results if isinstance(result, FinishedEvent)]
     complaints = (result.complaint if isinstance(result, FinishedEvent) else str(result) for result in results)
     return [run.run_id for run in finished], tuple(filter(None, complaints))

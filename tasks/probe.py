@@ -1,7 +1,6 @@
 """Probe of the endpoint: whether it is healthy, and what it is."""
 
 from collections.abc import Callable
-from typing import Any
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -15,9 +14,10 @@ from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
 
 
-def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def should_retry(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
     """Retry only where a healthy server fell silent: a wrong model will not be right in ten seconds."""
-    return is_transient(state.result(raise_on_failure=False))
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and is_transient(error)
 
 
 @task(

@@ -1,7 +1,5 @@
 """Publication to a folder or to OCI Object Storage."""
 
-from typing import Any
-
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -15,7 +13,7 @@ from shapebench.support.timing import timing
 from tasks.prefect.blocks import credentials_from_blocks
 
 
-def single_files_failed(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def single_files_failed(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
     """Retry only where single files failed: a missing bucket or a refused key will not be right in ten seconds."""
     return isinstance(state.result(raise_on_failure=False), PublishError)
 

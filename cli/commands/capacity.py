@@ -1,7 +1,6 @@
 """Searches for the greatest concurrency that an endpoint sustains."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -35,7 +34,7 @@ from shapebench.spec.model import LIMITS, Search, Spec, read
 @data_option
 @volume_option
 @as_json
-def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
+def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags: object) -> None:
     """Search for the greatest concurrency that meets all SLOs, and store every level that was measured."""
     spec = _searching(spec_file, flags)
     ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
@@ -49,7 +48,7 @@ def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags:
         raise click.ClickException(ended.message)
 
 
-def _searching(file: Path | None, flags: dict[str, Any]) -> Spec:
+def _searching(file: Path | None, flags: dict[str, object]) -> Spec:
     """Read the spec, in which SLOs from flags replace the limits unless the file sets these."""
     limits = read(file).get("limits") or {} if file else {}
     only = bool(flags["slo"]) and not set(limits) & set(LIMITS)

@@ -1,7 +1,6 @@
 """Finds what is wrong with a set-up."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,13 +16,13 @@ from shapebench.results import database
 @data_option
 @click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json
-def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, **flags: Any) -> None:
+def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, data: Path | None, **flags: object) -> None:
     """Find what is wrong with a set-up, and how to mend it."""
     if set_aside:
-        click.echo(f"It is now {database.set_aside(flags['data'] or Path('data'))}.", err=True)
+        click.echo(f"It is now {database.set_aside(data or Path('data'))}.", err=True)
     named = spec_file is not None or flags["url"] is not None
-    spec = spec_from(spec_file, flags) if named else None
-    checks = examine(spec, spec.data if spec else flags["data"] or Path("data"))
+    spec = spec_from(spec_file, {**flags, "data": data}) if named else None
+    checks = examine(spec, spec.data if spec else data or Path("data"))
     if as_json:
         print_json(checks)
     else:

@@ -1,7 +1,6 @@
 """Measures one level, with neither Prefect nor a database."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,7 +18,7 @@ from cli.single_level import measure_single_level, print_level
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
 @click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @as_json
-def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
+def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: object) -> None:
     """Measure one level, without Prefect and without a database."""
     spec = spec_from(None, {**flags, "levels": [concurrency]})
     result = measure_single_level(spec, samples, quiet=quiet)

@@ -1,7 +1,6 @@
 """Runs the main flow, from the start or where it was interrupted."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -32,7 +31,7 @@ from shapebench.spec.model import Spec
 @data_option
 @volume_option
 @as_json
-def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: Any) -> None:
+def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: object) -> None:
     """Run the whole pipeline: probe, measure each level, validate, store, report, publish."""
     spec = spec_from(spec_file, flags)
     ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")

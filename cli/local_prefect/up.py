@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
@@ -136,7 +135,7 @@ def _worker_is_alive(since: datetime) -> bool:
     return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in answer.json())
 
 
-def prepare(defaults: dict[str, Any] | None) -> None:
+def prepare(defaults: dict[str, object] | None) -> None:
     """Create at the server what the deployments need; new defaults replace the old ones."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -155,7 +154,7 @@ def prepare(defaults: dict[str, Any] | None) -> None:
         Variable.set(VARIABLE, defaults, overwrite=True)
 
 
-def _deploy(defaults: dict[str, Any] | None) -> None:
+def _deploy(defaults: dict[str, object] | None) -> None:
     click.echo("Making the work pool, block types and deployments")
     prepare(defaults)
     # prefect.yaml names the folder in which flows run by PWD.

@@ -1,7 +1,6 @@
 """Prefect events of an endpoint, which automations react to."""
 
 import logging
-from typing import Any
 
 from prefect.events import emit_event
 
@@ -13,7 +12,7 @@ LONGEST_LABEL = 300
 
 
 def emit_endpoint_event(
-    event: str, endpoint: tuple[str, str, str], labels: dict[str, str], payload: dict[str, Any]
+    event: str, endpoint: tuple[str, str, str], labels: dict[str, str], payload: dict[str, object]
 ) -> None:
     """Emit an event of an endpoint (url, model, shape); a failure is logged, not raised.
 
