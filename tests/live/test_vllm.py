@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.nightly,
     pytest.mark.live,
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # next to other tests, vLLM takes minutes to start
     pytest.mark.skipif(not INSTALLED, reason="real vLLM is not set up here: type `make vllm` (3.5 GB, a few minutes)"),
 ]
 
@@ -40,7 +41,7 @@ def spec(folder: Path) -> dict[str, Any]:
 def finished(shell: Shell, spec: dict[str, Any], folder: Path) -> Finished:
     file = folder / "spec.yaml"
     file.write_text(yaml.safe_dump(spec), encoding="utf-8")
-    return shell.run("run", str(file), "--json", timeout_s=280)
+    return shell.run("run", str(file), "--json", timeout_s=560)
 
 
 @pytest.fixture(scope="module")
