@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from shapebench.runs.host import Host
 from shapebench.runs.prompt_sizing import PromptSizing
@@ -45,7 +45,7 @@ class Run:
     spec: Spec
     seed: int
     versions: dict[str, str]
-    machine: dict[str, Any]
+    machine: dict[str, str | int | None]  # that measures
     git_revision: str | None
     flow_run_id: str | None = None  # Prefect's, which finds its run by it when it is retried
     resumed_at: tuple[datetime, ...] = ()  # each time that measuring resumed after an interruption

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from shapebench.errors import ShapebenchError
 from shapebench.runs import run_file
@@ -48,13 +48,25 @@ def of_flow_run(data: Path, flow_run_id: str) -> str | None:
     return next((file.parent.name for file in files if mark in file.read_bytes()), None)
 
 
-def unfinished(data: Path, stored: Container[str]) -> list[dict[str, Any]]:
+class UnfinishedRun(TypedDict):
+    """A run of the data folder that is not in the results file."""
+
+    run_id: str
+    started_at: datetime
+    model: str
+    url: str
+    state: str  # interrupted, in progress or not probed
+    measured: list[int]
+    to_measure: list[int]
+
+
+def unfinished(data: Path, stored: Container[str]) -> list[UnfinishedRun]:
     """List the runs of the data folder that are not in the results file, newest first."""
     files = sorted((data / "runs").glob("*/run.json"), reverse=True)
     return [_as_row(run_file.load(data, file.parent.name)) for file in files if file.parent.name not in stored]
 
 
-def _as_row(content: RunFile) -> dict[str, Any]:
+def _as_row(content: RunFile) -> UnfinishedRun:
     run = content.run
     return {
         "run_id": run.run_id,

@@ -52,7 +52,7 @@ def _make_folder(folder: Path) -> None:
         ) from None
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, str | int | None]:
     """Describe the machine that measures, which is not the one that serves."""
     return {
         "system": platform.system(),
@@ -105,6 +105,7 @@ class RunFile:
         return tuple(n for n in self.run.spec.load.levels if n not in done_or_skipped)
 
 
+Json = dict[str, Any]  # an object of run.json, not validated yet
 RUN_FILE = TypeAdapter(RunFile)
 
 
@@ -155,7 +156,7 @@ def load(data: Path, run_id: str) -> RunFile:
     return _with_files_in(path.parent, replace(content, run=replace(content.run, spec=here)))
 
 
-def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+def _upgraded(content: Json) -> Json:
     """Rename the fields of a run.json of format 1 to those of today."""
     if content.get("format", 1) >= FORMAT:
         return content
@@ -165,7 +166,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "run": run, "levels": [_renamed(level, "level") for level in content.get("levels", ())]}
 
 
-def _renamed(fields: dict[str, Any], kind: str) -> dict[str, Any]:
+def _renamed(fields: Json, kind: str) -> Json:
     return {RENAMED_IN_2[kind].get(name, name): value for name, value in fields.items()}
 
 

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 
 from shapebench.support.atomic_file import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP = 16_384  # samples
 
@@ -60,16 +63,16 @@ def join(streams: Iterable[Path], path: Path, metadata: dict[str, str]) -> int:
     return count
 
 
-def _batches(stream: Path) -> Iterator[Any]:
+def _batches(stream: Path) -> Iterator["pa.RecordBatch"]:
     import pyarrow as pa
 
     with suppress(pa.ArrowInvalid, OSError), pa.OSFile(str(stream)) as file, pa.ipc.open_stream(file) as batches:
         yield from batches
 
 
-def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+def _groups(batches: Iterable["pa.RecordBatch"]) -> Iterator[list["pa.RecordBatch"]]:
     """Group batches into row groups that a reader can hold in memory."""
-    group: list[Any] = []
+    group: list[pa.RecordBatch] = []
     for batch in batches:
         group.append(batch)
         if sum(map(len, group)) >= ROW_GROUP:
@@ -83,14 +86,14 @@ ARROW = {bool: "bool", int: "int32", float: "double", str: "string"}
 WIDTHS = {"sent_at_ns": "int64", "http_status": "int16"}
 
 
-def schema() -> Any:
+def schema() -> "pa.Schema":
     """The columns of a level's Parquet file, a pyarrow schema: those of Sample."""
     import pyarrow as pa
 
     return pa.schema([_field(name, hint) for name, hint in get_type_hints(Sample).items()])
 
 
-def _field(name: str, hint: Any) -> Any:
+def _field(name: str, hint: type) -> "pa.Field":
     import pyarrow as pa
 
     kind, *or_none = get_args(hint) or (hint,)

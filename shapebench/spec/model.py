@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shapebench.apis.table import ApiName
 from shapebench.errors import ShapebenchError
@@ -370,18 +370,20 @@ class Limits(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _drawn_as_judged(cls, given: Any) -> Any:
+    def _draw_as_evaluated(cls, given: object) -> object:
         """Set a limit from an SLO of the same form, so that the plots draw it."""
-        slos = given.get("slo") if isinstance(given, dict) else None
+        if not isinstance(given, dict):
+            return given
+        slos = given.get("slo")
         bounds: dict[str, float] = {}
         for text in slos if isinstance(slos, list | tuple) else ():
             with suppress(ValueError):
                 one = _slo(text)
                 bounds |= {name: one.bound for name, form in LIMITS.items() if replace(one, bound=form.bound) == form}
-        return {**given, **bounds} if bounds else given
+        return {**given, **bounds}
 
 
-# What the two limits say as SLOs, by the fields that hold their bounds.
+# The two limits as SLOs, by the fields that hold their bounds.
 LIMITS = {
     "query_tokens_per_s": Slo("query_tokens_per_s", "mean", ">=", 10),
     "ttft_s": Slo("ttft_s", "p95", "<=", 0.5),
@@ -552,7 +554,7 @@ def parse_as(model: type[Model], content: dict[str, Any], example: str) -> Model
 WORDS = {"extra_forbidden": "there is no such field", "missing": "needed, but not given"}
 
 
-def _plain(error: Any) -> str:
+def _plain(error: ErrorDetails) -> str:
     if error["type"] in WORDS:
         return WORDS[error["type"]]
     message = str(error["msg"]).removeprefix("Value error, ")

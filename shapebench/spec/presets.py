@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import yaml
 
@@ -17,8 +16,8 @@ class Preset:
 
     about: str
     source: str
-    workload: dict[str, Any]
-    load: dict[str, Any]
+    workload: Mapping[str, object]
+    load: Mapping[str, object]
     assumed: str | None = None  # values that the source leaves open
 
 
@@ -35,12 +34,13 @@ def known_preset(name: str) -> str:
     return name
 
 
-def apply_preset(content: Any) -> Any:
+def apply_preset(content: object) -> object:
     """Fill a spec's plain values from the preset that it names; wrong values are left for the spec to report."""
-    sections = {name: content.get(name, {}) for name in ("workload", "load")} if isinstance(content, dict) else {}
-    if not sections or not all(isinstance(section, dict) for section in sections.values()):
+    if not isinstance(content, dict):
         return content
-    workload, load = sections["workload"], sections["load"]
+    workload, load = content.get("workload", {}), content.get("load", {})
+    if not (isinstance(workload, dict) and isinstance(load, dict)):
+        return content
     name = workload.get("preset")
     preset = presets().get(name) if isinstance(name, str) else None
     if preset is None:

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Event, Lock
-from typing import Any
+
+Process = subprocess.Popen[bytes] | subprocess.Popen[str]
 
 
 class ChildProcesses:
     """The running processes of one run; several threads may start them while another stops the run."""
 
     def __init__(self) -> None:
-        self._running: set[subprocess.Popen[Any]] = set()
+        self._running: set[Process] = set()
         self._lock = Lock()
         self._stopped = Event()
 
@@ -22,19 +23,19 @@ class ChildProcesses:
         return self._stopped.is_set()
 
     @property
-    def running(self) -> tuple[subprocess.Popen[Any], ...]:
+    def running(self) -> tuple[Process, ...]:
         """The processes that have been added and not removed."""
         with self._lock:
             return tuple(self._running)
 
-    def add(self, process: subprocess.Popen[Any]) -> None:
+    def add(self, process: Process) -> None:
         """Have a process ended with the run; at once where the run was stopped while the process was started."""
         with self._lock:
             self._running.add(process)
         if self.stopped:
             process.terminate()
 
-    def remove(self, process: subprocess.Popen[Any]) -> None:
+    def remove(self, process: Process) -> None:
         """Forget a process that has ended."""
         with self._lock:
             self._running.discard(process)

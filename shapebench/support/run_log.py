@@ -1,14 +1,13 @@
 """Structured log lines of a run's progress: a sentence for people, its facts for programs."""
 
 import logging
-from typing import Any
 
 from shapebench.support.redact import one_line
 
 LONGEST_TEXT = 1000
 
 
-def milestone(stage: str, words: str, level: int = logging.INFO, /, **facts: Any) -> None:
+def milestone(stage: str, words: str, level: int = logging.INFO, /, **facts: object) -> None:
     """Log `stage: words` with the facts filled in; handlers find them in the record's `stage` and `facts`."""
     shown = {name: one_line(fact, LONGEST_TEXT) if isinstance(fact, str) else fact for name, fact in facts.items()}
     extra = {"stage": stage, "facts": shown}

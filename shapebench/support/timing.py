@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 ENVIRONMENT = "SHAPEBENCH_TIMING"  # a JSON object of the fields that differ
 
@@ -28,13 +27,13 @@ def timing() -> Timing:
     return Timing(**json.loads(os.environ.get(ENVIRONMENT, "{}")))
 
 
-def environment(**changes: Any) -> dict[str, str]:
+def environment(**changes: float | tuple[float, ...]) -> dict[str, str]:
     """Return the environment variable that shortens the waits of a process."""
     return {ENVIRONMENT: json.dumps(changes)}
 
 
 @contextmanager
-def set_testing(**changes: Any) -> Iterator[None]:
+def set_testing(**changes: float | tuple[float, ...]) -> Iterator[None]:
     """Shorten waits while the block runs, here and in processes that are started in it."""
     before = os.environ.get(ENVIRONMENT)
     os.environ |= environment(**changes)
