@@ -16,7 +16,7 @@ def test_it_is_a_line_of_its_stage(caplog: pytest.LogCaptureFixture) -> None:
     milestone("measure", "concurrency {n}: {wall_s:.1f} s", n=4, wall_s=12.34)
     [record] = caplog.records
     assert (record.name, record.levelname, record.getMessage()) == (
-        "shapebench.load.run_level",
+        "shapebench.measure",
         "INFO",
         "measure: concurrency 4: 12.3 s",
     )

@@ -97,7 +97,7 @@ def test_view_and_report_have_growth_end_at_the_same_concurrency(
     knees = [row["concurrency"] for row in results.ask("SELECT concurrency FROM scaling WHERE is_knee")]
     scaling, levels = (read_levels(results.data, view, "r") for view in ("scaling", "level_summary"))
     sentence = sentences(scaling, fitted(scaling, levels))[1]
-    assert (f"about {knees[0]} " if knees else "still bring more") in sentence
+    assert (f"about {knees[0]} " if knees else "still grows") in sentence
 
 
 def test_a_run_that_an_earlier_version_loaded_has_no_knee_and_does_not_claim_to_grow(results: ResultsFile) -> None:
