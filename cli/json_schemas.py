@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from cli.doctor import Check
 from shapebench.results.imports.taken import Imported
 from shapebench.results.views import LevelRow
+from shapebench.runs.progress_events import EVENTS
 from shapebench.runs.records import Artifact, Calibration, Finding, Link, Status
 from shapebench.sizing.shapes import Shape
 from shapebench.spec.metric_definitions import COLUMNS, DISTRIBUTIONS, STATS, TOTALS
@@ -237,7 +238,13 @@ def text(command: str) -> str:
     return json.dumps(document(command), indent=2, ensure_ascii=False) + "\n"
 
 
+def progress_text() -> str:
+    """Return the content of the schema file of progress between processes."""
+    return json.dumps(EVENTS.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "progress-events.schema.json").write_text(progress_text(), encoding="utf-8")
     for name in SCHEMAS:
         (FOLDER / f"{name}.schema.json").write_text(text(name), encoding="utf-8")
