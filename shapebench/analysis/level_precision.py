@@ -1,8 +1,7 @@
 """Precision of the mean TTFT and the throughput of a finished level."""
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from shapebench.analysis.level_samples import completed, steady_window_ns
@@ -53,8 +52,8 @@ def _spread(begin: Values, length: Values, amounts: Values) -> list[float]:
     first, last = begin.astype(int), end.astype(int)
     buckets = int(last.max(initial=0)) + 2
 
-    def summed(at: Any, weights: Any) -> Any:
-        return np.bincount(at, weights, minlength=buckets)
+    def summed(at: npt.NDArray[np.int_], weights: Values) -> Values:
+        return np.bincount(at, weights, minlength=buckets).astype(float)
 
     full = np.cumsum(summed(first, rate) - summed(last + 1, rate))
     spread: list[float] = (

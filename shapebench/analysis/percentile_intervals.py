@@ -14,7 +14,6 @@ where neighbours were correlated at 0.5.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from shapebench.analysis.level_samples import is_completed
 from shapebench.analysis.sample_reader import Chunks, Samples, read_chunks, read_requests
 from shapebench.support.batch_means import MAX_BATCHES, MIN_BATCHES, ROUNDS_PER_BATCH
 
-Values = npt.NDArray[np.floating[Any]]
+Values = npt.NDArray[np.floating]
 Places = npt.NDArray[np.intp]
 
 SHOWN = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}

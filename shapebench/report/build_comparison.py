@@ -101,7 +101,7 @@ def _changes(asked: Asked) -> Compared:
     differences = _frame(asked, "FROM compare_runs(?, ?)", asked.ids)
     found = changes(differences)
     written = page.write(page.ChangesPage(asked.runs, _levels(asked), differences, found), asked.folder("changes"))
-    answer = {"headline": found.headline, "sentences": found.sentences, "judged": _plain(found.judged)}
+    answer = {"headline": found.headline, "sentences": found.sentences, "judged": _plain(found.tested)}
     return _compared("changes", asked, written, {**answer, "differences": _plain(differences)})
 
 

@@ -4,15 +4,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from shapebench.spec.metric_definitions import BETTER, HIGHER
 from shapebench.support.redact import redact, redact_mapping
 from shapebench.support.wording import users
 
-MATTERS = 0.05  # a smaller change, as a share of what it was before, is none
+MIN_EFFECT = 0.05  # a smaller change, as a share of what it was before, is none
 _ERROR = 0.05  # of finding a change where there is none, for all numbers of a comparison together
 _NAMES = {"ttft_s": "the mean time to first token", "steady_tokens_per_s": "throughput"}
 _PARTS = ("spec", "facts", "versions", "machine")
@@ -22,11 +22,11 @@ _INCIDENTAL = {"spec.data", "spec.workload.seed", "facts.probe_e2e_s", "facts.fi
 
 @dataclass(frozen=True)
 class Changes:
-    """The answer in one line and its grounds; `judged` are rows of compare_runs, as shares of what was before."""
+    """The answer in one line and the reasons; `tested` are rows of compare_runs, as shares of the value before."""
 
     headline: str
     sentences: tuple[str, ...]
-    judged: pd.DataFrame
+    tested: pd.DataFrame
 
 
 def changes(differences: pd.DataFrame) -> Changes:
@@ -35,33 +35,28 @@ def changes(differences: pd.DataFrame) -> Changes:
     The macro's intervals are of single numbers. Here they are tested together, so each is widened (Bonferroni): where
     nothing changed, all of them say so in 95 of 100 comparisons.
     """
-    judged = _judged_together(differences)
-    verdicts = set(judged["verdict"])
-    sentences = tuple(_sentence(str(metric), rows) for metric, rows in judged.groupby("metric", sort=False))
-    return Changes(_headline(verdicts), sentences or (_NOTHING_JUDGED,), judged)
+    tested = _test_together(differences)
+    verdicts = set(tested["verdict"])
+    sentences = tuple(_sentence(str(metric), rows) for metric, rows in tested.groupby("metric", sort=False))
+    return Changes(_headline(verdicts), sentences or (_NOTHING_TESTED,), tested)
 
 
-_NOTHING_JUDGED = (
-    "No level has an interval in both runs: it takes a level of some ten seconds that is not invalid to be judged."
-)
+_NOTHING_TESTED = "No level has an interval in both runs: that takes a level of some ten seconds that is not invalid."
 
 
-def _judged_together(differences: pd.DataFrame) -> pd.DataFrame:
+def _test_together(differences: pd.DataFrame) -> pd.DataFrame:
     rows = differences.dropna(subset=["difference_low", "difference_high"])
     rows = rows[(rows["before_verdict"] != "invalid") & (rows["after_verdict"] != "invalid") & (rows["before"] > 0)]
     widened = NormalDist().inv_cdf(1 - _ERROR / 2 / max(len(rows), 1)) / NormalDist().inv_cdf(1 - _ERROR / 2)
     change = rows["difference"] / rows["before"]
     half = (rows["difference_high"] - rows["difference_low"]) / 2 / rows["before"] * widened
-    shares = rows.assign(change=change, change_low=change - half, change_high=change + half)
-    return shares.assign(verdict=[_verdict(row) for row in shares.to_dict("records")])
-
-
-def _verdict(row: Any) -> str:
-    if max(-row["change_low"], row["change_high"]) <= MATTERS:
-        return "same"
-    if row["change_low"] <= 0 <= row["change_high"]:
-        return "inconclusive"
-    return "better" if (row["change"] > 0) == (BETTER[row["metric"]] == HIGHER) else "worse"
+    low, high = change - half, change + half
+    largest = np.maximum(-low, high)
+    improves = (change > 0) == (rows["metric"].map(BETTER) == HIGHER)
+    verdict = np.select(
+        [largest <= MIN_EFFECT, (low <= 0) & (high >= 0), improves], ["same", "inconclusive", "better"], "worse"
+    )
+    return rows.assign(change=change, change_low=low, change_high=high, largest=largest, verdict=verdict)
 
 
 def _headline(verdicts: set[str]) -> str:
@@ -71,34 +66,24 @@ def _headline(verdicts: set[str]) -> str:
     if found:
         return f"It is {found.pop()}"
     if verdicts == {"same"}:
-        return f"Nothing changed by more than {MATTERS:.0%}"
+        return f"Nothing changed by more than {MIN_EFFECT:.0%}"
     return "No change is to be seen" if verdicts else "It cannot be told whether anything changed"
 
 
 def _sentence(metric: str, rows: pd.DataFrame) -> str:
     """Say the greatest certain change of a metric, or else how large a change may be."""
-    name = _NAMES.get(metric, metric)
+    name = _NAMES.get(metric, metric).capitalize()
     changed = rows[rows["verdict"].isin(["better", "worse"])]
     if changed.empty:
-        most = max(rows.to_dict("records"), key=_farthest)
-        where = users(most["concurrency"])
-        return f"{name.capitalize()} changed by no more than {_farthest(most):.0%}, which is with {where}."
-    row = max(changed.to_dict("records"), key=lambda row: abs(row["change"]))
+        row = rows.iloc[int(rows["largest"].argmax())]
+        return f"{name} changed by no more than {row['largest']:.0%}, which is with {users(row['concurrency'])}."
+    row = changed.iloc[int(changed["change"].abs().argmax())]
     direction = "rose" if row["change"] > 0 else "fell"
-    size = f"{abs(row['change']):.0%} ({_span(row)})"
+    low, high = sorted((abs(row["change_low"]), abs(row["change_high"])))
     return (
-        f"{name.capitalize()} {direction} by {size} with {users(row['concurrency'])}; "
+        f"{name} {direction} by {abs(row['change']):.0%} ({low:.0%} to {high:.0%}) with {users(row['concurrency'])}; "
         f"at {len(changed)} of {len(rows)} levels the change is more than noise."
     )
-
-
-def _farthest(row: Any) -> float:
-    return float(max(-row["change_low"], row["change_high"]))
-
-
-def _span(row: Any) -> str:
-    low, high = sorted((abs(row["change_low"]), abs(row["change_high"])))
-    return f"{low:.0%} to {high:.0%}"
 
 
 def settings_that_differ(before: Mapping[str, object], after: Mapping[str, object]) -> list[tuple[str, str, str]]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,12 +70,12 @@ class Entry:
     def greatest(self) -> int:
         return self.costs.concurrency
 
-    def ends(self, name: str) -> tuple[Any, Any]:
+    def ends(self, name: str) -> tuple[float | None, float | None]:
         """Return one of the costs at the limit's best and at its worst; None where an end is not known."""
         best, worst = (getattr(costs, name) if costs else None for costs in (self.at_best, self.at_worst))
         return best, worst
 
-    def as_object(self) -> dict[str, Any]:
+    def as_object(self) -> dict[str, object]:
         """Return the entry as the commands print it; each `…_interval` is from the limit's best to its worst."""
         costs = self.costs
         numbers = {name: (getattr(costs, name), self.ends(name)) for name in DERIVED}

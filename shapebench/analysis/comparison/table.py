@@ -1,7 +1,6 @@
 """The ranking in a few columns, for a terminal and for the Prefect UI; the page has more."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from shapebench.support.wording import money
 
@@ -17,12 +16,13 @@ COLUMNS: dict[str, tuple[str, int | None]] = {
 }
 
 
-def cells(rank: Mapping[str, Any]) -> list[str]:
+def cells(rank: Mapping[str, object]) -> list[str]:
     """Return the cells of one machine, in the order of COLUMNS; `rank` is from `Entry.as_object`."""
     return [_number(rank[name], digits) for name, digits in COLUMNS.values()]
 
 
-def _number(value: float | None, digits: int | None) -> str:
-    if value is None or digits is not None:
-        return money(value, digits or 0)
-    return f"{value:,.0f}"
+def _number(value: object, digits: int | None) -> str:
+    number = value if isinstance(value, int | float) else None
+    if number is None or digits is not None:
+        return money(number, digits or 0)
+    return f"{number:,.0f}"

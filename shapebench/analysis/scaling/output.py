@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +22,7 @@ SOURCES: dict[Source, str] = {
 }
 
 
-def saturation_object(found: Saturation, curve: Curve) -> dict[str, Any]:
+def saturation_object(found: Saturation, curve: Curve) -> dict[str, object]:
     """Return what `scaling --json` prints."""
     return {
         "saturated": found.saturated,
@@ -39,7 +39,7 @@ def saturation_object(found: Saturation, curve: Curve) -> dict[str, Any]:
     }
 
 
-def _headroom_object(headroom: Headroom) -> dict[str, Any]:
+def _headroom_object(headroom: Headroom) -> dict[str, object]:
     return {
         "concurrency": headroom.concurrency,
         "up_to_concurrency": headroom.up_to,
@@ -48,7 +48,7 @@ def _headroom_object(headroom: Headroom) -> dict[str, Any]:
     }
 
 
-def _law_object(law: Law) -> dict[str, Any]:
+def _law_object(law: Law) -> dict[str, object]:
     names = ("lambda_tokens_per_s", "sigma", "kappa", "cap")
     estimates = [_with_interval(name, getattr(law, name)) for name in names]
     return {name: value for pair in estimates for name, value in pair.items()} | {
@@ -57,19 +57,39 @@ def _law_object(law: Law) -> dict[str, Any]:
     }
 
 
-def _with_interval(name: str, estimate: Estimate | None) -> dict[str, Any]:
+def _with_interval(name: str, estimate: Estimate | None) -> dict[str, object]:
     interval = [estimate.low, estimate.high] if estimate else None
     return {name: estimate.value if estimate else None, f"{name}_interval": interval}
 
 
-def _points(found: Saturation, curve: Curve) -> Iterator[dict[str, Any]]:
+class Point(TypedDict):
+    """A row of the curve, and the law's throughput there."""
+
+    row: int
+    concurrency: int
+    system_tokens_per_s: float | None
+    query_tokens_per_s: float | None
+    ttft_s: float | None
+    fitted_tokens_per_s: float | None
+
+
+def _points(found: Saturation, curve: Curve) -> Iterator[Point]:
     """Yield the rows that were used, with the law's throughput at each."""
     rows = curve.rows.loc[usable(curve.rows).index]
     fitted = found.curve(rows["concurrency"].tolist())["tokens_per_s"].tolist() or [None] * len(rows)
     for row, by_law in zip(rows.to_dict("records"), fitted, strict=True):
-        numbers = {name: row[name] for name in ("system_tokens_per_s", "query_tokens_per_s", "ttft_s")}
-        known = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-        yield {"row": row["row"], "concurrency": int(row["concurrency"]), **known, "fitted_tokens_per_s": by_law}
+        yield {
+            "row": row["row"],
+            "concurrency": int(row["concurrency"]),
+            "system_tokens_per_s": _known(row["system_tokens_per_s"]),
+            "query_tokens_per_s": _known(row["query_tokens_per_s"]),
+            "ttft_s": _known(row["ttft_s"]),
+            "fitted_tokens_per_s": by_law,
+        }
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def print_saturation(found: Saturation, curve: Curve, console: Console) -> None:

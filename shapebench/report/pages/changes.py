@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapebench.analysis.comparison.changes import MATTERS, Changes, settings_that_differ
+from shapebench.analysis.comparison.changes import MIN_EFFECT, Changes, settings_that_differ
 from shapebench.analysis.comparison.labels import labels
 from shapebench.analysis.wording import METRICS, quantity
 from shapebench.report.charts.changes import plot_change
@@ -64,8 +64,8 @@ def write(content: ChangesPage, folder: Path) -> Path:
 
 def _change_plots(changes: Changes) -> list[Plot]:
     return [
-        plot_change(rows, *_PLOTS[str(metric)], MATTERS)
-        for metric, rows in changes.judged.groupby("metric", sort=False)
+        plot_change(rows, *_PLOTS[str(metric)], MIN_EFFECT)
+        for metric, rows in changes.tested.groupby("metric", sort=False)
     ]
 
 

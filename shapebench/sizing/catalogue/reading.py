@@ -1,15 +1,15 @@
 """The catalogue's files: those that come with shapebench, and what users put over them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import yaml
 from platformdirs import user_config_path
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from shapebench.errors import ShapebenchError
 from shapebench.sizing.catalogue.schema import Catalogue, Entry
@@ -75,7 +75,7 @@ def _file(path: Path) -> Catalogue:
         raise CatalogueError(f"{path} cannot be used:\n" + "\n".join(wrong), REMEDY) from None
 
 
-def _plain(error: Any) -> str:
+def _plain(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such field"
     return str(error["msg"]).removeprefix("Value error, ")
@@ -86,12 +86,12 @@ def _over(below: Catalogue, above: Catalogue) -> Catalogue:
     return Catalogue(**{name: _merged(getattr(below, name), getattr(above, name)) for name in Catalogue.model_fields})
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    return {**below, **{name: _one(below.get(name), entry) for name, entry in above.items()}}
+def _merged(below: Mapping[str, Entry], above: Mapping[str, Entry]) -> dict[str, Entry]:
+    return {**below, **{name: _merged_entry(below.get(name), entry) for name, entry in above.items()}}
 
 
-def _one(below: Any, above: Any) -> Any:
-    if below is None or not isinstance(above, Entry):
+def _merged_entry(below: Entry | None, above: Entry) -> Entry:
+    if below is None:
         return above
     changes = {name: getattr(above, name) for name in above.model_fields_set}
     tables = {name: {**getattr(below, name), **value} for name, value in changes.items() if isinstance(value, dict)}

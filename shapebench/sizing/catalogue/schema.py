@@ -1,6 +1,6 @@
 """The schema of a catalogue file: processors, prices of parts, and shapes; each fact says how sure it is."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -21,7 +21,7 @@ Dtype = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
 Unit = Literal["GPU hour", "OCPU hour", "GB hour", "shape hour"]
 
 
-def _as_text(value: Any) -> Any:
+def _as_text(value: object) -> str | None:
     """Turn YAML's numbers and days into text: 2026, 2026-10-05."""
     return value if value is None else str(value)
 
@@ -56,19 +56,19 @@ class Entry(FrozenModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _numbers_are_facts(cls, content: Any, info: ValidationInfo) -> Any:
+    def _numbers_are_facts(cls, content: object, info: ValidationInfo) -> object:
         if not isinstance(content, dict):
             return content
-        said = {"sure": content.get("sure", "stated"), "as_of": content.get("as_of")}
-        said["source"] = content.get("source") or str((info.context or {}).get("file", ""))
-        return {name: _fact(value, said) if name in cls.FACTS else value for name, value in content.items()}
+        source = content.get("source") or str((info.context or {}).get("file", ""))
+        origin = {"sure": content.get("sure", "stated"), "as_of": content.get("as_of"), "source": source}
+        return {name: _fact(value, origin) if name in cls.FACTS else value for name, value in content.items()}
 
 
-def _fact(value: Any, said: dict[str, Any]) -> Any:
+def _fact(value: object, origin: dict[str, object]) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return {**said, "value": value}
+        return {**origin, "value": value}
     if isinstance(value, dict) and "value" not in value:
-        return {name: _fact(item, said) for name, item in value.items()}
+        return {name: _fact(item, origin) for name, item in value.items()}
     return value
 
 

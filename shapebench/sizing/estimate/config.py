@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails
 
 from shapebench.errors import ShapebenchError
 
@@ -143,5 +144,5 @@ def checked(name: str, content: dict[str, Any]) -> Config:
         raise ConfigError(f"The config.json of {name} cannot be used:\n" + "\n".join(wrong), REMEDY) from None
 
 
-def _plain(error: Any) -> str:
+def _plain(error: ErrorDetails) -> str:
     return "needed, but not given" if error["type"] == "missing" else str(error["msg"])

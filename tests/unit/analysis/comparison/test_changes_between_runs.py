@@ -47,13 +47,13 @@ def test_what_cannot_be_told_from_noise_is_no_change_to_be_seen() -> None:
 
 def test_a_change_that_one_interval_of_many_just_leaves_out_is_not_found() -> None:
     alone, among_others = (
-        changes(pd.DataFrame(of("ttft_s", *differences)[:count])).judged["verdict"].tolist()[0]
+        changes(pd.DataFrame(of("ttft_s", *differences)[:count])).tested["verdict"].tolist()[0]
         for differences, count in (((0.105, 0, 0, 0), 1), ((0.105, 0, 0, 0), 4))
     )
     close = [row(level, "ttft_s", 0.105 if level == 1 else 0.0, 0.1) for level in LEVELS]
     assert alone == among_others == "worse"
-    assert changes(pd.DataFrame(close)).judged["verdict"].tolist()[0] == "inconclusive"
-    assert changes(pd.DataFrame(close[:1])).judged["verdict"].tolist()[0] == "worse"
+    assert changes(pd.DataFrame(close)).tested["verdict"].tolist()[0] == "inconclusive"
+    assert changes(pd.DataFrame(close[:1])).tested["verdict"].tolist()[0] == "worse"
 
 
 def test_the_greatest_change_is_named_with_its_interval_and_level() -> None:
