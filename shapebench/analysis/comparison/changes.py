@@ -56,7 +56,7 @@ def _test_together(differences: pd.DataFrame) -> pd.DataFrame:
     verdict = np.select(
         [largest <= MIN_EFFECT, (low <= 0) & (high >= 0), improves], ["same", "inconclusive", "better"], "worse"
     )
-    return rows.assign(change=change, change_low=low, change_high=high, largest=largest, verdict=verdict)
+    return rows.assign(change=change, change_low=low, change_high=high, verdict=verdict)
 
 
 def _headline(verdicts: set[str]) -> str:
@@ -75,8 +75,9 @@ def _sentence(metric: str, rows: pd.DataFrame) -> str:
     name = _NAMES.get(metric, metric).capitalize()
     changed = rows[rows["verdict"].isin(["better", "worse"])]
     if changed.empty:
-        row = rows.iloc[int(rows["largest"].argmax())]
-        return f"{name} changed by no more than {row['largest']:.0%}, which is with {users(row['concurrency'])}."
+        largest = np.maximum(-rows["change_low"], rows["change_high"])
+        level = rows["concurrency"].iloc[int(largest.argmax())]
+        return f"{name} changed by no more than {largest.max():.0%}, which is with {users(level)}."
     row = changed.iloc[int(changed["change"].abs().argmax())]
     direction = "rose" if row["change"] > 0 else "fell"
     low, high = sorted((abs(row["change_low"]), abs(row["change_high"])))
