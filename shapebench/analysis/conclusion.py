@@ -39,8 +39,8 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     if not used:
         return Conclusion("No answer: no level gave numbers that can be used", caveats)
     suited = list(takewhile(lambda level: level.passes, used))
-    grounds = [_best(suited), _break(used[len(suited) :]), _growth(levels[_used(levels)])]
-    return Conclusion(_headline(suited, used), (*filter(None, grounds), *caveats))
+    reasons = [_best(suited), _break(used[len(suited) :]), _growth(levels[_used(levels)])]
+    return Conclusion(_headline(suited, used), (*filter(None, reasons), *caveats))
 
 
 def _headline(suited: list[LevelResult], used: list[LevelResult]) -> str:
@@ -87,13 +87,13 @@ def _step(measured: pd.DataFrame) -> str:
 def _saturation(found: Saturation) -> str:
     growth = found.growth
     assert growth
-    doubt = ", as far as can be told" if growth.doubtful else ""
+    uncertain = ", as far as can be told" if growth.uncertain else ""
     if growth.knee is not None:
         low, high = growth.interval or (growth.knee, growth.knee)
         fall = f" With {found.greatest}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
         ends = f"System throughput stops growing at {users(growth.knee)} (somewhere from {low} to {high})"
-        return f"{ends}: saturated{doubt}.{fall}"
-    grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{doubt}"
+        return f"{ends}: saturated{uncertain}.{fall}"
+    grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{uncertain}"
     return f"With {users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
 
 

@@ -21,8 +21,8 @@ class SlowLevel:
 
 def too_slow(load: Load, measured: Iterable[tuple[int, float]]) -> SlowLevel | None:
     """Find the lowest level that was too slow; `measured`: concurrency and tokens/s per query, NaN where unknown."""
-    least = load.stop_below_query_tokens_per_s
-    slow = [SlowLevel(*level) for level in measured if least and level[1] < least]
+    bound = load.stop_below_query_tokens_per_s
+    slow = [SlowLevel(*level) for level in measured if bound and level[1] < bound]
     return min(slow, key=lambda level: level.concurrency, default=None)
 
 

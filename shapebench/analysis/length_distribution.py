@@ -27,10 +27,10 @@ class Fit:
     shape_excess: float
 
 
-def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) -> Fit:
-    """Compare lengths with a distribution; each may be `slack_tokens` off, and none was planned below `least`."""
+def fit(seen: npt.ArrayLike, planned: Lengths, slack_tokens: int, min_tokens: int = 1) -> Fit:
+    """Compare lengths with a distribution; each may be `slack_tokens` off, and none was planned below `min_tokens`."""
     lengths = np.sort(np.asarray(seen, dtype=float))
-    support, chances = _planned(asked, least)
+    support, chances = _planned(planned, min_tokens)
     mean = float(support @ chances)
     moments = [float((support - mean) ** power @ chances) for power in (2, 4)]
     deviation = math.sqrt(moments[0])
@@ -44,14 +44,14 @@ def fit(seen: npt.ArrayLike, asked: Lengths, slack_tokens: int, least: int = 1) 
     )
 
 
-def _planned(asked: Lengths, least: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return token counts that `Lengths.draw` can draw, at least `least`, and the probability of each."""
-    low, high = max(asked.least, least), max(asked.most, least)
+def _planned(planned: Lengths, min_tokens: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return token counts that `Lengths.draw` can draw, at least `min_tokens`, and the probability of each."""
+    low, high = max(planned.least, min_tokens), max(planned.most, min_tokens)
     support = np.arange(low, high + 1, dtype=float)
-    if not asked.stddev or low == high:
-        return np.array([float(max(round(asked.mean), least))]), np.ones(1)
-    below = stats.norm.cdf((support + 0.5 - asked.mean) / asked.stddev)
-    below[-1] = 1.0  # what is drawn above is cut to the greatest, as what is drawn below to the least
+    if not planned.stddev or low == high:
+        return np.array([float(max(round(planned.mean), min_tokens))]), np.ones(1)
+    below = stats.norm.cdf((support + 0.5 - planned.mean) / planned.stddev)
+    below[-1] = 1.0  # what is drawn above is cut to the greatest, as what is drawn below to the smallest
     return support, np.diff(below, prepend=0.0)
 
 

@@ -64,8 +64,8 @@ def _independent(level: Sliced, percentile: float) -> float:
     below = level.latencies <= np.percentile(level.latencies, percentile)
     sizes, share, count = np.bincount(level.slices), below.mean(), len(below)
     alone = share * (1 - share) / count
-    strays = np.bincount(level.slices, weights=below) - share * sizes
-    found = len(sizes) / max(len(sizes) - 1, 1) * np.square(strays).sum() / count**2
+    residuals = np.bincount(level.slices, weights=below) - share * sizes
+    found = len(sizes) / max(len(sizes) - 1, 1) * np.square(residuals).sum() / count**2
     return float(count if found <= alone else count * alone / found)
 
 

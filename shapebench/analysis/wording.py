@@ -104,11 +104,11 @@ def slo_missed(result: SloResult) -> str:
 
 
 def percentile_withheld(result: SloResult) -> str:
-    """Say that the worst request was judged in place of a percentile that is withheld."""
+    """Say that the worst request is evaluated in place of a percentile that is withheld."""
     if _sentences(result.slo) is TTFT:
         return "too few requests completed for a 95th percentile: all first tokens had to come in time"
     worst, percentile = (stat_name(result.slo.metric, stat) for stat in (result.stat, result.slo.stat))
-    return f"too few requests completed for the {percentile}: the {worst} was judged"
+    return f"too few requests completed for the {percentile}: the {worst} was evaluated"
 
 
 def _sentences(slo: Slo) -> Sentences:

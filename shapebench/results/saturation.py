@@ -13,5 +13,5 @@ def store(connection: Connection, run_id: str) -> None:
     growth = run_growth(scaling, levels)
     if growth is not None:
         low, high = growth.interval or (None, None)
-        row = [run_id, growth.knee, low, high, growth.doubtful]
+        row = [run_id, growth.knee, low, high, growth.uncertain]
         connection.execute("INSERT INTO raw.saturation VALUES (?, ?, ?, ?, ?)", row)

@@ -120,13 +120,13 @@ def amount(per_hour: float, currency: str) -> str:
 def _sized(entry: ShapeEntry, size: list[str]) -> ShapeEntry | None:
     """Return the shape with so many OCPUs and so much memory; None where it cannot have that."""
     try:
-        asked = dict(zip(("ocpus", "memory_gb"), map(float, size), strict=True))
+        requested = dict(zip(("ocpus", "memory_gb"), map(float, size), strict=True))
     except ValueError:
         return None
-    most = {name: getattr(entry, name) for name in asked}
-    if not entry.flexible or not all(most[name] and 0 < has <= most[name].value for name, has in asked.items()):
+    limits = {name: getattr(entry, name) for name in requested}
+    if not entry.flexible or not all(limits[name] and 0 < has <= limits[name].value for name, has in requested.items()):
         return None
-    facts = {name: Fact(value=has, source="the size that was asked for") for name, has in asked.items()}
+    facts = {name: Fact(value=has, source="the size that was asked for") for name, has in requested.items()}
     return entry.model_copy(update=facts)
 
 

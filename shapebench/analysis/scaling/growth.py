@@ -33,13 +33,13 @@ class Growth:
 
     knee: int | None
     interval: tuple[int, int] | None
-    doubtful: bool  # noise of this size could have made it look otherwise, in more than one of twenty curves
+    uncertain: bool  # noise of this size could have made it look otherwise, in more than one of twenty curves
     last_doubling: float  # what a doubling brings at the greatest level, as a share
     fall: float
     collapses: bool
 
 
-def concave_fit(levels: Levels, tokens: Values, least_slope: float | None = None, drop: int | None = None) -> Values:
+def concave_fit(levels: Levels, tokens: Values, min_slope: float | None = None, drop: int | None = None) -> Values:
     """Fit the curve nearest to these `tokens` (their log2) that never bends upwards.
 
     Its slope is nowhere below the least, where there is one; it may fall once, at once, on the way to the level `drop`.
@@ -47,8 +47,8 @@ def concave_fit(levels: Levels, tokens: Values, least_slope: float | None = None
     from scipy.optimize import nnls
 
     along, weights = levels.doublings - levels.doublings[0], 1 / levels.log_noise
-    floor, ones = (least_slope or 0) * along, np.ones_like(along)
-    down = [-along] if least_slope is None else []
+    floor, ones = (min_slope or 0) * along, np.ones_like(along)
+    down = [-along] if min_slope is None else []
     fallen = [] if drop is None else [-(np.arange(len(along)) >= drop).astype(float)]
     hinges = [np.minimum(along, along[place]) for place in _places(1, len(along) - 2)]
     columns = np.column_stack([ones, -ones, along, *down, *fallen, *hinges])
@@ -86,9 +86,9 @@ def _smoothed(levels: Levels) -> Values:
 def growth(levels: Levels) -> Growth:
     """Find where growth ends; it takes at least two levels."""
     tokens = levels.log_tokens
-    held = concave_fit(levels, _filled(tokens))
-    knee = _knee(levels, held)
-    drawn = _drawn(levels, held)
+    smooth = concave_fit(levels, _filled(tokens))
+    knee = _knee(levels, smooth)
+    drawn = _drawn(levels, smooth)
     last = len(levels) - 1
     places = [last if place is None else place for place in drawn]
     other = np.mean([(place is None) != (knee is None) for place in drawn])
@@ -98,7 +98,7 @@ def growth(levels: Levels) -> Growth:
     return Growth(
         knee=None if knee is None else int(levels.concurrency[knee]),
         interval=None if knee is None else _interval(levels, knee, places),
-        doubtful=bool(other > 0.05),
+        uncertain=bool(other > 0.05),
         last_doubling=float(2 ** _end_slope(levels, concave_fit(levels, tokens)) - 1),
         fall=fall,
         collapses=falls and knee is not None,
@@ -141,9 +141,9 @@ def _fall(levels: Levels) -> tuple[float, bool]:
     """Return the fall after the peak, and whether curves without one are too far from the levels for chance."""
     from scipy.special import stdtrit
 
-    free, held = _smoothed(levels), concave_fit(levels, levels.log_tokens, least_slope=0)
+    free, smooth = _smoothed(levels), concave_fit(levels, levels.log_tokens, min_slope=0)
     fall = float(1 - 2 ** (free[-1] - free.max()))
-    further = _chi_square(levels, held) - _chi_square(levels, free)
+    further = _chi_square(levels, smooth) - _chi_square(levels, free)
     return fall, bool(fall >= MIN_FALL and further > stdtrit(min(levels.freedom, MAX_FREEDOM), SURE) ** 2)
 
 

@@ -84,9 +84,9 @@ def _noise(rows: pd.DataFrame) -> tuple["pd.Series[float]", float, Source]:
 
 def _of_repeated(rows: pd.DataFrame) -> tuple[float, int]:
     logs = np.log(rows["system_tokens_per_s"])
-    strays = logs - logs.groupby(rows["concurrency"]).transform("mean")
+    residuals = logs - logs.groupby(rows["concurrency"]).transform("mean")
     freedom = len(rows) - rows["concurrency"].nunique()
-    return float(np.sqrt((strays**2).sum() / max(freedom, 1))), freedom
+    return float(np.sqrt((residuals**2).sum() / max(freedom, 1))), freedom
 
 
 def _given(rows: pd.DataFrame) -> "pd.Series[float]":

@@ -135,7 +135,7 @@ def _growth(found: Saturation) -> Iterator[str]:
             f"Saturated: growth ends at {users(grown.knee)} (somewhere from {low} to {high}); beyond, twice "
             f"the users bring less than {GROWING_SHARE:.0%} more tokens/s."
         )
-    if grown and grown.doubtful:
+    if grown and grown.uncertain:
         yield "That is not sure: noise alone could have made it look so."
 
 

@@ -101,6 +101,6 @@ def bound(model: Model, shape: Shape, found: Fit, workload: Workload, concurrenc
     )
 
 
-def numbers_on(shape: Shape, asked: str) -> str | None:
+def numbers_on(shape: Shape, preferred: str) -> str | None:
     """Choose the number format that the shape multiplies in; None where its FLOP/s are not known."""
-    return next((numbers for numbers in (asked, *INSTEAD[asked]) if numbers in shape.flops), None)
+    return next((numbers for numbers in (preferred, *INSTEAD[preferred]) if numbers in shape.flops), None)

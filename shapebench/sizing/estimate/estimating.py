@@ -24,7 +24,7 @@ class Estimate:
     numbers: str | None  # that the shape multiplies in
     single: Bound | None
     loaded: Bound | None
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def cost_per_million_output_tokens(self) -> float | None:
@@ -43,11 +43,11 @@ def estimate(model: Model, shape: Shape, workload: Workload, serving: Serving) -
         numbers=numbers_on(shape, model.scheme.numbers),
         single=bound(model, shape, found, workload, 1),
         loaded=bound(model, shape, found, workload, workload.concurrency),
-        doubts=tuple(_doubts(model, shape)),
+        warnings=tuple(_warnings(model, shape)),
     )
 
 
-def _doubts(model: Model, shape: Shape) -> Iterator[str]:
+def _warnings(model: Model, shape: Shape) -> Iterator[str]:
     capability, processor = shape.compute_capability, shape.processor
     wanted, has = model.scheme.numbers, numbers_on(shape, model.scheme.numbers)
     if capability is not None and capability < 7:

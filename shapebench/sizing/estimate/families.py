@@ -109,7 +109,7 @@ def model_of(name: str, content: dict[str, Any], served: Served) -> Model:
     text = text_part(content)
     config = checked(name, text)
     family = FAMILIES.get(config.model_type, Family())
-    dtype, doubts = _dtype(config, served.dtype)
+    dtype, warnings = _dtype(config, served.dtype)
     quantised = {"quant_method": served.quantization} if served.quantization else None
     quantised = quantised or config.quantization_config or config.compression_config
     return Model(
@@ -122,35 +122,35 @@ def model_of(name: str, content: dict[str, Any], served: Served) -> Model:
         kv_bytes=kv_cache_bytes(served.kv_cache_dtype, quantised, dtype),
         end_vectors=config.hidden_size * (1 + family.norm_bias) + family.head_bias * config.vocab_size,
         max_tokens=config.max_position_embeddings,
-        doubts=(*doubts, *_doubts(config, text is not content)),
+        warnings=(*warnings, *_warnings(config, text is not content)),
     )
 
 
-def _dtype(config: Config, asked: str) -> tuple[str, list[str]]:
-    said = (config.torch_dtype or config.dtype or "bfloat16").removeprefix("torch.")
-    dtype = said if asked == "auto" else asked
+def _dtype(config: Config, requested: str) -> tuple[str, list[str]]:
+    declared = (config.torch_dtype or config.dtype or "bfloat16").removeprefix("torch.")
+    dtype = declared if requested == "auto" else requested
     if dtype not in DTYPES:
         raise ConfigError(f"{dtype!r} is no dtype of weights", f"Choose auto, {', '.join(DTYPES)}.")
-    if asked == "auto" and DTYPES[dtype] == "float32":
+    if requested == "auto" and DTYPES[dtype] == "float32":
         return "float16", ["Its weights are float32, which vLLM serves as float16 unless told otherwise."]
     return DTYPES[dtype], []
 
 
-def _doubts(config: Config, multimodal: bool) -> list[str]:
-    doubts = []
+def _warnings(config: Config, multimodal: bool) -> list[str]:
+    warnings = []
     if config.model_type not in FAMILIES:
-        doubts.append(
+        warnings.append(
             f"Models of the type {config.model_type!r} are not known: it is counted as one built like Llama's. Compare "
             "the number of parameters with the published one."
         )
     if config.experts:
-        doubts.append(
+        warnings.append(
             "Each token is taken to choose its experts evenly: where tokens choose alike, fewer are read, and the "
             "bound for many in flight can be beaten."
         )
     if multimodal:
-        doubts.append("Only its language model is counted, not what takes pictures or sound.")
-    return doubts
+        warnings.append("Only its language model is counted, not what takes pictures or sound.")
+    return warnings
 
 
 def _layers(name: str, config: Config, family: Family) -> tuple[Layer, ...]:

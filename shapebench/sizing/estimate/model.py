@@ -79,7 +79,7 @@ class Model:
     kv_bytes: float  # of one number in the cache
     end_vectors: int = 0  # norms and biases after the layers
     max_tokens: int | None = None
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def weights(self) -> Weights:

@@ -28,7 +28,7 @@ def estimate_object(
             "kv_cache_bytes_per_token": model.cache_bytes_per_token(),
             "kv_cache_bytes_per_sequence": model.cache_bytes(workload.tokens),
             "max_tokens": model.max_tokens,
-            "doubts": model.doubts,
+            "warnings": model.warnings,
         },
         "workload": asdict(workload),
         "serving": asdict(serving),
@@ -51,7 +51,7 @@ def _shape_object(estimate: Estimate) -> dict[str, object]:
         "loaded": asdict(estimate.loaded) if estimate.loaded else None,
         "price": asdict(shape.price) if shape.price else None,
         "cost_per_million_output_tokens": estimate.cost_per_million_output_tokens,
-        "doubts": estimate.doubts,
+        "warnings": estimate.warnings,
     }
 
 
@@ -63,8 +63,8 @@ def print_estimates(model: Model, estimates: Sequence[Estimate], workload: Workl
         _show_one(estimates[0], workload, console)
     else:
         _show_many(estimates, workload, console)
-    for doubt in dict.fromkeys(_doubts(model, estimates)):
-        console.print(f"- {doubt}")
+    for warning in dict.fromkeys(_warnings(model, estimates)):
+        console.print(f"- {warning}")
     console.print(BEST)
 
 
@@ -80,11 +80,11 @@ def _introduction(model: Model, workload: Workload) -> Iterator[str]:
     )
 
 
-def _doubts(model: Model, estimates: Sequence[Estimate]) -> Iterator[str]:
-    yield from model.doubts
+def _warnings(model: Model, estimates: Sequence[Estimate]) -> Iterator[str]:
+    yield from model.warnings
     for estimate in estimates:
         if estimate.fit.fits:
-            yield from estimate.doubts
+            yield from estimate.warnings
 
 
 def _show_many(estimates: Sequence[Estimate], workload: Workload, console: Console) -> None:

@@ -132,13 +132,13 @@ def _of_one_layer(name: str) -> bool:
     return any(part.isdigit() for part in name.split("."))
 
 
-def kv_cache_bytes(asked: str, content: Content | None, dtype: str) -> float:
+def kv_cache_bytes(requested: str, content: Content | None, dtype: str) -> float:
     """Return the bytes of a number in the KV cache; `auto`: the checkpoint's, else the model's. Raises ConfigError."""
-    if asked == "auto":
+    if requested == "auto":
         said = (content or {}).get("kv_cache_scheme") or {}
         return float(said.get("num_bits", 8 * BYTES[dtype])) / 8
-    if asked.startswith("fp8"):
+    if requested.startswith("fp8"):
         return 1
-    if asked in DTYPES:
-        return BYTES[DTYPES[asked]]
-    raise ConfigError(f"{asked!r} is no dtype of a KV cache", f"Choose auto, fp8, {', '.join(DTYPES)}.")
+    if requested in DTYPES:
+        return BYTES[DTYPES[requested]]
+    raise ConfigError(f"{requested!r} is no dtype of a KV cache", f"Choose auto, fp8, {', '.join(DTYPES)}.")

@@ -264,7 +264,7 @@ def test_another_percentile_that_is_withheld_is_a_caveat_of_its_own() -> None:
     found = said_of(asked("e2e_s p99 <= 5"), level(1, e2e_s_max=1.0), level(2, e2e_s_p99=1.0))
     assert (
         "With 1 concurrent user, too few requests completed for the 99th percentile of the end-to-end latency: "
-        "the longest end-to-end latency was judged."
+        "the longest end-to-end latency was evaluated."
     ) in found.sentences
 
 

@@ -152,7 +152,7 @@ def test_where_no_price_is_known_there_is_no_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "doubt"),
+    ("shape", "warning"),
     [
         ("VM.GPU2.1", "vLLM needs compute capability 7.0, and it has 6.0"),
         ("VM.GPU3.1", "it has no bfloat16; serve with --dtype half"),
@@ -161,12 +161,12 @@ def test_where_no_price_is_known_there_is_no_cost() -> None:
         ("BM.GPU.B200.8", "its memory or bandwidth is not sure"),
     ],
 )
-def test_what_is_to_be_doubted_is_said(shape: str, doubt: str) -> None:
-    assert any(doubt in said for said in on(shape).doubts)
+def test_what_is_to_be_doubted_is_said(shape: str, warning: str) -> None:
+    assert any(warning in said for said in on(shape).warnings)
 
 
 def test_of_an_a10_nothing_is_doubted() -> None:
-    assert on("VM.GPU.A10.1").doubts == ()
+    assert on("VM.GPU.A10.1").warnings == ()
 
 
 def test_a_catalogue_of_ones_own_is_estimated_as_well(own_folder: Path) -> None:

@@ -222,19 +222,19 @@ def test_a_file_a_folder_and_a_name_are_the_same_model(tmp_path: Path) -> None:
 def test_of_a_model_that_takes_pictures_the_text_part_is_counted() -> None:
     found = model_of("one that sees", {"model_type": "llava", "text_config": LLAMA_3B}, Served())
     assert found.parameters == 3_212_749_824
-    assert any("pictures" in doubt for doubt in found.doubts)
+    assert any("pictures" in warning for warning in found.warnings)
 
 
 def test_a_family_that_is_not_known_is_counted_with_a_doubt() -> None:
     found = model(model_type="brand_new")
     assert found.parameters == 3_212_749_824
-    assert any("brand_new" in doubt for doubt in found.doubts)
+    assert any("brand_new" in warning for warning in found.warnings)
 
 
 def test_float32_is_served_as_float16_with_a_doubt() -> None:
     found = model(torch_dtype="float32")
     assert found.scheme.dtype == "float16"
-    assert any("float32" in doubt for doubt in found.doubts)
+    assert any("float32" in warning for warning in found.warnings)
 
 
 def test_the_dtype_that_is_asked_for_is_taken() -> None:
