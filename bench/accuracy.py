@@ -1,4 +1,4 @@
-"""What load generators report of a server whose sends are known, and what it costs them: ours, and others beside it.
+"""Accuracy and cost of load generators, ours and others, against a server whose send times are known.
 
     python bench/accuracy.py [--streams 1 32 100 500 1000] [--peers] [--jitter 0.2]
 
@@ -40,7 +40,7 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the server did, of answers that were sent in full."""
+    """The true times and tokens of answers that were sent in full."""
 
     ttft_s: Values
     gap_s: Values
@@ -58,7 +58,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Said:
-    """What a client reported; None: it does not say."""
+    """A client's report; None: it has no such number."""
 
     name: str
     ttft_mean_s: float | None = None

@@ -1,4 +1,4 @@
-"""How often `watch` calls a run worse in which nothing has changed, and how often it sees a change.
+"""The false alarm rate and the power of `watch`, on made-up runs.
 
 Runs are made up: 6 levels of 5 numbers, which differ between runs as normal numbers do, partly together (a night on
 which all is slow), partly each level by itself. "each by itself" is how often any of the 30 is outside its own range.

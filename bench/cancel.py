@@ -1,4 +1,4 @@
-"""How soon a cancel stops the load.
+"""The time from a cancel to the end of the load.
 
     python -m bench.cancel [RUNS]
 

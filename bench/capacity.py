@@ -36,7 +36,7 @@ RAMP_S = 2.0
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked for, of an A10 with these settings."""
+    """An SLO to search for, on an A10 with these settings."""
 
     slo: str
     settings: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def true_limit(preset: Preset, slo: Slo) -> int:
 
 
 class Found(TypedDict):
-    """What `capacity --json` prints, as far as it is read here."""
+    """The keys of `capacity --json` that are read here."""
 
     greatest_concurrency: int | None
     interval: list[int | None]

@@ -1,4 +1,4 @@
-"""How long a report takes to be drawn, and its page to be loaded: six levels of 500 requests each.
+"""The time to draw a report and to load its page: six levels of 500 requests each.
 
     python -m bench.drawing [REPETITIONS]
 
@@ -58,7 +58,7 @@ def timed(what: Callable[[], object]) -> float:
 
 
 def loaded(report: Path, repetitions: int) -> None:
-    """In Chromium: until the page is loaded, until both plots at the top are drawn, and until all are."""
+    """Time in Chromium until the page is loaded, until both plots at the top are drawn, and until all are."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         found = []

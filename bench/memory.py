@@ -1,4 +1,4 @@
-"""How much memory a long level takes: samples must go to disk as they come, whatever their number.
+"""The memory of a long level: samples must go to disk as they come, whatever their number.
 
 A server in a process of its own answers each request with the same whole answer of 100 chunks, as fast as it can, so
 that a million requests take minutes. Prints the resident memory of the measuring processes, the greatest of them, at

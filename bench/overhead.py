@@ -1,4 +1,4 @@
-"""What the pipeline costs beside measuring: wall time less the time that its levels took.
+"""The pipeline's overhead: wall time less the time that its levels took.
 
     python -m bench.overhead [RUNS]
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def help_takes(_run: int) -> float:
-    """Of the command as it is installed, in seconds."""
+    """Time the installed command's `--help`, in seconds."""
     begun_s = time.monotonic()
     subprocess.run([Path(sys.executable).with_name("shapebench"), "--help"], check=True, capture_output=True)
     return time.monotonic() - begun_s
@@ -102,7 +102,7 @@ def seconds(run: dict[str, Any], first: str, last: str) -> float:
 
 
 def one_run(url: str, scratch: Path) -> tuple[float, float, float]:
-    """Seconds of measuring, of the flow, and of the whole command."""
+    """Return the seconds of measuring, of the flow, and of the whole command."""
     command = [sys.executable, "-m", "cli", "run", "--url", url, "--model", LLAMA, *ARGUMENTS]
     environment = {**os.environ, "PREFECT_HOME": str(scratch / "prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}
     begun_s = time.time()

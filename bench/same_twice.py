@@ -1,4 +1,4 @@
-"""How often two levels that are the same are called different: in at most one of twenty pairs, if all is well.
+"""The rate at which two equal levels are called different: at most one of twenty pairs, if all is well.
 
 The same level is measured twice in a row against one server on this machine, again and again. Mean TTFT and throughput
 are compared as `support/batch_means.py:differ` does, each at the 5 % level. Who looks at both has two chances to be
@@ -47,7 +47,7 @@ def measured(spec: Spec) -> Precision:
 
 
 def p_value(a: Interval | None, b: Interval | None) -> float:
-    """Of the difference between two levels, by scipy's Student's t."""
+    """Return the p-value of the difference between two levels, by scipy's Student's t."""
     if a is None or b is None:
         raise SystemExit("There are too few requests for an interval: ask for more --requests-per-stream.")
     found = difference(a, b)
@@ -60,7 +60,7 @@ def called_different(a: Precision, b: Precision) -> list[str]:
 
 
 def line(name: str, called: int, pairs: int) -> str:
-    """With the range of the true rate, by Clopper and Pearson."""
+    """Format a row, with the range of the true rate by Clopper and Pearson."""
     likely = stats.binomtest(called, pairs).proportion_ci(0.95)
     return f"{name:<12}{called:5} of {pairs} = {called / pairs:6.1%}   (95 %: {likely.low:.1%} to {likely.high:.1%})"
 

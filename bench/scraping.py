@@ -1,4 +1,4 @@
-"""What scraping the server's /metrics costs the instrument: TTFT of levels with it and without, in turns, in one run.
+"""The cost of scraping the server's /metrics: TTFT of levels with it and without, alternating, in one run.
 
     python bench/scraping.py [--streams 32] [--pairs 7] [--duration 8]
 

@@ -1,4 +1,4 @@
-"""How many tokens a second the simulator streams from one core.
+"""The tokens/s that the simulator streams from one core.
 
 Server and client are pinned to a core each: what is measured is the server, as long as its core is the busier one.
 Linux only.
@@ -29,7 +29,7 @@ _REQUEST = (
 
 @dataclass(frozen=True)
 class Load:
-    """What the client did in the time that was measured."""
+    """The client's counts in the measured time."""
 
     tokens: int
     wall_s: float

@@ -1,4 +1,4 @@
-"""How long a site of many runs takes to build, and to build again after one more, and how large its index is.
+"""The time to build a site of many runs, to build it again after one more, and the size of its index.
 
     python -m bench.site [RUNS]
 

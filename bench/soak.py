@@ -53,7 +53,7 @@ MORE_FILES, MORE_MB = 3, 0.3  # from the second third of the runs to the last; f
 
 @dataclass(frozen=True)
 class Place:
-    """What the runs share."""
+    """The folders and addresses that the runs share."""
 
     here: BroughtUp
     simulator: str
@@ -83,7 +83,7 @@ class Row:
 
 
 def main() -> int:
-    """Print a line for each run as it ends, then what grew; gives 1 where anything is wrong."""
+    """Print a line for each run as it ends, then what grew; returns 1 where anything is wrong."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     console = Console(width=150)
     with ExitStack() as stack:
@@ -161,7 +161,7 @@ def spec(place: Place, kind: str) -> dict[str, Any]:
 
 
 def is_measuring(data: Path, flow_run_id: str) -> bool:
-    """Are samples of it on disk already?"""
+    """Return whether samples of the run are on disk already."""
     run_id = of_flow_run(data, flow_run_id)
     parts = (data / "runs" / run_id).glob("level-*.parquet.*.arrow") if run_id else ()
     return any(part.stat().st_size > 10_000 for part in parts)
@@ -190,7 +190,7 @@ def turn(api: str, run: str) -> float | None:
 
 
 def processes_of(run_id: str) -> list[psutil.Process]:
-    """Those of a flow run, told by what they inherit from the worker."""
+    """List the processes of a flow run, found by what they inherit from the worker."""
     return [process for process in psutil.process_iter() if flow_run_of(process) == run_id]
 
 
@@ -269,7 +269,7 @@ def taken(api: str) -> list[str]:
 
 
 def asked(url: str, wanted: dict[str, Any] | None = None) -> Any:
-    """What the server answers; one that is busy is asked again, as Prefect's own client does it."""
+    """Return the server's answer; a busy server is asked again, as Prefect's own client does."""
     method, end_s = "GET" if wanted is None else "POST", time.monotonic() + END_S
     while True:
         answer = httpx.request(method, url, json=wanted, timeout=END_S)
@@ -279,7 +279,7 @@ def asked(url: str, wanted: dict[str, Any] | None = None) -> Any:
 
 
 def waited(condition: Callable[[], Any], at_most_s: float) -> bool:
-    """Did it come true in time?"""
+    """Wait for a condition; returns whether it came true in time."""
     end_s = time.monotonic() + at_most_s
     while not (true := condition()) and time.monotonic() < end_s:
         time.sleep(0.1)
@@ -297,7 +297,7 @@ def shown(console: Console, number: int, row: Row) -> Row:
 
 
 def growth(rows: list[Row], console: Console) -> list[str]:
-    """Print how open files and memory went, by thirds of the runs; gives what grows, in words.
+    """Print how open files and memory went, by thirds of the runs; returns what grows, in words.
 
     The first third is let pass: caches fill, and the server opens its connections.
     """

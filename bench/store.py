@@ -1,4 +1,4 @@
-"""How the results file grows: load time, file size and the time of each view, with 1, 100 and 1,000 runs in it.
+"""The growth of the results file: load time, file size and time of each view, with 1, 100 and 1,000 runs.
 
     python -m bench.store [RUNS …]
 
@@ -109,7 +109,7 @@ def fill(data: Path, one: Tables, count: int) -> None:
 
 
 def asked(data: Path) -> dict[str, str]:
-    """What is asked of each view and macro: all its rows and columns, which are counted."""
+    """Return a query for each view and macro: all its rows and columns, which are counted."""
     views = {file.stem: f"FROM {file.stem}" for file in sorted((schema.SQL / "views").glob("*.sql"))}
     runs = warehouse.query(data, "SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 2")["run_id"].to_pylist()
     macros = {name: sql.format(run=runs[0], other=runs[-1]) for name, sql in CALLS.items()}

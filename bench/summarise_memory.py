@@ -1,4 +1,4 @@
-"""How much memory and time it takes to make results of a level's samples, a million of 100 tokens, which are made up.
+"""The memory and time to summarise a level's samples, a million of 100 tokens, which are made up.
 
     python bench/summarise_memory.py [--requests 1000000] [--tokens 100]
 

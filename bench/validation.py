@@ -1,4 +1,4 @@
-"""How long validation takes: six levels of 500 requests each, without and with Great Expectations' own pages.
+"""The time of validation: six levels of 500 requests each, without and with Great Expectations' own pages.
 
     python -m bench.validation [REPETITIONS]
 

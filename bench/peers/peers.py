@@ -53,7 +53,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Reported:
-    """What a peer says it measured, in s and tokens/s, and None where it does not say.
+    """A peer's results, in s and tokens/s; None where it has no such number.
 
     CPU and wall time are measured from outside, from its start to its end. `inter_token_p99_s` is over all gaps between
     two tokens, not over requests' means.
