@@ -26,6 +26,7 @@ from great_expectations.render.renderer.content_block import ValidationResultsTa
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader
 
+from expectations.inputs import Figures
 from shapebench.runs.records import Finding, LevelRun
 
 SEVERITIES = {"invalid": FailureSeverity.CRITICAL, "suspect": FailureSeverity.WARNING}
@@ -39,7 +40,7 @@ class Validation:
     about: Literal["level", "answers"]
     findings: Sequence[Finding]
     results: Sequence[ExpectationValidationResult]
-    figures: dict[str, float | str]  # of the level; none for answers
+    figures: Figures  # of the level; none for answers
 
     @property
     def name(self) -> str:
@@ -110,7 +111,7 @@ def _expectations(validation: Validation) -> RenderedTableContent:
 
 
 def _with_our_sentence(
-    finding: Finding, result: ExpectationValidationResult, figures: dict[str, float | str]
+    finding: Finding, result: ExpectationValidationResult, figures: Figures
 ) -> ExpectationValidationResult:
     """Describe a result by our sentence, without the traceback, which names folders of this machine."""
     config = result.expectation_config
@@ -151,8 +152,8 @@ def _document(renderer: str, title: str, summary: str, blocks: Iterable[Any]) ->
     return RenderedDocumentContent(renderer_type=renderer, page_title=title, utm_medium="", sections=[section])
 
 
-def _table(header: list[str], rows: list[Any]) -> RenderedTableContent:
-    return RenderedTableContent(header_row=header, table=rows, styling={"body": {"classes": ["table"]}})
+def _table(header: list[str], rows: Sequence[object]) -> RenderedTableContent:
+    return RenderedTableContent(header_row=header, table=[*rows], styling={"body": {"classes": ["table"]}})
 
 
 def _status(success: bool) -> RenderedStringTemplateContent:

@@ -1,6 +1,6 @@
 """Inputs of the expectations: a level's answers, and the level as one row."""
 
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import LevelRun, RequestedLoad
 from shapebench.server_metrics.reconcile import ServerMetrics, mean_ttft_s, reconcile, same_ttfts
 from shapebench.spec import metric_definitions
+
+Figures: TypeAlias = dict[str, float | str]
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.
 MOMENT_NS = 100_000_000
@@ -45,7 +47,7 @@ def answers(m: MeasuredLevel) -> pd.DataFrame:
 def level(m: MeasuredLevel) -> pd.DataFrame:
     """Put a level's figures into one row; a figure that is unknown is left out."""
     requests = m.completed + m.failed
-    content: dict[str, Any] = {
+    content: Figures = {
         "stopped": float(m.level.error is not None),
         "error": (m.level.error or "").rstrip("."),
         "planned_requests": m.level.planned_requests,
@@ -60,7 +62,7 @@ def level(m: MeasuredLevel) -> pd.DataFrame:
     return pd.DataFrame([content]).dropna(axis="columns")
 
 
-def _figures_of_answers(m: MeasuredLevel) -> dict[str, Any]:
+def _figures_of_answers(m: MeasuredLevel) -> Figures:
     """Collect the figures that need at least one answer."""
     assert m.samples is not None
     return {
@@ -92,7 +94,7 @@ def _calibration(level: LevelRun) -> dict[str, float]:
     return {} if added_s is None else {"added_ttft_p50_s": added_s}
 
 
-def _server(m: MeasuredLevel) -> dict[str, Any]:
+def _server(m: MeasuredLevel) -> Figures:
     """Find what is wrong with the server's metrics, and what changed on the server."""
     level, server = m.level, m.samples.server_metrics if m.samples else None
     error = level.server_error or (FALLS if server and server.counters_fell else None)
@@ -113,7 +115,7 @@ def _fingerprints(m: MeasuredLevel) -> list[str]:
     return [f"its fingerprint was {m.level.fingerprint} and is {other}" for other in sorted(others)]
 
 
-def _percentiles(m: MeasuredLevel) -> dict[str, Any]:
+def _percentiles(m: MeasuredLevel) -> Figures:
     """Find the percentiles that enough requests were planned for, and too few completed."""
     needed = {name: min_samples(p) for name, p in metric_definitions.PERCENTILES.items()}
     lost = [name for name, count in needed.items() if m.completed < count <= m.level.planned_requests]
@@ -187,7 +189,7 @@ def _figures(m: MeasuredLevel) -> dict[str, float]:
     }
 
 
-def _precision(m: MeasuredLevel, requested: float) -> dict[str, Any]:
+def _precision(m: MeasuredLevel, requested: float) -> Figures:
     """Compare the wider of the two intervals with the requested precision; infinite if the level was too short."""
     widths = [row.value for row in m.metrics if row.metric in ("ttft_precision", "throughput_precision")]
     if len(widths) < 2:

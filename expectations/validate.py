@@ -15,10 +15,11 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from expectations import inputs
 from expectations.data_docs import Validation, write
 from expectations.expectations import ANSWERS, LEVEL, Expectation
+from expectations.inputs import Figures
 from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.runs.records import Finding, Status, Verdict
 
-Figures: TypeAlias = dict[str, float | str]
+Batches: TypeAlias = BatchDefinition[Any]
 
 logger = logging.getLogger("shapebench.validate")
 
@@ -48,13 +49,13 @@ def _write_docs(validations: Sequence[Validation], docs: Path) -> None:
         logger.warning("Great Expectations' pages could not be written", exc_info=True)
 
 
-def _validations(batches: BatchDefinition[Any], m: MeasuredLevel) -> list[Validation]:
+def _validations(batches: Batches, m: MeasuredLevel) -> list[Validation]:
     of_answers = [_evaluate(batches, m, "answers", ANSWERS, inputs.answers(m))] if m.completed else []
     return [_evaluate(batches, m, "level", LEVEL, inputs.level(m)), *of_answers]
 
 
 def _evaluate(
-    batches: BatchDefinition[Any],
+    batches: Batches,
     m: MeasuredLevel,
     about: Literal["level", "answers"],
     expectations: Sequence[Expectation],
@@ -116,7 +117,7 @@ class _Unknown:
         return "an unknown number of"
 
 
-class _Known(dict[str, Any]):
+class _Known(dict[str, object]):
     """The figures that are known."""
 
     def __missing__(self, name: str) -> _Unknown:
@@ -136,7 +137,7 @@ def _worst(statuses: Iterable[Status]) -> Status:
     return max(statuses, key=RANK.index, default="valid")
 
 
-def _batches() -> BatchDefinition[Any]:
+def _batches() -> Batches:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     asset = context.data_sources.add_pandas("levels").add_dataframe_asset("level")

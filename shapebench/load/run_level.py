@@ -113,7 +113,7 @@ def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], s
     """What the server says otherwise of itself than it said to the probe; or else why that cannot be told."""
     try:
         now = client.identity()
-        changed = exposition.changed(before, now)
+        changed = exposition.list_changes(before, now)
         if changed and any(client.identity() != now for _ in range(LOOKS)):
             return (), "what it says of itself changes from one answer to the next: several servers are at this address"
     except EndpointError as error:

@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -89,7 +89,7 @@ def _key_place(endpoint: Endpoint) -> str:
 
 
 def target(endpoint: Endpoint, *, temperature: float = 0, enforce_output_tokens: bool = False) -> Target:
-    """What the instrument needs to know of an endpoint."""
+    """Reduce an endpoint to what the load needs to know."""
     return Target(
         url=endpoint.url,
         model=endpoint.model,
@@ -109,7 +109,7 @@ class Model:
     id: str
     owner: str | None
     max_model_len: int | None
-    root: str | None = None  # where the server has it from: a name, or a folder
+    root: str | None = None  # the name or folder that the server reads it from
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Completion:
 
 
 class Client:
-    """Asks a server; each way to fail is an EndpointError with its remedy."""
+    """A client of the server's control plane; every failure is an EndpointError with a remedy."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10) -> None:
         self._endpoint, self._api = endpoint, APIS[endpoint.api]
@@ -144,12 +144,12 @@ class Client:
         self._http.close()
 
     def health(self) -> int:
-        """The status of /health: 200 when the server is ready, 404 where a server has no such path."""
+        """Return the status of /health: 200 when the server is ready, 404 if it has no such path."""
         return self._request("GET", "/health").status_code
 
     def version(self) -> str | None:
-        """vLLM's version; None where the server does not say."""
-        version = self._said(self._request("GET", "/version")).get("version")
+        """Return vLLM's version; None if the server does not report one."""
+        version = self._optional(self._request("GET", "/version")).get("version")
         return str(version) if version else None
 
     def models(self) -> list[Model]:
@@ -164,47 +164,45 @@ class Client:
             raise self._bad_answer(response, "it is not a list of models") from None
 
     def metrics(self) -> str:
-        """The text of /metrics, which has to come whole and soon: a level waits for it."""
+        """Fetch the text of /metrics, within a time limit for the whole of it: a level waits for it."""
         deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
         with self._errors(), self._http.stream("GET", "/metrics", timeout=METRICS_TIMEOUT_S) as response:
             if response.status_code != 200:
                 raise RouteNotFoundError(
                     f"{response.url} answers {response.status_code}.",
-                    "vLLM has it, unless something in between keeps it away; other servers' accounts are not read.",
+                    "Make vLLM's /metrics reachable at this URL; the metrics of other servers are not read.",
                 )
             for piece in response.iter_bytes():
                 content += piece
                 if time.monotonic() > deadline_s or len(content) > MOST_METRICS_BYTES:
-                    raise EndpointTimeoutError(
-                        f"{response.url} did not come whole in time.", "Is the server overloaded?"
-                    )
+                    raise EndpointTimeoutError(f"{response.url} was not complete in time.", "Is the server overloaded?")
         return content.decode("utf-8", "replace")
 
     def identity(self) -> dict[str, str]:
-        """What tells whether it is still the same server, set up in the same way, as far as it says."""
+        """Identify the server and its configuration by what it reports."""
         model = next((m for m in self.models() if m.id == self._endpoint.model), None)
-        said = {"model": f"{model.id} of {model.max_model_len} tokens" if model else "not there"}
+        fields = {"model": f"{model.id} of {model.max_model_len} tokens" if model else "not there"}
         if version := self.version():
-            said["version"] = version
-        with suppress(EndpointError, ValueError):  # what it says of its cache is not worth a level
-            said |= exposition.identity(self.metrics())
-        return said
+            fields["version"] = version
+        with suppress(EndpointError, ValueError):  # the cache's settings are optional
+            fields |= exposition.identity(self.metrics())
+        return fields
 
     def count_prompt(self, prompt: str) -> int | None:
-        """Tokens in a text, without special tokens; None where the server has no /tokenize."""
+        """Count the tokens of a text, without special tokens; None if the server has no /tokenize."""
         return self._tokenize({"prompt": prompt, "add_special_tokens": False})
 
     def count_request(self, prompt: str) -> int | None:
-        """Tokens in a request with this prompt, chat template and special tokens included."""
+        """Count the tokens of a request with this prompt, including chat template and special tokens."""
         return self._tokenize(self._api.write_prompt(prompt))
 
-    def _tokenize(self, content: dict[str, Any]) -> int | None:
+    def _tokenize(self, content: Mapping[str, object]) -> int | None:
         response = self._request("POST", "/tokenize", json={"model": self._endpoint.model, **content})
-        count = self._said(response).get("count")
+        count = self._optional(response).get("count")
         return count if isinstance(count, int) else None
 
     def complete(self, prompt: str, output_tokens: int) -> Completion:
-        """One real answer, not streamed."""
+        """Request one completion, not streamed."""
         request = self._api.write_body(target(self._endpoint), prompt, output_tokens, False)
         response = self._request("POST", self._api.path, json=request, timeout=self._endpoint.ready_timeout_s)
         content = self._ok(response)
@@ -233,7 +231,7 @@ class Client:
                 f"{response.url} redirects to {response.headers['location']}, and the load would not follow.",
                 "Give the address that it leads to as the URL, without the path of the API.",
             )
-        # A 404 for a POST may be about the model in it.
+        # A 404 for a POST may be about the requested model.
         about_model = response.request.method == "POST" and "model" in error_text(response.content)
         if response.status_code == 404 and not about_model:
             raise RouteNotFoundError(
@@ -241,15 +239,15 @@ class Client:
                 f"Give the base address of an OpenAI-compatible server as the URL, without {self._api.path}.",
             )
         if response.status_code != 200:
-            said = redact_value(error_text(response.content), api_key(self._endpoint))
-            raise self._bad_answer(response, f"HTTP {response.status_code}: {said}")
+            message = redact_value(error_text(response.content), api_key(self._endpoint))
+            raise self._bad_answer(response, f"HTTP {response.status_code}: {message}")
         try:
             return response.json()
         except ValueError:
             raise self._bad_answer(response, "it is not JSON") from None
 
-    def _said(self, response: httpx.Response) -> dict[str, Any]:
-        """What a route that not every server has answered; nothing, where it has something else there."""
+    def _optional(self, response: httpx.Response) -> dict[str, Any]:
+        """Read the object that an optional route returned; empty if it returned anything else."""
         try:
             content = response.json() if response.status_code == 200 else {}
         except ValueError:
@@ -258,8 +256,8 @@ class Client:
 
     def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswerError:
         return BadAnswerError(
-            f"{response.url} gave an answer that is of no use: {why}",
-            "Look into the server's log; is it an OpenAI-compatible server, and does the request suit it?",
+            f"{response.url} returned an unusable answer: {why}",
+            "See the server's log; is it an OpenAI-compatible server, and does it support the request?",
         )
 
     def _unauthorized(self, response: httpx.Response) -> UnauthorizedError:
@@ -271,13 +269,15 @@ class Client:
 
     def _unreachable(self, error: Exception) -> EndpointError:
         causes = list(_causes(error))
-        for kind, fault, problem, remedy in UNREACHABLE:
-            if found := [cause for cause in causes if isinstance(cause, kind)]:
-                return fault(f"{problem.format(url=self._endpoint.url)}: {found[0] or repr(found[0])}", remedy)
+        for cause_type, error_type, problem, remedy in UNREACHABLE:
+            if matching := [cause for cause in causes if isinstance(cause, cause_type)]:
+                return error_type(
+                    f"{problem.format(url=self._endpoint.url)}: {matching[0] or repr(matching[0])}", remedy
+                )
         raise error
 
 
-# What a failed request stands for: the first row that one of its causes fits.
+# What a failed request means: the first row that matches one of its causes.
 UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] = (
     (
         ssl.SSLError,
@@ -305,7 +305,7 @@ UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] =
     (
         httpx.RequestError,
         ConnectionDroppedError,
-        "{url} broke off the connection, or what it sent is not HTTP",
+        "{url} closed the connection, or what it sent is not HTTP",
         "Something listens on that port: is it the server, is it still starting, and does it want https:// in the URL?",
     ),
 )

@@ -1,4 +1,4 @@
-"""Is it still the server that the run began with?"""
+"""Facts of a run's server, and what changed about it since the first probe."""
 
 from dataclasses import replace
 
@@ -7,24 +7,24 @@ from shapebench.runs.records import Run, ServerFacts
 from shapebench.server_metrics import vllm_metrics
 
 
-def record_facts(run: Run, found: ServerFacts) -> ServerFacts:
-    """Note in run.json what a probe has found.
+def record_facts(run: Run, probed: ServerFacts) -> ServerFacts:
+    """Record in run.json what a probe found, and return the run's facts.
 
-    A run has the facts of its first probe, and what another finds otherwise is held against the levels measured after
-    it. Only a new start alone is no other server.
+    A run keeps the facts of its first probe; differences found by a later probe are changes, which make the levels
+    measured after it invalid. A restart alone is no change.
     """
     content = run_file.load(run.spec.data, run.run_id)
-    facts = _met_again(content.facts, found) if content.facts else found
+    facts = _with_changes(content.facts, probed) if content.facts else probed
     run_file.save(replace(content, facts=facts))
     return facts
 
 
-def _met_again(first: ServerFacts, found: ServerFacts) -> ServerFacts:
-    changes = vllm_metrics.changed(_said(first), _said(found))
-    started = {vllm_metrics.ITS_START: found.identity.get(vllm_metrics.ITS_START)}
+def _with_changes(first: ServerFacts, probed: ServerFacts) -> ServerFacts:
+    changes = vllm_metrics.list_changes(_described(first), _described(probed))
+    started = {vllm_metrics.ITS_START: probed.identity.get(vllm_metrics.ITS_START)}
     identity = first.identity | {name: when for name, when in started.items() if when}
     return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
 
 
-def _said(facts: ServerFacts) -> dict[str, str]:
+def _described(facts: ServerFacts) -> dict[str, str]:
     return {**facts.identity, **({"its fingerprint": facts.fingerprint} if facts.fingerprint else {})}

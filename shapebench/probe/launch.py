@@ -1,4 +1,4 @@
-"""Starts the server that a spec describes, keeps its log, and stops it whatever happens."""
+"""Launching the server that a spec describes: it is logged, and stopped whatever happens."""
 
 import shlex
 import subprocess
@@ -30,7 +30,7 @@ class AddressInUseError(EndpointError):
 
 @contextmanager
 def serving(endpoint: Endpoint, log: Path) -> Iterator[Callable[[], None]]:
-    """Run the endpoint's own server, where the spec says how, while the block runs; see `launched`."""
+    """Run the endpoint's own server while the block runs, if the spec says how; see `launched`."""
     if endpoint.launch:
         _refuse_if_redacted(endpoint.launch)
         _refuse_if_taken(endpoint)
@@ -52,9 +52,9 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
         with Client(endpoint) as client:
             client.health()
     except (EndpointUnreachableError, HostNotFoundError):
-        return  # nothing there that could be taken for the server that is to be launched
+        return  # nothing answers that could be mistaken for the launched server
     except EndpointError:
-        pass  # something holds the port, whatever it speaks
+        pass  # something uses the port, whatever its protocol
     raise AddressInUseError(
         f"Something answers at {endpoint.url} already, before endpoint.launch has started anything.",
         "Stop it, or give another port; or leave endpoint.launch out, to measure what runs there.",
@@ -63,13 +63,13 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
 
 @contextmanager
 def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
-    """Run the server while the block runs; gives a function that raises LaunchFailedError if it has ended."""
+    """Run the server while the block runs; yields a function that raises LaunchFailedError if it has ended."""
     if not command or not command.strip():
         yield lambda: None
         return
     guard = [sys.executable, "-P", "-m", "shapebench.support.supervisor", *_words(command)]
     with log.open("wb") as output:
-        # A session of its own: a Ctrl-C is for us, and the server is stopped when we are done with it.
+        # Its own session: a Ctrl-C is meant for this process, which stops the server when it is done.
         process = subprocess.Popen(
             guard, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -106,7 +106,7 @@ def _raise_if_ended(process: "subprocess.Popen[bytes]", command: str, log: Path)
             "\n".join(
                 [f"The launched server ended with code {code}: {redact(command)}", *(f"  | {redact(x)}" for x in lines)]
             ),
-            f"Try the command by hand; its whole log is in {log}.",
+            f"Run the command by hand; its complete log is {log}.",
         )
 
 

@@ -1,14 +1,12 @@
 """OCI's metadata service: which shape this machine is."""
 
-from typing import Any
-
 import httpx
 
 from shapebench.errors import ShapebenchError
 from shapebench.runs.host import Instance
 
 METADATA = "http://169.254.169.254/opc/v2/instance/"  # reachable from the instance itself only
-HEADERS = {"Authorization": "Bearer Oracle"}  # the same for everybody: it keeps web pages from asking
+HEADERS = {"Authorization": "Bearer Oracle"}  # the same for everybody: it keeps web pages from reading it
 
 
 class MetadataUnavailableError(ShapebenchError):
@@ -16,29 +14,29 @@ class MetadataUnavailableError(ShapebenchError):
 
 
 def instance(address: str = METADATA, timeout_s: float = 1) -> Instance:
-    """The OCI instance that this runs on; raises MetadataUnavailableError."""
+    """Read which OCI instance this is; raises MetadataUnavailableError."""
     try:
-        answer = httpx.get(address, headers=HEADERS, timeout=timeout_s, trust_env=False)  # never by way of a proxy
-        said = answer.raise_for_status().json()
+        response = httpx.get(address, headers=HEADERS, timeout=timeout_s, trust_env=False)  # never through a proxy
+        content = response.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise MetadataUnavailableError(
             f"The metadata service at {address} does not answer as OCI's does ({type(error).__name__})",
-            "Ask on the OCI instance itself, or name the shape with --shape.",
+            "Run this on the OCI instance itself, or name the shape with --shape.",
         ) from None
-    if not isinstance(said, dict) or not _text(said, "shape"):
-        raise MetadataUnavailableError(f"What is at {address} names no shape", "Name the shape with --shape.")
-    return _instance(said)
+    if not isinstance(content, dict) or not _text(content, "shape"):
+        raise MetadataUnavailableError(f"The answer of {address} names no shape", "Name the shape with --shape.")
+    return _instance(content)
 
 
-def _instance(said: dict[str, Any]) -> Instance:
-    config = said.get("shapeConfig")
+def _instance(content: dict[str, object]) -> Instance:
+    config = content.get("shapeConfig")
     size = config if isinstance(config, dict) else {}
     gpus = _number(size, "gpus")
     return Instance(
-        shape=_text(said, "shape") or "",
-        region=_text(said, "canonicalRegionName") or _text(said, "region"),
-        image=_text(said, "image"),
-        availability_domain=_text(said, "availabilityDomain"),
+        shape=_text(content, "shape") or "",
+        region=_text(content, "canonicalRegionName") or _text(content, "region"),
+        image=_text(content, "image"),
+        availability_domain=_text(content, "availabilityDomain"),
         ocpus=_number(size, "ocpus"),
         memory_gb=_number(size, "memoryInGBs"),
         gpus=None if gpus is None else int(gpus),
@@ -46,11 +44,11 @@ def _instance(said: dict[str, Any]) -> Instance:
     )
 
 
-def _text(said: dict[str, Any], name: str) -> str | None:
-    value = said.get(name)
+def _text(content: dict[str, object], name: str) -> str | None:
+    value = content.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _number(said: dict[str, Any], name: str) -> float | None:
-    value = said.get(name)
+def _number(content: dict[str, object], name: str) -> float | None:
+    value = content.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

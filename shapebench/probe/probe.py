@@ -1,4 +1,4 @@
-"""Is the endpoint fit to be measured, and what is it?"""
+"""The probe: is the endpoint ready to be measured, and what is known about its server?"""
 
 import logging
 import time
@@ -42,10 +42,10 @@ class ContextTooSmallError(EndpointError):
 def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> ServerFacts:
     """Wait until the endpoint is healthy and learn what is needed to measure it; raises EndpointError.
 
-    `still_starting` is called before each try and raises where waiting has become pointless.
+    `still_starting` is called before each try; it raises if the launched server has ended.
     """
     if spec.endpoint.weights_bytes and memory_bandwidth_bytes_per_s(spec.endpoint.shape) is None:
-        logger.warning("No memory bandwidth is known of %s: nothing is held against it.", spec.endpoint.shape)
+        logger.warning("The memory bandwidth of %s is unknown: throughput cannot be checked.", spec.endpoint.shape)
     with Client(spec.endpoint) as client:
         wait_until_healthy(client, spec.endpoint, still_starting)
         models = client.models()
@@ -54,7 +54,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
         sizing = learn_sizing(client, candidate_words())
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
-        still_starting()  # or another server has answered all this, whose port the launched one could not get
+        still_starting()  # otherwise another server answered, on a port that the launched one could not get
     host = inspect_host(spec.endpoint)
     return ServerFacts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
@@ -72,24 +72,24 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
 
 
 def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Callable[[], None]) -> None:
-    """Ask /health with growing pauses until it answers 200, for as long as the spec allows."""
+    """Poll /health with growing pauses until it answers 200, for as long as the spec allows."""
     deadline_s = time.monotonic() + endpoint.ready_timeout_s
     pause_s = FIRST_PAUSE_S
-    said = None
-    while (trouble := check_health(client, endpoint)) is not None:
+    logged = None
+    while (problem := check_health(client, endpoint)) is not None:
         still_starting()
         if time.monotonic() + pause_s > deadline_s:
-            trouble.waited_for = True
-            raise trouble
-        if trouble.problem != said:
-            logger.info("Waiting for %s, up to %g s: %s", endpoint.url, endpoint.ready_timeout_s, trouble.problem)
-            said = trouble.problem
+            problem.waited_for = True
+            raise problem
+        if problem.problem != logged:
+            logger.info("Waiting for %s, up to %g s: %s", endpoint.url, endpoint.ready_timeout_s, problem.problem)
+            logged = problem.problem
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Is it a server, or a network, that fell silent for a moment after it was found healthy?"""
+    """Tell whether a server that was healthy failed to answer for a moment."""
     return (
         isinstance(error, EndpointUnreachableError | ConnectionDroppedError | EndpointTimeoutError)
         and not error.waited_for
@@ -97,17 +97,17 @@ def is_transient(error: BaseException) -> bool:
 
 
 def check_health(client: Client, endpoint: Endpoint) -> EndpointError | None:
-    """What keeps the server from being ready but may pass with time; what will not is raised at once."""
+    """Return the problem that keeps the server from being ready, if it may pass with time; raise any other."""
     try:
         status = client.health()
     except (EndpointUnreachableError, ConnectionDroppedError, EndpointTimeoutError) as error:
         return error
-    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and tells more
+    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and says more
         return None
     return NeverHealthyError(
         f"{endpoint.url}/health answers {status}, not 200.",
-        f"Look into the server's log; where it only needs longer than {endpoint.ready_timeout_s:g} s, "
-        "raise endpoint.ready_timeout_s.",
+        f"See the server's log; if it only needs longer than {endpoint.ready_timeout_s:g} s, raise "
+        "endpoint.ready_timeout_s.",
     )
 
 
@@ -117,12 +117,13 @@ def served_model(endpoint: Endpoint, models: list[Model]) -> Model:
             return model
     names = ", ".join(m.id for m in models) or "none"
     raise WrongModelError(
-        f"{endpoint.url} does not serve {endpoint.model!r}.", f"Ask for one of the models that it serves: {names}."
+        f"{endpoint.url} does not serve {endpoint.model!r}.",
+        f"Set endpoint.model to one of the models that it serves: {names}.",
     )
 
 
 def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
-    """What prompts cost: as the server's tokenizer counts, or else estimated from real answers."""
+    """Learn how many tokens prompts have: from the server's tokenizer, or else estimated from real answers."""
     if client.count_prompt(words[0]) is None:
         return _estimate(client, words)
     known = single_token_words(words, lambda text: client.count_prompt(text) or 0)
@@ -136,7 +137,7 @@ def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
 
 
 def _estimate(client: Client, words: tuple[str, ...]) -> PromptSizing:
-    """The line through a short and a long prompt: right on average, and the real lengths are in the results."""
+    """Fit a line through a short and a long prompt: right on average, and the results have the real lengths."""
     few, many = (client.complete(_text(words, count), 1).input_tokens for count in (FEW_WORDS, MANY_WORDS))
     tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), LEAST_TOKENS_PER_WORD)
     return PromptSizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)

@@ -1,17 +1,17 @@
-"""A server's /metrics under names of our own: vLLM's have changed from version to version."""
+"""vLLM's /metrics under stable names: vLLM's own have changed from version to version."""
 
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
-Values = dict[tuple[str, str], float]  # by our name, and by the reason or bucket's upper bound where there are several
+Values = dict[tuple[str, str], float]  # by our name and a label: the finish reason, or a bucket's upper bound
 
-# Ours, and vLLM's for it: the newest first, of which the first that is there counts. Some versions had both.
+# Our name, and vLLM's names for it, the newest first: the first that is present counts. Some versions had both.
 NAMES: dict[str, tuple[str, ...]] = {
     "running_requests": ("vllm:num_requests_running",),
     "waiting_requests": ("vllm:num_requests_waiting",),
@@ -26,8 +26,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "inter_token_s": ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
     "e2e_s": ("vllm:e2e_request_latency_seconds",),
 }
-SHARES = frozenset(("kv_cache_usage",))  # of several engines the fullest counts; of all else the sum
-LABELS = ("le", "finished_reason")  # those that tell values apart; engines and models are taken together
+SHARES = frozenset(("kv_cache_usage",))  # of several engines the maximum counts; of all else the sum
+LABELS = ("le", "finished_reason")  # labels that distinguish values; engines and models are summed
 STARTED, CONFIG = "process_start_time_seconds", "vllm:cache_config_info"
 ITS_START = "its start"
 
@@ -38,9 +38,9 @@ _IN_BLOCKS = re.compile(r"# HELP vllm:gpu_prefix_cache_\w+ .*blocks")  # of the 
 
 
 def known_values(text: str) -> Values:
-    """What is known of it, a histogram as `_bucket`, `_sum` and `_count`; raises ValueError where it is broken.
+    """Parse the known metrics, histograms as `_bucket`, `_sum` and `_count`; raises ValueError for malformed lines.
 
-    What is no number is left out.
+    Values that are no finite numbers are skipped.
     """
     found = _by_name(sample for sample in _samples(text) if math.isfinite(sample.value))
     values: Values = {}
@@ -57,33 +57,33 @@ def known_values(text: str) -> Values:
 
 
 def identity(text: str) -> dict[str, str]:
-    """What tells whether it is still the same server, configured in the same way: its start, its cache's settings."""
-    said: dict[str, str] = {}
+    """Identify a server by its start time and its cache's settings."""
+    fields: dict[str, str] = {}
     for sample in _samples(text):
         if sample.name == STARTED:
-            said[ITS_START] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            fields[ITS_START] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         elif sample.name == CONFIG:
-            said |= {name: value for name, value in sample.labels.items() if name != "engine"}
-    return said
+            fields |= {name: value for name, value in sample.labels.items() if name != "engine"}
+    return fields
 
 
-def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What a server says otherwise of itself, of all that it said both times."""
+def list_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """List what changed in a server's identity, among the fields known both times."""
     both = sorted(before.keys() & now.keys())
     return [f"{name} was {before[name]} and is {now[name]}" for name in both if before[name] != now[name]]
 
 
-def _samples(text: str) -> Iterable[Any]:
-    """Those of known names: what others make of their lines does not matter."""
+def _samples(text: str) -> Iterable[Sample]:
+    """Parse the lines of known metrics only: other lines may be malformed."""
     lines = [line for line in text.splitlines() if _KNOWN_LINE.match(line)]
     try:
         for family in text_string_to_metric_families("\n".join(lines) + "\n"):
             yield from family.samples
-    except IndexError as error:  # so the parser trips over a label without a name
+    except IndexError as error:  # how the parser fails on a label without a name
         raise ValueError("a label has no name") from error
 
 
-def _by_name(samples: Iterable[Any]) -> dict[str, dict[str, list[float]]]:
+def _by_name(samples: Iterable[Sample]) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         label = next((sample.labels[name] for name in LABELS if name in sample.labels), "")

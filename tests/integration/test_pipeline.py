@@ -196,7 +196,7 @@ def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, hopeless: F
 def test_a_wrong_model_ends_the_run_with_the_right_name(shell: Shell, simulator: str, tmp_path: Path) -> None:
     done = shell.run("run", str(spec_file(tmp_path, simulator)), "--model", "gpt-x")
     assert done.code == 1
-    assert f"Ask for one of the models that it serves: {MODEL}" in done.stderr
+    assert f"Set endpoint.model to one of the models that it serves: {MODEL}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -123,7 +123,7 @@ def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> N
 def test_something_that_hangs_up_or_speaks_no_http(answer: bytes) -> None:
     with raw(answer) as url:
         error = failure(endpoints.ConnectionDroppedError, url)
-    assert "broke off" in error.problem
+    assert "closed the connection" in error.problem
     assert "Something listens" in error.remedy
 
 
@@ -234,7 +234,7 @@ def test_an_address_with_a_path_prefix_is_asked_below_it() -> None:
 def test_an_error_names_the_whole_address_once() -> None:
     with serving(lambda *_: (200, "<html>")) as served:
         error = failure(endpoints.BadAnswerError, f"{served.url}/api")
-    assert f"{served.url}/api/v1/models gave" in error.problem
+    assert f"{served.url}/api/v1/models returned" in error.problem
 
 
 def test_a_plain_web_server_is_no_openai_server(tmp_path: Path) -> None:
