@@ -173,7 +173,7 @@ def _ttft_by_both(samples: Samples, server: ServerMetrics) -> dict[str, float]:
     return {"our_ttft_s": ours_s, "their_ttft_s": theirs_s, "ttft_under_theirs": 1 - ours_s / theirs_s}
 
 
-def _figures(m: MeasuredLevel) -> dict[str, float]:
+def _figures(m: MeasuredLevel) -> Figures:
     samples = m.samples
     assert samples is not None
     done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
