@@ -41,7 +41,7 @@ class Expectation:
 
     @property
     def columns(self) -> set[str]:
-        """The columns that it needs; without them it is skipped."""
+        """Columns that it needs; without them it is skipped."""
         names = (getattr(self.check, kind, None) for kind in ("column", "column_A", "column_B"))
         return {name for name in names if name}
 

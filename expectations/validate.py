@@ -111,14 +111,14 @@ def _failure(expectation: Expectation, result: ExpectationValidationResult, othe
 
 
 class _Unknown:
-    """A figure that is unknown, whatever its format."""
+    """Unknown figure, whatever its format."""
 
     def __format__(self, _: str) -> str:
         return "an unknown number of"
 
 
 class _Known(dict[str, object]):
-    """The figures that are known."""
+    """Figures by name; those that are missing are unknown."""
 
     def __missing__(self, name: str) -> _Unknown:
         return _Unknown()

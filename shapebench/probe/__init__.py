@@ -1,1 +1,1 @@
-"""Is the endpoint healthy, what is it, and how does it want to be asked?"""
+"""Probing of an endpoint: its health, its server, the machine it runs on, and what prompts cost."""

@@ -1,4 +1,4 @@
-"""The control plane of a server: health, models, version, tokenizer and one plain completion (httpx)."""
+"""Client of a server's control plane: health, models, version, tokenizer and one plain completion (httpx)."""
 
 import os
 import socket
@@ -67,11 +67,11 @@ class EndpointTimeoutError(EndpointError):
 
 
 class BadAnswerError(EndpointError):
-    """The server answered, but not with what was asked for."""
+    """The server answered something unexpected."""
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """The key in the spec's block, else in the environment; raises BadAddressError where no header can hold it."""
+    """Read the key from the spec's block, else from the environment; raises BadAddressError if no header can hold it."""
     block = endpoint.api_key_block
     given = vault.secret(vault.ENDPOINT_KEY, block)["api_key"] if block else os.environ.get(endpoint.api_key_env, "")
     key = given.strip()

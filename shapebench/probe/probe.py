@@ -1,4 +1,4 @@
-"""The probe: is the endpoint ready to be measured, and what is known about its server?"""
+"""Probe of an endpoint: wait until it is ready, and learn what is needed to measure it."""
 
 import logging
 import time

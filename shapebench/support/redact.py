@@ -126,7 +126,7 @@ def _redact_words(words: Iterable[str]) -> Iterator[str]:
 
 
 class _Value(NamedTuple):
-    """How the secret after a name ends, and what replaces it."""
+    """Pattern of the secret after a name, and its replacement."""
 
     pattern: re.Pattern[str]
     replacement: str = REDACTED
