@@ -71,7 +71,7 @@ class BadAnswerError(EndpointError):
 
 
 def api_key(endpoint: Endpoint) -> str | None:
-    """Read the key from the spec's block, else from the environment; raises BadAddressError if no header can hold it."""
+    """Read the key from the spec's block, else from the environment; raises BadAddressError for a malformed one."""
     block = endpoint.api_key_block
     given = vault.secret(vault.ENDPOINT_KEY, block)["api_key"] if block else os.environ.get(endpoint.api_key_env, "")
     key = given.strip()
