@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from shapebench.analysis.capacity.search import next_step
-from shapebench.analysis.capacity.steps import as_asked, begin
+from shapebench.analysis.capacity.steps import begin, run_for_step
 from shapebench.analysis.conclusion import Conclusion, conclude
 from shapebench.analysis.early_stop import is_measured
 from shapebench.analysis.measured_level import level_frame
@@ -111,7 +111,7 @@ def search_levels(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts,
         run = begin(run, step)
         calibration = calibrate.submit(run, step.concurrency).result()
         with show_progress(run):
-            level = measure.submit(as_asked(run, step), facts, calibration).result()
+            level = measure.submit(run_for_step(run, step), facts, calibration).result()
         assert level  # a search skips none
         levels.append(level)
         if level.stopped:

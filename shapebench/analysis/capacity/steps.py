@@ -22,7 +22,7 @@ def begin(run: Run, step: Step) -> Run:
     return begun
 
 
-def as_asked(run: Run, step: Step) -> Run:
+def run_for_step(run: Run, step: Step) -> Run:
     """Return the run for this level: one that is measured again gets prompts that the server has not seen."""
     if not step.again:
         return run

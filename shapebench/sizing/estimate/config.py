@@ -5,7 +5,7 @@ import json
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -13,7 +13,16 @@ from pydantic_core import ErrorDetails
 
 from shapebench.errors import ShapebenchError
 
+Content = dict[str, Any]  # of config.json, as makers write it
 REMEDY = "Give the path of the model's config.json, or of the folder that it lies in."
+
+
+class KnownModel(TypedDict):
+    """A model of the catalogue."""
+
+    names: list[str]
+    parameters: float
+    config: Content
 
 
 class ConfigError(ShapebenchError):
@@ -39,8 +48,8 @@ class Config(BaseModel):
     max_position_embeddings: PositiveInt | None = None
     torch_dtype: str | None = None
     dtype: str | None = None
-    quantization_config: dict[str, Any] | None = None
-    compression_config: dict[str, Any] | None = None
+    quantization_config: Content | None = None
+    compression_config: Content | None = None
 
     layer_types: tuple[str, ...] | None = None
     sliding_window: int | None = None
@@ -84,7 +93,7 @@ STATE_FIELDS = (
 ATTENTION = ("full_attention", "sliding_attention")
 
 
-def read_config(model: str) -> tuple[str, dict[str, Any]]:
+def read_config(model: str) -> tuple[str, Content]:
     """Read a model's name and its config.json; raises ConfigError."""
     path = Path(model).expanduser()
     if path.exists():
@@ -99,14 +108,14 @@ def read_config(model: str) -> tuple[str, dict[str, Any]]:
 
 
 @cache
-def known_models() -> list[dict[str, Any]]:
+def known_models() -> list[KnownModel]:
     """Read the catalogue's models: `names`, published `parameters`, and `config`."""
     text = files("shapebench").joinpath("sizing", "catalogue", "models.yaml").read_text(encoding="utf-8")
-    content: list[dict[str, Any]] = yaml.safe_load(text)
+    content: list[KnownModel] = yaml.safe_load(text)
     return content
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
+def _read(path: Path) -> tuple[str, Content]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -118,7 +127,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     return path.resolve().parent.name, content
 
 
-def text_part(content: dict[str, Any]) -> dict[str, Any]:
+def text_part(content: Content) -> Content:
     """Return the language model's fields, where the model takes pictures or sound as well."""
     inner = content.get("text_config") or content.get("llm_config")
     if not isinstance(inner, dict):
@@ -127,7 +136,7 @@ def text_part(content: dict[str, Any]) -> dict[str, Any]:
     return {**outer, **inner}
 
 
-def checked(name: str, content: dict[str, Any]) -> Config:
+def checked(name: str, content: Content) -> Config:
     """Validate the fields that count; raises ConfigError with all that is wrong."""
     states = [field for field in STATE_FIELDS if content.get(field)]
     others = sorted({str(kind) for kind in content.get("layer_types") or () if kind not in ATTENTION})

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from shapebench.sizing.estimate.config import Config, ConfigError, checked, read_config, text_part
+from shapebench.sizing.estimate.config import Config, ConfigError, Content, checked, read_config, text_part
 from shapebench.sizing.estimate.model import Attention, Layer, Mlp, Model
 from shapebench.sizing.estimate.quantisation import DTYPES, kv_cache_bytes, scheme
 
@@ -104,7 +103,7 @@ def model_from(name_or_path: str, served: Served | None = None) -> Model:
     return model_of(name, content, served or Served())
 
 
-def model_of(name: str, content: dict[str, Any], served: Served) -> Model:
+def model_of(name: str, content: Content, served: Served) -> Model:
     """Build the model that config.json's fields describe; raises ConfigError with all that is wrong."""
     text = text_part(content)
     config = checked(name, text)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from shapebench.sizing.estimate.config import ConfigError
+from shapebench.sizing.estimate.config import ConfigError, Content
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NUMBERS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}  # what a data sheet calls them
@@ -27,7 +26,6 @@ class Scheme:
         return self.bits / 8 if kind in self.covers else BYTES[self.dtype]
 
 
-Content = dict[str, Any]  # `quantization_config` of config.json, as makers write it
 Stored = tuple[str, float, str | None]  # a name, bits, numbers; None: the model's dtype
 Read = Callable[[Content], Stored]
 

@@ -20,7 +20,7 @@ from shapebench.analysis.capacity.search import (
     next_step,
     search_result,
 )
-from shapebench.analysis.capacity.steps import as_asked, begin, longer
+from shapebench.analysis.capacity.steps import begin, longer, run_for_step
 from shapebench.analysis.capacity.wording import describe_outcome, sentences
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level, summarise_level
@@ -351,16 +351,16 @@ def test_of_a_level_that_was_measured_again_the_second_is_the_runs(begun: Run) -
 
 
 def test_a_level_is_measured_as_the_spec_says(begun: Run) -> None:
-    assert as_asked(begun, Step(8)) is begun
+    assert run_for_step(begun, Step(8)) is begun
 
 
 @pytest.mark.parametrize("long", [False, True])
 def test_a_level_that_is_measured_again_has_prompts_of_its_own(long: bool, begun: Run) -> None:
-    assert as_asked(begun, Step(8, again=True, longer=long)).seed != begun.seed
+    assert run_for_step(begun, Step(8, again=True, longer=long)).seed != begun.seed
 
 
 def test_only_where_there_was_doubt_it_is_measured_for_longer(begun: Run) -> None:
-    asked = [as_asked(begun, Step(8, again=True, longer=long)).spec.load.requests_at(8) for long in (False, True)]
+    asked = [run_for_step(begun, Step(8, again=True, longer=long)).spec.load.requests_at(8) for long in (False, True)]
     assert asked == [240, 960]
 
 
