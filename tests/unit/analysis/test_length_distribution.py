@@ -180,5 +180,5 @@ def test_lengths_that_are_each_off_by_no_more_than_the_slack_stay_within_their_b
 
 def test_prompts_that_were_raised_to_the_fewest_words_are_blamed_where_nothing_raises_them() -> None:
     lengths = drawn(Lengths(50, 20), 1000, seed=1, least=52)
-    assert max(excesses(fit(lengths, Lengths(50, 20), 0, least=52))) <= 1
+    assert max(excesses(fit(lengths, Lengths(50, 20), 0, min_tokens=52))) <= 1
     assert min(excesses(fit(lengths, Lengths(50, 20), 0))) > 1
