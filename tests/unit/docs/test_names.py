@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 
@@ -150,3 +151,11 @@ def test_every_metric_is_defined_in_the_method() -> None:
 
 def test_every_expectation_is_listed() -> None:
     assert not {one.name for one in (*LEVEL, *ANSWERS)} - {*spans("docs/validation.md")}
+
+
+def test_the_design_has_the_layers_that_imports_are_checked_for() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    checked = next(one["layers"] for one in contracts if one.get("containers") == ["shapebench"])
+    table = read("docs/design.md").partition("| package | holds |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert [sorted(re.findall(r"`(\w+)`", cell)) for cell in cells] == [sorted(layer.split(" | ")) for layer in checked]
