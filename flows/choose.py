@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from shapebench.report.build_comparison import Compared
+from shapebench.report.build_comparison import Comparison
 from shapebench.runs.progress_events import FinishedEvent
 from shapebench.spec.multi_endpoint import Choice
 from shapebench.support.child_processes import stopped_on_error
@@ -23,7 +23,7 @@ BENCHMARK = (sys.executable, "-m", "flows.benchmark_process")
 class Chosen:
     """Ranking (None where no endpoint could be measured), and what went wrong with the others."""
 
-    compared: Compared | None
+    compared: Comparison | None
     failures: tuple[str, ...]
 
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from shapebench.report.build_comparison import Compared
+from shapebench.report.build_comparison import Comparison
 from tasks.compare import compare as compare_runs
 
 Some = Annotated[list[str], Field(min_length=1)]
@@ -23,7 +23,7 @@ def compare(
     view: Literal["usual", "changes", "shapes", "history"] = "usual",
     users: Annotated[int, Field(ge=0)] = 0,
     prices: dict[str, Price] = {},  # noqa: B006 - nobody changes it
-) -> State[Compared]:
+) -> State[Comparison]:
     """Compare runs: what changed between two, which machine is best, or an endpoint over time.
 
     Args:

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.report.charts import figure2
-from shapebench.report.markdown import Picture, report_page, verdict_page
+from shapebench.report.markdown import Picture, report_artifact, verdict_artifact
 from shapebench.report.pages.columns import COLUMNS
 from shapebench.results import views
 from shapebench.runs.records import Artifact, Run, Verdict
@@ -46,12 +46,12 @@ def _artifacts(
     endpoint = run.spec.endpoint
     name, of = endpoint_id(endpoint.url, endpoint.model, endpoint.shape), f"of run {run.run_id}"
     pictures = _pictures(report.parent)
-    answer, page = f"{verdict.status}: {conclusion.headline}", verdict_page(run, verdict, conclusion, pictures)
-    places = report_page(report, published)
+    answer, page = f"{verdict.status}: {conclusion.headline}", verdict_artifact(run, verdict, conclusion, pictures)
+    places = report_artifact(report, published)
     yield artifacts.MarkdownArtifact(key=f"verdict-{name}", description=answer, markdown=page)
     yield artifacts.TableArtifact(key=f"levels-{name}", description=f"Levels {of}", table=_levels(run))
     for picture in pictures:
-        what = f"{picture.words}, {of}"
+        what = f"{picture.title}, {of}"
         yield artifacts.ImageArtifact(key=f"{picture.name}-{name}", description=what, image_url=picture.url)
     yield artifacts.MarkdownArtifact(key=f"report-{name}", description=f"Report {of}", markdown=places)
 

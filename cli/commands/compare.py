@@ -6,7 +6,7 @@ import click
 
 from cli.options import as_json, data_option
 from cli.output import print_json
-from shapebench.report.build_comparison import VIEWS, Asked, chosen
+from shapebench.report.build_comparison import VIEWS, ComparisonRequest, find_runs
 from shapebench.report.build_comparison import compare as compare_runs
 from shapebench.report.build_site import build
 
@@ -34,7 +34,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
     if view is not None and view not in VIEWS:
         raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
     folder = data or Path("data")
-    request = Asked(folder, chosen(folder, runs), dict(map(_price, prices)), users)
+    request = ComparisonRequest(folder, find_runs(folder, runs), dict(map(_price, prices)), users)
     compared = compare_runs(request, view)
     if as_json:
         print_json(compared.answer)

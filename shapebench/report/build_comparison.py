@@ -1,4 +1,4 @@
-"""From the results file to a page on which runs stand side by side."""
+"""Build a page that compares runs from the results file."""
 
 import hashlib
 from collections import defaultdict
@@ -33,8 +33,8 @@ class CompareError(ShapebenchError):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which runs, and what of them; `prices` are of an hour of a shape, else by list; `users` are to have room."""
+class ComparisonRequest:
+    """The runs to compare; `prices` per hour of a shape replace list prices, `users` size the fleet."""
 
     data: Path
     runs: list[RunRow]
@@ -46,88 +46,92 @@ class Asked:
         return [run["run_id"] for run in self.runs]
 
     def folder(self, view: str) -> Path:
-        """The same for the same runs."""
+        """Return the folder of the page, the same for the same runs."""
         mark = hashlib.sha256(" ".join(self.ids).encode()).hexdigest()[:8]
         return self.data / "comparisons" / f"{view}-{self.ids[-1]}-{mark}"
 
 
 @dataclass(frozen=True)
-class Compared:
-    """The page, and its answer as plain values."""
+class Comparison:
+    """The page of a comparison, and its content as plain values."""
 
     page: Path
     answer: dict[str, Any]
 
 
-def compare(asked: Asked, view: str | None = None) -> Compared:
-    """Write the page for these runs: `changes`, `shapes` or `history`, by what they are unless one is named."""
-    name = view or _fitting(asked.runs)
-    return VIEWS[name](asked)
+def compare(request: ComparisonRequest, view: str | None = None) -> Comparison:
+    """Write the page of a view: `changes`, `shapes` or `history`, by default chosen from the runs."""
+    name = view or _default_view(request.runs)
+    return VIEWS[name](request)
 
 
-def chosen(data: Path, names: Sequence[str]) -> list[RunRow]:
-    """The runs of these ids, or beginnings of ids, in that order; raises RunNotFoundError with all that are wrong."""
+def find_runs(data: Path, names: Sequence[str]) -> list[RunRow]:
+    """Find runs by ids or unique beginnings of ids, in order; raises RunNotFoundError that lists all wrong ones."""
     known = [row["run_id"] for row in warehouse.query(data, "SELECT run_id FROM runs").to_pylist()]
-    matching = {name: [run_id for run_id in known if run_id == name] or _beginning(known, name) for name in names}
-    if wrong := [_wrong(name, matches) for name, matches in matching.items() if len(matches) != 1]:
+    matching = {name: [run_id for run_id in known if run_id == name] or _with_prefix(known, name) for name in names}
+    if wrong := [_not_found(name, matches) for name, matches in matching.items() if len(matches) != 1]:
         raise RunNotFoundError(
-            "\n".join(wrong), "`shapebench runs` lists the runs; enough of an id to tell it will do."
+            "\n".join(wrong), "`shapebench runs` lists the runs; a unique beginning of an id is enough."
         )
     return [views.read_run(data, matches[0]) for matches in matching.values()]
 
 
-def _beginning(known: list[str], name: str) -> list[str]:
+def _with_prefix(known: list[str], name: str) -> list[str]:
     return [run_id for run_id in known if name and run_id.startswith(name)]
 
 
-def _wrong(name: str, matches: list[str]) -> str:
+def _not_found(name: str, matches: list[str]) -> str:
     return (
         f"{len(matches)} runs begin with {name}: {', '.join(matches[-4:])}." if matches else f"There is no run {name}."
     )
 
 
-def _fitting(runs: list[RunRow]) -> str:
-    """What one asks of such runs: of one its endpoint's past, of two on one shape what changed, else which is best."""
+def _default_view(runs: list[RunRow]) -> str:
+    """Choose the history of a single run, the changes between two on one shape and model, else the ranking."""
     if len(runs) == 1:
         return "history"
     return "changes" if len(runs) == 2 and len({(run["model"], run["shape"]) for run in runs}) == 1 else "shapes"
 
 
-def _changes(asked: Asked) -> Compared:
+def _changes(request: ComparisonRequest) -> Comparison:
     from shapebench.report.pages import changes as page
 
-    if len(asked.runs) != 2:
-        raise CompareError(f"What changed is asked of two runs, not {len(asked.runs)}.", "Name two, or another --view.")
-    differences = _frame(asked, "FROM compare_runs(?, ?)", asked.ids)
-    found = changes(differences)
-    written = page.write(page.ChangesPage(asked.runs, _levels(asked), differences, found), asked.folder("changes"))
-    answer = {"headline": found.headline, "sentences": found.sentences, "judged": _plain(found.tested)}
-    return _compared("changes", asked, written, {**answer, "differences": _plain(differences)})
+    if len(request.runs) != 2:
+        raise CompareError(
+            f"The view changes compares two runs, not {len(request.runs)}.", "Name two runs, or use another --view."
+        )
+    differences = _frame(request, "FROM compare_runs(?, ?)", request.ids)
+    result = changes(differences)
+    written = page.write(
+        page.ChangesPage(request.runs, _levels(request), differences, result), request.folder("changes")
+    )
+    answer = {"headline": result.headline, "sentences": result.sentences, "judged": _records(result.tested)}
+    return _comparison("changes", request, written, {**answer, "differences": _records(differences)})
 
 
-def _shapes(asked: Asked) -> Compared:
+def _shapes(request: ComparisonRequest) -> Comparison:
     from shapebench.analysis.comparison.labels import labels
     from shapebench.report.pages import ranking as page
 
-    limits = Limits.model_validate(asked.runs[0]["spec"].get("limits", {}))
-    levels = _levels(asked)
-    found = ranking(levels, _outcomes(asked, levels, limits), _prices(asked), asked.users)
-    written = page.write(page.RankingPage(asked.runs, levels, limits, found), asked.folder("shapes"))
-    named = labels(asked.runs)
-    words = {"headline": headline(found, named), "sentences": sentences(found, named)}
+    limits = Limits.model_validate(request.runs[0]["spec"].get("limits", {}))
+    levels = _levels(request)
+    ranked = ranking(levels, _outcomes(request, levels, limits), _prices(request), request.users)
+    written = page.write(page.RankingPage(request.runs, levels, limits, ranked), request.folder("shapes"))
+    names = labels(request.runs)
+    words = {"headline": headline(ranked, names), "sentences": sentences(ranked, names)}
     slos = [str(slo) for slo in limits.slos]
-    return _compared(
-        "shapes", asked, written, {**words, "slos": slos, "ranking": [entry.as_object() for entry in found.entries]}
+    return _comparison(
+        "shapes", request, written, {**words, "slos": slos, "ranking": [entry.as_object() for entry in ranked.entries]}
     )
 
 
-def _outcomes(asked: Asked, levels: pd.DataFrame, limits: Limits) -> dict[str, list[Outcome]]:
+def _outcomes(request: ComparisonRequest, levels: pd.DataFrame, limits: Limits) -> dict[str, list[Outcome]]:
     """Evaluate the limits on all levels, by run, with the intervals that a run has of the same numbers."""
     intervals: dict[tuple[str, int], dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
-    for row in views.read_slos(asked.data, asked.ids):
+    for row in views.read_slos(request.data, request.ids):
         if row["low"] is not None and row["high"] is not None:
             intervals[row["run_id"], row["concurrency"]][row["metric"], row["stat"]] = row["low"], row["high"]
-    outcomes: dict[str, list[Outcome]] = {run_id: [] for run_id in asked.ids}
+    outcomes: dict[str, list[Outcome]] = {run_id: [] for run_id in request.ids}
     for level in levels.to_dict("records"):
         run_id, concurrency = level["run_id"], level["concurrency"]
         result = evaluate(level, limits.slos, intervals[run_id, concurrency])
@@ -135,46 +139,50 @@ def _outcomes(asked: Asked, levels: pd.DataFrame, limits: Limits) -> dict[str, l
     return outcomes
 
 
-def _prices(asked: Asked) -> dict[str, float]:
-    """Those that were given, else by list."""
-    listed = {run["shape"]: list_price_per_hour(run["shape"]) for run in asked.runs}
-    return {**{shape: price for shape, price in listed.items() if price is not None}, **asked.prices}
+def _prices(request: ComparisonRequest) -> dict[str, float]:
+    """Return the given prices, and list prices for all other shapes."""
+    listed = {run["shape"]: list_price_per_hour(run["shape"]) for run in request.runs}
+    return {**{shape: price for shape, price in listed.items() if price is not None}, **request.prices}
 
 
-def _history(asked: Asked) -> Compared:
+def _history(request: ComparisonRequest) -> Comparison:
     from shapebench.report.pages import history as page
 
-    past = read_history(asked.data, asked.runs[-1])
-    written = page.write(past, asked.folder("history"))
-    return _compared("history", asked, written, asdict(past.newest_check))
+    content = read_history(request.data, request.runs[-1])
+    written = page.write(content, request.folder("history"))
+    return _comparison("history", request, written, asdict(content.newest_check))
 
 
 def read_history(data: Path, run: RunRow) -> "HistoryPage":
-    """All runs of a run's endpoint, oldest first, and how each compares to those before it."""
+    """Read all runs of a run's endpoint, oldest first, each with its regression check."""
     from shapebench.report.pages.history import HistoryPage
 
-    past = Asked(data, views.read_endpoint_runs(data, run))
-    judgements = {run_id: watched(data, run_id, Rule()).judgement for run_id in past.ids}
-    return HistoryPage(past.runs, _levels(past), judgements)
+    of_endpoint = ComparisonRequest(data, views.read_endpoint_runs(data, run))
+    checks = {run_id: watched(data, run_id, Rule()).judgement for run_id in of_endpoint.ids}
+    return HistoryPage(of_endpoint.runs, _levels(of_endpoint), checks)
 
 
-VIEWS: dict[str, Callable[[Asked], Compared]] = {"changes": _changes, "shapes": _shapes, "history": _history}
+VIEWS: dict[str, Callable[[ComparisonRequest], Comparison]] = {
+    "changes": _changes,
+    "shapes": _shapes,
+    "history": _history,
+}
 
 
-def _levels(asked: Asked) -> pd.DataFrame:
-    return views.read_level_summaries(asked.data, asked.ids)
+def _levels(request: ComparisonRequest) -> pd.DataFrame:
+    return views.read_level_summaries(request.data, request.ids)
 
 
-def _frame(asked: Asked, sql: str, parameters: list[Any]) -> pd.DataFrame:
-    frame: pd.DataFrame = warehouse.query(asked.data, sql, parameters).to_pandas()
+def _frame(request: ComparisonRequest, sql: str, parameters: list[Any]) -> pd.DataFrame:
+    frame: pd.DataFrame = warehouse.query(request.data, sql, parameters).to_pandas()
     return frame
 
 
-def _compared(view: str, asked: Asked, page: Path, answer: dict[str, Any]) -> Compared:
-    return Compared(page, {"view": view, "runs": asked.ids, **answer, "page": str(page)})
+def _comparison(view: str, request: ComparisonRequest, page: Path, answer: dict[str, Any]) -> Comparison:
+    return Comparison(page, {"view": view, "runs": request.ids, **answer, "page": str(page)})
 
 
-def _plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Without NaN, which JSON does not have."""
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Convert rows to records with None for NaN, which JSON does not have."""
     records: list[dict[str, Any]] = rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
     return records

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from shapebench.report.build_comparison import Asked, chosen, compare
+from shapebench.report.build_comparison import ComparisonRequest, compare, find_runs
 from shapebench.report.build_site import build
 from tests.browser.chromium import needs_chromium
 from tests.examples import nightly_but
@@ -53,7 +53,9 @@ def address(data: Path) -> Callable[[str], str]:
         "history": ("20260702-b",),
     }
     prices = {"VM.GPU.A10.1": 2.0, "BM.GPU.H100.8": 10.0}
-    pages = {view: compare(Asked(data, chosen(data, runs), prices), view).page for view, runs in names.items()}
+    pages = {
+        view: compare(ComparisonRequest(data, find_runs(data, runs), prices), view).page for view, runs in names.items()
+    }
     pages["site"] = build(data, data / "site").index
     return lambda name: pages[name].as_uri()
 

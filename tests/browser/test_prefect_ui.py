@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from cli.local_prefect.own_server import free_port
 from flows.prefect_settings import SETTINGS
 from shapebench.analysis.conclusion import Conclusion
-from shapebench.report.markdown import Picture, verdict_page
+from shapebench.report.markdown import Picture, verdict_artifact
 from tests import level_sample
 from tests.browser.chromium import needs_chromium
 from tests.conftest import prefect_home_in, wait_until_answers
@@ -51,7 +51,7 @@ def artifact(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     endpoint = run.spec.endpoint.model_copy(update={"model": HOSTILE, "shape": WAYS_OUT.strip()})
     attacked = replace(run, spec=run.spec.model_copy(update={"endpoint": endpoint}))
     picture = Picture.read("a", "A plot", folder / "a.svg")
-    page = verdict_page(attacked, level_sample.verdict([]), Conclusion("Suits 2 users", ("So it is.",)), [picture])
+    page = verdict_artifact(attacked, level_sample.verdict([]), Conclusion("Suits 2 users", ("So it is.",)), [picture])
     new = {"type": "markdown", "key": "verdict", "data": page}
     made: str = httpx.post(f"{server}/api/artifacts/", json=new).raise_for_status().json()["id"]
     return made

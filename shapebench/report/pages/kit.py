@@ -1,4 +1,4 @@
-"""What all pages are made of: figures, one style, the scripts that draw, and a policy that lets nothing else in."""
+"""Rendering of self-contained pages: figures, style, scripts, and a strict Content-Security-Policy."""
 
 import base64
 import hashlib
@@ -16,21 +16,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from platformdirs import user_cache_path
 
 from shapebench.report.charts.theme import MARKS, PALETTES, Plot
-from shapebench.report.pages.pictures import VEGA_LITE, Painters, painters
+from shapebench.report.pages.pictures import VEGA_LITE, Painters, start_painters
 from shapebench.support.atomic_file import atomic_write
 
-_KEPT = " /:;,=()+!$*@?"  # in the address of a picture, as it stands in an attribute
+_UNQUOTED = " /:;,=()+!$*@?"  # in the data URL of a picture
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def warm_up() -> None:
-    """Do ahead of time what each report needs, and what takes seconds the first time."""
+    """Load the chart library ahead of time, which takes seconds the first time."""
     _vega()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot on the page: a still picture, which prints and needs no script, and the chart that takes its place."""
+    """A plot on a page: a still picture for print and for pages without scripts, and the interactive chart."""
 
     plot: Plot
     picture: Path  # as SVG
@@ -42,53 +42,53 @@ class Figure:
 
     @property
     def still(self) -> str:
-        """The picture as an address, in few bytes: to a tenth of a pixel, and without words that its alt text has."""
-        fewer_digits = re.sub(r"\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}", self.svg)
+        """The picture as a small data URL: rounded to a tenth of a pixel, without texts that the alt text has."""
+        fewer_digits = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", self.svg)
         bare = re.sub(r' (?:role|aria-[a-z]+|pointer-events)="[^"<]*"', "", fewer_digits)
-        return f"data:image/svg+xml,{quote(bare, safe=_KEPT)}"
+        return f"data:image/svg+xml,{quote(bare, safe=_UNQUOTED)}"
 
 
-def figure(plot: Plot, hands: Painters) -> Figure:
-    """A plot whose pictures are being drawn: they are there when the painters have ended."""
+def figure(plot: Plot, painters: Painters) -> Figure:
+    """Start to draw the pictures of a plot; they exist once the painters have ended."""
     spec = {**plot.chart.to_dict(validate=False), "description": plot.description}
-    return Figure(plot, hands.draw(plot.name, spec), _for_page(plot, spec))
+    return Figure(plot, painters.draw(plot.name, spec), _for_page(plot, spec))
 
 
 def _for_page(plot: Plot, spec: dict[str, Any]) -> dict[str, Any]:
-    """The chart as wide as its place on the page, whose headings are its title, and whose buttons are its legend."""
+    """Return the chart for a page: as wide as its place, without the title and legend that are in HTML."""
     bare = {key: value for key, value in spec.items() if key != "title"} | {"padding": 4}
     if plot.legend:
         bare |= {name: _without_legends(bare[name]) for name in ("layer", "vconcat") if name in bare}
-    if "vconcat" in bare:  # it cannot ask for the width of its place: the page's script tells it
+    if "vconcat" in bare:  # the page's script sets the width of a concatenated chart
         return bare
     return {**bare, "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 def _without_legends(part: Any) -> Any:
     if isinstance(part, list):
-        return [_without_legends(one) for one in part]
+        return [_without_legends(item) for item in part]
     if isinstance(part, dict):
         return {name: None if name == "legend" else _without_legends(value) for name, value in part.items()}
     return part
 
 
 def write_page(template: str, plots: list[Plot], folder: Path, **content: Any) -> Path:
-    """Write the plots, then the page that shows them; returns the page's path, `folder/index.html`."""
-    with painters(folder) as hands:
-        figures = [figure(plot, hands) for plot in plots]
+    """Write the pictures and the page; returns `folder/index.html`."""
+    with start_painters(folder) as painters:
+        figures = [figure(plot, painters) for plot in plots]
     page = folder / "index.html"
     page.write_text(render(template, figures, **content), encoding="utf-8")
     return page
 
 
 def render(template: str, figures: list[Figure], **content: Any) -> str:
-    """A whole page, with all that it needs inside it; the template gets the figures and the content."""
+    """Render a self-contained page; the template gets the figures and the content."""
     charts = {"palettes": PALETTES, "specs": {figure.plot.name: figure.vega_lite for figure in figures}}
     return _rendered(template, [_vega(), _script("page.js")], figures=figures, charts=charts, **content)
 
 
 def render_without_plots(template: str, script: str, **content: Any) -> str:
-    """A whole page that has no figures, with a script of its own."""
+    """Render a self-contained page without figures, with its own script."""
     return _rendered(template, [_script(script)], **content)
 
 
@@ -104,7 +104,7 @@ def _rendered(template: str, scripts: list[str], **content: Any) -> str:
 
 
 def environment() -> Environment:
-    """The templates; whatever goes into one is escaped."""
+    """Return the environment of the templates, with autoescape."""
     loader = FileSystemLoader(_TEMPLATES)
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -114,7 +114,7 @@ def environment() -> Environment:
 
 
 def _policy(style: str, scripts: list[str]) -> str:
-    """The Content-Security-Policy: this page's own style and scripts, pictures inside it, and nothing else."""
+    """Return a Content-Security-Policy that allows this style, these scripts and inline pictures only."""
     sources = " ".join(map(_hash, scripts))
     return (
         f"default-src 'none'; script-src {sources}; style-src {_hash(style)}; img-src data:; "
@@ -128,15 +128,15 @@ def _hash(text: str) -> str:
 
 @cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, of the version that altair writes for.
+    """Bundle Vega, Vega-Lite and Vega-Embed in the version that altair writes for.
 
-    Bundling takes a second or two, and gives the same for the same versions: it is kept in the user's cache.
+    Bundling takes a second or two, so the bundle is kept in the user's cache.
     """
     cached = user_cache_path("shapebench") / f"vega-lite-{VEGA_LITE}-vl-convert-{version('vl-convert-python')}.js"
     if cached.exists():
         return cached.read_text(encoding="utf-8")
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
-    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+    with suppress(OSError):  # the cache is optional
         cached.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cached) as unfinished:
             unfinished.write_text(bundle, encoding="utf-8")

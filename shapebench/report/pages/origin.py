@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: what was asked, of whom, with what, and how to do it again."""
+"""The test setup of a run: endpoint, server, load, client, versions, and a spec that repeats it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ _FACTS = {
     "max_model_len": "Longest context (tokens)",
     "fingerprint": "Fingerprint",
 }
-_WHERE_TOLD = {"root": "Model read from", "revision": "Model revision"}
-_CACHE = {  # of what vLLM says in vllm:cache_config_info
+_OPTIONAL_FACTS = {"root": "Model read from", "revision": "Model revision"}
+_CACHE = {  # from vllm:cache_config_info
     "gpu_memory_utilization": "Share of GPU memory used",
     "cache_dtype": "KV cache, numbers",
     "block_size": "KV cache, tokens in a block",
@@ -31,10 +31,10 @@ _CACHE = {  # of what vLLM says in vllm:cache_config_info
     "enable_prefix_caching": "Prefix caching",
 }
 _INSTANCE = {
-    "shape": "Shape, by OCI's metadata",
+    "shape": "Shape (OCI metadata)",
     "ocpus": "OCPUs",
     "memory_gb": "Memory (GB)",
-    "gpus": "GPUs, by OCI's metadata",
+    "gpus": "GPUs (OCI metadata)",
     "processor": "Processor",
     "region": "Region",
     "availability_domain": "Availability domain",
@@ -45,8 +45,8 @@ _GPU = {
     "driver_version": "driver {}",
     "memory_mib": "{:,} MiB",
     "sm_clock_mhz": "SM clock {:,} MHz",
-    "sm_clock_max_mhz": "at most {:,} MHz",
-    "memory_clock_max_mhz": "memory clock at most {:,} MHz",
+    "sm_clock_max_mhz": "max. {:,} MHz",
+    "memory_clock_max_mhz": "memory clock max. {:,} MHz",
     "power_limit_w": "power limit {:g} W",
     "ecc": "ECC {}",
     "mig": "MIG {}",
@@ -54,6 +54,7 @@ _GPU = {
 
 
 def origin(run: RunRow) -> dict[str, Any]:
+    """Return the variables of the template about a run's test setup."""
     return {
         "url": redact(run["url"]),
         "started": utc(run["started_at"]),
@@ -64,20 +65,20 @@ def origin(run: RunRow) -> dict[str, Any]:
     }
 
 
-def measured_how(run: RunRow) -> list[str]:
-    """The same in sentences; the first says when and where."""
-    began, server = utc(run["started_at"]), run["facts"].get("server")
+def setup_sentences(run: RunRow) -> list[str]:
+    """Describe the test setup in sentences; the first has time and place."""
+    started, server = utc(run["started_at"]), run["facts"].get("server")
     version = run["facts"].get("version") or ""
     where = f"at {redact(run['url'])}, in {duration(run)}, as run {run['run_id']}."
-    told = [f"Measured {began:%Y-%m-%d %H:%M} UTC {where} {interrupted(run)}"]
-    told += [f"Server: {redact(f'{server} {version}').strip()}."] if server else []
-    told += [f"{name.capitalize()}: {_brief(run['spec'], name)}." for name in ("workload", "load") if run["spec"]]
-    told += [f"Measured by {_brief_versions(run)}; seed {run['seed']}."] if run["versions"] else []
-    return told
+    sentences = [f"Measured {started:%Y-%m-%d %H:%M} UTC {where} {interrupted(run)}"]
+    sentences += [f"Server: {redact(f'{server} {version}').strip()}."] if server else []
+    sentences += [f"{name.capitalize()}: {_brief(run['spec'], name)}." for name in ("workload", "load") if run["spec"]]
+    sentences += [f"Measured by {_brief_versions(run)}; seed {run['seed']}."] if run["versions"] else []
+    return sentences
 
 
 def _brief(spec: dict[str, Any], name: str) -> str:
-    """What was asked for, without what was left open."""
+    """Describe a section of the spec in one line, without settings that are empty."""
     titles = _titles(_SECTIONS[name])
     given = {key: value for key, value in spec.get(name, {}).items() if value not in (None, "", [], {})}
     told = (f"{titles.get(key, key)} {_shown(value)}" for key, value in given.items() if key != "seed")
@@ -91,14 +92,14 @@ def _brief_versions(run: RunRow) -> str:
 
 
 def _settings(run: RunRow) -> dict[str, list[tuple[str, str]]]:
-    """Tables of what was run, by their headings."""
+    """Return the tables of the test setup by heading."""
     spec = {name: _rows(run["spec"].get(name, {}), _titles(model)) for name, model in _SECTIONS.items()}
     tables = {
         "Run": _rows(_run(run), {}),
         "Server": [
             *_rows({key: run["facts"].get(key) for key in _FACTS}, _FACTS),
-            *_told(run["facts"], _WHERE_TOLD),
-            *_told(run["facts"].get("identity") or {}, _CACHE),
+            *_known(run["facts"], _OPTIONAL_FACTS),
+            *_known(run["facts"].get("identity") or {}, _CACHE),
             *_host(run["facts"].get("host") or {}),
         ],
         **{name.capitalize(): rows for name, rows in spec.items()},
@@ -108,18 +109,18 @@ def _settings(run: RunRow) -> dict[str, list[tuple[str, str]]]:
     return {heading: rows for heading, rows in tables.items() if rows}
 
 
-def _told(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
-    """Only what is known; vLLM says None where it has nothing to say."""
+def _known(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the rows with a value; vLLM reports None for unset options."""
     return _rows({key: values[key] for key in titles if values.get(key) not in (None, [], "None")}, titles)
 
 
 def _host(host: dict[str, Any]) -> list[tuple[str, str]]:
-    """Of the machine that serves, where it was asked: its instance, its GPUs, those that are alike together."""
-    alike = Counter(", ".join(_gpu(gpu)) for gpu in host.get("gpus", ()))
-    gpus = [f"{count} x {text}" for text, count in alike.items()]
-    rest = {"command": "Command line", "unknown": "Not found out"}
-    instance = _told(host.get("instance") or {}, _INSTANCE)
-    return [*instance, *(("GPU, by its driver", redact(gpu)) for gpu in gpus), *_told(host, rest)]
+    """Return rows about the serving machine: instance, GPUs (identical ones in one row) and command."""
+    counts = Counter(", ".join(_gpu(gpu)) for gpu in host.get("gpus", ()))
+    gpus = [f"{count} x {text}" for text, count in counts.items()]
+    rest = {"command": "Command line", "unknown": "Unknown"}
+    instance = _known(host.get("instance") or {}, _INSTANCE)
+    return [*instance, *(("GPU (driver)", redact(gpu)) for gpu in gpus), *_known(host, rest)]
 
 
 def _gpu(gpu: dict[str, Any]) -> Iterator[str]:
@@ -134,12 +135,12 @@ def _run(run: RunRow) -> dict[str, Any]:
 
 
 def interrupted(run: RunRow) -> str:
-    """That a run was broken off and went on, and what was given up; nothing where it was not."""
-    times, given_up = len(run.get("resumed_at") or ()), run.get("skipped_levels") or []
+    """Say that a run was interrupted and resumed, and which levels it skipped; empty otherwise."""
+    times, skipped = len(run.get("resumed_at") or ()), run.get("skipped_levels") or []
     resumed = f"Interrupted and resumed {times} time{'' if times == 1 else 's'}" if times else ""
-    levels = f"skipped levels: {', '.join(map(str, given_up))}" if given_up else ""
-    said = "; ".join(filter(None, [resumed, levels]))
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    levels = f"skipped levels: {', '.join(map(str, skipped))}" if skipped else ""
+    text = "; ".join(filter(None, [resumed, levels]))
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _titles(model: type[BaseModel]) -> dict[str, str]:
@@ -171,7 +172,7 @@ def _shown(value: Any) -> str:
 
 
 def _recipe(run: RunRow) -> str:
-    """The spec that repeats the run, as YAML; nothing where another tool measured."""
+    """Return the spec that repeats the run as YAML, empty where another tool measured."""
     if not run["spec"]:
         return ""
     spec = {name: dict(run["spec"][name]) for name in _SECTIONS}
@@ -185,10 +186,12 @@ def _redacted(value: Any) -> Any:
 
 
 def utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without a zone is in UTC already."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def duration(run: RunRow) -> str:
+    """Return how long a run took, as "2 min 31 s"."""
     if pd.isna(run["finished_at"]):
         return ABSENT
     took: timedelta = utc(run["finished_at"]) - utc(run["started_at"])

@@ -1,6 +1,6 @@
-"""Charts as SVG and PNG, drawn by several processes: vl-convert holds the interpreter while it draws.
+"""Pictures of charts as SVG and PNG, drawn by several processes, since vl-convert holds the interpreter.
 
-Each process reads {"name": …, "spec": …} from stdin, a line a chart, and writes NAME.svg and NAME.png to its folder.
+Each process reads {"name": …, "spec": …} from stdin, one chart per line, and writes NAME.svg and NAME.png.
 """
 
 import os
@@ -16,32 +16,32 @@ from typing import IO, Any
 import orjson
 import vl_convert
 
-VEGA_LITE = "6.4"  # of the charts; altair, which knows it, takes long to import
-MOST_PROCESSES = 4  # each takes a third of a second to start Vega
-PIXELS = 2  # of a PNG, for one of the chart's
+VEGA_LITE = "6.4"  # importing it from altair would be slow
+MAX_PROCESSES = 4  # each takes a third of a second to start Vega
+PIXELS = 2  # of a PNG per pixel of the chart
 
 
 class Painters:
-    """Processes that draw, in turns."""
+    """Processes that draw charts, round robin."""
 
     def __init__(self, folder: Path, inboxes: list[IO[bytes]]) -> None:
         self._folder = folder
-        self._turns = cycle(inboxes)
+        self._inboxes = cycle(inboxes)
 
     def draw(self, name: str, spec: dict[str, Any]) -> Path:
-        """Have a chart in Vega-Lite drawn; gives where the SVG will be, at the latest when the painters have ended."""
-        inbox = next(self._turns)
+        """Queue a Vega-Lite chart; returns the path of its SVG, which exists once the painters have ended."""
+        inbox = next(self._inboxes)
         inbox.write(orjson.dumps({"name": name, "spec": spec}, option=orjson.OPT_APPEND_NEWLINE))
         inbox.flush()
         return self._folder / f"{name}.svg"
 
 
 @contextmanager
-def painters(folder: Path) -> Iterator[Painters]:
-    """As many as there are cores, up to MOST_PROCESSES; raises RuntimeError where one of them fails."""
+def start_painters(folder: Path) -> Iterator[Painters]:
+    """Start a process per core, up to MAX_PROCESSES; raises RuntimeError where one of them fails."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        count = min(os.cpu_count() or 1, MOST_PROCESSES)
+        count = min(os.cpu_count() or 1, MAX_PROCESSES)
         yield Painters(folder, [stack.enter_context(_painter(folder)) for _ in range(count)])
 
 
@@ -49,21 +49,21 @@ def painters(folder: Path) -> Iterator[Painters]:
 def _painter(folder: Path) -> Iterator[IO[bytes]]:
     # -P keeps the working directory out of sys.path.
     command = [sys.executable, "-P", "-m", __name__, str(folder)]
-    with tempfile.TemporaryFile() as complaints:
-        # One that has ended reads no more, and says below why.
+    with tempfile.TemporaryFile() as errors:
+        # A process that has failed closes its pipe; its error is raised below.
         with (
             suppress(BrokenPipeError),
-            subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints) as process,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process,
         ):
             assert process.stdin
             yield process.stdin
         if process.returncode:
-            complaints.seek(0)
-            raise RuntimeError(f"The pictures could not be drawn: {complaints.read().decode('utf-8', 'replace')}")
+            errors.seek(0)
+            raise RuntimeError(f"The pictures could not be drawn: {errors.read().decode('utf-8', 'replace')}")
 
 
 def main() -> None:
-    """Draw what comes, until no more does."""
+    """Draw charts from stdin until it ends."""
     folder = Path(sys.argv[1])
     for line in sys.stdin.buffer:
         _draw(folder, **orjson.loads(line))

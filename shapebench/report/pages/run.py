@@ -1,4 +1,4 @@
-"""The report of one run: a page that works offline, each plot as PNG and SVG beside it, and all on one sheet."""
+"""The page of a run, its plots as PNG and SVG, and its PDF summary."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,7 +14,7 @@ from shapebench.report.pages import summary
 from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS, SERVER_COLUMNS
 from shapebench.report.pages.kit import Figure, figure, render
 from shapebench.report.pages.origin import origin
-from shapebench.report.pages.pictures import painters
+from shapebench.report.pages.pictures import start_painters
 from shapebench.report.pages.queries import queries
 from shapebench.report.pages.run_content import Detail, Report
 
@@ -32,10 +32,10 @@ PARTS = {
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write the plots, then the pages that show them; returns the page's path, `folder/index.html`."""
+    """Write the page, its pictures and the PDF summary; returns `folder/index.html`."""
     # The tests have altair check each chart; here it would take a quarter of the time.
-    with debug_mode(False), painters(folder) as hands:
-        groups = {name: [figure(plot, hands) for plot in group] for name, group in plots(report)}
+    with debug_mode(False), start_painters(folder) as painters:
+        groups = {name: [figure(plot, painters) for plot in group] for name, group in plots(report)}
     page = folder / "index.html"
     page.write_text(_page(report, groups), encoding="utf-8")
     summary.write(report, [*groups["curves"][:2], *groups["scaling"][:1], *groups["percentiles"][:1]], folder)
@@ -43,7 +43,7 @@ def write(report: Report, folder: Path) -> Path:
 
 
 def plots(report: Report) -> Iterator[tuple[str, list[Plot]]]:
-    """The page's plots by its parts, in order, each part's when it is asked for; a part may be without any."""
+    """Yield the plots of each part of the page, in order and lazily; a part can have none."""
     levels, detail, title = report.levels, report.detail, report.title
     ttft_s = report.limits.ttft_s
     latencies = quantiles.ttft(ttft_s), quantiles.GAPS
@@ -96,6 +96,6 @@ def _detail(detail: Detail) -> dict[str, Any]:
 
 
 def _some(rows: pd.DataFrame, column: str) -> list[dict[Any, Any]]:
-    """The rows of a table, unless there is nothing in it: a column that it always has is empty."""
+    """Return the rows of a table, or none where this column, which it always has, is empty."""
     there = column in rows and rows[column].notna().any()
     return rows.sort_values("concurrency").to_dict("records") if there else []

@@ -1,4 +1,4 @@
-"""All of a run on one page to print: the answer, the article's Figure 2, the levels, and how they were measured."""
+"""The PDF summary of a run on one page: conclusion, Figure 2, levels and test setup."""
 
 import re
 from pathlib import Path
@@ -8,15 +8,15 @@ import vl_convert
 from shapebench.report.charts.theme import PALETTES
 from shapebench.report.pages.columns import COLUMNS
 from shapebench.report.pages.kit import Figure, environment
-from shapebench.report.pages.origin import measured_how
+from shapebench.report.pages.origin import setup_sentences
 from shapebench.report.pages.run_content import Report
 from shapebench.report.pages.sheet import A4, MARGIN, WIDTH, Sheet
 
 NAME = "summary.pdf"
 _GAP = 14  # between two plots (pt)
-_EACH = (WIDTH - _GAP) / 2  # of their widths
-_MOST_SENTENCES = 6
-_MOST_LEVELS = 12  # for which there is room
+_PLOT_WIDTH = (WIDTH - _GAP) / 2  # pt
+_MAX_SENTENCES = 6
+_MAX_LEVELS = 12
 _COLUMNS = [column for column in COLUMNS if column.source != "steady_tokens_per_s"]
 _HEADS = (
     ("users", "", 30),
@@ -28,25 +28,25 @@ _HEADS = (
     ("", "p50", 42),
     ("", "p95", 42),
     ("", "p99", 42),
-    ("gaps (ms)", "p50", 48),
+    ("ITL (ms)", "p50", 48),
     ("", "p99", 36),
 )
 
 
 def write(report: Report, figures: list[Figure], folder: Path) -> Path:
-    """Write `folder/summary.pdf`, with two of the figures at the top, and two more below where there is room."""
+    """Write `folder/summary.pdf`, with two figures at the top and two more below where there is room."""
     path = folder / NAME
-    path.write_bytes(vl_convert.svg_to_pdf(drawn(report, figures)))
+    path.write_bytes(vl_convert.svg_to_pdf(render_svg(report, figures)))
     return path
 
 
-def drawn(report: Report, figures: list[Figure]) -> str:
-    """The page as SVG."""
+def render_svg(report: Report, figures: list[Figure]) -> str:
+    """Render the page as SVG."""
     sheet = Sheet()
-    bar = _answer(sheet, report)
+    bar = _conclusion(sheet, report)
     pictures = [*_side_by_side(sheet, figures[:2])]
     _levels(sheet, report)
-    _origin(sheet, report)
+    _setup(sheet, report)
     sheet.skip(14)
     if sheet.y + _height(figures[2:4]) < A4[1] - MARGIN / 2:
         pictures += _side_by_side(sheet, figures[2:4])
@@ -55,74 +55,76 @@ def drawn(report: Report, figures: list[Figure]) -> str:
     return template.render(size=A4, margin=MARGIN, palette=PALETTES["light"], **content)
 
 
-def _answer(sheet: Sheet, report: Report) -> tuple[float, float]:
-    """Gives where the answer begins and ends."""
-    sheet.write(report.title, 16, bold=True, most=2)
+def _conclusion(sheet: Sheet, report: Report) -> tuple[float, float]:
+    """Write title and conclusion; returns the top and bottom of the conclusion."""
+    sheet.write(report.title, 16, bold=True, max_lines=2)
     sheet.skip(2)
-    sheet.write(measured_how(report.run)[0], 8.5, colour="faint", most=2)
+    sheet.write(setup_sentences(report.run)[0], 8.5, colour="faint", max_lines=2)
     sheet.skip(14)
     top = sheet.y
     verdict = report.run["verdict"]
     sheet.write(f"{verdict} measurement", 9.5, colour=verdict, bold=True)
-    sheet.write(report.conclusion.headline, 15, bold=True, most=2)
+    sheet.write(report.conclusion.headline, 15, bold=True, max_lines=2)
     sheet.skip(3)
-    for sentence in report.conclusion.sentences[:_MOST_SENTENCES]:
-        sheet.write(sentence, 9.5, most=3)
+    for sentence in report.conclusion.sentences[:_MAX_SENTENCES]:
+        sheet.write(sentence, 9.5, max_lines=3)
         sheet.skip(2)
-    if more := report.conclusion.sentences[_MOST_SENTENCES:]:
-        sheet.write(f"{len(more)} more remarks: in the report.", 9.5, colour="faint")
+    if more := report.conclusion.sentences[_MAX_SENTENCES:]:
+        sheet.write(f"{len(more)} more sentences in the report.", 9.5, colour="faint")
     bottom = sheet.y + 5
     sheet.skip(20)
     return top, bottom
 
 
 def _side_by_side(sheet: Sheet, figures: list[Figure]) -> list[str]:
-    """SVG in SVG, so that text stays text."""
-    pictures = [_at(MARGIN + at * (_EACH + _GAP), sheet.y, figure.svg) for at, figure in enumerate(figures)]
+    """Nest SVG in SVG, so that text stays text."""
+    pictures = [
+        _nested_svg(MARGIN + at * (_PLOT_WIDTH + _GAP), sheet.y, figure.svg) for at, figure in enumerate(figures)
+    ]
     sheet.skip(_height(figures) + 4)
     return pictures
 
 
-def _at(x: float, y: float, svg: str) -> str:
-    """The same picture, as a part of another."""
+def _nested_svg(x: float, y: float, svg: str) -> str:
+    """Place a picture in another one."""
     head, drawing = svg.split(">", maxsplit=1)
     box = re.search(r'viewBox="[^"]*"', head)
     assert box  # Vega writes one
-    return f'<svg x="{x}" y="{y}" width="{_EACH}" height="{_EACH / _shape(svg)}" {box[0]}>{drawing}'
+    return f'<svg x="{x}" y="{y}" width="{_PLOT_WIDTH}" height="{_PLOT_WIDTH / _aspect_ratio(svg)}" {box[0]}>{drawing}'
 
 
 def _height(figures: list[Figure]) -> float:
-    return max((_EACH / _shape(figure.svg) for figure in figures), default=0)
+    return max((_PLOT_WIDTH / _aspect_ratio(figure.svg) for figure in figures), default=0)
 
 
-def _shape(svg: str) -> float:
-    """Width over height."""
-    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    assert found
-    return float(found[1]) / float(found[2])
+def _aspect_ratio(svg: str) -> float:
+    """Return width over height."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert box
+    return float(box[1]) / float(box[2])
 
 
 def _levels(sheet: Sheet, report: Report) -> None:
-    ends, size = _ends(), 8.5
+    ends, size = _column_ends(), 8.5
     first, second = [head[0] for head in _HEADS], [head[1] for head in _HEADS]
     sheet.row([*first, ""], ends, size, colour="faint")
     sheet.row([*second, "verdict"], ends, size, colour="faint")
     sheet.rule()
     levels = report.levels.sort_values("concurrency").to_dict("records")
-    for level in levels[:_MOST_LEVELS]:
+    for level in levels[:_MAX_LEVELS]:
         sheet.row([*(column.cell(level) for column in _COLUMNS), str(level["verdict"])], ends, size)
-    if more := levels[_MOST_LEVELS:]:
-        sheet.write(f"{len(more)} more levels: in the report.", size, colour="faint")
+    if more := levels[_MAX_LEVELS:]:
+        sheet.write(f"{len(more)} more levels in the report.", size, colour="faint")
     sheet.skip(14)
 
 
-def _ends() -> list[float]:
+def _column_ends() -> list[float]:
     widths = [head[2] for head in _HEADS]
     return [*(sum(widths[: at + 1]) for at in range(len(widths))), WIDTH]
 
 
-def _origin(sheet: Sheet, report: Report) -> None:
-    sheet.write("How it was measured", 10.5, bold=True)
+def _setup(sheet: Sheet, report: Report) -> None:
+    sheet.write("Test setup", 10.5, bold=True)
     sheet.skip(2)
-    for sentence in measured_how(report.run)[1:]:
-        sheet.write(sentence, 8.5, most=2)
+    for sentence in setup_sentences(report.run)[1:]:
+        sheet.write(sentence, 8.5, max_lines=2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.report.build_comparison import Asked, Compared, CompareError, chosen, compare
+from shapebench.report.build_comparison import CompareError, Comparison, ComparisonRequest, compare, find_runs
 from shapebench.runs.run_file import RunNotFoundError
 from tests.examples import nightly_but
 from tests.unit.results.sql.results_file import ResultsFile
@@ -29,8 +29,8 @@ def results(tmp_path: Path) -> ResultsFile:
     return found
 
 
-def compared(results: ResultsFile, *names: str, view: str | None = None, **more: Any) -> Compared:
-    return compare(Asked(results.data, chosen(results.data, names), **more), view)
+def compared(results: ResultsFile, *names: str, view: str | None = None, **more: Any) -> Comparison:
+    return compare(ComparisonRequest(results.data, find_runs(results.data, names), **more), view)
 
 
 @pytest.mark.nightly
@@ -48,19 +48,19 @@ def test_runs_are_asked_what_one_asks_of_such_runs(results: ResultsFile, names: 
 
 
 def test_a_run_may_be_named_by_its_beginning(results: ResultsFile) -> None:
-    assert [run["run_id"] for run in chosen(results.data, ["20260702"])] == ["20260702-b"]
+    assert [run["run_id"] for run in find_runs(results.data, ["20260702"])] == ["20260702-b"]
 
 
 def test_all_names_that_are_wrong_are_listed_at_once(results: ResultsFile) -> None:
     with pytest.raises(RunNotFoundError) as refused:
-        chosen(results.data, ["2026", "nope"])
+        find_runs(results.data, ["2026", "nope"])
     assert "3 runs begin with 2026" in str(refused.value)
     assert "There is no run nope" in str(refused.value)
 
 
 def test_an_empty_name_is_no_beginning(results: ResultsFile) -> None:
     with pytest.raises(RunNotFoundError):
-        chosen(results.data, [""])
+        find_runs(results.data, [""])
 
 
 def test_the_same_runs_have_one_page(results: ResultsFile) -> None:
@@ -78,7 +78,7 @@ def test_two_runs_that_are_the_same_are_said_to_be(results: ResultsFile) -> None
 
 
 def test_what_changed_is_asked_of_two_runs(results: ResultsFile) -> None:
-    with pytest.raises(CompareError, match="of two runs, not 1"):
+    with pytest.raises(CompareError, match="two runs, not 1"):
         compared(results, "20260701-a", view="changes")
 
 

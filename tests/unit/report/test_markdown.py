@@ -11,10 +11,10 @@ from shapebench.report.markdown import (
     LONGEST_NAME,
     LONGEST_TEXT,
     Picture,
-    comparison_page,
-    report_page,
+    comparison_artifact,
+    report_artifact,
     text,
-    verdict_page,
+    verdict_artifact,
 )
 from shapebench.runs.records import Artifact, Finding, Verdict
 from shapebench.support.wording import money
@@ -75,7 +75,7 @@ def page(tmp_path: Path, *findings: Finding, **endpoint: Any) -> str:
     changed = run.spec.model_copy(update={"endpoint": run.spec.endpoint.model_copy(update=endpoint)})
     standing = "invalid" if findings else "valid"
     verdict = Verdict(standing, {4: standing}, (*findings, level_passed()))
-    return verdict_page(level_sample.replace(run, spec=changed), verdict, CONCLUSION, [picture()])
+    return verdict_artifact(level_sample.replace(run, spec=changed), verdict, CONCLUSION, [picture()])
 
 
 def level_passed() -> Finding:
@@ -87,20 +87,20 @@ def test_the_verdict_page_has_answer_grounds_and_figure(tmp_path: Path) -> None:
         "# Suits 16 concurrent users, but not 32",
         f"**valid** · m on VM.GPU.A10.1 at http:<!-- -->//127.0.0.1:8000 · run {level_sample.RUN_ID}",
         "- With 16 users, 43 tokens/s.\n- It grew by 9%.",
-        "All 1 expectations hold.",
+        "All 1 checks passed.",
         "![Throughput of each query](data:image/svg+xml;base64,AAAA)",
     ]
 
 
 def test_it_says_what_speaks_against_the_numbers(tmp_path: Path) -> None:
     shown = page(tmp_path, FINDING)
-    assert "1 of 2 expectations do not hold:\n\n- invalid with concurrency 4: 3 requests failed." in shown
+    assert "1 of 2 checks failed:\n\n- invalid at concurrency 4: 3 requests failed." in shown
 
 
 def test_it_says_that_a_run_was_broken_off(tmp_path: Path) -> None:
     resumed = level_sample.replace(level_sample.run(tmp_path), resumed_at=(datetime(2026, 11, 25, tzinfo=UTC),))
-    shown = verdict_page(resumed, Verdict("valid", {}, ()), CONCLUSION, [])
-    assert f"run {level_sample.RUN_ID}, which was broken off and taken up again" in shown
+    shown = verdict_artifact(resumed, Verdict("valid", {}, ()), CONCLUSION, [])
+    assert f"run {level_sample.RUN_ID}, interrupted and resumed" in shown
 
 
 def test_a_model_with_a_hostile_name_adds_no_line_to_it(tmp_path: Path) -> None:
@@ -151,19 +151,19 @@ TABLE = (
 
 
 def test_the_page_of_a_comparison_has_its_answer_its_ranking_and_where_all_of_it_is() -> None:
-    assert comparison_page(ANSWER).split("\n\n") == [
+    assert comparison_artifact(ANSWER).split("\n\n") == [
         "# BM.GPU4.8 is the cheapest that meets the SLOs",
         "shapes · runs r1, r2",
         "- It sustains 56 users.",
         "\n".join(TABLE),
-        "The page with all plots: /data/comparisons/shapes/index.html, on the machine that measured",
+        "Page with all plots: /data/comparisons/shapes/index.html, on the client machine",
     ]
 
 
 @pytest.mark.parametrize("view", ["changes", "history"])
 def test_that_of_others_has_no_ranking(view: str) -> None:
     answer = {**ANSWER, "view": view, "ranking": None}
-    assert "| ---" not in comparison_page(answer)
+    assert "| ---" not in comparison_artifact(answer)
 
 
 # Where the report is
@@ -177,10 +177,10 @@ def sent(url: str, name: str = "index.html", error: str | None = None) -> Artifa
 
 
 def places(*published: Artifact) -> list[str]:
-    return report_page(REPORT, published).splitlines()
+    return report_artifact(REPORT, published).splitlines()
 
 
-HERE = "- /data/reports/r/index.html, on the machine that measured"
+HERE = "- /data/reports/r/index.html, on the client machine"
 
 
 def test_a_report_that_was_sent_to_a_web_address_is_linked() -> None:

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapebench.report.pages.sheet import MARGIN, WIDTH, Sheet, width
+from shapebench.report.pages.sheet import MARGIN, WIDTH, Sheet, text_width
 
 
 def test_letters_are_as_wide_as_helvetica_has_them() -> None:
-    assert width("Hamburgefonstiv", 10) == pytest.approx(75.58)  # by the font's own metrics
+    assert text_width("Hamburgefonstiv", 10) == pytest.approx(75.58)  # by the font's own metrics
 
 
 @given(st.text(min_size=1, max_size=400), st.booleans())
 def test_no_line_is_wider_than_the_page(text: str, bold: bool) -> None:
     sheet = Sheet()
-    sheet.write(text, 12, bold=bold, most=3)
-    assert all(width(line.text, line.size, bold=bold) <= WIDTH for line in sheet.lines)
+    sheet.write(text, 12, bold=bold, max_lines=3)
+    assert all(text_width(line.text, line.size, bold=bold) <= WIDTH for line in sheet.lines)
     assert len(sheet.lines) <= 3
 
 
@@ -28,7 +28,7 @@ def test_a_word_that_is_too_long_is_broken() -> None:
 
 def test_what_takes_too_many_lines_ends_in_dots() -> None:
     sheet = Sheet()
-    sheet.write("word " * 500, 12, most=2)
+    sheet.write("word " * 500, 12, max_lines=2)
     assert [line.text.endswith("…") for line in sheet.lines] == [False, True]
 
 

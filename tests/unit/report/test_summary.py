@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from shapebench.report.pages.kit import Figure, figure
-from shapebench.report.pages.pictures import painters
+from shapebench.report.pages.pictures import start_painters
 from shapebench.report.pages.run import plots
 from shapebench.report.pages.run_content import Report
 from shapebench.report.pages.sheet import A4
-from shapebench.report.pages.summary import drawn, write
+from shapebench.report.pages.summary import render_svg, write
 from tests.report_sample import LEVELS, level, sample
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -21,13 +21,13 @@ LONG = "W" * 10_000
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> list[Figure]:
     folder = tmp_path_factory.mktemp("figures")
-    with painters(folder) as hands:
-        return [figure(plot, hands) for plot in dict(plots(sample()))["curves"][:2]]
+    with start_painters(folder) as painters:
+        return [figure(plot, painters) for plot in dict(plots(sample()))["curves"][:2]]
 
 
 def words(report: Report, figures: list[Figure]) -> list[str]:
     """Lines of the page itself, those of the plots left out."""
-    page = ET.fromstring(drawn(report, figures))  # noqa: S314 - our own
+    page = ET.fromstring(render_svg(report, figures))  # noqa: S314 - our own
     return [text.text or "" for group in page.findall(f"{SVG}g") for text in group.findall(f"{SVG}text")]
 
 
@@ -50,7 +50,7 @@ def test_it_has_the_answer_its_reasons_and_both_plots(figures: list[Figure]) -> 
     assert report.title in said
     assert report.conclusion.headline in said
     assert all(sentence in said for sentence in report.conclusion.sentences)
-    page = ET.fromstring(drawn(report, figures))  # noqa: S314 - our own
+    page = ET.fromstring(render_svg(report, figures))  # noqa: S314 - our own
     assert len(page.findall(f"{SVG}svg")) == 2
 
 
@@ -62,7 +62,7 @@ def test_every_level_is_a_row(figures: list[Figure]) -> None:
 
 def test_of_very_many_levels_those_that_have_room_are_rows(figures: list[Figure]) -> None:
     many = sample([{**level(5), "concurrency": at} for at in range(1, 31)])
-    assert "18 more levels: in the report." in words(many, figures)
+    assert "18 more levels in the report." in words(many, figures)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_of_very_many_levels_those_that_have_room_are_rows(figures: list[Figure]
 def test_no_name_runs_off_the_page(tmp_path: Path, figures: list[Figure], model: str) -> None:
     many = [{**level(5), "concurrency": at} for at in range(1, 31)]
     report = sample(many, model=model, url=f"http://{LONG}", shape=LONG, git_revision=LONG)
-    page = ET.fromstring(drawn(report, figures))  # noqa: S314 - our own
+    page = ET.fromstring(render_svg(report, figures))  # noqa: S314 - our own
     lines = [text for group in page.findall(f"{SVG}g") for text in group.findall(f"{SVG}text")]
     assert all(float(text.attrib["y"]) < A4[1] for text in lines)
     assert write(report, figures, tmp_path).read_bytes().startswith(b"%PDF")
