@@ -35,7 +35,7 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     levels, results = levels.sort_values("concurrency"), evaluate_levels(levels, limits.slos)
     levels = levels.assign(known=[level.is_known for level in results])
     used = [level for level, is_used in zip(results, _used(levels), strict=True) if is_used]
-    caveats = (*_caveats(levels, verdict), *_by_the_worst(used), *_stopped(levels, load))
+    caveats = (*_caveats(levels, verdict), *_withheld(used), *_stopped(levels, load))
     if not used:
         return Conclusion("No answer: no level gave numbers that can be used", caveats)
     suited = list(takewhile(lambda level: level.passes, used))
@@ -106,13 +106,17 @@ def _expected(headroom: Headroom | None) -> str:
 
 def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
     """List the caveats, each with its levels."""
-    cases = [(levels.loc[applies(levels), "concurrency"].tolist(), sentence) for applies, sentence in _CAVEATS]
-    named = [sentence.format(f"With {users(*concurrencies)}") for concurrencies, sentence in cases if concurrencies]
-    unexplained = [] if verdict in {"valid", *levels["verdict"]} else [f"The run as a whole is {verdict}."]
-    return (*named, *unexplained)
+    caveats = []
+    for applies, sentence in _CAVEATS:
+        concurrencies = levels.loc[applies(levels), "concurrency"].tolist()
+        if concurrencies:
+            caveats.append(sentence.format(f"With {users(*concurrencies)}"))
+    if verdict not in {"valid", *levels["verdict"]}:
+        caveats.append(f"The run as a whole is {verdict}.")
+    return tuple(caveats)
 
 
-def _by_the_worst(used: Sequence[LevelResult]) -> Iterator[str]:
+def _withheld(used: Sequence[LevelResult]) -> Iterator[str]:
     """Say which percentiles are withheld, each with the levels that lack it."""
     levels: dict[str, list[int]] = {}
     for level in used:
@@ -148,7 +152,7 @@ def _used(levels: pd.DataFrame) -> "pd.Series[bool]":
 _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = (
     (partial(_is, "invalid"), "{}, the numbers are invalid and take no part in this answer."),
     (partial(_is, "suspect"), "{}, the numbers are suspect."),
-    (_unmeasured, "{}, there are no numbers to judge."),
+    (_unmeasured, "{}, there are no numbers to evaluate."),
     (
         lambda levels: _used(levels) & (levels["failed"].astype(float) > 0),
         "{}, some requests failed; the numbers speak of the others.",

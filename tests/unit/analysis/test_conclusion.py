@@ -81,7 +81,7 @@ def test_a_suspect_level_is_used_and_named() -> None:
 def test_a_level_without_numbers_is_left_out_and_named() -> None:
     said = answer(level(16), unmeasured(32, "suspect"), verdict="suspect")
     assert said.headline == "Suits at least 16 concurrent users"
-    assert "With 32 concurrent users, there are no numbers to judge." in said.sentences
+    assert "With 32 concurrent users, there are no numbers to evaluate." in said.sentences
 
 
 @pytest.mark.parametrize("verdict", ["suspect", "invalid"])
@@ -257,7 +257,7 @@ def test_a_bound_of_seconds_is_said_in_seconds() -> None:
 def test_a_level_without_a_number_that_is_asked_for_is_left_out_and_named() -> None:
     found = said_of(asked("kv_cache_usage_max <= 0.9"), level(1, kv_cache_usage_max=0.1), level(2))
     assert found.headline == "Suits at least 1 concurrent user"
-    assert "With 2 concurrent users, there are no numbers to judge." in found.sentences
+    assert "With 2 concurrent users, there are no numbers to evaluate." in found.sentences
 
 
 def test_another_percentile_that_is_withheld_is_a_caveat_of_its_own() -> None:
