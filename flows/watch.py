@@ -7,12 +7,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from shapebench.analysis.regression import Rule
-from shapebench.results.regression import Watched
+from shapebench.results.regression import RunCheck
 from tasks.check_regression import check_regression
 
 
 @flow(name="watch")
-def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> State[Watched]:  # noqa: B008
+def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> State[RunCheck]:  # noqa: B008
     """Compare a run with earlier ones of the same endpoint and workload, and report the result in an event.
 
     Args:
@@ -21,4 +21,4 @@ def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> S
         rule: When a run counts as worse.
     """
     result = check_regression(data, run_id or None, rule)
-    return Completed(message=f"{result.judgement.severity}: {result.judgement.headline}", data=result)
+    return Completed(message=f"{result.check.severity}: {result.check.headline}", data=result)

@@ -17,7 +17,7 @@ from shapebench.analysis.regression import Rule
 from shapebench.errors import ShapebenchError
 from shapebench.results import database as warehouse
 from shapebench.results import views
-from shapebench.results.regression import watched
+from shapebench.results.regression import check_run
 from shapebench.results.views import RunRow
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.sizing.shapes import list_price_per_hour
@@ -158,7 +158,7 @@ def read_history(data: Path, run: RunRow) -> "HistoryPage":
     from shapebench.report.pages.history import HistoryPage
 
     of_endpoint = ComparisonRequest(data, views.read_endpoint_runs(data, run))
-    checks = {run_id: watched(data, run_id, Rule()).judgement for run_id in of_endpoint.ids}
+    checks = {run_id: check_run(data, run_id, Rule()).check for run_id in of_endpoint.ids}
     return HistoryPage(of_endpoint.runs, _levels(of_endpoint), checks)
 
 

@@ -1,22 +1,21 @@
-"""The results file: the only place that opens DuckDB; `schema` reads sql/ for it.
+"""The results file: the only place that opens DuckDB; `migrations` reads sql/ for it.
 
-Whoever has the file open neither blocks a load nor is blocked: a load works on a copy and puts it in place with an
-atomic rename, so that an open file stays what it was, and the next to open it sees the new one.
+Readers never block a load, nor a load readers: a load works on a copy and puts it in place with an atomic rename. An
+open file stays as it was; whoever opens it next sees the new one.
 
-Somebody who writes to the file, and does not close it, leaves a `.wal` beside it. DuckDB would hold that against
-whatever file then has the name and refuse to open it, or replay it there. So a load neither takes it over nor leaves
-it: it sets it aside, with a copy of the file to which it belongs. Analysts do best to open the file read-only.
+A process that writes to the file and does not close it leaves a `.wal` next to it. DuckDB would replay that into the
+file that has the name by then, or refuse to open it. So a load moves it aside, with a copy of the file to which it
+belongs. Analysts should open the file read-only.
 """
 
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -39,7 +38,7 @@ class WarehouseError(ShapebenchError):
 
 
 def load(data: Path, run_id: str, tables: dict[str, pa.Table]) -> Path:
-    """Put a run's rows in place of what the file has of it in these tables; loading twice changes nothing."""
+    """Replace a run's rows in these tables; loading twice changes nothing."""
     path = data / FILE_NAME
     with _writing(path) as connection:
         for name, rows in tables.items():
@@ -54,9 +53,9 @@ def load(data: Path, run_id: str, tables: dict[str, pa.Table]) -> Path:
 
 
 def prune(data: Path, before: datetime) -> int:
-    """Drop what there is of single requests and seconds of runs that began before; their summaries stay.
+    """Delete the requests, timelines and server metrics of runs that began earlier; their summaries stay.
 
-    Gives how many rows went. The runs' Parquet files are left as they are.
+    Returns the number of deleted rows. The runs' Parquet files are kept.
     """
     path = data / FILE_NAME
     _refuse_missing(path)
@@ -70,7 +69,7 @@ def prune(data: Path, before: datetime) -> int:
 
 
 def set_aside(data: Path) -> Path:
-    """Rename a results file that cannot be used, so that the next load makes a new one; raises where it can be."""
+    """Rename a results file that cannot be read, so that the next load makes a new one; raises where it can be read."""
     path = data / FILE_NAME
     _refuse_missing(path)
     with _locked(path.with_suffix(".lock")):
@@ -85,12 +84,12 @@ def set_aside(data: Path) -> Path:
     raise WarehouseError(f"{path} can be read.", "There is nothing to set aside.")
 
 
-def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table:
-    """The answer to a statement that only reads; raises WarehouseError."""
+def query(data: Path, sql: str, parameters: Sequence[object] | None = None) -> pa.Table:
+    """Run a statement that only reads; raises WarehouseError."""
     with _reading(data / FILE_NAME) as connection:
         try:
-            answer = connection.sql(sql, params=parameters or [])
-            return pa.table({}) if answer is None else _told_apart(answer.to_arrow_table())
+            answer = connection.sql(sql, params=list(parameters or []))
+            return pa.table({}) if answer is None else _check_names(answer.to_arrow_table())
         except duckdb.Error as error:
             views = ", ".join(sorted(view.stem for view in (schema.SQL / "views").glob("*.sql")))
             remedy = f"The views are {views}; `shapebench query 'DESCRIBE level_summary'` lists the columns of one."
@@ -98,7 +97,7 @@ def query(data: Path, sql: str, parameters: list[Any] | None = None) -> pa.Table
 
 
 def data_dictionary() -> str:
-    """The page docs/data-dictionary.md, of a file that is made for it."""
+    """Return the page docs/data-dictionary.md, made from an empty results file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE_NAME
         with _connect(path, "READ_WRITE", known_as=path) as connection:
@@ -106,7 +105,7 @@ def data_dictionary() -> str:
             return dictionary.page(connection, dict(schema.calls()))
 
 
-def _told_apart(rows: pa.Table) -> pa.Table:
+def _check_names(rows: pa.Table) -> pa.Table:
     names = rows.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise WarehouseError(f"More than one column is named {', '.join(twice)}.", "Name them apart with AS.")
@@ -115,13 +114,13 @@ def _told_apart(rows: pa.Table) -> pa.Table:
 
 @contextmanager
 def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to a copy, in one transaction; the copy takes the file's place if all went well.
+    """Open a copy in one transaction; the copy replaces the file if all went well.
 
-    `compact` gives back the room of rows that are gone.
+    `compact` frees the space of deleted rows.
     """
     copy = path.with_suffix(".next")
     try:
-        with _locked(path.with_suffix(".lock")), _removed_at_the_end(copy):
+        with _locked(path.with_suffix(".lock")), _removing(copy):
             if path.exists():
                 shutil.copy(path, copy)
             with _connect(copy, "READ_WRITE", known_as=path) as connection:
@@ -131,7 +130,7 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
                 connection.commit()
                 connection.execute("CHECKPOINT")  # closing would do it too, but say nothing where it fails
             if compact:
-                _write_anew(copy)
+                _compact(copy)
             _flush(copy)
             _set_wal_aside(path)
             copy.replace(path)
@@ -142,8 +141,8 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
         ) from error
 
 
-def _write_anew(file: Path) -> None:
-    """DuckDB puts new rows where others were, but makes no file smaller: all of it goes to another, in its place."""
+def _compact(file: Path) -> None:
+    """Copy everything to a new file and put it in place: DuckDB reuses the space of deleted rows, but frees none."""
     with _connect(file, "READ_ONLY", known_as=file) as connection:
         connection.execute(f"ATTACH {quoted(_smaller(file))} AS smaller")
         connection.execute("COPY FROM DATABASE results TO smaller")
@@ -156,8 +155,8 @@ def _smaller(file: Path) -> Path:
 
 
 @contextmanager
-def _removed_at_the_end(copy: Path) -> Iterator[None]:
-    """Also at the start: a writer that was killed leaves its copy behind."""
+def _removing(copy: Path) -> Iterator[None]:
+    """Remove the copy at the end, and at the start: a writer that was killed leaves its copy behind."""
 
     def remove() -> None:
         for file in (copy, _smaller(copy)):
@@ -180,7 +179,7 @@ def _now() -> str:
 
 
 def _set_wal_aside(path: Path) -> None:
-    """Keep what somebody wrote into the file and did not close, as a file of its own that opens with all of it."""
+    """Move aside what another process wrote and did not close, as a file that opens with all of it."""
     if _wal(path).exists():
         aside = path.with_stem(f"{path.stem}.unclosed-{_now()}")
         shutil.copy(path, aside)
@@ -191,7 +190,7 @@ def _set_wal_aside(path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One writer at a time."""
+    """Wait until no other process writes; raises WarehouseError after a while."""
 
     def give_up_in_time(waited_s: float) -> None:
         if waited_s > LOCK_TIMEOUT_S:
@@ -207,7 +206,7 @@ def _locked(path: Path) -> Iterator[None]:
 @contextmanager
 def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     _refuse_missing(path)
-    with tempfile.TemporaryDirectory() as folder, _up_to_date(path, Path(folder)) as connection:
+    with tempfile.TemporaryDirectory() as folder, _connect_migrated(path, Path(folder)) as connection:
         yield connection
 
 
@@ -216,10 +215,10 @@ def _refuse_missing(path: Path) -> None:
         raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
 
 
-def _up_to_date(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """A file of an earlier version lacks views that this one has; where it cannot be written to, so it stays."""
+def _connect_migrated(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file after bringing it to this version's schema, where it can be written to."""
     connection = _connect_to_read(path, scratch)
-    if not schema.migrations_of(connection) < set(schema.migrations()):
+    if not schema.applied_migrations(connection) < set(schema.migrations()):
         return connection
     connection.close()
     with suppress(WarehouseError), _writing(path):
@@ -228,7 +227,7 @@ def _up_to_date(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """By way of a copy where somebody has the file open for writing, which is their right, or left a WAL."""
+    """Open the file read-only, or a copy where another process has it open for writing or left a WAL."""
     if not _wal(path).exists():
         with suppress(WarehouseError):
             return _connect(path, "READ_ONLY", known_as=path)
@@ -236,7 +235,7 @@ def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB of its own with the file in it: one that this process has open already would show the file as it was."""
+    """Attach the file to a new DuckDB instance: one that this process has open already would show the old file."""
     connection = duckdb.connect()
     try:
         connection.execute(f"ATTACH {quoted(file)} AS results (TYPE duckdb, {mode})")

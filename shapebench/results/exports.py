@@ -1,4 +1,4 @@
-"""A run in other forms: LLMPerf's files, or the tables of the results file as Parquet or CSV."""
+"""Exports of a run: LLMPerf's files, or the views of the results file as Parquet or CSV."""
 
 import json
 import re
@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
@@ -20,6 +19,7 @@ from shapebench.analysis.summary import STAT_FUNCTIONS
 from shapebench.errors import ShapebenchError
 from shapebench.results import database as warehouse
 from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
+from shapebench.results.views import RunRow, read_run
 from shapebench.runs.run_file import RunNotFoundError
 from shapebench.spec import metric_definitions
 from shapebench.support.atomic_file import atomic_write
@@ -48,7 +48,7 @@ LLMPERF_FORMAT = "2023-08-31"  # the version of the form that LLMPerf has writte
 
 @dataclass(frozen=True)
 class Source:
-    """Where the run lies that is exported."""
+    """The run that is exported."""
 
     data: Path
     run_id: str
@@ -58,7 +58,7 @@ class Source:
 
 
 def export(data: Path, run_id: str, form: str, to: Path | None) -> list[Path]:
-    """Write a run's files in a form that FORMATS names, and give them; raises ShapebenchError."""
+    """Write a run's files in a format of FORMATS and return their paths; raises ShapebenchError."""
     source = Source(data, run_id)
     if not source.rows("runs").num_rows:
         raise RunNotFoundError(f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists them.")
@@ -85,7 +85,7 @@ def _written(file: Path, rows: pa.Table, write: Callable[[pa.Table, Path], None]
 
 
 def _flat(rows: pa.Table) -> pa.Table:
-    """With lists as JSON: CSV has no form for them."""
+    """Convert lists to JSON text: CSV has no lists."""
     for index, column in enumerate(rows.schema):
         if pa.types.is_list(column.type):
             texts = [None if value is None else json.dumps(value) for value in rows[column.name].to_pylist()]
@@ -94,30 +94,56 @@ def _flat(rows: pa.Table) -> pa.Table:
 
 
 def _llmperf(source: Source, folder: Path) -> list[Path]:
-    """A folder for each level, since its file names do not bear the concurrency."""
-    (run,) = source.rows("runs").to_pylist()
+    """Write a folder for each level, since LLMPerf's file names lack the concurrency."""
+    run = read_run(source.data, source.run_id)
     levels, requests, numbers = source.rows("raw.levels").to_pylist(), source.rows("requests"), _numbers(source, run)
-    asked = _asked(run, numbers.values())
-    each = [LevelRows(run, level, _of_level(requests, level), numbers[level["concurrency"]], asked) for level in levels]
+    lengths = _requested_lengths(run, numbers.values())
+    each = [
+        LevelRows(run, level, _measured_requests(requests, level), numbers[level["concurrency"]], lengths)
+        for level in levels
+    ]
     return [file for of in each for file in _llmperf_level(folder / f"level-{of.level['concurrency']:04d}", of)]
 
 
 Numbers = Mapping[tuple[str, str], float]  # metric and stat -> value
 
 
+class StoredLevel(TypedDict):
+    """The columns of raw.levels that are exported."""
+
+    concurrency: int
+    completed: int
+    failed: int
+    started_at: datetime
+    wall_s: float | None
+
+
+class RequestRow(TypedDict):
+    """The columns of the view `requests` that are exported."""
+
+    ttft_s: float | None
+    e2e_s: float | None
+    query_tokens_per_s: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    http_status: int | None
+    error_kind: str | None
+    error_message: str | None
+
+
 @dataclass(frozen=True)
 class LevelRows:
-    """What is known of a level that becomes LLMPerf's files."""
+    """A level's rows that LLMPerf's files are made from."""
 
-    run: Mapping[str, Any]
-    level: Mapping[str, Any]
-    requests: list[dict[str, Any]]  # measured ones
+    run: RunRow
+    level: StoredLevel
+    requests: list[RequestRow]  # without warm-up
     numbers: Numbers
-    asked: Mapping[str, int | None]
+    lengths: Mapping[str, int | None]  # that were requested
 
 
-def _numbers(source: Source, run: Mapping[str, Any]) -> dict[int, Numbers]:
-    """Of each level, without those that LLMPerf's files would call by a name of another meaning."""
+def _numbers(source: Source, run: RunRow) -> dict[int, Numbers]:
+    """Read each level's numbers without those whose name means something else in LLMPerf's files."""
     found: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
     own = run["source"] == "llmperf"
     for row in source.rows("metrics").to_pylist():
@@ -126,9 +152,9 @@ def _numbers(source: Source, run: Mapping[str, Any]) -> dict[int, Numbers]:
     return defaultdict(dict, found)
 
 
-def _of_level(requests: pa.Table, level: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _measured_requests(requests: pa.Table, level: StoredLevel) -> list[RequestRow]:
     mine = pc.and_(pc.equal(requests["concurrency"], level["concurrency"]), pc.invert(requests["warmup"]))
-    rows: list[dict[str, Any]] = requests.filter(mine).sort_by("request_index").to_pylist()
+    rows: list[RequestRow] = requests.filter(mine).sort_by("request_index").to_pylist()
     return rows
 
 
@@ -136,7 +162,7 @@ def _llmperf_level(folder: Path, of: LevelRows) -> list[Path]:
     summary = _summary(of)
     name = _name(summary)
     folder.mkdir(parents=True, exist_ok=True)
-    contents: dict[str, Any] = {f"{name}{SUMMARY}": {**summary, "name": f"{name}{SUMMARY}"}}
+    contents: dict[str, object] = {f"{name}{SUMMARY}": {**summary, "name": f"{name}{SUMMARY}"}}
     if of.requests:
         contents[f"{name}{RESPONSES}"] = [_response(row) for row in of.requests]
     for stem, content in contents.items():
@@ -145,21 +171,21 @@ def _llmperf_level(folder: Path, of: LevelRows) -> list[Path]:
     return [folder / f"{stem}.json" for stem in contents]
 
 
-def _name(summary: Mapping[str, Any]) -> str:
-    """As LLMPerf makes its file names."""
+def _name(summary: Mapping[str, object]) -> str:
+    """Build the file name as LLMPerf does."""
     name = f"{summary['model']}_{summary['mean_input_tokens']}_{summary['mean_output_tokens']}"
     return re.sub(r"-{2,}", "-", re.sub(r"[^\w\d-]+", "-", name))
 
 
-def _summary(of: LevelRows) -> dict[str, Any]:
+def _summary(of: LevelRows) -> dict[str, object]:
     level, run = of.level, of.run
-    ended_at: datetime = level["started_at"] + timedelta(seconds=level["wall_s"] or 0)
+    ended_at = level["started_at"] + timedelta(seconds=level["wall_s"] or 0)
     ours = {EXPORTED: run["run_id"]} if run["source"] == "shapebench" else {}
     return {
         "version": LLMPERF_FORMAT,
         "name": "",
         "model": run["model"],
-        **of.asked,
+        **of.lengths,
         "num_concurrent_requests": level["concurrency"],
         **_distributions(of),
         **_totals(of),
@@ -168,9 +194,9 @@ def _summary(of: LevelRows) -> dict[str, Any]:
     }
 
 
-def _asked(run: Mapping[str, Any], of_levels: Collection[Numbers]) -> dict[str, int | None]:
-    """The lengths that were asked for; where nobody knows them, the mean of those that came."""
-    workload, found = orjson.loads(run["spec"]).get("workload", {}), {}
+def _requested_lengths(run: RunRow, of_levels: Collection[Numbers]) -> dict[str, int | None]:
+    """Return the requested lengths; where they are unknown, the mean of the measured ones."""
+    workload, found = run["spec"].get("workload", {}), {}
     for way in ("input", "output"):
         asked = workload.get(f"{way}_tokens", {})
         came = [value for numbers in of_levels if (value := numbers.get((f"{way}_tokens", "mean"))) is not None]
@@ -180,13 +206,13 @@ def _asked(run: Mapping[str, Any], of_levels: Collection[Numbers]) -> dict[str, 
 
 
 def _rounded(value: float | None) -> int | None:
-    """LLMPerf takes whole numbers."""
+    """Round to a whole number, as LLMPerf requires."""
     return None if value is None else round(value)
 
 
-def _distributions(of: LevelRows) -> dict[str, Any]:
-    """All quantiles from the requests, as LLMPerf gives them however few there are, or those that are kept."""
-    found: dict[str, Any] = {}
+def _distributions(of: LevelRows) -> dict[str, float]:
+    """Compute all quantiles from the requests, however few, as LLMPerf does; without requests, take those stored."""
+    found: dict[str, float] = {}
     whole = [_response(row) for row in of.requests if row["error_kind"] is None]
     for theirs, ours in OF_SUMMARY.items():
         values = [row[theirs] for row in whole if row[theirs] is not None]
@@ -197,7 +223,7 @@ def _distributions(of: LevelRows) -> dict[str, Any]:
     return found
 
 
-def _totals(of: LevelRows) -> dict[str, Any]:
+def _totals(of: LevelRows) -> dict[str, float | str]:
     errors = Counter(_error_code(row) for row in of.requests if row["error_kind"] is not None)
     given = {
         "results_num_requests_started": of.level["completed"] + of.level["failed"],
@@ -211,13 +237,13 @@ def _totals(of: LevelRows) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _error_code(row: Mapping[str, Any]) -> int:
-    """LLMPerf's -1 stands for an error without a status."""
+def _error_code(row: RequestRow) -> int:
+    """Return the HTTP status, or LLMPerf's -1 for an error without one."""
     return row["http_status"] if row["http_status"] not in (None, 200) else -1
 
 
-def _response(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as LLMPerf has it: one that failed has an error, and times of 0."""
+def _response(row: RequestRow) -> dict[str, float | str | None]:
+    """Convert a request to LLMPerf's fields: one that failed has an error, and times of 0."""
     failed = row["error_kind"] is not None
     e2e_s, tokens_in, tokens_out = row["e2e_s"], row["input_tokens"], row["output_tokens"]
     return {

@@ -1,4 +1,4 @@
-"""What is in a results file: the changes that made its tables, its views and macros, and what they mean; reads sql/."""
+"""The schema of the results file: migrations, views, macros and descriptions, read from sql/."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -22,10 +22,10 @@ class LaterVersionError(ShapebenchError):
 
 
 def prepare(connection: Connection, path: Path) -> None:
-    """Bring a file to this version's schema; raises LaterVersionError where it is past it."""
+    """Bring a file to this version's schema; raises LaterVersionError where a later version wrote it."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
     connection.execute(sql(SQL / "schema_version.sql"))
-    known, done = migrations(), migrations_of(connection)
+    known, done = migrations(), applied_migrations(connection)
     if later := done - set(known):
         raise LaterVersionError(
             f"{path} is of a later version of shapebench: this one does not know {len(later)} changes that it has had.",
@@ -40,12 +40,12 @@ def prepare(connection: Connection, path: Path) -> None:
 
 
 def migrations() -> dict[int, Path]:
-    """All there are, by number; those of versions that did not write down which a file had can be applied twice."""
+    """List all migrations by number; those from before raw.migrations existed can be applied twice."""
     return {int(file.name[:3]): file for file in sorted((SQL / "migrations").glob("*.sql"))}
 
 
-def migrations_of(connection: Connection) -> set[int]:
-    """Those that a file has had, as far as it was written down."""
+def applied_migrations(connection: Connection) -> set[int]:
+    """Return the numbers of the migrations that a file records as applied."""
     tables = "FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'migrations'"
     if not connection.execute(tables).fetchall():
         return set()
@@ -68,7 +68,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def calls() -> Iterator[tuple[str, str]]:
-    """Each macro as it is called, and the question that it answers."""
+    """Yield each macro's call, and its description."""
     for file in sorted((SQL / "macros").glob("*.sql")):
         statement = sql(file)
         parameters = re.search(rf"MACRO\s+{file.stem}\s*\(([^)]*)\)", statement)
@@ -77,7 +77,7 @@ def calls() -> Iterator[tuple[str, str]]:
 
 
 def _in_order(folder: Path) -> Iterator[Path]:
-    """Files of one view or macro each, those that others are made of first."""
+    """Sort files of one view or macro each so that those that others use come first."""
     files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
     code = {name: re.sub("--.*", "", file.read_text(encoding="utf-8")) for name, file in files.items()}
     words = {name: set(re.findall(r"\w+", text)) for name, text in code.items()}
@@ -86,13 +86,13 @@ def _in_order(folder: Path) -> Iterator[Path]:
 
 
 def words() -> dict[str, dict[str, str]]:
-    """What tables and columns mean."""
+    """Read the descriptions of tables and columns."""
     content: dict[str, dict[str, str]] = yaml.safe_load((SQL / "dictionary.yaml").read_text(encoding="utf-8"))
     return content
 
 
 def _describe(connection: Connection) -> None:
-    """Say in the file itself what its tables, views and columns mean."""
+    """Write the descriptions of tables, views and columns into the file."""
     questions = {file.stem: dictionary.question(sql(file)) for file in (SQL / "views").glob("*.sql")}
     columns = [row[:3] for row in connection.execute(dictionary.COLUMNS).fetchall()]
     connection.execute(";".join(dictionary.comments(words(), questions, columns)))

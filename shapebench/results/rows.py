@@ -1,10 +1,9 @@
-"""From records to the tables of the results file: pure."""
+"""Tables of the results file, made from a run's records."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import orjson
 import pandas as pd
@@ -18,19 +17,27 @@ from shapebench.analysis.timeline import timeline
 from shapebench.runs.records import Artifact, Link, Run, ServerFacts, Verdict
 from shapebench.runs.run_file import redact_spec
 
+Row = dict[str, object]
 Tables = dict[str, pa.Table]
 
 
 def tables(
     run: Run, facts: ServerFacts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion
 ) -> Tables:
-    """All of a run's rows but its artifacts."""
-    outcome = {"finished_at": _finished_at(levels), "verdict": verdict.status, "headline": conclusion.headline}
+    """Build all tables of a run except artifacts and links."""
+    outcome = {
+        "finished_at": _finished_at(levels),
+        "verdict": verdict.status,
+        "headline": conclusion.headline,
+        "levels_not_reached": _levels_not_reached(run, levels),
+    }
     weighed = [evaluate_level(run.spec.limits.slos, m, verdict) for m in levels]
     searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
-        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome, "levels_not_reached": _skipped(run, levels)}]),
+        "runs": pa.Table.from_pylist(
+            [{**_run(run, facts), **outcome, "levels_not_reached": _levels_not_reached(run, levels)}]
+        ),
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
@@ -43,8 +50,8 @@ def tables(
     }
 
 
-def _skipped(run: Run, levels: Iterable[MeasuredLevel]) -> list[int]:
-    """Levels that were not measured, since queries were too slow at fewer streams already."""
+def _levels_not_reached(run: Run, levels: Iterable[MeasuredLevel]) -> list[int]:
+    """List the levels that were not measured because queries were already too slow at fewer streams."""
     mean = ("query_tokens_per_s", "mean")
     got = {m.level.concurrency: {(r.metric, r.stat): r.value for r in m.metrics}.get(mean, math.nan) for m in levels}
     return [] if run.spec.search else [*skipped(run.spec.load, got.items())]
@@ -60,7 +67,7 @@ def _timelines(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
 
 
 def _server_metrics(levels: Iterable[MeasuredLevel]) -> pd.DataFrame:
-    """What the servers said, but for buckets between the first and the last look: those are most of it."""
+    """Concatenate the server metrics without the buckets between the first and last reading, which are most of them."""
     of_levels = [
         server.without_buckets_between().assign(run_id=m.level.run_id, concurrency=m.level.concurrency)
         for m in levels
@@ -73,24 +80,24 @@ def artifact_tables(artifacts: Iterable[Artifact]) -> Tables:
     return {"artifacts": pa.Table.from_pylist([_artifact(artifact) for artifact in artifacts])}
 
 
-def _artifact(artifact: Artifact) -> dict[str, Any]:
+def _artifact(artifact: Artifact) -> Row:
     row = {**asdict(artifact), "published_at": _utc(artifact.published_at)}
     del row["sent"]  # of this publishing alone
     return row
 
 
-def link_table(rows: Iterable[dict[str, Any]]) -> Tables:
+def link_table(rows: Iterable[Row]) -> Tables:
     return {"shared_links": pa.Table.from_pylist(list(rows))}
 
 
-def link_row(link: Link) -> dict[str, Any]:
-    """Without its URL, which lets anybody in."""
+def link_row(link: Link) -> Row:
+    """Build a link's row without its URL, which lets anybody in."""
     moments = {"created_at": _utc(link.created_at), "expires_at": _utc(link.expires_at)}
     return {"run_id": link.run_id, "link_id": link.link_id, "name": link.name, "place": link.place, **moments}
 
 
 def _utc(moment: datetime) -> datetime:
-    """Without its zone: DuckDB's TIMESTAMP WITH TIME ZONE needs an extension that is not in the package."""
+    """Convert to UTC without a zone: DuckDB's TIMESTAMP WITH TIME ZONE needs an extension that is not bundled."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -98,7 +105,7 @@ def _finished_at(levels: Iterable[MeasuredLevel]) -> datetime:
     return max(_utc(m.level.started_at) + timedelta(seconds=m.level.wall_s) for m in levels)
 
 
-def _run(run: Run, facts: ServerFacts) -> dict[str, Any]:
+def _run(run: Run, facts: ServerFacts) -> Row:
     spec = run.spec
     return {
         "run_id": run.run_id,
@@ -120,14 +127,13 @@ def _run(run: Run, facts: ServerFacts) -> dict[str, Any]:
     }
 
 
-def _brief(facts: ServerFacts) -> dict[str, Any]:
-    """Without the vocabulary: run.json has it."""
+def _brief(facts: ServerFacts) -> Row:
+    """Return the facts with the number of vocabulary words; run.json has the words."""
     content = asdict(facts)
-    content["sizing"]["words"] = len(facts.sizing.words)
-    return content
+    return {**content, "sizing": {**content["sizing"], "words": len(facts.sizing.words)}}
 
 
-def _level(m: MeasuredLevel, verdict: Verdict) -> dict[str, Any]:
+def _level(m: MeasuredLevel, verdict: Verdict) -> Row:
     level = m.level
     return {
         "run_id": level.run_id,
@@ -148,7 +154,7 @@ def _level(m: MeasuredLevel, verdict: Verdict) -> dict[str, Any]:
 
 
 def _requests(m: MeasuredLevel) -> pa.Table:
-    """As it lies in memory: most columns are shared with the samples, not copied."""
+    """Build the request rows, most columns shared with the samples, not copied."""
     assert m.samples is not None
     requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding says so
     rows = pa.Table.from_pandas(requests, preserve_index=False)

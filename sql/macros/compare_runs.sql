@@ -1,11 +1,11 @@
 -- How do two runs differ? A row for each level that both have and each main metric: before, after, difference, ratio,
--- and the 95% confidence interval of the difference.
--- The interval comes from ttft_precision and throughput_precision, so only the mean TTFT and the steady throughput have
--- one, where the level was long enough. Half widths add as squares, which is conservative (Banerjee, Sankhya 22, 1960).
--- It knows the variance within each run only; the macro regressions knows how much runs differ from one another.
--- verdict: same, if the interval lies within min_effect (a share of before); better or worse, if it excludes zero; else
--- inconclusive. NULL without an interval, or where the level is invalid in one of the runs; the numbers are shown anyway.
--- Levels that only one run has are omitted; numbers that another tool defines differently count as missing.
+-- and the 95% confidence interval of the difference. The interval comes from ttft_precision and throughput_precision,
+-- so only the mean TTFT and the steady throughput have one, where the level was long enough. Half widths add as
+-- squares, which is conservative (Banerjee, Sankhya 22, 1960). It knows the variance within each run only; the macro
+-- regressions knows how much runs differ from one another. verdict: same, if the interval lies within min_effect (a
+-- share of before); better or worse, if it excludes zero; else inconclusive. NULL without an interval, or where the
+-- level is invalid in one of the runs; the numbers are shown anyway. Levels that only one run has are omitted; numbers
+-- that another tool defines differently count as missing.
 CREATE OR REPLACE MACRO compare_runs(before_run, after_run, min_effect := 0.05) AS TABLE
 WITH compared(place, metric, stat, precision_metric) AS (
     VALUES

@@ -1,8 +1,8 @@
--- What do a million tokens cost on a machine of this price? A row for each level of each run: give it the price of an hour of the shape.
--- At $$2 an hour, 40 tokens/s for each of 32 queries are $$0.434 for a million output tokens. usd_per_million_tokens spreads the
--- same money over prompts and answers; usd_per_user_hour is each user's share of the hour. All of it is for a machine that is kept as busy
--- as the level kept it: one that idles half the time costs twice as much for a token.
--- system_tokens_per_s is what they follow from, completed requests' tokens only. An invalid level has its row, without a cost.
+-- What do a million tokens cost at this price per hour of the shape? A row for each level of each run. At $$2 an hour,
+-- 40 tokens/s for each of 32 queries are $$0.434 for a million output tokens. usd_per_million_tokens spreads the same
+-- money over prompts and answers; usd_per_user_hour is the hourly price over the concurrency. All of it assumes a
+-- machine as busy as during the level: one that idles half the time costs twice as much per token. system_tokens_per_s
+-- counts completed requests only. An invalid level has its row, without a cost.
 CREATE OR REPLACE MACRO cost(usd_per_hour) AS TABLE
 SELECT
     run_id,

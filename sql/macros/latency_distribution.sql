@@ -1,8 +1,8 @@
--- How are the latencies of one level distributed? For each of ttft_s, e2e_s and tpot_s the 1st to the 99th percentile and the greatest
--- (quantile 1): drawn with quantile over value, the distribution function.
--- Of the level's completed requests; those of the warm-up and those that failed are left out, and so are answers of one token from
--- tpot_s. A percentile that too few values stand behind is NULL: five have to lie beyond it, 5/(1-p), or before it, 5/p, below the median.
--- A level whose requests are not kept (pruned, or of a tool that kept none) has NULL throughout, and a sample_count of 0.
+-- What is the latency distribution of one level? The 1st to the 99th percentile of ttft_s, e2e_s and tpot_s, and the
+-- maximum (quantile 1): plotted as quantile over value, this is the distribution function. Only completed requests
+-- after warm-up count, and for tpot_s only answers of more than one token. A percentile of too few values is NULL: it
+-- needs 5/(1-p) of them, or 5/p below the median. A level whose requests are not kept (pruned, or of a tool that kept
+-- none) has NULL throughout, and a sample_count of 0.
 CREATE OR REPLACE MACRO latency_distribution(run, level) AS TABLE
 WITH done AS (
     SELECT ttft_s, e2e_s, tpot_s

@@ -1,14 +1,13 @@
 -- Is a run worse than those before it? A row for each of its levels and each metric, compared with the last_n earlier
--- runs of the same endpoint (url, model, shape) and workload (name and lengths), measured by the same tool, in which that
--- level is not invalid and has the metric.
--- change_low to change_high is the 95% prediction interval for one more run if nothing has changed (Student's t, n-1
--- degrees of freedom, baseline_stddev * sqrt(1 + 1/n)), centred on change; min_detectable_change is its half width. All
--- three are shares of baseline_mean. effect_stddevs is the change in standard deviations between runs.
--- verdict: same, if the interval lies within min_effect; better or worse, if it excludes zero; else inconclusive, as with
--- fewer than 3 earlier runs, or where the run's own level is invalid. 99th percentiles are observed, not tested.
--- Each row is tested on its own: of 20 in which nothing has changed, one lies outside by chance. Omitted: levels that the
--- run does not have, metrics that neither it nor its baseline has (percentiles of too few requests), numbers that another
--- tool defines differently.
+-- runs of the same endpoint (url, model, shape) and workload (name and lengths), measured by the same tool, in which
+-- that level is not invalid and has the metric. change_low to change_high is the 95% prediction interval for one more
+-- run if nothing has changed (Student's t, n-1 degrees of freedom, baseline_stddev * sqrt(1 + 1/n)), centred on
+-- change; min_detectable_change is its half width. All three are shares of baseline_mean. effect_stddevs is the change
+-- in standard deviations between runs. verdict: same, if the interval lies within min_effect; better or worse, if it
+-- excludes zero; else inconclusive, as with fewer than 3 earlier runs, or where the run's own level is invalid. 99th
+-- percentiles are observed, not tested. Each row is tested on its own: of 20 in which nothing has changed, one lies
+-- outside by chance. Omitted: levels that the run does not have, metrics that neither it nor its baseline has
+-- (percentiles of too few requests), numbers that another tool defines differently.
 CREATE OR REPLACE MACRO regressions(candidate_run, last_n := 10, min_effect := 0.05) AS TABLE
 WITH tested(place, metric, stat, observed) AS (
     VALUES

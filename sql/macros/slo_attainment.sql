@@ -1,11 +1,10 @@
--- What share of requests met these limits, and how much of the throughput is that? A row for each level of each run.
--- A limit that is NULL is not applied. attainment is the share of measured requests that met all limits; a request that
+-- What share of requests met these limits, and how much of the throughput is that? A row for each level of each run. A
+-- limit that is NULL is not applied. attainment is the share of measured requests that met all limits; a request that
 -- failed, or lacks a number with a limit, did not (an answer of one token has no tpot_s to miss). Goodput counts those
--- that met them, over the time from the first send to the last arrival, as system_tokens_per_s does: where all met them,
--- they are equal.
--- Warm-up requests are excluded. A level whose requests are not kept (pruned, or of a tool that kept none), or of whose
--- requests none has a number with a limit, has NULL. Invalid levels are shown; verdict says so. Where requests lack the
--- time of sending, the level's wall_s is used.
+-- that met them, over the time from the first send to the last arrival, as system_tokens_per_s does: where all met
+-- them, they are equal. Warm-up requests are excluded. A level whose requests are not kept (pruned, or of a tool that
+-- kept none), or of whose requests none has a number with a limit, has NULL. Invalid levels are shown; verdict says
+-- so. Where requests lack the time of sending, the level's wall_s is used.
 CREATE OR REPLACE MACRO slo_attainment(
     ttft_s_limit := 0.5, query_tokens_per_s_limit := 10, tpot_s_limit := NULL, e2e_s_limit := NULL
 ) AS TABLE

@@ -1,5 +1,6 @@
--- How many standard errors does a two-sided 95 % interval reach to either side, by Student's t with so many degrees of freedom?
--- Exact for up to three degrees, within 0.04 % from four on: the series of shapebench/support/batch_means.py (Abramowitz and Stegun, 26.7.5).
+-- How many standard errors does a two-sided 95% interval reach to either side, by Student's t with this many degrees
+-- of freedom? Exact for up to three degrees, within 0.04% from four on: the series of
+-- shapebench/support/batch_means.py (Abramowitz and Stegun, 26.7.5).
 CREATE OR REPLACE MACRO t_quantile(freedom) AS
 CASE
     WHEN freedom IS NULL OR freedom < 1 THEN NULL

@@ -1,9 +1,9 @@
--- When did each token of a level arrive, and how long after the one before it? A row for each token, out of the run's Parquet file in
--- the folder `data`: for hiccups within an answer, which no figure of the whole answer shows.
--- A chunk of k tokens is k rows, each with a k-th of the gap before the chunk: so quantiles of gap_s are those of inter_token_s. The tokens
--- of an answer's first chunk have no gap. at_s counts from the level's first request, since_sent_s from the request's own sending; chunk
--- and token count from 1 within the answer, and tokens is how many the chunk brought.
--- Tokens of warm-up requests and of those that failed are here, and marked; inter_token_s has neither. Requests without any have no row.
+-- When did each token of a level arrive, and how long after the one before it? A row for each token, from the run's
+-- Parquet file in the folder `data`: it shows stalls within an answer, which its totals hide. A chunk of k tokens is k
+-- rows, each with a k-th of the gap before the chunk, so quantiles of gap_s are those of inter_token_s. The tokens of
+-- an answer's first chunk have no gap. at_s counts from the level's first request, since_sent_s from the request's own
+-- send; chunk and token count from 1 within the answer; tokens is the chunk's number of tokens. Tokens of warm-up and
+-- failed requests are included and marked; inter_token_s excludes both. Requests without tokens have no row.
 CREATE OR REPLACE MACRO token_gaps(run, level, data := 'data') AS TABLE
 WITH requests_of_level AS (
     SELECT

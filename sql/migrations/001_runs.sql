@@ -1,4 +1,5 @@
--- A row for each sweep over the concurrency levels of one endpoint; times are UTC, and it is finished when the last level is.
+-- A row for each sweep over the concurrency levels of one endpoint; times are UTC, and it is finished when its last
+-- level is.
 CREATE TABLE IF NOT EXISTS raw.runs (
     run_id VARCHAR PRIMARY KEY,
     started_at TIMESTAMP NOT NULL,

@@ -1,4 +1,4 @@
--- A row for each concurrency level of a run, also where it was not measured to the end.
+-- A row for each concurrency level of a run, including levels that were interrupted.
 CREATE TABLE IF NOT EXISTS raw.levels (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL CHECK (concurrency > 0),

@@ -1,4 +1,4 @@
--- A row for each request, warm-up and failed ones included; times are seconds after sent_at.
+-- A row for each request, including warm-up and failed ones; times are seconds after sent_at.
 CREATE TABLE IF NOT EXISTS raw.requests (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

@@ -1,4 +1,5 @@
--- A row for each number: a new metric is a new row, never a new column. A metric with one value for a level has the stat "total".
+-- A row for each number: a new metric is a new row, never a new column. A metric with one value for a level has the
+-- stat "total".
 CREATE TABLE IF NOT EXISTS raw.metrics (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

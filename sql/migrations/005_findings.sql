@@ -1,4 +1,4 @@
--- A row for each expectation that was held against a level: what was expected, what was seen, why it matters.
+-- A row for each expectation checked at a level, with the result in words.
 CREATE TABLE IF NOT EXISTS raw.findings (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

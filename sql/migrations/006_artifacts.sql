@@ -1,4 +1,4 @@
--- A row for each file of a run's report: where it went, or why it did not arrive.
+-- A row for each published file of a run: where it went, or why it did not arrive.
 CREATE TABLE IF NOT EXISTS raw.artifacts (
     run_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,

@@ -1,2 +1,2 @@
--- Files of earlier versions lack it: the server's usage less the tokens that the answer's chunks carried.
+-- The server's usage minus the tokens that the answer's chunks carried.
 ALTER TABLE raw.requests ADD COLUMN IF NOT EXISTS unaccounted_tokens INTEGER

@@ -1,2 +1,2 @@
--- Files of earlier versions lack it: was the request sent again, since the server had closed the kept connection?
+-- Whether the request was sent again, after the server had closed the kept-alive connection.
 ALTER TABLE raw.requests ADD COLUMN IF NOT EXISTS resent BOOLEAN

@@ -1,4 +1,4 @@
--- A row for each span of a level's time: how many streams were busy, and how many tokens came.
+-- A row for each time slice of a level: how many streams were busy, and how many tokens arrived.
 CREATE TABLE IF NOT EXISTS raw.timeline (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

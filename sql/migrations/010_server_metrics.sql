@@ -1,4 +1,5 @@
--- A row for each number that the server gave of itself while a level ran: before, each second, and after. Of a histogram's buckets only the first and the last are here; the Parquet file has all.
+-- A row for each number that the server reported while a level ran: before, each second, and after. Of a histogram's
+-- buckets only the first and the last reading are here; the Parquet file has all.
 CREATE TABLE IF NOT EXISTS raw.server_metrics (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Runs that other tools measured: what they do not say is NULL, and a number that they define otherwise says in what it differs.
+-- Runs that other tools measured: what they do not report is NULL; differs says how their definition differs from ours.
 ALTER TABLE raw.runs ADD COLUMN source VARCHAR DEFAULT 'shapebench';
 ALTER TABLE raw.runs ADD COLUMN source_version VARCHAR;
 ALTER TABLE raw.runs ALTER COLUMN seed DROP NOT NULL;

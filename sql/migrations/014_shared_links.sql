@@ -1,4 +1,4 @@
--- A row for each link that lets whoever has it read a report. Its URL is not here: it is shown once, to whoever asked for it.
+-- A row for each link that lets its holder read a report. Its URL is not stored: it is shown once, when it is made.
 CREATE TABLE IF NOT EXISTS raw.shared_links (
     run_id VARCHAR NOT NULL,
     link_id VARCHAR NOT NULL,

@@ -1,5 +1,5 @@
--- What each level was held against, and by what margin it kept it; searches for the greatest concurrency that keeps all of it, and
--- levels that a run stopped before. Runs of earlier versions have none.
+-- The SLOs that each level was evaluated against, searches for the highest concurrency that meets them, and levels
+-- that a run did not reach. Runs of earlier versions have none.
 CREATE TABLE IF NOT EXISTS raw.slos (
     run_id VARCHAR NOT NULL,
     concurrency INTEGER NOT NULL,

@@ -1,3 +1,3 @@
--- Where did each file of a report go?
+-- Where did each published file of a run go?
 CREATE OR REPLACE VIEW artifacts AS
 SELECT * FROM raw.artifacts

@@ -1,4 +1,4 @@
--- Could the measuring client keep up with each level? What it noticed of itself, and what trying it out had found before.
+-- Did the measuring client keep up at each level? What it recorded about itself, and the results of its calibration.
 CREATE OR REPLACE VIEW client_health AS
 SELECT
     run_id,

@@ -1,8 +1,9 @@
--- How has each endpoint fared over time? A row for each run and level, those of one endpoint, workload and concurrency in order of
--- time, with the changes since the run before, as shares of it: 0.1 is 10 % more.
--- An endpoint is a url, a model and a shape; runs that other tools measured (source) are a history of their own. Workloads are told
--- apart by name. The run before is the last in which the level was not invalid. An invalid level has its numbers, but no changes, and
--- a change is NULL, too, where either run lacks the number. Two runs of the same thing differ a little: a change alone says nothing yet.
+-- How has each endpoint changed over time? A row for each run and level, those of one endpoint, workload and
+-- concurrency in order of time, with the changes since the run before, as shares of it: 0.1 is 10% more. An endpoint
+-- is a url, a model and a shape; runs that other tools measured (source) have their own history. Workloads are
+-- identified by name. The run before is the last in which the level was not invalid. An invalid level has its numbers
+-- but no changes; a change is also NULL where either run lacks the number. Runs differ a little anyway: a change alone
+-- proves nothing, the macro regressions tests it.
 CREATE OR REPLACE VIEW endpoint_history AS
 WITH usable AS (
     SELECT

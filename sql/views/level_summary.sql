@@ -1,5 +1,5 @@
 -- What did each level of each run measure? A row for each run and concurrency, a column for each metric and stat.
--- $metric_columns stands for the names that the METRICS table in shapebench/analysis/metrics.py gives.
+-- The metrics' columns come from METRICS in shapebench/spec/metric_definitions.py.
 CREATE OR REPLACE VIEW level_summary AS
 WITH named AS (
     SELECT run_id, concurrency, if(stat = 'total', metric, metric || '_' || stat) AS name, value

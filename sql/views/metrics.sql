@@ -1,4 +1,5 @@
--- Every number of every level as a row of its own: for plotting, and for comparing metrics with one another. sample_count is how many requests it is made of, differs in what another tool defines it otherwise.
+-- Every number of every level as its own row, for plotting and for comparing metrics. sample_count is the number of
+-- requests behind it; differs says how another tool's definition differs from ours.
 CREATE OR REPLACE VIEW metrics AS
 SELECT run_id, concurrency, l.verdict, metric, stat, value, sample_count, differs
 FROM raw.metrics

@@ -1,3 +1,3 @@
--- What happened to each request, warm-up and failed ones included?
+-- What happened to each request, including warm-up and failed ones?
 CREATE OR REPLACE VIEW requests AS
 SELECT * FROM raw.requests

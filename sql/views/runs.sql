@@ -1,4 +1,4 @@
--- Which runs are there, what did they measure, and are their numbers fit to be believed?
+-- Which runs are there, what did they measure, and can their numbers be trusted?
 CREATE OR REPLACE VIEW runs AS
 SELECT
     r.run_id,

@@ -1,7 +1,6 @@
 -- At which concurrency does each run's throughput stop growing? The knee of a concave curve fitted to its levels
--- (shapebench/analysis/scaling/growth.py), and its 95% interval.
--- knee is NULL where throughput still grows at the highest level. A run with fewer than two usable levels has no row, nor
--- has one that an earlier version loaded.
+-- (shapebench/analysis/scaling/growth.py), and its 95% interval. knee is NULL where throughput still grows at the
+-- highest level. A run with fewer than two usable levels has no row, nor has one that an earlier version loaded.
 CREATE OR REPLACE VIEW saturation AS
 SELECT
     s.run_id,

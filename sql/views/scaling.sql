@@ -1,11 +1,12 @@
 -- How does throughput grow with concurrency, and where does it stop? A row for each level of each run.
--- ideal_tokens_per_s is the throughput of the run's lowest usable level, scaled by concurrency; efficiency is the share of
--- it that was reached. gain_share is what throughput gained since step_from, the usable level before, as a share of what
--- concurrency gained. is_knee marks the level at which throughput stops growing, as the view saturation has it: a curve
--- fitted to all levels, so noise in one step does not decide. NULL where it was not fitted.
--- tokens_per_s is the steady throughput where every usable level has one, else the system's for all of them; throughput
--- says which. They are never mixed along a curve: the start and end of a level, when not all streams are busy, weigh most
--- at high concurrency. Invalid levels, and those without throughput, are not usable: NULL, and steps pass over them.
+-- ideal_tokens_per_s is the throughput of the run's lowest usable level, scaled by concurrency; efficiency is the
+-- share of it that was reached. gain_share is what throughput gained since step_from, the usable level before, as a
+-- share of what concurrency gained. is_knee marks the level at which throughput stops growing, as the view saturation
+-- has it: a curve fitted to all levels, so noise in one step does not decide. NULL where it was not fitted.
+-- tokens_per_s is the steady throughput where every usable level has one, else the system's for all of them;
+-- throughput says which. They are never mixed along a curve: the start and end of a level, when not all streams are
+-- busy, weigh most at high concurrency. Invalid levels, and those without throughput, are not usable: NULL, and steps
+-- pass over them.
 CREATE OR REPLACE VIEW scaling AS
 WITH usable AS (
     SELECT

@@ -1,4 +1,4 @@
--- What is the greatest concurrency that keeps all SLOs, by the runs that searched for it?
+-- What is the highest concurrency that meets all SLOs, by the runs that searched for it?
 CREATE OR REPLACE VIEW searches AS
 SELECT
     s.run_id,

@@ -1,4 +1,4 @@
--- How many requests did the server end while a level ran, and for what reason? Its account of what the view requests holds.
+-- How many requests did the server finish while a level ran, and why did each end? To compare with the view requests.
 CREATE OR REPLACE VIEW server_requests AS
 SELECT run_id, concurrency, label AS finished_reason, (max(value) - min(value))::BIGINT AS requests
 FROM raw.server_metrics

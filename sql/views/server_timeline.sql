@@ -1,4 +1,5 @@
--- How did the server fare while a level ran? A row for each moment at which it was asked; tokens/s are since the moment before.
+-- What was the server's state while a level ran? A row for each time its metrics were read; tokens/s are since the row
+-- before.
 CREATE OR REPLACE VIEW server_timeline AS
 WITH wide AS (
     FROM (

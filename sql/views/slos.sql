@@ -1,4 +1,4 @@
--- Which level kept which SLO, and by what margin?
+-- Which level met which SLO, and by what margin?
 CREATE OR REPLACE VIEW slos AS
 SELECT
     s.run_id,

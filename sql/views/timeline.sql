@@ -1,3 +1,3 @@
--- How did each level go over time? at_s counts from the level's first request, warm-up included.
+-- How did each level develop over time? at_s counts from the level's first request, including warm-up.
 CREATE OR REPLACE VIEW timeline AS
 SELECT * FROM raw.timeline

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shapebench.analysis.regression import RegressionCheck, Rule, check_regression
-from shapebench.results.regression import watched
+from shapebench.results.regression import check_run
 from shapebench.runs.run_file import RunNotFoundError
 from tests.unit.results.sql.results_file import ResultsFile
 
@@ -148,7 +148,7 @@ def measure(results: ResultsFile, values: Iterable[float], **about: Any) -> None
 
 
 def judged(results: ResultsFile, run_id: str | None = None, rule: Rule = RULE) -> RegressionCheck:
-    return watched(results.data, run_id, rule).judgement
+    return check_run(results.data, run_id, rule).check
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_run_of_the_results_file_is_judged(newest: float, known: str, severity
 
 def test_the_newest_is_judged_unless_one_is_named(results: ResultsFile) -> None:
     measure(results, (*STEADY, 50))
-    found = watched(results.data, None, RULE)
+    found = check_run(results.data, None, RULE)
     assert (found.run_id, found.url, found.model, found.shape) == ("r5", "http://a", "m", "VM.GPU.A10.1")
 
 
@@ -171,7 +171,7 @@ def test_the_newest_is_one_that_we_measured(results: ResultsFile) -> None:
     measure(results, STEADY)
     results.run("theirs", 100, source="guidellm")
     results.ask("FROM runs")
-    assert watched(results.data, None, RULE).run_id == "r4"
+    assert check_run(results.data, None, RULE).run_id == "r4"
 
 
 def test_how_many_earlier_runs_count_can_be_said(results: ResultsFile) -> None:
@@ -184,4 +184,4 @@ def test_how_many_earlier_runs_count_can_be_said(results: ResultsFile) -> None:
 def test_a_run_that_is_not_there_is_an_error(run_id: str | None, results: ResultsFile) -> None:
     results.ask("FROM runs")
     with pytest.raises(RunNotFoundError, match="`shapebench runs` lists the runs"):
-        watched(results.data, run_id, RULE)
+        check_run(results.data, run_id, RULE)
