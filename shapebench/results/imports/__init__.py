@@ -1,1 +1,1 @@
-"""Results of other load generators, taken into the results file beside our own."""
+"""Imports of other load generators' results into the results file."""

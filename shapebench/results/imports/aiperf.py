@@ -45,7 +45,15 @@ from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
-from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.tool import (
+    UNKNOWN_MODEL,
+    UNKNOWN_WORKLOAD,
+    FileSet,
+    Level,
+    Origin,
+    Tool,
+    at_concurrency,
+)
 from shapebench.spec import metric_definitions
 from shapebench.support.redact import redact_mapping
 
@@ -175,12 +183,12 @@ def _is_records(document: Document) -> bool:
     return bool(phases) and None not in phases
 
 
-def _together(document: Document) -> tuple[str, str]:
+def _group_key(document: Document) -> tuple[str, str]:
     """--profile-export-prefix names both files; without it one has the tool's name in it."""
     return str(document.folder), document.stem.removesuffix("_aiperf")
 
 
-def _beside(path: Path) -> bool:
+def _is_ignored(path: Path) -> bool:
     """Its prompts, a summary of each phase once more, raw answers, and what other sources told of servers and GPUs."""
     inside_phases = any((folder / "phase_manifest.json").is_file() for folder in path.parents[1:3])
     of_run = any(path.parent.glob("*_aiperf.json"))
@@ -198,17 +206,17 @@ def _beside(path: Path) -> bool:
     )
 
 
-def _read(bundle: Bundle) -> list[Level]:
-    content = bundle.one("summary", "it alone says at which concurrency the records came").content
+def _read(file_set: FileSet) -> list[Level]:
+    content = file_set.one("summary", "it alone says at which concurrency the records came").content
     summary = Summary.parse(content)
-    records = [Record.parse(line) for line in bundle.one("records", "").objects] if bundle.all("records") else []
+    records = [Record.parse(line) for line in file_set.one("records", "").objects] if file_set.all("records") else []
     answers = checked(sorted((record.to_answer() for record in records), key=lambda answer: answer.begun_s or 0))
     differs = _records_differ(summary, records, answers) if answers else _summary_differs(summary, content)
     phase = summary.measured_phase
     return [
         Level(
             origin=_origin(summary),
-            documents=bundle.documents,
+            documents=file_set.documents,
             concurrency=at_concurrency(phase.concurrency),
             completed=len(completed(answers)) if answers else require(summary.request_count, "request_count"),
             failed=failed(answers) if answers else summary.error_request_count or 0,
@@ -307,8 +315,8 @@ def _distribution(content: object, ours: str, differs: str | None) -> list[Numbe
 TOOL = Tool(
     source="aiperf",
     label="AIPerf",
-    parts={"summary": _is_summary, "records": _is_records},
-    together=_together,
+    kinds={"summary": _is_summary, "records": _is_records},
+    group_key=_group_key,
     read=_read,
-    beside=_beside,
+    ignores=_is_ignored,
 )

@@ -1,4 +1,4 @@
-"""Single requests as another tool recorded them, and the numbers that follow from them by our own definitions."""
+"""Single requests as another tool recorded them, and the metrics that follow from them by our definitions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from shapebench.results.imports.json_model import ImportFileError
 from shapebench.results.imports.numbers import Differs, Number, of_values, share, total
 
-NO_ONE_TOKEN = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
+ROUNDING_S = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request; what the tool does not say is None."""
+    """One request; what the tool does not report is None."""
 
     ttft_s: float | None = None
     e2e_s: float | None = None
@@ -53,11 +53,11 @@ def failed(answers: Sequence[Answer]) -> int:
 
 
 def checked(answers: Sequence[Answer]) -> list[Answer]:
-    """The same; raises ImportFileError where a request's times cannot be."""
+    """Return the requests; raises ImportFileError where a request's times are impossible."""
     for index, answer in enumerate(answers):
         if min(answer.ttft_s or 0, answer.e2e_s or 0) < 0:
             raise ImportFileError(f"request {index} has a time below zero")
-        if answer.ttft_s is not None and answer.e2e_s is not None and answer.ttft_s > answer.e2e_s + NO_ONE_TOKEN:
+        if answer.ttft_s is not None and answer.e2e_s is not None and answer.ttft_s > answer.e2e_s + ROUNDING_S:
             raise ImportFileError(
                 f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)"
             )
@@ -65,7 +65,7 @@ def checked(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def summarise(answers: Sequence[Answer], differs: Differs) -> list[Number]:
-    """Every number that the requests carry, by our definitions but for what `differs` names."""
+    """Compute every metric from the requests, by our definitions except where `differs` says otherwise."""
     done = completed(answers)
     found = [number for name in OF_EACH for number in of_values(name, _values(done, name), differs.get(name))]
     found += of_values("inter_token_s", _gaps(done), differs.get("inter_token_s"))
@@ -78,13 +78,13 @@ def _values(answers: Sequence[Answer], name: str) -> list[float]:
 
 
 def _gaps(done: Sequence[Answer]) -> list[float]:
-    """All of them or none: those of some requests would be a choice among them."""
+    """Return the gaps of all requests, or none where some lack them: those of a part would be biased."""
     each = [answer.gaps_s for answer in done if answer.gaps_s is not None]
     return [gap for gaps in each for gap in gaps] if len(each) == len(done) else []
 
 
 def span_s(answers: Sequence[Answer]) -> float | None:
-    """From the first sending of a measured request to the last arrival of a completed one, as metrics.wall_s has it."""
+    """Return the time from the first send of a measured request to the last arrival of a completed one."""
     done, begun = completed(answers), [answer.begun_s for answer in measured(answers)]
     ends = [answer.begun_s + answer.e2e_s for answer in done if answer.begun_s is not None and answer.e2e_s is not None]
     known = [moment for moment in begun if moment is not None]
@@ -106,7 +106,7 @@ def _over_time(answers: Sequence[Answer], differs: Differs) -> list[Number]:
 
 
 def rows(answers: Sequence[Answer], differs: Differs) -> list[dict[str, object]]:
-    """What raw.requests takes. Its columns bear no mark, so what is defined otherwise is left out of it."""
+    """Build rows of raw.requests, without numbers whose definition differs: its columns cannot mark them."""
     return [_row(index, answer, differs) for index, answer in enumerate(answers)]
 
 

@@ -1,4 +1,4 @@
-"""The files that are to be imported: found, and read as JSON or JSON lines."""
+"""Files to import: found, and read as JSON or JSON lines."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ SPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """A file and what it says; JSON lines, and objects appended to each other, are a list."""
+    """A file and its content; JSON lines, and concatenated objects, are a list."""
 
     path: Path
     content: object
@@ -34,26 +34,26 @@ class Document:
         return self.content if isinstance(self.content, list) else [self.content]
 
 
-def find(paths: Iterable[Path], beside: Callable[[Path], bool], problems: list[str]) -> list[Path]:
-    """The files named, and those in folders named; a path that gives none is added to the problems."""
+def find(paths: Iterable[Path], ignored: Callable[[Path], bool], problems: list[str]) -> list[Path]:
+    """List the files at these paths and in these folders; a path without any is added to the problems."""
     found: dict[Path, Path] = {}
     for path in paths:
-        files = [path] if path.is_file() else sorted(_in_folder(path, beside))
+        files = [path] if path.is_file() else sorted(_in_folder(path, ignored))
         if not files:
             problems.append(f"{path}: {'holds no JSON file' if path.is_dir() else 'does not exist'}")
         found |= {file.resolve(): file for file in files}
     return list(found.values())
 
 
-def _in_folder(folder: Path, beside: Callable[[Path], bool]) -> Iterator[Path]:
+def _in_folder(folder: Path, ignored: Callable[[Path], bool]) -> Iterator[Path]:
     for file in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.suffix in SUFFIXES and file.is_file() and not hidden and not beside(file):
+        if file.suffix in SUFFIXES and file.is_file() and not hidden and not ignored(file):
             yield file
 
 
 def read(path: Path) -> Document:
-    """A file's content; raises ImportFileError."""
+    """Read a file; raises ImportFileError."""
     try:
         raw = path.read_bytes()
         content = _parsed(raw.decode(), lines=path.suffix == ".jsonl")
@@ -65,7 +65,7 @@ def read(path: Path) -> Document:
 
 
 def _parsed(text: str, *, lines: bool) -> object:
-    """One value, or a list of as many as follow each other."""
+    """Parse one value, or a list of all that follow each other."""
     decoder, at = json.JSONDecoder(parse_constant=_nothing), _past_space(text, 0)
     values: list[object] = []
     while at < len(text):
@@ -78,7 +78,7 @@ def _parsed(text: str, *, lines: bool) -> object:
 
 
 def _nothing(_: str) -> None:
-    """NaN and Infinity, which Python writes and JSON does not have."""
+    """Read NaN and Infinity, which Python writes and JSON lacks, as None."""
 
 
 def _past_space(text: str, at: int) -> int:

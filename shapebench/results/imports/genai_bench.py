@@ -43,7 +43,7 @@ from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_SERVER,
     UNKNOWN_WORKLOAD,
-    Bundle,
+    FileSet,
     Level,
     Origin,
     Tool,
@@ -162,11 +162,11 @@ def _is_experiment(document: Document) -> bool:
     return isinstance(content, dict) and "traffic_scenario" in content and Experiment.parse(content).version is not None
 
 
-def _read(bundle: Bundle) -> list[Level]:
-    experiment = bundle.one("experiment_metadata.json", "it says which model was measured")
-    levels = bundle.all("level")
+def _read(file_set: FileSet) -> list[Level]:
+    experiment = file_set.one("experiment_metadata.json", "it says which model was measured")
+    levels = file_set.all("level")
     if not levels:
-        raise ImportFileError("no level of this experiment is there: its files lie beside it")
+        raise ImportFileError("no level of this experiment is there: its files belong into the same folder")
     return [_level(experiment, document) for document in levels]
 
 
@@ -226,7 +226,7 @@ def _over_time(level: LevelFile) -> list[Number]:
 TOOL = Tool(
     source="genai-bench",
     label="genai-bench",
-    parts={"level": _is_level, "experiment_metadata.json": _is_experiment},
-    together=lambda document: document.folder,
+    kinds={"level": _is_level, "experiment_metadata.json": _is_experiment},
+    group_key=lambda document: document.folder,
     read=_read,
 )

@@ -37,7 +37,15 @@ from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
 from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
-from shapebench.results.imports.tool import UNKNOWN_MODEL, UNKNOWN_WORKLOAD, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.tool import (
+    UNKNOWN_MODEL,
+    UNKNOWN_WORKLOAD,
+    FileSet,
+    Level,
+    Origin,
+    Tool,
+    at_concurrency,
+)
 from shapebench.spec import metric_definitions
 from shapebench.support.redact import redact_mapping
 
@@ -184,8 +192,8 @@ def _is_report(document: Document) -> bool:
     return FirstBenchmark.parse(document.content).type == "generative_benchmark"
 
 
-def _read(bundle: Bundle) -> list[Level]:
-    (document,) = bundle.documents
+def _read(file_set: FileSet) -> list[Level]:
+    (document,) = file_set.documents
     report = ReportFile.parse(document.content)
     return [_level(document, report, benchmark) for benchmark in report.benchmarks]
 
@@ -264,7 +272,7 @@ def _distribution(benchmark: Benchmark, ours: str, differs: str | None) -> list[
 TOOL = Tool(
     source="guidellm",
     label="GuideLLM",
-    parts={"report": _is_report},
-    together=lambda document: document.path,
+    kinds={"report": _is_report},
+    group_key=lambda document: document.path,
     read=_read,
 )

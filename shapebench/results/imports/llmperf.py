@@ -41,7 +41,7 @@ from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
 from shapebench.results.imports.numbers import Differs, Number, of_stats, total
-from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.tool import UNKNOWN_MODEL, FileSet, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
 
 SUMMARY, RESPONSES = "_summary", "_individual_responses"
@@ -147,19 +147,19 @@ def _is_responses(document: Document) -> bool:
     return document.stem.endswith(RESPONSES) or (bool(rows) and isinstance(rows[0], dict) and fields <= set(rows[0]))
 
 
-def _together(document: Document) -> tuple[str, str]:
+def _group_key(document: Document) -> tuple[str, str]:
     return str(document.folder), document.stem.removesuffix(SUMMARY).removesuffix(RESPONSES)
 
 
-def _read(bundle: Bundle) -> list[Level]:
-    content = bundle.one("summary", "it alone says at which concurrency the responses came").content
+def _read(file_set: FileSet) -> list[Level]:
+    content = file_set.one("summary", "it alone says at which concurrency the responses came").content
     summary = Summary.parse(content)
     differs = GAPS if summary.exported else DIFFERS
-    answers = _answers(bundle, summary.done)
+    answers = _answers(file_set, summary.done)
     return [
         Level(
             origin=Origin(version=summary.version, model=summary.model or UNKNOWN_MODEL, workload=summary.workload),
-            documents=bundle.documents,
+            documents=file_set.documents,
             concurrency=at_concurrency(summary.concurrency),
             completed=summary.done,
             failed=failed(answers) if answers else summary.failed or 0,
@@ -183,10 +183,10 @@ def _configuration(content: object) -> Mapping[str, object]:
     return {name: value for name, value in content.items() if not name.startswith("results_")}
 
 
-def _answers(bundle: Bundle, done: int) -> list[Answer]:
-    if not bundle.all("responses"):
+def _answers(file_set: FileSet, done: int) -> list[Answer]:
+    if not file_set.all("responses"):
         return []
-    rows = bundle.one("responses", "").objects
+    rows = file_set.one("responses", "").objects
     if not all(isinstance(row, dict) for row in rows):
         raise ImportFileError("a response is not an object")
     found = checked([Response.parse(row).to_answer() for row in rows])
@@ -210,7 +210,7 @@ def _distributions(
 TOOL = Tool(
     source="llmperf",
     label="LLMPerf",
-    parts={"summary": _is_summary, "responses": _is_responses},
-    together=_together,
+    kinds={"summary": _is_summary, "responses": _is_responses},
+    group_key=_group_key,
     read=_read,
 )

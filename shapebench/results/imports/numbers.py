@@ -1,4 +1,4 @@
-"""Other tools' numbers under our metrics' names, in seconds and tokens, and marked where they are of another kind.
+"""Other tools' numbers under our metrics' names, in seconds and tokens, marked where their definition differs.
 
 What decides is the definition: what is counted, from which moment to which. How well a tool's clock or client kept up
 is another matter, for which every imported level is suspect.
@@ -19,7 +19,7 @@ Differs = Mapping[str, str]  # metric -> in what the tool's definition is anothe
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a level; `differs`: in what it is defined otherwise than ours, None where it is not."""
+    """One number of a level; `differs` says how its definition differs from ours, None where it does not."""
 
     metric: str
     stat: str
@@ -29,7 +29,7 @@ class Number:
 
 
 def of_values(metric: str, values: Sequence[float], differs: str | None = None) -> list[Number]:
-    """Every stat of a metric that has a value for each request or token."""
+    """Compute every stat of a metric that has a value for each request or token."""
     if not values:
         return []
     found = {name: float(stat(np.array(values, dtype=float))) for name, stat in STAT_FUNCTIONS.items()}
@@ -39,7 +39,7 @@ def of_values(metric: str, values: Sequence[float], differs: str | None = None) 
 def of_stats(
     metric: str, stats: Mapping[str, float | None], sample_count: int | None, differs: str | None = None
 ) -> list[Number]:
-    """Stats that a tool gives itself; percentiles of too few values, or of nobody knows how many, are withheld."""
+    """Take stats that the tool computed; percentiles of too few, or an unknown number of, values are withheld."""
     given = {name: value for name, value in stats.items() if value is not None and math.isfinite(value)}
     for name, value in given.items():
         if value < 0:
@@ -52,12 +52,12 @@ def of_stats(
 
 
 def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:
-    """A metric with one value for the level."""
+    """Take a metric with one value for the level; no number where it is None."""
     return of_stats(metric, {metric_definitions.TOTAL: value}, None, differs)
 
 
 def sample_stddev(of_population: float | None, count: int | None) -> float | None:
-    """Ours divides by n-1; most tools divide by n, which can be undone where n is known."""
+    """Convert a standard deviation over n to ours over n-1; None where n is unknown."""
     if of_population is None or count is None or count < 2:
         return None
     return of_population * math.sqrt(count / (count - 1))

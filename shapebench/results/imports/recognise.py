@@ -1,4 +1,4 @@
-"""Which tool wrote a file, which files belong together, and which levels are one sweep."""
+"""Recognition of a file's tool, and grouping of files into levels and of levels into sweeps."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -9,18 +9,18 @@ from shapebench.errors import ShapebenchError
 from shapebench.results.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import ImportFileError
-from shapebench.results.imports.tool import Bundle, Level, Origin, Part, Tool
+from shapebench.results.imports.tool import FileSet, Level, Origin, Tool, ToolFile
 
 TOOLS: tuple[Tool, ...] = (llmperf.TOOL, vllm_bench.TOOL, guidellm.TOOL, aiperf.TOOL, genai_bench.TOOL)
 
 
 class ImportRefusedError(ShapebenchError):
-    """What was named cannot all be imported, so none of it was."""
+    """Some of the files cannot be imported, so none was."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Levels that one tool measured of one thing: they become a run."""
+    """Levels that one tool measured of one endpoint and workload: they become a run."""
 
     tool: Tool
     origin: Origin
@@ -32,9 +32,9 @@ class Sweep:
 
 
 def sweeps(paths: Iterable[Path]) -> list[Sweep]:
-    """All that the files hold; raises ImportRefusedError with everything that is wrong with any of them."""
+    """Read all sweeps in the files; raises ImportRefusedError with every problem of any of them."""
     problems: list[str] = []
-    found = files.find(paths, _is_beside, problems)
+    found = files.find(paths, _is_ignored, problems)
     levels = _levels(_bundles(_read(found, problems), problems), problems)
     grouped = _grouped(levels)
     problems += [problem for sweep in grouped for problem in _twice(sweep)]
@@ -46,8 +46,8 @@ def sweeps(paths: Iterable[Path]) -> list[Sweep]:
     return grouped
 
 
-def _is_beside(path: Path) -> bool:
-    return any(tool.beside(path) for tool in TOOLS)
+def _is_ignored(path: Path) -> bool:
+    return any(tool.ignores(path) for tool in TOOLS)
 
 
 def _read(paths: Sequence[Path], problems: list[str]) -> list[Document]:
@@ -60,8 +60,8 @@ def _read(paths: Sequence[Path], problems: list[str]) -> list[Document]:
     return documents
 
 
-def _bundles(documents: Sequence[Document], problems: list[str]) -> list[tuple[Tool, Bundle]]:
-    parts: dict[tuple[str, Hashable], list[Part]] = defaultdict(list)
+def _bundles(documents: Sequence[Document], problems: list[str]) -> list[tuple[Tool, FileSet]]:
+    parts: dict[tuple[str, Hashable], list[ToolFile]] = defaultdict(list)
     tools: dict[str, Tool] = {tool.source: tool for tool in TOOLS}
     for document in documents:
         written = _written(document)
@@ -69,27 +69,27 @@ def _bundles(documents: Sequence[Document], problems: list[str]) -> list[tuple[T
             problems.append(f"{document.path}: none of the tools writes such a file")
             continue
         tool, part = written
-        parts[tool.source, tool.together(document)].append(part)
-    return [(tools[source], Bundle(tuple(found))) for (source, _), found in parts.items()]
+        parts[tool.source, tool.group_key(document)].append(part)
+    return [(tools[source], FileSet(tuple(found))) for (source, _), found in parts.items()]
 
 
-def _written(document: Document) -> tuple[Tool, Part] | None:
-    kinds = ((tool, name, is_such) for tool in TOOLS for name, is_such in tool.parts.items())
-    return next(((tool, Part(name, document)) for tool, name, is_such in kinds if is_such(document)), None)
+def _written(document: Document) -> tuple[Tool, ToolFile] | None:
+    kinds = ((tool, name, is_such) for tool in TOOLS for name, is_such in tool.kinds.items())
+    return next(((tool, ToolFile(name, document)) for tool, name, is_such in kinds if is_such(document)), None)
 
 
-def _levels(bundles: Iterable[tuple[Tool, Bundle]], problems: list[str]) -> list[tuple[Tool, Level]]:
+def _levels(bundles: Iterable[tuple[Tool, FileSet]], problems: list[str]) -> list[tuple[Tool, Level]]:
     found: list[tuple[Tool, Level]] = []
-    for tool, bundle in bundles:
+    for tool, file_set in bundles:
         try:
-            found += [(tool, level) for level in tool.read(bundle)]
+            found += [(tool, level) for level in tool.read(file_set)]
         except ImportFileError as refusal:
-            problems.append(f"{bundle.documents[0].path}: looks like a result of {tool.label}, but {refusal}")
+            problems.append(f"{file_set.documents[0].path}: looks like a result of {tool.label}, but {refusal}")
     return found
 
 
 def _grouped(levels: Sequence[tuple[Tool, Level]]) -> list[Sweep]:
-    """By what was measured with which tool, and by where it lies.
+    """Group levels by tool, origin and folder.
 
     Files of a sweep lie in one folder, or each level in a folder of its own, and these in one.
     """
@@ -106,7 +106,7 @@ def _grouped(levels: Sequence[tuple[Tool, Level]]) -> list[Sweep]:
 
 
 def _twice(sweep: Sweep) -> list[str]:
-    """Which of two results of a concurrency belongs to the rest nobody can tell: each import is one run."""
+    """List concurrencies with two results: it is unknown which belongs to the run."""
     counted = Counter(level.concurrency for level in sweep.levels)
     return [
         f"{', '.join(str(level.documents[0].path) for level in sweep.levels if level.concurrency == concurrency)}: "

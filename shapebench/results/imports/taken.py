@@ -1,4 +1,4 @@
-"""A sweep of another tool as a run of the results file, and copies of its files beside it."""
+"""Import of another tool's sweep as a run of the results file, with copies of its files."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ REQUESTS = pa.schema(
 
 @dataclass(frozen=True)
 class Imported:
-    """A run that another tool's files have become."""
+    """A run that was imported from another tool's files."""
 
     run_id: str
     tool: str
@@ -54,7 +54,7 @@ class Imported:
 
 
 def take(paths: list[Path], data: Path, shape: str | None) -> list[Imported]:
-    """Import all results that the paths hold, or none; importing them again changes nothing but the shape."""
+    """Import all results in these paths, or none; importing them again changes only the shape."""
     return [_store(sweep, data, shape or UNKNOWN_SHAPE) for sweep in sweeps(paths)]
 
 
@@ -68,7 +68,7 @@ def _store(sweep: Sweep, data: Path, shape: str) -> Imported:
 
 
 def run_id_of(sweep: Sweep) -> str:
-    """It follows from what the files say alone, not from their names or dates: so an import can be repeated."""
+    """Derive the run's id from the files' content, not their names or dates, so that an import can be repeated."""
     digests = sorted({document.digest for document in sweep.documents})
     short = hashlib.sha256("".join(digests).encode()).hexdigest()[:6]
     told = [level.started_at for level in sweep.levels if level.started_at]
@@ -76,7 +76,7 @@ def run_id_of(sweep: Sweep) -> str:
 
 
 def _keep(sweep: Sweep, folder: Path) -> list[str]:
-    """The files as they were, in the folders in which they lay to each other."""
+    """Copy the files unchanged, in the same folders relative to each other."""
     paths = [document.path.resolve() for document in sweep.documents]
     common = Path(os.path.commonpath([path.parent for path in paths]))
     try:
@@ -91,7 +91,7 @@ def _keep(sweep: Sweep, folder: Path) -> list[str]:
 
 
 def tables(sweep: Sweep, run_id: str, shape: str) -> dict[str, pa.Table]:
-    """The run's rows; a table in which it has none is there as well, to take the place of an earlier import's."""
+    """Build the run's tables, also empty ones, which replace an earlier import's rows."""
     of_run = {"run_id": run_id}
     of_levels = [(level, {**of_run, "concurrency": level.concurrency}) for level in sweep.levels]
     requests = [{**key, **row} for level, key in of_levels for row in rows(level.answers, level.differs)]
@@ -127,7 +127,7 @@ def _run(sweep: Sweep, shape: str) -> dict[str, object]:
 
 
 def _started_at(level: Level) -> datetime:
-    """As the tool says, without its zone as the results file has it; else when its file was last written."""
+    """Return the start as the tool reports it, else when its file was last written; UTC without a zone."""
     told = level.started_at or datetime.fromtimestamp(level.documents[0].path.stat().st_mtime, UTC)
     return told.astimezone(UTC).replace(tzinfo=None)
 
@@ -152,7 +152,7 @@ def _finding(sweep: Sweep) -> dict[str, object]:
         "expectation": NOT_OURS,
         "severity": "suspect",
         "passed": False,
-        "sentence": f"The level was to be measured by shapebench, and was by {sweep.tool.label}.",
-        "reason": "How well its client kept up, what it sent and when tokens came cannot be looked into, so none of "
-        "the other expectations was held against it.",
+        "sentence": f"The level was measured by {sweep.tool.label}, not by shapebench.",
+        "reason": "Its client, its prompts and the arrival of its tokens cannot be inspected, so none of the other "
+        "expectations was checked.",
     }

@@ -1,4 +1,4 @@
-"""What a tool's module gives, and what it makes of that tool's files."""
+"""What the importer of a tool consists of, and what it reads from the tool's files."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,24 +16,24 @@ UNKNOWN_SERVER = "unknown"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A file, and which of those that its tool writes it is."""
+class ToolFile:
+    """A file, and the name of its kind among those that the tool writes."""
 
     name: str
     document: Document
 
 
 @dataclass(frozen=True)
-class Bundle:
+class FileSet:
     """Files of one tool that belong together."""
 
-    parts: tuple[Part, ...]
+    files: tuple[ToolFile, ...]
 
     def all(self, name: str) -> list[Document]:
-        return [part.document for part in self.parts if part.name == name]
+        return [file.document for file in self.files if file.name == name]
 
     def one(self, name: str, why: str) -> Document:
-        """The only one of its kind; raises ImportFileError where there is none, or more, and says what it is for."""
+        """Return the only file of a kind, for which `why` it is needed; raises ImportFileError unless there is one."""
         found = self.all(name)
         if len(found) != 1:
             raise ImportFileError(
@@ -43,12 +43,12 @@ class Bundle:
 
     @property
     def documents(self) -> tuple[Document, ...]:
-        return tuple(part.document for part in self.parts)
+        return tuple(file.document for file in self.files)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which sweep a level is of; what the tool does not say is None or empty."""
+    """What was measured, the same for all levels of a sweep; what the tool does not report is None or empty."""
 
     version: str | None = None
     model: str = UNKNOWN_MODEL
@@ -82,14 +82,14 @@ class Tool:
 
     source: str  # as the results file has it
     label: str  # as people write it
-    parts: Mapping[str, Callable[[Document], bool]]  # what it writes -> is this such a file?
-    together: Callable[[Document], Hashable]  # files for which this is the same belong together
-    read: Callable[[Bundle], list[Level]]  # raises ImportFileError
-    beside: Callable[[Path], bool] = lambda _: False  # written by it too, but no result: passed over in a folder
+    kinds: Mapping[str, Callable[[Document], bool]]  # kind of file -> is this one?
+    group_key: Callable[[Document], Hashable]  # equal for files that belong together
+    read: Callable[[FileSet], list[Level]]  # raises ImportFileError
+    ignores: Callable[[Path], bool] = lambda _: False  # written by it too, but no result: skipped in a folder
 
 
 def at_concurrency(concurrency: int | None) -> int:
-    """The streams of a level; raises ImportFileError where requests did not come in a closed loop."""
+    """Return a level's streams; raises ImportFileError where it was not a closed loop."""
     if not concurrency:
         raise ImportFileError("its requests did not come from a fixed number of streams, so it is no concurrency level")
     return concurrency

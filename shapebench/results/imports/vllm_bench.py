@@ -50,7 +50,7 @@ from shapebench.results.imports.numbers import (
     times,
     total,
 )
-from shapebench.results.imports.tool import UNKNOWN_MODEL, Bundle, Level, Origin, Tool, at_concurrency
+from shapebench.results.imports.tool import UNKNOWN_MODEL, FileSet, Level, Origin, Tool, at_concurrency
 from shapebench.spec import metric_definitions
 
 OF_COMPLETIONS = ("vllm", "openai")  # the backends whose chunks with choices all carry a token
@@ -103,8 +103,8 @@ def _is_result(document: Document) -> bool:
     return bool(document.objects) and all(isinstance(one, dict) and set(one) >= RESULTS for one in document.objects)
 
 
-def _read(bundle: Bundle) -> list[Level]:
-    return [_level(document, result) for document in bundle.documents for result in document.objects]
+def _read(file_set: FileSet) -> list[Level]:
+    return [_level(document, result) for document in file_set.documents for result in document.objects]
 
 
 def _level(document: Document, content: object) -> Level:
@@ -234,7 +234,7 @@ def _end_to_end(result: Result, given: Given, differs: Differs) -> list[Number]:
     return _times(given, "e2el", ("e2e_s", result.done), differs)
 
 
-def _beside(path: Path) -> bool:
+def _is_ignored(path: Path) -> bool:
     """The same numbers once more, in the form of PyTorch's benchmarks."""
     return path.name.endswith(".pytorch.json")
 
@@ -242,8 +242,8 @@ def _beside(path: Path) -> bool:
 TOOL = Tool(
     source="vllm bench serve",
     label="vllm bench serve",
-    parts={"result": _is_result},
-    together=lambda document: document.path,
+    kinds={"result": _is_result},
+    group_key=lambda document: document.path,
     read=_read,
-    beside=_beside,
+    ignores=_is_ignored,
 )
