@@ -91,9 +91,7 @@ def test_settings_that_do_not_go_together_are_refused() -> None:
 
 def test_simulate_passes_on_faults_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[object] = []
-    monkeypatch.setattr(
-        "shapebench.test_servers.simulator.server.serve", lambda preset, **rest: served.extend([preset, rest])
-    )
+    monkeypatch.setattr("cli.commands.simulate.serve", lambda preset, **rest: served.extend([preset, rest]))
     words = ["--fault", "refused=0.1", "--fault", "bunched=4", "--set", "max_num_seqs=8"]
     assert CliRunner().invoke(cli, ["simulate", "--preset", "fast", *words]).exit_code == 0
     faults = Faults(refused=0.1, bunched=4)
