@@ -22,7 +22,7 @@ from flows.prefect_settings import set_defaults
 from shapebench.analysis.capacity.wording import row_sentences
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
-from shapebench.load.progress import done, listening, share
+from shapebench.load.progress import format_done, listening, share
 from shapebench.results import database as warehouse
 from shapebench.results import views
 from shapebench.runs.run_file import RunFile
@@ -107,7 +107,7 @@ def _bars(spec: Spec, earlier: RunFile | None, console: Console) -> Iterator[Non
         def show(concurrency: int, progress: Progress) -> None:
             bars.start_task(bar(concurrency))  # its clock starts with the first call
             fraction = share(progress, spec.load.duration_at(concurrency))
-            bars.update(bar(concurrency), completed=fraction, done=done(progress), rate=_rate(progress))
+            bars.update(bar(concurrency), completed=fraction, done=format_done(progress), rate=_rate(progress))
 
         with listening(show):
             yield

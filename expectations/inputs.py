@@ -11,7 +11,7 @@ from shapebench.analysis.length_distribution import fit
 from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.summary import is_possible, min_samples
-from shapebench.load.calibration import processes_that_would_do
+from shapebench.load.calibration import sufficient_processes
 from shapebench.runs.prompt_sizing import LEAST_WORDS
 from shapebench.runs.records import LevelRun, RequestedLoad
 from shapebench.server_metrics.reconcile import ServerMetrics, mean_ttft_s, reconcile, same_ttfts
@@ -81,7 +81,7 @@ def _client(level: LevelRun) -> dict[str, float]:
     client = level.client
     return {
         "client_cpu_share": client["cpu_share"],
-        "processes_that_would_do": processes_that_would_do(level),
+        "processes_that_would_do": sufficient_processes(level),
         "clock_step_s": client["clock_step_s"],
         "late_send_share": client["late_sends"] / level.planned_requests,
         "shared_receive_share": client["shared_receive_tokens"] / client["tokens"],

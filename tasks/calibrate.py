@@ -7,7 +7,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from shapebench.load.calibration import calibrate as calibrate_client
-from shapebench.load.calibration import in_words
+from shapebench.load.calibration import describe
 from shapebench.runs.records import Calibration, Run
 from shapebench.support.run_log import milestone
 
@@ -24,5 +24,5 @@ def calibrate(run: Run, concurrency: int) -> Calibration:
             error=calibration.error,
         )
     elif calibration.requests:
-        log("concurrency {concurrency}: the client {result}", result=in_words(calibration))
+        log("concurrency {concurrency}: the client {result}", result=describe(calibration))
     return calibration

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.analysis.early_stop import stopped_by
 from shapebench.load.counters import Progress
-from shapebench.load.progress import in_words, tell
+from shapebench.load.progress import describe, notify
 from shapebench.load.run_level import measure_level
 from shapebench.runs.records import Calibration, LevelRun, Run, ServerFacts
 from shapebench.runs.run_file import keep
@@ -28,7 +28,7 @@ def measure(run: Run, facts: ServerFacts, calibration: Calibration) -> LevelRun 
 
     def on_progress(progress: Progress) -> None:
         latest.append(progress)
-        tell(concurrency, progress)
+        notify(concurrency, progress)
 
     level = measure_level(run, facts, calibration, on_progress)
     if not level.stopped:
@@ -43,4 +43,4 @@ def _log_result(level: LevelRun, last: Progress | None) -> None:
         milestone("measure", "concurrency {n}: {error}", logging.ERROR, n=n, error=level.error)
     elif last:
         words = "concurrency {n}: {found}; took {wall_s:.1f} s"
-        milestone("measure", words, n=n, found=in_words(last), wall_s=level.wall_s)
+        milestone("measure", words, n=n, found=describe(last), wall_s=level.wall_s)

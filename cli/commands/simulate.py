@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from shapebench.errors import ShapebenchError
-from shapebench.test_servers.simulator.faults import faults_from
+from shapebench.test_servers.simulator.faults import parse_faults
 from shapebench.test_servers.simulator.presets import PRESETS, with_settings
 from shapebench.test_servers.simulator.server import serve
 
@@ -27,7 +27,7 @@ def simulate(preset: str, settings: tuple[str, ...], faults: tuple[str, ...], **
     if preset not in PRESETS:
         raise click.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
     try:
-        changed, wrong = with_settings(PRESETS[preset], settings), faults_from(faults)
+        changed, wrong = with_settings(PRESETS[preset], settings), parse_faults(faults)
     except ShapebenchError as error:
         raise click.UsageError(str(error)) from None
     serve(changed, faults=wrong, **flags)

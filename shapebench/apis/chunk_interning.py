@@ -1,4 +1,4 @@
-"""Pieces that say the same but for their text, which is most of an answer: one of them stands for all.
+"""Interning of chunks that differ only in their text, which are most of an answer: one of them stands for all.
 
 Keeping and parsing each would be most of what a token costs beside its receive, and most of the memory.
 """
@@ -8,11 +8,11 @@ import re
 TEXT = re.compile(rb'"(?:content|text)":"([^"\\]*)"')
 # Where a chunk has any of these, or hides a name behind a backslash, its text is not all that matters.
 MORE_THAN_TEXT = re.compile(rb'\\|"role"|"(?:usage|token_ids|finish_reason)"\s*+:\s*+(?!null)')
-MOST_TRIES = 8
+MAX_TRIES = 8
 
 
 def cut(piece: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before and after its text, where the piece is an event of its own that may stand for others.
+    """Split off what stands before and after the text, where the piece is one whole event that may stand for others.
 
     A printable text without quotes and backslashes cannot end before its chunk's text does: whatever it is, the chunk
     says the same otherwise.
@@ -24,22 +24,22 @@ def cut(piece: bytes) -> tuple[bytes, bytes] | None:
 
 
 class ChunkInterner:
-    """Knows one piece of an answer that stands for those like it."""
+    """The one piece of an answer that stands for those like it."""
 
-    __slots__ = ("_after", "_before", "_least_bytes", "_model", "_tries")
+    __slots__ = ("_after", "_before", "_min_bytes", "_model", "_tries")
 
     def __init__(self) -> None:
         self._model = self._before = self._after = b""
-        self._least_bytes = 0
+        self._min_bytes = 0
         self._tries = 0
 
     def intern(self, piece: bytes) -> bytes:
-        """The known piece where this one is like it, else the piece itself, which is known from then on."""
+        """Return the known piece where this one is like it, else the piece itself, which is known from then on."""
         before, after = self._before, self._after
-        if before and piece.startswith(before) and piece.endswith(after) and len(piece) >= self._least_bytes:
+        if before and piece.startswith(before) and piece.endswith(after) and len(piece) >= self._min_bytes:
             if _is_plain(piece[len(before) : -len(after)]):
                 return self._model
-        elif self._tries < MOST_TRIES:  # a server that counts in each chunk has none that are alike
+        elif self._tries < MAX_TRIES:  # a server that counts in each chunk has none that are alike
             self._learn(piece)
         return piece
 
@@ -47,11 +47,11 @@ class ChunkInterner:
         self._tries += 1
         if found := cut(piece):
             (self._before, self._after), self._model = found, piece
-            self._least_bytes = len(self._before) + len(self._after)
+            self._min_bytes = len(self._before) + len(self._after)
 
 
 def _is_plain(text: bytes) -> bool:
-    """Can it stand in a string of JSON as it is?"""
+    """Check whether it can stand in a JSON string as it is."""
     try:
         return (plain := text.decode()).isprintable() and '"' not in plain and "\\" not in plain
     except UnicodeDecodeError:

@@ -87,7 +87,7 @@ def _text(value: object) -> str | None:
 
 
 def _read_usage(answer: Json) -> tuple[int, int]:
-    """Raises KeyError, TypeError or ValueError where the answer has no usage."""
+    """Read the usage; raises KeyError, TypeError or ValueError where there is none."""
     usage = answer["usage"]
     if not isinstance(usage, dict):
         raise TypeError(f"usage is {usage!r}")

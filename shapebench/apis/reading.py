@@ -1,4 +1,4 @@
-"""What an answer said, in the same terms for each API: which chunk carried how many tokens and when, and the usage."""
+"""The content of a streamed answer in the same terms for each API: tokens with their arrivals, and the usage."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ class StreamError(Exception):
 
 @dataclass
 class Reading:
-    """What has been read of a streamed answer so far, so that a fault keeps what came before it."""
+    """The part of a streamed answer that has been read, which an error leaves in place."""
 
     arrivals_ns: list[int] = field(default_factory=list)  # of the chunks that carry tokens
     chunk_tokens: list[int] = field(default_factory=list)

@@ -8,7 +8,7 @@ LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Events:
-    """Takes the stream piece by piece, and gives the data of each event with the piece that ends it."""
+    """A parser that takes the stream piece by piece, and returns each event's data with the piece that ends it."""
 
     def __init__(self) -> None:
         self._lines = _Lines()
@@ -16,11 +16,11 @@ class Events:
 
     @property
     def between(self) -> bool:
-        """Is the next byte the first of an event?"""
+        """Whether the next byte is the first of an event."""
         return not self._data and self._lines.at_start
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The data of the events that end within the piece."""
+        """Return the data of the events that end within the piece."""
         ended = []
         for line in self._lines.ended_by(piece):
             if line.startswith(b"data:"):
@@ -30,7 +30,7 @@ class Events:
         return ended
 
     def end(self) -> list[bytes]:
-        """What is there though the stream ended without the blank line, complete or not."""
+        """Return the data of an event that the stream's end cut off, complete or not."""
         if (line := self._lines.rest).startswith(b"data:"):
             self._data.append(_value(line))
         return [self._take()] if self._data else []
@@ -60,7 +60,7 @@ class _Lines:
         return b"".join(self._begun)
 
     def ended_by(self, piece: bytes) -> list[bytes]:
-        """The lines that end within the piece."""
+        """Return the lines that end within the piece."""
         text = piece.removeprefix(b"\n") if self._after_cr else piece  # a CRLF that was cut in two is one line end
         self._after_cr = piece.endswith(b"\r") if piece else self._after_cr
         first, *others = LINE_END.split(text)

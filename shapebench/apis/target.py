@@ -1,11 +1,11 @@
-"""Where requests go, and what each of them is."""
+"""The target of requests, and a request as planned."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go and how they are written."""
+    """The endpoint that requests go to, and how they are written."""
 
     url: str
     model: str

@@ -1,1 +1,1 @@
-"""The instrument: one connection (wire), one level (level), one process (__main__), started from outside (process)."""
+"""The instrument: connections, the level that drives them, the process that runs it, and what starts that."""

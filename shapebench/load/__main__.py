@@ -1,9 +1,9 @@
-"""A process that measures a level, or its part of one: what to do comes on stdin, what was done goes to stdout.
+"""The process that measures a level, or its part of one: the plan comes on stdin, results go to stdout.
 
-It reads {"plan": …, "api_key": …}, opens its connections, says {"ready": true}, and begins at the moment that
-{"start_ns": …} names, so that all processes of a level begin together. It then says {"tally": …} several times a
-second and {"result": …} at the end; {"finish": true} ends it early with whole answers. When stdin ends, whoever
-started this process is gone: it stops, as on SIGTERM, and keeps what was measured.
+It reads {"plan": …, "api_key": …}, opens its connections, prints {"ready": true}, and begins at the moment that
+{"start_ns": …} names, so that all processes of a level begin together. It then prints {"tally": …} several times a
+second and {"result": …} at the end; {"finish": true} ends it early with whole answers. When stdin ends, the
+process that started this one is gone: it stops, as on SIGTERM, and keeps what was measured.
 """
 
 import gc
@@ -27,23 +27,23 @@ from shapebench.support.timestamps import clock_ns
 
 REPORT_EVERY_S = 0.25
 WRITE_EVERY_S = 1.0  # what a kill may cost where few answers come
-FIRST = -10  # of a scale from -20 to 19
-OTHER_FILES = 64  # beside the streams' sockets
+PRIORITY = -10  # nice, of a scale from -20 to 19
+OTHER_FILES = 64  # besides the streams' sockets
 
 
 def main() -> None:
-    """Measure what the first line of stdin says."""
-    given = orjson.loads(_Lines.first())
+    """Measure the plan in the first line of stdin."""
+    given = orjson.loads(_Orders.first())
     plan = LevelPlan.from_json(orjson.dumps(given["plan"]))
-    come_first()
+    raise_priority()
     try:
-        make_room_for_files(len(plan.streams) + OTHER_FILES)
+        raise_file_limit(len(plan.streams) + OTHER_FILES)
         _measure(plan, given["api_key"])
     except ShapebenchError as error:
         _print({"error": str(error)})
 
 
-def make_room_for_files(count: int) -> None:
+def raise_file_limit(count: int) -> None:
     """Raise the limit on open files as far as is needed and allowed; raises ShapebenchError where that is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
@@ -55,14 +55,14 @@ def make_room_for_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
-def come_first() -> None:
-    """Where that is allowed, run as soon as something arrives, whoever else wants the core.
+def raise_priority() -> None:
+    """Raise this process's priority where that is allowed, so that it runs as soon as something arrives.
 
-    Beside a server that keeps all cores busy this process waited up to a second, while tokens came together, and
+    Next to a server that keeps all cores busy this process waited up to a second, while tokens came together, and
     streams idled between requests. A priority (nice) alone does not help: Linux weighs it within a session only.
     """
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     with suppress(OSError, AttributeError):  # not all platforms have it
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
@@ -70,7 +70,7 @@ def come_first() -> None:
 def _measure(plan: LevelPlan, api_key: str | None) -> None:
     samples = SampleStream(plan.part_samples)
     level = Level(plan, api_key, samples.add)
-    orders = _Lines(level)
+    orders = _Orders(level)
     with _stopped_by_signals(level):
         level.connect()
         gc.collect()
@@ -101,8 +101,8 @@ def _report(level: Level) -> None:
     _print({"tally": asdict(level.tally), "buckets": level.buckets.take()})
 
 
-class _Lines:
-    """What comes on stdin while the level runs."""
+class _Orders:
+    """The orders that come on stdin while the level runs."""
 
     def __init__(self, level: Level) -> None:
         self._level = level
@@ -113,11 +113,11 @@ class _Lines:
 
     @staticmethod
     def first() -> bytes:
-        """Byte by byte would take long, and a buffer might take more than the line: it is alone until we are ready."""
+        """Read the first line: no other follows before this process is ready, so that a buffer cannot take more."""
         return sys.stdin.buffer.readline()
 
     def wait_for_start(self) -> int:
-        """When to begin (ns)."""
+        """Wait for the order to begin, and return at what time (ns)."""
         if not self._start_ns and not self._level.interrupted:
             self._level.loop.run()
         return self._start_ns or clock_ns()
@@ -126,12 +126,12 @@ class _Lines:
         text = os.read(sys.stdin.fileno(), 1 << 16)
         *lines, self._begun = (self._begun + text).split(b"\n")
         for line in lines:
-            self._obey(orjson.loads(line))
+            self._follow(orjson.loads(line))
         if not text:
             self._level.loop.unwatch(sys.stdin.fileno())
             self._level.stop()
 
-    def _obey(self, order: dict[str, int]) -> None:
+    def _follow(self, order: dict[str, int]) -> None:
         if "start_ns" in order:
             self._start_ns = order["start_ns"]
             self._level.loop.stop()
@@ -166,7 +166,7 @@ def _stopped_by_signals(level: Level) -> Iterator[None]:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """pyarrow imports pandas at its first list, if it can: a third of a second in which no token is read, and 60 MB."""
+    """Keeps pandas out: pyarrow would import it at its first list: 60 MB, and a third of a second without a read."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
@@ -174,7 +174,7 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def _print(message: dict[str, object]) -> None:
-    with suppress(BrokenPipeError):  # nobody is left to tell, but the samples are still to be written
+    with suppress(BrokenPipeError):  # nobody reads it any more, but the samples are still to be written
         os.write(sys.stdout.fileno(), orjson.dumps(message) + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""What the client itself adds and can take: found against a server whose timing is known, before a run."""
+"""The client's own delay and capacity, measured against a server of known timing before a run."""
 
 import math
 import tempfile
@@ -25,27 +25,27 @@ from shapebench.test_servers.reference.process import running_reference_server
 DURATION_S = 1.0
 TTFT_S, ANSWER_S = 0.1, 0.5
 GAP_S = 0.005  # as fast as any server is to a stream: the cost is that of tokens, not of waiting for them
-MOST_TOKENS_PER_S = 20_000  # that the metronome is asked for, which shares the client's machine
+MAX_TOKENS_PER_S = 20_000  # of the reference server, which shares the client's machine
 
-USUAL_CPU_US_PER_TOKEN = 20.0
+TYPICAL_CPU_US_PER_TOKEN = 20.0
 FAST_STREAM_TOKENS_PER_S = 100.0  # what a fast server gives one stream
 BUSY_SHARE = 0.8  # of a core: a process busier than that makes tokens wait
 
 
 def calibrate(concurrency: int, processes: int | None, *, try_out: bool = True) -> Calibration:
-    """How many processes a level takes, and how they fare; where that cannot be found, `error` says so."""
+    """Find how many processes a level needs, and what they add; `error` says why that failed."""
     processes = processes and min(processes, concurrency)  # or some would have no stream
     if not try_out:
-        return Calibration(concurrency, processes or needed(concurrency, USUAL_CPU_US_PER_TOKEN))
-    found = _tried(concurrency, processes or 1)
-    wanted = processes or needed(concurrency, found.cpu_us_per_token or USUAL_CPU_US_PER_TOKEN)
+        return Calibration(concurrency, processes or needed_processes(concurrency, TYPICAL_CPU_US_PER_TOKEN))
+    found = _try(concurrency, processes or 1)
+    wanted = processes or needed_processes(concurrency, found.cpu_us_per_token or TYPICAL_CPU_US_PER_TOKEN)
     if found.error or wanted == found.processes:
         return replace(found, processes=wanted)
-    return _tried(concurrency, wanted)
+    return _try(concurrency, wanted)
 
 
-def in_words(found: Calibration) -> str:
-    """What a calibration that went well found, in a line."""
+def describe(found: Calibration) -> str:
+    """Describe a calibration that succeeded, in a line."""
     processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
     return (
         f"adds {1e3 * (found.added_ttft_mean_s or 0):.2f} ms to TTFT, "
@@ -53,19 +53,19 @@ def in_words(found: Calibration) -> str:
     )
 
 
-def needed(concurrency: int, cpu_us_per_token: float) -> int:
-    """Processes that can take what a fast server may send to so many streams; no more than cores, nor than streams."""
+def needed_processes(concurrency: int, cpu_us_per_token: float) -> int:
+    """Count the processes that keep up with a fast server; no more than cores, nor than streams."""
     busy = concurrency * FAST_STREAM_TOKENS_PER_S * cpu_us_per_token / 1e6
     return max(1, min(math.ceil(busy / BUSY_SHARE), cores(), concurrency))
 
 
-def processes_that_would_do(level: LevelRun) -> int:
-    """By what a measured level took of the cores."""
+def sufficient_processes(level: LevelRun) -> int:
+    """Count the processes that a measured level would have needed, by the CPU time that it took."""
     return math.ceil(level.client["cpu_s"] / level.wall_s / BUSY_SHARE)
 
 
-def _tried(concurrency: int, processes: int) -> Calibration:
-    gap_s = max(GAP_S, concurrency / MOST_TOKENS_PER_S)
+def _try(concurrency: int, processes: int) -> Calibration:
+    gap_s = max(GAP_S, concurrency / MAX_TOKENS_PER_S)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
@@ -75,7 +75,7 @@ def _tried(concurrency: int, processes: int) -> Calibration:
             return Calibration(concurrency, processes, error=str(error))
         if outcome.error or outcome.samples is None:
             return Calibration(concurrency, processes, error=outcome.error)
-        return _found(
+        return _evaluate(
             concurrency, processes, outcome, level_samples.read(outcome.samples), true_ttft_s(folder / "truth.jsonl")
         )
 
@@ -95,12 +95,12 @@ def _plan(url: str, concurrency: int, processes: int, gap_s: float, folder: Path
 
 
 def true_ttft_s(log: Path) -> pd.Series:
-    """From a metronome's log: each answer's TTFT (s) by its id."""
+    """Read the reference server's log: each answer's TTFT (s) by its id."""
     lines = map(orjson.loads, log.read_bytes().splitlines())
     return pd.Series({x["request_id"]: (x["sent_ns"][0] - x["received_ns"]) / 1e9 for x in lines if x["sent_ns"]})
 
 
-def _found(concurrency: int, processes: int, outcome: Outcome, samples: Samples, true_s: pd.Series) -> Calibration:
+def _evaluate(concurrency: int, processes: int, outcome: Outcome, samples: Samples, true_s: pd.Series) -> Calibration:
     done = level_samples.completed(samples)
     if done.empty:
         failed = samples.requests["error_message"].dropna()

@@ -14,7 +14,7 @@ LATE_S = 0.010  # a request sent so long after its predecessor's end left its st
 
 
 class Histogram:
-    """Times in bins of 2 %: their quantiles, however many there are."""
+    """Times in bins of 2 %, whose quantiles cost the same however many there are."""
 
     def __init__(self) -> None:
         self._bins: dict[int, int] = {}
@@ -39,7 +39,7 @@ class Histogram:
 
 @dataclass
 class ClientHealth:
-    """What is recorded of the client while a level runs."""
+    """Measurements of the client while a level runs."""
 
     iteration: Histogram = field(default_factory=Histogram)  # of the loop: how long what arrives may have to wait
     read_lag: Histogram = field(default_factory=Histogram)  # from an arrival in the kernel to its reading

@@ -1,4 +1,4 @@
-"""What a process reports while it measures: sums, which add up over the processes of a level."""
+"""Counters that a process reports while it measures; they add up over the processes of a level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from shapebench.support.timestamps import clock_ns
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a level has come; the means are over the answers so far."""
+    """The progress of a level; the means are over the answers so far."""
 
     completed: int
     failed: int
@@ -43,8 +43,8 @@ class Tally:
             self.ttft_s += done.chunk_offsets_s[0]
 
 
-def progress(tallies: Sequence[Tally], planned: int | None) -> Progress:
-    """Of all processes of a level together."""
+def sum_progress(tallies: Sequence[Tally], planned: int | None) -> Progress:
+    """Sum the counters of all processes of a level."""
     completed = sum(t.completed for t in tallies)
     begun_ns = min((t.measured_from_ns for t in tallies if t.measured_from_ns), default=None)
     measured_s = (clock_ns() - begun_ns) / 1e9 if begun_ns else 0.0

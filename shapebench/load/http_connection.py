@@ -22,7 +22,7 @@ from shapebench.support.event_loop import Callback, EventLoop
 from shapebench.support.timestamps import Receive, Stamps, clock_ns
 
 STALE_NS = 100_000_000  # a round trip, with room; a server that works for longer has taken the request
-MOST_HEAD_BYTES = 1 << 18
+MAX_HEAD_BYTES = 1 << 18
 
 INTERRUPTED: Fault = ("interrupted", "the measurement was stopped")
 KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do about a refusal
@@ -30,7 +30,7 @@ KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do a
 
 @dataclass(slots=True)
 class Answer:
-    """What came back, not interpreted; `fault` says where the exchange broke."""
+    """The response as received, not interpreted; `fault` says where the exchange broke."""
 
     sent_ns: int
     status: int | None = None
@@ -51,10 +51,10 @@ class Answer:
 
 
 class Connection:
-    """A keep-alive HTTP/1.1 connection that is opened anew when it has been closed; httptools calls its on_… methods.
+    """A keep-alive HTTP/1.1 connection that is opened again when it has been closed; httptools calls its on_… methods.
 
-    One exchange at a time: `send` begins it, `done` is called with its answer, in the turn in which it ends. Nothing
-    is raised: the answer's `fault` says what broke.
+    One exchange at a time: `send` begins it, `done` is called with its answer, in the iteration in which it ends.
+    Nothing is raised: the answer's `fault` says what broke.
     """
 
     done: Callable[[Answer], None]
@@ -95,12 +95,12 @@ class Connection:
 
     @property
     def answer(self) -> Answer | None:
-        """Of the exchange in hand, as far as it has come."""
+        """The answer of the exchange in progress, so far."""
         return self._answer
 
     @property
     def waited_s(self) -> float:
-        """Since the exchange was asked for."""
+        """The time since the exchange was begun."""
         return time.monotonic() - self._asked_s
 
     def connect(self) -> None:
@@ -109,7 +109,7 @@ class Connection:
         self._loop.call_soon(self._open)
 
     def send(self, request: bytes, limit_bytes: int) -> None:
-        """Begin an exchange; an answer of more than `limit_bytes` is broken off."""
+        """Begin an exchange; an answer of more than `limit_bytes` is aborted."""
         self._request, self._limit_bytes = request, limit_bytes
         self._answer, self._wanted, self._asked_s = Answer(clock_ns()), True, time.monotonic()
         if self.open and self._answers and not self._is_quiet():
@@ -120,7 +120,7 @@ class Connection:
             self._loop.call_soon(self._open)
 
     def abort(self, fault: Fault) -> None:
-        """Break off the exchange in hand, and the connection with it."""
+        """Abort the exchange in progress, and close the connection."""
         self._wanted = False
         self._close()
         self._finish(fault)
@@ -156,8 +156,8 @@ class Connection:
         if error := line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._cannot_connect(OSError(error, os.strerror(error)))
         elif self._route.tls:
-            hear_the_end = partial(line.shutdown, socket.SHUT_RD)
-            self._tls = _Tls(self._route.tls, self._route.host, self._receive, hear_the_end)
+            on_end = partial(line.shutdown, socket.SHUT_RD)
+            self._tls = _Tls(self._route.tls, self._route.host, self._receive, on_end)
             self._receive = self._tls.receive
             self._loop.watch(line.fileno(), self._on_handshake)
             self._on_handshake()
@@ -208,7 +208,7 @@ class Connection:
             self._watch(write=True)
 
     def _is_quiet(self) -> bool:
-        """Has nothing come that nobody asked for? It would be taken for the answer to what is sent next."""
+        """Check that no bytes wait unrequested: they would be taken for the answer to the next request."""
         try:
             self._line.recv(1, socket.MSG_PEEK)
         except OSError as error:
@@ -229,7 +229,7 @@ class Connection:
         self._unsent = self._unsent[sent:]
 
     def _on_ready_both_ways(self) -> None:
-        """While a request is too long for the kernel to take it at once; the answer may come before it is all sent."""
+        """Send the rest of a request that the kernel did not take at once; the answer may come before its end."""
         self._write(b"")
         if not self._unsent:
             self._watch(write=False)
@@ -250,7 +250,7 @@ class Connection:
             self._lost(error)
             return
         if not (data and self._answer):
-            self._lost(self._broken)  # what comes while nobody asked is of no use, and nor is the line that it came on
+            self._lost(self._broken)  # unrequested bytes make the connection useless
             return
         fault: Fault | None = None
         try:
@@ -258,11 +258,11 @@ class Connection:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             fault = "malformed", f"not HTTP: {error}"
         self._received_bytes += len(data)
-        if fault or self._complete or self._received_bytes > MOST_HEAD_BYTES:
+        if fault or self._complete or self._received_bytes > MAX_HEAD_BYTES:
             self._parsed(fault, self._answer)
 
     def _parsed(self, fault: Fault | None, answer: Answer) -> None:
-        """The exchange ends here and not in what the parser calls, which may have more to say of the same bytes."""
+        """End the exchange here, not in what the parser calls, which may have more to report of the same bytes."""
         if self._complete:
             if fault or self._unsent or not self._kept:
                 self._close()
@@ -272,13 +272,13 @@ class Connection:
 
     def _excess(self, answer: Answer) -> Fault | None:
         if answer.status is None:
-            return "malformed", f"the answer's headers are longer than {MOST_HEAD_BYTES} bytes"
+            return "malformed", f"the answer's headers are longer than {MAX_HEAD_BYTES} bytes"
         if self._received_bytes > self._limit_bytes:
             return "too_long", f"the answer is longer than {self._limit_bytes} bytes"
         return None
 
     def _lost(self, error: OSError | None) -> None:
-        """The other side is gone."""
+        """Handle the loss of the connection."""
         self._now_ns = clock_ns()
         answer, reused = self._answer, self._answers > 0
         self._close()
@@ -294,7 +294,7 @@ class Connection:
             self._finish((kind, str(error or "the server closed the connection before the answer was complete")))
 
     def _never_begun(self, answer: Answer) -> bool:
-        """Was the connection closed before the request came? Then the close is there at once; later, it was lost."""
+        """Check whether the server closed the connection before the request came: then the close is there at once."""
         return answer.status is None and not self._received_bytes and self._now_ns - answer.sent_ns < STALE_NS
 
     def _finish(self, fault: Fault | None) -> None:
@@ -329,7 +329,7 @@ class Connection:
 
     def on_message_begin(self) -> None:
         if self._complete:
-            self._kept = False  # an answer that nobody asked for: what comes next could not be told apart
+            self._kept = False  # an unrequested answer: what comes next could be taken for another
 
     def on_headers_complete(self) -> None:
         if self._answer and not self._complete:
@@ -350,17 +350,17 @@ class Connection:
 
 
 class _Tls:
-    """TLS over bytes that are received elsewhere, so that each keeps the time of its arrival."""
+    """TLS over bytes that are received elsewhere, which keep the times of their arrival."""
 
-    def __init__(self, context: ssl.SSLContext, host: str, receive: Receive, hear_the_end: Callback) -> None:
+    def __init__(self, context: ssl.SSLContext, host: str, receive: Receive, on_end: Callback) -> None:
         self._receive = receive
-        self._hear_the_end = hear_the_end
+        self._on_end = on_end
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._begun = False
 
     def shake_hands(self) -> bool:
-        """Go on with the handshake as far as what has arrived allows; True when it is done."""
+        """Continue the handshake with what has arrived; True when it is done."""
         if self._begun:
             self._take()
         self._begun = True
@@ -378,7 +378,7 @@ class _Tls:
         return self._outgoing.read()
 
     def receive(self) -> tuple[bytes, int]:
-        """The text of the records that are complete, with the arrival of the last of their bytes."""
+        """Return the plain text of the complete records, with the arrival of their last byte (ns)."""
         arrival_ns = self._take()
         texts = []
         try:
@@ -391,7 +391,7 @@ class _Tls:
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             pass
         if texts:
-            self._hear_the_end()  # next; a server that has announced it may leave the line open
+            self._on_end()  # next; a server that has announced it may leave the line open
         return b"".join(texts), arrival_ns
 
     def _take(self) -> int:

@@ -22,7 +22,7 @@ from shapebench.support.timestamps import Stamps, clock_ns
 OPENING_AT_ONCE = 256  # connections; many more overflow the queues of usual servers
 OPENING_LOOK_S = 0.005
 OPENING_TIMEOUT_S = 15
-MOST_HEAD_AND_USAGE_BYTES, MOST_TOKEN_BYTES = 1 << 20, 1 << 14
+MAX_HEAD_AND_USAGE_BYTES, MAX_TOKEN_BYTES = 1 << 20, 1 << 14
 
 
 class Level:
@@ -39,7 +39,7 @@ class Level:
         self.health = ClientHealth()
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
-        self._asks = _Prepared(plan, request_writer(plan.target, api_key))
+        self._requests = _PreparedRequests(plan, request_writer(plan.target, api_key))
         route = resolve(plan.target)
         self._streams = [_Stream(number, self, Connection(self.loop, route, self.stamps)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
@@ -72,14 +72,14 @@ class Level:
         self.stamps.unstamped = 0  # those of handshakes do not count
         self.loop.call_later((start_ns - clock_ns()) / 1e9, self._begin)
         limits_s = [s for s in (self._plan.request_timeout_s, self._plan.stall_timeout_s) if s]
-        self.loop.call_every(min(max(min(limits_s) / 20, 0.005), 0.25), self._look_at_time)
+        self.loop.call_every(min(max(min(limits_s) / 20, 0.005), 0.25), self._check_timeouts)
         if not self.interrupted:
             self.loop.run(in_between=self._in_between)
         while self._unread:
             self._read_answer()
 
     def finish(self) -> None:
-        """Send nothing more, and wait for what is in flight."""
+        """Send nothing more and wait for what is in flight."""
         self._finishing = True
 
     def stop(self) -> None:
@@ -95,13 +95,13 @@ class Level:
         if not self._streams:  # there are more processes than streams
             self.loop.stop()
 
-    # What streams call
+    # Called by streams
 
     def take(self) -> tuple[PlannedRequest, bytes] | None:
-        """The next request, or None where there is no more to send."""
+        """Take the next request; None where there is no more to send."""
         if self._finishing or (self._ends_s and time.monotonic() > self._ends_s):
             return None
-        next_up = self._asks.take()
+        next_up = self._requests.take()
         if next_up and not next_up[0].warmup:
             self._measured_one_is_sent()
         return next_up
@@ -112,10 +112,10 @@ class Level:
             self.tally.measured_from_ns = clock_ns()
             self._ends_s = time.monotonic() + self._plan.duration_s if self._plan.duration_s else None
 
-    def answered(self, ask: PlannedRequest, stream: int, answer: Answer, waited_s: float) -> None:
+    def answered(self, request: PlannedRequest, stream: int, answer: Answer, waited_s: float) -> None:
         if not answer.fault and waited_s > self._plan.request_timeout_s:
             answer.fault = self._timeout("complete answer")  # it came between two looks at the time
-        self._unread.append((ask, stream, answer))
+        self._unread.append((request, stream, answer))
 
     def next_delay_s(self, answer: Answer) -> float:
         return self._pacer.next_delay_s(answer)
@@ -130,7 +130,7 @@ class Level:
         if not self._busy:
             self.loop.stop()
 
-    # What is done in between
+    # Done in between
 
     def _in_between(self) -> bool:
         """Read some answers and write a request, while the next tokens are on their way."""
@@ -139,23 +139,23 @@ class Level:
             self.stamps.last_ns = 0
         for _ in range(min(len(self._unread), 1 + len(self._unread) // 64)):
             self._read_answer()
-        return self._asks.refill() or bool(self._unread)
+        return self._requests.refill() or bool(self._unread)
 
     def _read_answer(self) -> None:
         done = redact_sample(sample(self._api, *self._unread.popleft()), self._api_key)
         self.health.received(done.seen_tokens, done.chunk_offsets_s)
         self.tally.add(done)
         if self._plan.until_precise and done.chunk_offsets_s:
-            self._put_into_bucket(done)
+            self._add_to_buckets(done)
         self._keep(done)
 
-    def _put_into_bucket(self, done: Sample) -> None:
+    def _add_to_buckets(self, done: Sample) -> None:
         sent_s = (done.sent_at_ns - self._start_ns) / 1e9
         self.buckets.add_tokens(sent_s, done.chunk_offsets_s[-1], done.seen_tokens)
         if not (done.warmup or done.error_kind):
             self.buckets.add_ttft(sent_s, done.chunk_offsets_s[0])
 
-    def _look_at_time(self) -> None:
+    def _check_timeouts(self) -> None:
         self.health.clock.look()
         now_ns = clock_ns()
         for stream in self._streams:
@@ -175,13 +175,13 @@ class Level:
 
     @property
     def complete_until_ns(self) -> int:
-        """Before this, no request was sent that is still in flight or not yet read."""
+        """The time before which every request that was sent has been answered and read (ns)."""
         in_flight = (s.connection.answer.sent_ns for s in self._streams if s.connection.answer)
         return min((*in_flight, *(answer.sent_ns for _, _, answer in self._unread)), default=clock_ns())
 
 
 class _Stream:
-    """One of the N: it has one request in flight at a time."""
+    """One of the N streams: it has one request in flight at a time."""
 
     def __init__(self, number: int, level: Level, connection: Connection) -> None:
         self.number = number
@@ -202,9 +202,9 @@ class _Stream:
             self.connection.close()
             self._level.stream_ended()
             return
-        self._ask, request = next_up
-        self.connection.send(request, MOST_HEAD_AND_USAGE_BYTES + self._ask.output_tokens * MOST_TOKEN_BYTES)
-        if not (self._ask.warmup or self._past_warmup):
+        self._request, data = next_up
+        self.connection.send(data, MAX_HEAD_AND_USAGE_BYTES + self._request.output_tokens * MAX_TOKEN_BYTES)
+        if not (self._request.warmup or self._past_warmup):
             self._past_warmup = True
             self._level.stream_is_past_warmup()
 
@@ -212,16 +212,16 @@ class _Stream:
         if self._ended_ns:
             self._level.health.sent((answer.sent_ns - self._ended_ns) / 1e9)
         self._ended_ns = answer.ended_ns or 0
-        self._level.answered(self._ask, self.number, answer, self.connection.waited_s)
+        self._level.answered(self._request, self.number, answer, self.connection.waited_s)
         self.send_after(self._level.next_delay_s(answer))
 
 
-class _Prepared:
-    """Requests written ahead of time, so that a stream that is done sends its next one at once."""
+class _PreparedRequests:
+    """Requests that are written ahead of time, so that a stream never waits for one."""
 
     def __init__(self, plan: LevelPlan, write: Callable[[PlannedRequest], bytes]) -> None:
-        asks = (plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
-        self._to_come: Iterator[tuple[PlannedRequest, bytes]] = ((ask, write(ask)) for ask in asks)
+        requests = (plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
+        self._to_come: Iterator[tuple[PlannedRequest, bytes]] = ((request, write(request)) for request in requests)
         self._ready: deque[tuple[PlannedRequest, bytes]] = deque()
         self._wanted = 2 * len(plan.streams)
         while self.refill():
@@ -231,8 +231,8 @@ class _Prepared:
         return self._ready.popleft() if self._ready else next(self._to_come, None)
 
     def refill(self) -> bool:
-        """Write one more where that is wanted, and say whether it was."""
-        if len(self._ready) >= self._wanted or (ask := next(self._to_come, None)) is None:
+        """Write one more request where there is room, and return whether there was."""
+        if len(self._ready) >= self._wanted or (request := next(self._to_come, None)) is None:
             return False
-        self._ready.append(ask)
+        self._ready.append(request)
         return True

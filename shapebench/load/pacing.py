@@ -1,4 +1,4 @@
-"""When requests are sent: the load's shape, apart from what is sent and how."""
+"""The load's shape: when requests are sent, independent of what is sent and how."""
 
 from typing import Protocol
 
@@ -26,9 +26,9 @@ class ClosedLoop:
     """Every stream sends as soon as it has its answer: N requests are in flight all the time."""
 
     def first_delay_s(self, stream: int) -> float:  # noqa: ARG002 - all begin together
-        """All streams begin together."""
+        """Begin all streams together."""
         return 0.0
 
     def next_delay_s(self, answer: Answer) -> float:
-        """At once, unless the server cannot be reached."""
+        """Send at once, unless the server cannot be reached."""
         return PAUSE_S if answer.fault and answer.fault[0] in UNREACHED else 0.0

@@ -1,4 +1,4 @@
-"""What one level is to do: made by the pipeline, sent to the process that measures."""
+"""The plan of one level: made by the pipeline, sent to the processes that measure."""
 
 import itertools
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class LevelPlan:
 
     @property
     def indices(self) -> Iterator[int]:
-        """The numbers of this part's requests, without an end where time alone ends the level.
+        """The indices of this part's requests, without an end where time alone ends the level.
 
         Of each round of as many requests as there are streams it has one for each of its own, so that all parts are
         at work for about as long.
@@ -52,7 +52,7 @@ class LevelPlan:
 
     @property
     def part_samples(self) -> Path:
-        """Where this part's samples go while the level runs, as a stream of Arrow batches."""
+        """The file for this part's samples while the level runs, a stream of Arrow batches."""
         return Path(f"{self.samples}.{self.part}.arrow")
 
     def parts(self) -> list["LevelPlan"]:

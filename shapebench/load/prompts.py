@@ -1,4 +1,4 @@
-"""Which requests a level sends: lengths by the seed, and prompts that never repeat."""
+"""The requests of a level: lengths drawn from the seed, and prompts that never repeat."""
 
 import random
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from shapebench.spec.lengths import Lengths
 
 @dataclass(frozen=True)
 class RequestMix:
-    """What the requests of a level look like."""
+    """The distribution from which the requests of a level are drawn."""
 
     sizing: PromptSizing
     input_tokens: Lengths
@@ -18,7 +18,7 @@ class RequestMix:
     seed: int
 
     def request(self, index: int, concurrency: int, *, warmup: int) -> PlannedRequest:
-        """The request of that index at a level, the first `warmup` of which are not measured.
+        """Plan the request of that index at a level, the first `warmup` of which are not measured.
 
         The same seed gives the same requests, whoever sends them and in whatever order.
         """

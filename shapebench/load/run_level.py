@@ -22,7 +22,7 @@ LOOKS = 3  # to tell a server that changed from several that take turns
 
 
 def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> LevelPlan:
-    """What the measuring processes are told to do."""
+    """Make the plan for the measuring processes."""
     spec = run.spec
     return LevelPlan(
         target=target(
@@ -42,7 +42,7 @@ def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> Leve
 
 
 def _mix(run: Run, facts: ServerFacts, concurrency: int) -> RequestMix:
-    """By the run's seed; by another where the level was begun before: the server has met the prompts of that."""
+    """Make the request mix, by another seed where the level was begun before: the server knows the prompts of that."""
     inputs, outputs = run.spec.workload.input_tokens, run.spec.workload.output_tokens
     tries = attempt(run, concurrency)
     seed = run.seed if tries == 1 else random.Random(f"{run.seed}/{tries}").getrandbits(48)
@@ -57,9 +57,9 @@ def enforces_output(spec: Spec, facts: ServerFacts) -> bool:
 def measure_level(
     run: Run, facts: ServerFacts, calibration: Calibration, on_progress: Callable[[Progress], None]
 ) -> LevelRun:
-    """Measure one level in processes of its own, and hear what the server says of itself meanwhile.
+    """Measure one level in worker processes, and scrape the server's metrics meanwhile.
 
-    What goes wrong is in the result, nothing is raised for it.
+    Errors are in the result; nothing is raised for them.
     """
     level = plan(run, facts, calibration.concurrency, calibration.processes)
     with Client(run.spec.endpoint) as client:
@@ -110,7 +110,7 @@ def _requested(spec: Spec, facts: ServerFacts) -> RequestedLoad:
 
 
 def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], str | None]:
-    """What the server says otherwise of itself than it said to the probe; or else why that cannot be told."""
+    """Compare the server's identity with what the probe saw; return the changes, or else why it cannot be compared."""
     try:
         now = client.identity()
         changed = exposition.list_changes(before, now)
@@ -122,7 +122,7 @@ def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], s
 
 
 def _planned(level: LevelPlan, outcome: Outcome) -> int:
-    """Where time or precision may end the level, those that were sent are all that there were to be."""
+    """Count the planned requests; where time or precision may end the level, those that were sent."""
     if level.requests and (outcome.error or not (level.duration_s or level.until_precise)):
         return level.requests
     return max(1, outcome.sent)

@@ -57,19 +57,19 @@ def _read(api: Api, answer: Answer, reading: Reading) -> tuple[str, str] | None:
         read(api, answer.pieces, reading)
     except StreamError as fault:
         return answer.fault or (fault.kind, _no_stream(answer) or fault.message)
-    except Exception as error:  # noqa: BLE001 - whatever a server sends, the request stays a sample
+    except Exception as error:  # noqa: BLE001 - whatever a server sends, the request becomes a sample
         return answer.fault or ("malformed", f"not an answer of {api.path}: {error!r}")
     return answer.fault
 
 
 def _no_stream(answer: Answer) -> str | None:
-    """What came in place of a stream, where there is none at all: some servers report errors under status 200."""
+    """Describe what came in place of a stream: some servers report errors under status 200."""
     body = answer.body
     return f"the answer is not a stream of events: {error_text(body)}" if body and b"data:" not in body else None
 
 
 def _refusal(answer: Answer) -> str:
-    """What the server said; a redirect is not followed, or its target would be measured instead."""
+    """Describe an error status; a redirect is not followed, or its target would be measured instead."""
     if answer.status in REDIRECTS and (location := answer.headers.get("location")):
         return f"HTTP {answer.status}: redirects are not followed; name the address itself (location: {location})"
     said = f": {text}" if (text := error_text(answer.body)) else ""
@@ -80,7 +80,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class SampleStream:
-    """Samples on their way to disk, in batches: all that was written can be read, even where the process is killed."""
+    """A file of samples that grows by batches and can be read even where the process is killed."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa  # only now: the command line knows this module, too

@@ -1,4 +1,4 @@
-"""Starts the processes that measure a level, lets them begin together, listens to them, and leaves none behind."""
+"""The worker processes of a level: started, begun together, followed, and none left behind."""
 
 import os
 import selectors
@@ -17,7 +17,7 @@ from typing import IO, Any, Literal, Self
 import orjson
 
 from shapebench.load.client_health import merge_summaries
-from shapebench.load.counters import Progress, Tally, progress
+from shapebench.load.counters import Progress, Tally, sum_progress
 from shapebench.load.plan import LevelPlan
 from shapebench.runs.samples_file import join
 from shapebench.support import child_processes
@@ -32,7 +32,7 @@ START_AHEAD_S = 0.02  # from telling the processes when to begin to that moment
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a level's processes reported; `error` says why there are no samples, or not all."""
+    """The merged result of a level's processes; `error` says why there are no samples, or not all."""
 
     started_at: datetime
     wall_s: float
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
-    """Measure one level in processes of its own; whatever befalls them is in the outcome."""
+    """Measure one level in worker processes; whatever happens to them is in the outcome."""
     started_at, children = datetime.now(UTC), child_processes.current()
     if children.stopped:
         return Outcome(started_at, 0.0, error="The run was stopped before this level began.", stopped=True)
@@ -59,13 +59,13 @@ def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Pro
             outcome = _outcome(parts, started_at)
     except OSError as error:
         outcome = Outcome(started_at, 0.0, error=f"The measuring processes could not be started: {error}")
-    finally:  # also where the level is broken off
+    finally:  # also where the level is interrupted
         samples, not_joined = _joined(plan)
     return replace(outcome, samples=samples, error=outcome.error or not_joined)
 
 
 def _conduct(plan: LevelPlan, parts: list["_Part"], on_progress: Callable[[Progress], None]) -> None:
-    """Tell all to begin when the last is ready, and pass on how they come along, until all have ended."""
+    """Start all when the last is ready, and report their progress, until all have ended."""
     start_ns = 0
     goal = UntilPrecise(plan.until_precise, plan.concurrency) if plan.until_precise else None
     for _ in _messages(parts):
@@ -73,12 +73,12 @@ def _conduct(plan: LevelPlan, parts: list["_Part"], on_progress: Callable[[Progr
             _stop(parts)
         elif not start_ns and all(part.ready for part in parts):
             start_ns = time.time_ns() + round(START_AHEAD_S * 1e9)
-            _tell(parts, {"start_ns": start_ns})
+            _send_all(parts, {"start_ns": start_ns})
         if start_ns:
-            on_progress(progress([part.tally for part in parts], plan.requests))
+            on_progress(sum_progress([part.tally for part in parts], plan.requests))
             if goal and _reached(goal, parts, start_ns):
                 goal = None
-                _tell(parts, {"finish": True})
+                _send_all(parts, {"finish": True})
 
 
 def _stop(parts: list["_Part"]) -> None:
@@ -86,13 +86,13 @@ def _stop(parts: list["_Part"]) -> None:
         part.process.terminate()
 
 
-def _tell(parts: list["_Part"], order: dict[str, object]) -> None:
+def _send_all(parts: list["_Part"], order: dict[str, object]) -> None:
     for part in parts:
-        part.tell(order)
+        part.send(order)
 
 
 def _reached(goal: UntilPrecise, parts: list["_Part"], start_ns: int) -> bool:
-    """Are the means known well enough, over the time in which all streams were past their warm-up?"""
+    """Check whether the means are precise enough, over the time in which all streams were past their warm-up."""
     tallies = [part.tally for part in parts]
     from_ns = [tally.steady_from_ns for tally in tallies if tally.steady_from_ns]
     if len(from_ns) < len(parts):
@@ -102,7 +102,7 @@ def _reached(goal: UntilPrecise, parts: list["_Part"], start_ns: int) -> bool:
 
 
 def _messages(parts: list["_Part"]) -> Iterator[None]:
-    """Takes in what the processes say, a moment for each time; ends when all have fallen silent."""
+    """Receive the processes' messages, yielding after each; ends when all have closed their output."""
     with selectors.DefaultSelector() as talking:
         for part in parts:
             talking.register(part.stdout, selectors.EVENT_READ, part)
@@ -114,7 +114,7 @@ def _messages(parts: list["_Part"]) -> Iterator[None]:
 
 
 def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
-    """All but the samples."""
+    """Merge the results, all but the samples."""
     results = [part.result for part in parts if part.result]
     begun_ns = min((r["started_at_ns"] for r in results), default=None)
     error, stopped = _error(parts)
@@ -130,7 +130,7 @@ def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
 
 
 def _error(parts: list["_Part"]) -> tuple[str | None, bool]:
-    """What one of them broke on, which is why the others were stopped; else whether all were, on purpose."""
+    """Return the error that ended one process and so all, and whether they were stopped on purpose."""
     if broken := next((part for part in parts if not (part.result or part.was_stopped)), None):
         return broken.complaint, False
     if any(part.result is None or part.result["interrupted"] for part in parts):
@@ -139,7 +139,7 @@ def _error(parts: list["_Part"]) -> tuple[str | None, bool]:
 
 
 def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
-    """One file of what the processes wrote, also where one of them was killed; else why there is none."""
+    """Join what the processes wrote, also where one of them was killed; else return why there is no file."""
     streams = [part.part_samples for part in plan.parts()]
     whole = Path(plan.samples)
     try:
@@ -154,7 +154,7 @@ def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
 
 
 class _Part:
-    """One process of a level, from its start to its end, which it meets here at the latest."""
+    """One worker process of a level; it has ended when the block is left."""
 
     def __init__(self, plan: LevelPlan, api_key: str | None, children: ChildProcesses) -> None:
         self._name = f"Measuring process {plan.part + 1} of {plan.processes}" if plan.processes > 1 else MEASURING
@@ -189,7 +189,7 @@ class _Part:
         self._children.add(process)
         return process
 
-    def tell(self, order: dict[str, object]) -> None:
+    def send(self, order: dict[str, object]) -> None:
         self._write(orjson.dumps(order) + b"\n")
 
     def _write(self, data: bytes) -> None:
@@ -201,7 +201,7 @@ class _Part:
             pass  # it has ended, and its silence says so
 
     def listen(self) -> bool:
-        """Take in what it says now; False when it will say no more."""
+        """Receive its messages; False when there will be no more."""
         text = self.stdout.read(1 << 16)
         *lines, self._begun = (self._begun + (text or b"")).split(b"\n")
         for line in lines:
@@ -219,17 +219,17 @@ class _Part:
 
     @property
     def ended_badly(self) -> bool:
-        """It has fallen silent: nothing may wake us for what happens to it after that, such as its end."""
+        """Whether it closed its output without a result; its end itself may wake nothing here."""
         return self._silent and self.result is None
 
     @property
     def was_stopped(self) -> bool:
-        """So early that it had nothing to report yet."""
+        """Whether it was stopped so early that it had nothing to report yet."""
         return self.process.wait() == -signal.SIGTERM
 
     @property
     def complaint(self) -> str:
-        """Why there is no result."""
+        """The reason why there is no result."""
         return self.error or f"{self._name} {_ending(self.process.wait())}: {_tail(self._complaints)}"
 
     def __enter__(self) -> Self:

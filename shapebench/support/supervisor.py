@@ -1,4 +1,4 @@
-"""Runs a command and ends it, with all that it started, when whoever asked for it is gone.
+"""Run a command and end it, with all that it started, when the process that asked for it is gone.
 
     python -m shapebench.support.supervisor [--pass-line] COMMAND [ARGUMENT …]
 
@@ -54,7 +54,7 @@ def _start(arguments: list[str], line: bytes) -> "subprocess.Popen[bytes]":
 
 
 def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
-    """Of the command, or of stdin, or by a signal."""
+    """Wait for the end of the command or of stdin, or for a signal."""
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
         while command.poll() is None and not stop.is_set():
@@ -63,7 +63,7 @@ def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event)
 
 
 def _end(command: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM to the whole group, SIGKILL to what is left of it."""
+    """Send SIGTERM to the whole group, SIGKILL to what is left of it."""
     deadline_s = time.monotonic() + timing().stop_grace_s
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

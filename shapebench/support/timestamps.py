@@ -1,4 +1,4 @@
-"""When bytes arrived: the kernel's word for it where the platform gives it (Linux), else the moment they were read.
+"""Arrival times of bytes: the kernel's timestamps on Linux, elsewhere the moment at which they were read.
 
 The kernel hands out the arrival of the last segment that a receive took from the socket (SO_TIMESTAMPING, see Linux'
 Documentation/networking/timestamping.rst), on the clock of `clock_ns`; no privilege is needed.
@@ -27,7 +27,7 @@ Receive = Callable[[], tuple[bytes, int]]  # what arrived and when (ns); raises 
 
 @dataclass
 class Stamps:
-    """How the receives of a level were stamped."""
+    """The timestamps of a level's receives, and whether all came from the kernel."""
 
     kernel: bool = sys.platform == "linux"
     last_ns: int = 0  # the latest
@@ -39,11 +39,11 @@ class Stamps:
 
     @property
     def source(self) -> str:
-        """Of all of them: "kernel", or "user" where even one was not the kernel's."""
+        """The source of all of them: "kernel", or "user" where even one was not the kernel's."""
         return "kernel" if self.kernel and not self.unstamped else "user"
 
     def receiver(self, line: socket.socket) -> Receive:
-        """What receives from a socket, with time stamps switched on."""
+        """Return a function that receives from a socket, with timestamps switched on."""
         if not self.kernel:
             return lambda: (line.recv(RECEIVE_BYTES), clock_ns())
         try:
@@ -71,7 +71,7 @@ class Stamps:
 
 @cache
 def _keep_stamping() -> int:
-    """The kernel begins to stamp some time after a first socket has asked, and ends with the last: one that stays."""
+    """Keep a socket that asks for timestamps: the kernel begins some time after the first, and ends with the last."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as keeper:
         with suppress(OSError):
             keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE_AND_REPORT)
@@ -79,7 +79,7 @@ def _keep_stamping() -> int:
 
 
 class ClockWatch:
-    """Notices when CLOCK_REALTIME was set while a level ran, by holding it against the clock that nobody can set."""
+    """A watch that notices when CLOCK_REALTIME is set, by comparing it with the clock that nobody can set."""
 
     def __init__(self) -> None:
         self._offset_ns = self._offset()
@@ -87,12 +87,12 @@ class ClockWatch:
 
     @staticmethod
     def _offset() -> int:
-        """Of the three readings the quickest: whoever is put to sleep between the clocks finds them apart."""
+        """Take the quickest of three readings: a process that is suspended between the clocks finds them apart."""
         readings = ((time.monotonic_ns(), clock_ns(), time.monotonic_ns()) for _ in range(3))
         before, now, after = min(readings, key=lambda reading: reading[2] - reading[0])
         return now - (before + after) // 2
 
     def look(self) -> None:
-        """Compare with the look before: between two, slewing (at most 0.05 %) changes next to nothing."""
+        """Compare with the last look: between two, slewing (at most 0.05 %) changes next to nothing."""
         before, self._offset_ns = self._offset_ns, self._offset()
         self.step_s = max(self.step_s, abs(self._offset_ns - before) / 1e9)

@@ -1,4 +1,4 @@
-"""Where a server on this machine listens."""
+"""The listening socket of a server on this machine."""
 
 import socket
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from shapebench.errors import ShapebenchError
 
 @contextmanager
 def listening(port: int, backlog: int = 2048) -> Iterator[socket.socket]:
-    """A listener on 127.0.0.1; port 0 takes any that is free."""
+    """Listen on 127.0.0.1; port 0 takes any that is free."""
     try:
         listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
     except OSError as error:

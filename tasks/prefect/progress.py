@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
 from shapebench.load.counters import Progress
-from shapebench.load.progress import listening, so_far
+from shapebench.load.progress import listening, overall_progress
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import endpoint_id
 from shapebench.support.run_log import milestone
@@ -51,7 +51,7 @@ class _Board:
         self._failed = False
 
     def update(self, concurrency: int, progress: Progress) -> None:
-        self._now = so_far(self._load, concurrency, progress)
+        self._now = overall_progress(self._load, concurrency, progress)
 
     def finish(self) -> None:
         self._now = (1.0, "All levels measured")

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from cli.local_prefect.own_server import free_port
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.load.counters import Progress
-from shapebench.load.progress import tell as tell_progress
+from shapebench.load.progress import notify as notify_progress
 from shapebench.report.markdown import text
 from shapebench.runs.records import Run
 from shapebench.support.endpoint_id import endpoint_id
@@ -200,7 +200,7 @@ def test_a_level_is_measured_all_the_same_and_one_line_says_so(
     monkeypatch.setattr(show_progress, "POST_S", 0.01)
     with show_progress.show_progress(run):
         for completed in range(1, 60):
-            tell_progress(1, progress(completed))
+            notify_progress(1, progress(completed))
             time.sleep(0.005)
     assert [record.getMessage().partition(":")[0] for record in caplog.records if record.levelname == "WARNING"] == [
         "measure"

@@ -1,1 +1,1 @@
-"""A server whose timing is known: it answers at a fixed pace, as cheaply as Python can, and logs what it sent when."""
+"""The reference server: it answers at a known pace, as cheaply as Python can, and logs what it sent when."""

@@ -18,7 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jitter", type=float, default=0.0, help="how far times are off, relative (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port (%(default)s)")
     parser.add_argument("--log", type=Path, help="a file to append one JSON line to for each request")
-    parser.add_argument("--metrics", type=Path, help="a file that /metrics gives, as a real server would")
+    parser.add_argument("--metrics", type=Path, help="a file that /metrics serves, as a real server would")
     parser.add_argument("--stop-at-eof", action="store_true", help="stop when standard input is closed")
     return parser
 

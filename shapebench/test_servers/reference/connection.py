@@ -1,4 +1,4 @@
-"""One client: its requests are read, and its answers sent, without ever waiting for it."""
+"""A client's connection: its requests are read, and its answers sent, without ever waiting for it."""
 
 import socket
 from collections.abc import Callable, Generator, Iterable
@@ -14,21 +14,21 @@ from shapebench.test_servers.reference.requests import Request
 
 
 def _not_logged(_sent_ns: list[int]) -> None:
-    """Most answers are not."""
+    """Log nothing, as for most answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Pieces of bytes, and when each is due (ns)."""
+    """The pieces of an answer, and when each is due (ns)."""
 
     pieces: Iterable[bytes]
     dues_ns: Iterable[int]
-    log: Callable[[list[int]], object] = _not_logged  # told when each piece was sent, even if the client breaks off
+    log: Callable[[list[int]], object] = _not_logged  # gets when each piece was sent, even if the client disconnects
     is_last: bool = False  # the connection is closed after it
 
 
 def refused(message: str, received_ns: int) -> Answer:
-    """The answer to what is malformed."""
+    """Make the answer to a malformed request."""
     return Answer((answers.refusal(message),), (received_ns,), is_last=True)
 
 
@@ -36,7 +36,7 @@ Respond = Callable[[Request, int], Answer]  # to a request, and when it was rece
 
 
 class Connection:
-    """Answers one request after another; a client that sends more before it has its answer is disconnected."""
+    """A connection that answers one request after another; a client that sends more meanwhile is disconnected."""
 
     def __init__(self, line: socket.socket, loop: EventLoop, respond: Respond, stamps: Stamps) -> None:
         line.setblocking(False)
@@ -52,7 +52,7 @@ class Connection:
         return self._line.fileno() >= 0
 
     def close(self) -> None:
-        """Break off."""
+        """Abort the answer and disconnect."""
         if self._answer:
             self._answer.close()
         self._hang_up()
@@ -76,7 +76,7 @@ class Connection:
             self._loop.run_paced(received_ns, self._answer)
 
     def _answer_to(self, data: bytes, received_ns: int) -> Answer | None:
-        """The answer to the request that ends with these bytes, if one does."""
+        """Return the answer to the request that ends with these bytes, if one does."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -90,7 +90,7 @@ class Connection:
         return None
 
     def _sending(self, answer: Answer) -> Generator[int | None]:
-        """Sends each piece when it is due, and stamps it just before the send() that takes its end."""
+        """Send each piece when it is due, and stamp it just before the send() that takes its end."""
         send, sent_ns = self._line.send, list[int]()
         try:
             for due_ns, piece in zip(answer.dues_ns, answer.pieces, strict=True):
@@ -124,7 +124,7 @@ class Connection:
 
 
 def _unsent(send: Callable[[bytes], int], piece: bytes) -> bytes:
-    """Send; gives what there was no room for."""
+    """Send, and return what there was no room for."""
     try:
         return piece[send(piece) :]
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What a parser finds in the bytes of a request."""
+"""HTTP requests as they are parsed."""
 
 from dataclasses import dataclass, field
 
@@ -35,5 +35,5 @@ class Request:
 
     @property
     def is_last(self) -> bool:
-        """Whether the client wants the connection closed after the answer."""
+        """True where the client wants the connection closed after the answer."""
         return self.headers.get(b"connection") == b"close"

@@ -26,7 +26,7 @@ class Routes:
         }
 
     def respond(self, request: Request, received_ns: int) -> Answer:
-        """The answer to a request that was received at that time."""
+        """Answer a request that was received at that time."""
         try:
             if format_ := answers.format_at(request.path):
                 parsed = answers.parse_request(format_, request.body)

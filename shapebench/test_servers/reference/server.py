@@ -1,4 +1,4 @@
-"""The metronome as a server process."""
+"""The reference server as a process."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ from shapebench.test_servers.reference.pace import Pace
 from shapebench.test_servers.reference.routes import Routes
 
 _BACKLOG = 8192
-_MOST_ACCEPTED = 64  # in one iteration: some milliseconds of work
+_MAX_ACCEPTED = 64  # in one iteration: some milliseconds of work
 
 
 def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, *, until_eof: bool) -> None:
@@ -32,13 +32,13 @@ def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, 
             signal.signal(number, lambda *_: server.loop.stop())
         if until_eof:
             server.stop_at_eof(0)
-        print(f"Metronome ready on http://127.0.0.1:{listener.getsockname()[1]} ({pace})", flush=True)
+        print(f"Reference server ready on http://127.0.0.1:{listener.getsockname()[1]} ({pace})", flush=True)
         gc.disable()  # nothing here refers to itself, and to look for such things takes milliseconds
         server.run()
 
 
 class Server:
-    """Takes connections, and answers each at the pace."""
+    """A server that takes connections, and answers each at the pace."""
 
     def __init__(self, listener: socket.socket, respond: Respond, log: truth.Log) -> None:
         self.loop = EventLoop()
@@ -49,7 +49,7 @@ class Server:
         self.loop.watch(listener.fileno(), self._accept)
 
     def run(self) -> None:
-        """Serve until the loop is stopped; what is under way then is broken off."""
+        """Serve until the loop is stopped; answers in progress then are aborted."""
         self.loop.run(when_idle=self._log.write_piece)
         for connection in self._connections:
             connection.close()
@@ -68,7 +68,7 @@ class Server:
             self.loop.stop()
 
     def _accept(self) -> None:
-        for _ in range(_MOST_ACCEPTED):
+        for _ in range(_MAX_ACCEPTED):
             try:
                 line, _ = self._listener.accept()
             except OSError:  # all are taken, or there is no room for more
@@ -77,5 +77,5 @@ class Server:
 
 
 def allow_many_connections() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""What was really sent, and when: the truth that an instrument is checked against."""
+"""The log of what was really sent, and when: the truth that an instrument is checked against."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import orjson
 from shapebench.errors import ShapebenchError
 
 _PIECE_REQUESTS = 8  # some 0.1 ms of work
-_MOST_UNWRITTEN_REQUESTS = 4096
+_MAX_UNWRITTEN_REQUESTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Truth:
 
 
 class Log:
-    """One JSON line for each request; they are kept until there is time to write them."""
+    """A log with one JSON line for each request; they are kept until there is time to write them."""
 
     def __init__(self, file: FileIO | None) -> None:
         self._file = file
@@ -40,11 +40,11 @@ class Log:
     def add(self, truth: Truth) -> None:
         if self._file:
             self._unwritten.append(truth)
-        if len(self._unwritten) > _MOST_UNWRITTEN_REQUESTS:  # a server without a quiet moment
+        if len(self._unwritten) > _MAX_UNWRITTEN_REQUESTS:  # a server without a quiet moment
             self.write_piece()
 
     def write_piece(self) -> bool:
-        """Write a few lines; gives whether there were any."""
+        """Write a few lines, and return whether there were any."""
         some = [self._unwritten.popleft() for _ in range(min(_PIECE_REQUESTS, len(self._unwritten)))]
         if self._file and some:
             self._file.write(b"".join(orjson.dumps(truth, option=orjson.OPT_APPEND_NEWLINE) for truth in some))
@@ -57,7 +57,7 @@ class Log:
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[Log]:
-    """A log at the end of that file, all written when the block is left; None keeps nothing."""
+    """Append to that file, and write everything by the end of the block; None keeps nothing."""
     if path is None:
         yield Log(None)
         return

@@ -1,1 +1,1 @@
-"""A server that looks like vLLM, behaves as continuous batching does, and knows the truth about itself."""
+"""The simulator: a server that looks like vLLM, batches continuously as it does, and logs the truth about itself."""

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.test_servers.simulator.faults import faults_from
+from shapebench.test_servers.simulator.faults import parse_faults
 from shapebench.test_servers.simulator.presets import PRESETS, preset_named, with_settings
 from shapebench.test_servers.simulator.server import serve
 
@@ -41,7 +41,7 @@ def main() -> int:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     try:
         preset = with_settings(preset_named(asked.preset), asked.set)
-        serve(preset, asked.port, asked.log, asked.api_key, faults_from(asked.fault))
+        serve(preset, asked.port, asked.log, asked.api_key, parse_faults(asked.fault))
     except ShapebenchError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The HTTP side: a bare ASGI application, since routing and middleware would cost more than the tokens do."""
+"""The simulator's HTTP side: a bare ASGI application, since a framework would cost more than the tokens do."""
 
 import asyncio
 import hmac
@@ -74,7 +74,7 @@ class Call:
         await self.write(content, more=False)
 
     async def gone(self) -> None:
-        """Returns when the client has left."""
+        """Wait until the client has left."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 

@@ -12,7 +12,7 @@ BLOCK_TOKENS = 16
 
 
 def _nobody() -> None:
-    """Nobody waits for the token."""
+    """Do nothing: nobody waits for the token."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +61,7 @@ class PrefixCache:
         self._blocks: OrderedDict[int, None] = OrderedDict()
 
     def hit_tokens(self, blocks: Sequence[int], prompt_tokens: int) -> int:
-        """How many tokens at the prompt's head are known; its last token is always computed."""
+        """Count the cached tokens at the prompt's head; its last token is always computed."""
         usable = blocks[: (prompt_tokens - 1) // BLOCK_TOKENS]
         return BLOCK_TOKENS * sum(1 for _ in takewhile(self._blocks.__contains__, usable))
 
@@ -74,7 +74,7 @@ class PrefixCache:
 
 
 def block_hashes(tokens: Sequence[object]) -> tuple[int, ...]:
-    """One hash for each full block of a prompt; it covers all the blocks before it as well."""
+    """Hash each full block of a prompt, together with all the blocks before it."""
     hashes, parent = [], 0
     for start in range(0, len(tokens) - BLOCK_TOKENS + 1, BLOCK_TOKENS):
         parent = hash((parent, *tokens[start : start + BLOCK_TOKENS]))
@@ -105,7 +105,7 @@ class Engine:
         self.waiting.append(request)
 
     def abort(self, request: Request) -> None:
-        """Free its place at once, also in the middle of a step; a request that ended is left as it is."""
+        """Free a request's place at once, also in the middle of a step; one that ended is left as it is."""
         if request.ended:
             return
         request.aborted = True
@@ -127,7 +127,7 @@ class Engine:
         return self._step(decoding, preemptions)
 
     def end_step(self, now_s: float) -> list[Request]:
-        """The requests that got a token; those that are complete have left the engine."""
+        """Return the requests that got a token; those that are complete have left the engine."""
         stepped = [request for request in self.running if self._advance(request, now_s)]
         self.running = [request for request in self.running if not request.ended]
         return stepped

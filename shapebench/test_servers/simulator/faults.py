@@ -1,4 +1,4 @@
-"""What can be wrong with a server that benchmarks well: for tests of whether anybody notices."""
+"""Faults of a server that benchmarks well: for tests of whether anybody notices."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from shapebench.test_servers.simulator.settings import Amount, Share, changed
 
 @dataclass(frozen=True)
 class Faults:
-    """What the simulator does wrong; it is honest where all is 0.
+    """The faults of a simulator; it is honest where all is 0.
 
     Plain requests, such as a probe's, stay right but for the last three.
     """
@@ -35,20 +35,20 @@ class Faults:
 HONEST = Faults()
 
 
-def faults_from(words: Iterable[str]) -> Faults:
-    """The faults that words such as `refused=0.1` ask for; raises ShapebenchError with all that is wrong."""
+def parse_faults(words: Iterable[str]) -> Faults:
+    """Read faults from words such as `refused=0.1`; raises ShapebenchError with all that is wrong."""
     return changed(HONEST, words, "fault")
 
 
 class Picks:
-    """Picks just that share of its calls, evenly spread: with 0.1 every tenth."""
+    """A choice of that share of its calls, evenly spread: with 0.1 every tenth."""
 
     def __init__(self, share: float) -> None:
         self._step, self._full = Fraction(str(share)).as_integer_ratio()  # as it was typed: 0.29 is 29/100
         self._sum = 0
 
     def __call__(self, may: bool = True) -> bool:
-        """Whether this one is picked; one that may not be leaves its turn to the next."""
+        """Decide whether this one is picked; one that may not be leaves its place to the next."""
         self._sum += self._step
         picked = may and self._sum >= self._full
         self._sum -= self._full * picked

@@ -1,4 +1,4 @@
-"""The server when something is wrong with it; the honest one knows nothing of this."""
+"""The simulator with faults; the honest one knows nothing of this."""
 
 import asyncio
 from collections import deque
@@ -22,11 +22,11 @@ OTHER_VERSION = "0.33.0"
 
 
 class FaultyAnswer(Answer):
-    """A streamed answer that is not told as it should be."""
+    """A streamed answer that is not sent as it should be."""
 
     _joined: frozenset[int] = frozenset()  # tokens that are in one event with the one before
     _bunch = 1
-    _says_nothing = False
+    _hides_usage = False
 
     def shorten(self, tokens: int) -> None:
         """End early, as an answer does that ends by itself."""
@@ -35,18 +35,18 @@ class FaultyAnswer(Answer):
             self.tokens, self.finish_reason = [*self.tokens[: left - 1], EOS], "stop"
 
     def join(self, merges: Picks) -> None:
-        """Tell tokens together with those before them, but for the first, which has none."""
+        """Send tokens together with those before them, but for the first, which has none."""
         self._joined = frozenset(index for index in range(len(self.tokens)) if merges(may=index > 0))
 
     def bunch(self, tokens: int) -> None:
         self._bunch = max(tokens, 1)
 
-    def miscount(self, prompt_tokens_off: int, says_nothing: bool) -> None:
+    def miscount(self, prompt_tokens_off: int, hides_usage: bool) -> None:
         self._prompt_tokens += prompt_tokens_off
-        self._says_nothing = says_nothing
+        self._hides_usage = hides_usage
 
     def ready(self, generated: int) -> int:
-        """How many of the tokens can go out by now."""
+        """Count the tokens that can go out by now."""
         if generated == len(self.tokens):
             return generated
         ready = generated - generated % self._bunch
@@ -71,11 +71,11 @@ class FaultyAnswer(Answer):
         return self._ids_json(self._event_of(index))
 
     def _output_tokens(self, generated: int) -> int:
-        return 0 if self._says_nothing else generated
+        return 0 if self._hides_usage else generated
 
 
 class FaultyJob(Job):
-    """Holds back tokens, and the engine."""
+    """An answer that holds back tokens, and the engine."""
 
     def __init__(self, call: Call, answer: FaultyAnswer, delay_s: float) -> None:
         super().__init__(call, answer)
@@ -94,7 +94,7 @@ class FaultyJob(Job):
 
 
 class Miscount(NamedTuple):
-    """How /metrics count a request."""
+    """The way in which /metrics counts a request."""
 
     left_out: bool = False
     prompt_tokens_off: int = 0
@@ -102,7 +102,7 @@ class Miscount(NamedTuple):
 
 
 class FaultyMetrics(Metrics):
-    """Leaves out requests, and observes what was not."""
+    """Metrics that leave out requests, and observe what was not."""
 
     def __init__(self, engine: Engine, ttft_factor: float) -> None:
         self._miscounts: dict[Request, Miscount] = {}  # of requests that have not ended
@@ -140,7 +140,7 @@ class FaultyMetrics(Metrics):
 
 
 class FaultyApp(App):
-    """The server with faults; they touch streamed requests, and what it says of itself."""
+    """The server with faults; they touch streamed requests, and what the server reports of itself."""
 
     _metrics: FaultyMetrics
 
@@ -148,7 +148,7 @@ class FaultyApp(App):
         self._faults = faults
         self._streamed, self._first_ns = 0, 0
         self._refuses, self._merges = Picks(faults.refused), Picks(faults.merged)
-        self._says_nothing, self._leaves_out = Picks(faults.zero_usage), Picks(faults.uncounted)
+        self._hides_usage, self._leaves_out = Picks(faults.zero_usage), Picks(faults.uncounted)
         super().__init__(preset, log, api_key)
         if faults.hidden_metrics:
             del self._routes["/metrics"]
@@ -184,5 +184,5 @@ class FaultyApp(App):
         answer.shorten(self._faults.short_tokens)
         answer.join(self._merges)
         answer.bunch(self._faults.bunched)
-        answer.miscount(self._faults.prompt_tokens_off, self._says_nothing())
+        answer.miscount(self._faults.prompt_tokens_off, self._hides_usage())
         return answer

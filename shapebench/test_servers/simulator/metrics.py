@@ -126,7 +126,7 @@ class StepHistogram(Collector):
 
 
 class Metrics:
-    """What the engine did, counted once a step and once a request, never once a token."""
+    """The engine's counters, updated once a step and once a request, never once a token."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = CollectorRegistry()
@@ -139,7 +139,7 @@ class Metrics:
         self._watch(engine)
 
     def text(self) -> bytes:
-        """The exposition format that Prometheus scrapes."""
+        """Write the exposition format that Prometheus scrapes."""
         return generate_latest(self._registry)
 
     def on_step(self, stepped: Sequence[Request], preemptions: int) -> None:

@@ -1,4 +1,4 @@
-"""What sets a server's pace: a model on a machine, in few numbers."""
+"""Presets of the server's pace: a model on a machine, in few numbers."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ LEAST_CAPABILITY = 7.0  # vLLM's
 
 
 def on_gpu(name: str, model: Model, gpu: Shape) -> Preset:
-    """How vLLM would serve a model on one GPU, by the formulas of estimate/ and the shares above."""
+    """Estimate how vLLM would serve a model on one GPU, by the formulas of estimate/ and the shares above."""
     numbers = numbers_on(gpu, model.scheme.numbers)
     assert numbers
     assert gpu.memory_bandwidth_bytes_per_s
@@ -98,7 +98,7 @@ PRESETS = {preset.name: preset for preset in (*_on_each_gpu(), _FAST)}
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name; raises ShapebenchError, with the names there are."""
+    """Find a preset; raises ShapebenchError with the names there are."""
     try:
         return PRESETS[name]
     except KeyError:
@@ -106,5 +106,5 @@ def preset_named(name: str) -> Preset:
 
 
 def with_settings(preset: Preset, words: Iterable[str]) -> Preset:
-    """The preset with fields set by words such as `max_num_seqs=8`; raises ShapebenchError with all that is wrong."""
+    """Set fields of a preset by words such as `max_num_seqs=8`; raises ShapebenchError with all that is wrong."""
     return changed(preset, words, "setting")

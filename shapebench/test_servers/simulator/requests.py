@@ -1,4 +1,4 @@
-"""What clients may ask, and how vLLM refuses what it cannot do."""
+"""Requests that clients may send, and vLLM's refusals of what it cannot do."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Asked(BaseModel):
         raise NotImplementedError
 
     def limit(self, room: int) -> int:
-        """The most tokens that the answer may have, where `room` is what the context leaves."""
+        """Return the limit of the answer's tokens, where `room` is what the context leaves."""
         return max(room, 1) if self.max_tokens is None else self.max_tokens
 
     @property
@@ -93,7 +93,7 @@ class Tokenize(BaseModel):
 
 
 def prompt_pieces(prompt: str | Sequence[Any], with_bos: bool) -> list[Piece]:
-    """The tokens of one prompt, given as text, as token ids, or as a list of one of those."""
+    """Tokenize one prompt: a text, token ids, or a list of one of those."""
     if isinstance(prompt, str):
         return [BOS] * with_bos + pieces(prompt)
     if all(isinstance(token, int) for token in prompt):
@@ -107,7 +107,7 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 def parse(form: type[Form], content_type: str, body: bytes) -> Form:
-    """The body as a form; raises RequestRejectedError in the words of vLLM."""
+    """Parse a body; raises RequestRejectedError in the words of vLLM."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise _invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
     try:
@@ -124,7 +124,7 @@ def check_model(model: str | None, preset: Preset) -> None:
 
 
 def check(asked: Asked, prompt_tokens: int, preset: Preset) -> int:
-    """The most tokens that the answer may have; raises RequestRejectedError where vLLM would."""
+    """Return the limit of the answer's tokens; raises RequestRejectedError where vLLM would."""
     limit = asked.limit(preset.max_model_len - prompt_tokens)
     for problem in _problems(asked, prompt_tokens, limit, preset.max_model_len):
         if problem.wrong:

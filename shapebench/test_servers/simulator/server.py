@@ -22,7 +22,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _WritesAtOnce(HttpToolsProtocol):
-    """Hands each write to the kernel when it is made.
+    """A protocol that hands each write to the kernel when it is made.
 
     uvloop would keep it until every other task has had its turn, which at many streams is milliseconds after the time
     that the truth log holds.
@@ -34,7 +34,7 @@ class _WritesAtOnce(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """A server that prints when it is ready."""
 
     ready_line: str
 
@@ -69,7 +69,7 @@ def _config(app: App) -> uvicorn.Config:
 
 @contextmanager
 def _ending_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop."""
+    """Ignore the signal that uvicorn raises once more when it has stopped."""
 
     def ignore(*_: Any) -> None:
         """The server has stopped."""

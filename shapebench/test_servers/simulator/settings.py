@@ -21,7 +21,7 @@ Fields = TypeVar("Fields", bound=_Dataclass)
 
 
 def changed(base: Fields, words: Iterable[str], what: str) -> Fields:
-    """`base` with what the words set, each NAME=VALUE, the last of a name; raises ShapebenchError with all that is
+    """Set fields of `base` by words, each NAME=VALUE, the last of a name; raises ShapebenchError with all that is
     wrong. `what` is what messages call a field."""
     pairs = [word.partition("=") for word in words]
     types = get_type_hints(type(base), include_extras=True)

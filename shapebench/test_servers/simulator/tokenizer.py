@@ -16,13 +16,13 @@ Piece = str | int  # text, or the id of a token that came as an id
 
 
 def pieces(text: str) -> list[Piece]:
-    """The text cut into tokens; joined again they are the text."""
+    """Cut a text into tokens; joined again they are the text."""
     found: list[Piece] = _PIECE.findall(text)
     return found
 
 
 def token_id(piece: Piece) -> int:
-    """The same id in every process: a hash, no state."""
+    """Return a token's id, the same in every process: a hash, no state."""
     return piece if isinstance(piece, int) else zlib.crc32(piece.encode("utf-8", "surrogatepass")) % _VOCABULARY
 
 
@@ -31,7 +31,7 @@ def token_ids(tokens: Sequence[Piece]) -> list[int]:
 
 
 def chat_pieces(messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> list[Piece]:
-    """The chat template: 5 tokens around a message of the user, and 5 that open the answer."""
+    """Apply the chat template: 5 tokens around a message of the user, and 5 that open the answer."""
     found: list[Piece] = []
     for message in messages:
         text = _content(message.get("content"))

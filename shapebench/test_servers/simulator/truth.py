@@ -1,4 +1,4 @@
-"""What really happened to each request: the truth that an instrument is checked against."""
+"""The log of what really happened to each request: the truth that an instrument is checked against."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -34,12 +34,12 @@ Log = Callable[[Truth], None]
 
 
 def no_log(truth: Truth) -> None:
-    """Keeps nothing."""
+    """Keep nothing."""
 
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[Log]:
-    """A log that appends one JSON line for each request, in the file at once; None keeps nothing."""
+    """Append one JSON line for each request, in the file at once; None keeps nothing."""
     if path is None:
         yield no_log
         return

@@ -6,7 +6,7 @@ import pytest
 
 from shapebench.errors import ShapebenchError
 from shapebench.load import calibration as module
-from shapebench.load.calibration import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed
+from shapebench.load.calibration import BUSY_SHARE, FAST_STREAM_TOKENS_PER_S, calibrate, needed_processes
 from shapebench.runs.records import Calibration
 from shapebench.test_servers.reference.process import running_reference_server
 
@@ -27,17 +27,17 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_there_are_as_many_processes_as_the_tokens_keep_busy(
     concurrency: int, cores_busy: float, processes: int
 ) -> None:
-    assert needed(concurrency, cores_busy * CORE_US / concurrency) == processes
+    assert needed_processes(concurrency, cores_busy * CORE_US / concurrency) == processes
 
 
 @pytest.mark.usefixtures("cores")
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
 def test_there_are_never_more_processes_than_streams(concurrency: int) -> None:
-    assert needed(concurrency, 1e6) == concurrency
+    assert needed_processes(concurrency, 1e6) == concurrency
 
 
 def test_a_token_that_costs_nothing_needs_one_process_all_the_same() -> None:
-    assert needed(10_000, 0.0) == 1
+    assert needed_processes(10_000, 0.0) == 1
 
 
 def no_server(*_: object, **__: object) -> None:

@@ -22,7 +22,7 @@ from shapebench.apis.reading import Reading
 from shapebench.apis.request_body import request_writer
 from shapebench.apis.stream_reader import read
 from shapebench.apis.target import PlannedRequest, Target
-from shapebench.load.http_connection import MOST_HEAD_BYTES, Answer, Connection
+from shapebench.load.http_connection import MAX_HEAD_BYTES, Answer, Connection
 from shapebench.load.sample_writer import sample
 from shapebench.probe.route import Route, resolve
 from shapebench.runs.samples_file import Sample
@@ -525,10 +525,10 @@ def test_tokens_that_came_before_a_reset_are_kept() -> None:
 
 def test_an_answer_longer_than_its_limit_is_broken_off() -> None:
     with by_hand() as (server, client):
-        client.send(limit_bytes=MOST_HEAD_BYTES)
-        server.send(CHUNKED + chunk(b":" * MOST_HEAD_BYTES))
+        client.send(limit_bytes=MAX_HEAD_BYTES)
+        server.send(CHUNKED + chunk(b":" * MAX_HEAD_BYTES))
         client.turn_until(lambda: client.answers)
-    assert client.answers[0].fault == ("too_long", f"the answer is longer than {MOST_HEAD_BYTES} bytes")
+    assert client.answers[0].fault == ("too_long", f"the answer is longer than {MAX_HEAD_BYTES} bytes")
 
 
 @pytest.mark.parametrize(

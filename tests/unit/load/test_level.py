@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shapebench.apis.target import Target
-from shapebench.load.counters import Progress, progress
+from shapebench.load.counters import Progress, sum_progress
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
@@ -56,8 +56,8 @@ class Kept(Level):
         self.loop.close()
         return self
 
-    def progress(self) -> Progress:
-        return progress([self.tally], self._plan.requests)
+    def sum_progress(self) -> Progress:
+        return sum_progress([self.tally], self._plan.requests)
 
 
 def measured(script_of: Callable[[int], Script], **changes: Any) -> tuple[Kept, Played]:

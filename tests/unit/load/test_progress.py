@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shapebench.load.counters import Progress
-from shapebench.load.progress import done, in_words, listening, share, so_far, tell
+from shapebench.load.progress import describe, format_done, listening, notify, overall_progress, share
 from shapebench.spec.model import Load
 
 Heard = list[tuple[int, Progress]]
@@ -26,8 +26,8 @@ def listener(heard: Heard) -> Callable[[int, Progress], None]:
 def test_those_who_listen_are_told() -> None:
     heard: Heard = []
     with listening(listener(heard)):
-        tell(4, so_many(1))
-    tell(4, so_many(2))
+        notify(4, so_many(1))
+    notify(4, so_many(2))
     assert heard == [(4, so_many(1))]
 
 
@@ -35,14 +35,14 @@ def test_several_may_listen() -> None:
     first: Heard = []
     second: Heard = []
     with listening(listener(first)), listening(listener(second)):
-        tell(4, so_many(1))
+        notify(4, so_many(1))
     assert first == second == [(4, so_many(1))]
 
 
 def test_runs_of_one_process_do_not_hear_one_another() -> None:
     heard: Heard = []
     with listening(listener(heard)):
-        Context().run(tell, 4, so_many(1))
+        Context().run(notify, 4, so_many(1))
     assert heard == []
 
 
@@ -64,20 +64,20 @@ def test_a_level_is_done_by_its_requests_or_its_time(
 
 
 def test_what_is_done_is_shown_of_what_is_planned() -> None:
-    assert (done(so_many(20, failed=5)), done(so_many(20, planned=None))) == ("25/100", "20")
+    assert (format_done(so_many(20, failed=5)), format_done(so_many(20, planned=None))) == ("25/100", "20")
 
 
 def test_all_levels_count_alike() -> None:
-    whole, words = so_far(Load(levels=(1, 2, 4, 8)), 4, so_many(50, failed=2))
+    whole, words = overall_progress(Load(levels=(1, 2, 4, 8)), 4, so_many(50, failed=2))
     assert whole == pytest.approx((2 + 0.52) / 4)
     assert words == "Concurrency 4, level 3 of 4: 52/100 requests, 2 failed"
 
 
 def test_what_a_level_came_to_is_said_in_words() -> None:
-    assert in_words(so_many(99, failed=1)) == (
+    assert describe(so_many(99, failed=1)) == (
         "99 completed, 1 failed, 812 tokens/s, 120 ms to the first token on average"
     )
 
 
 def test_where_nothing_came_no_wait_is_named() -> None:
-    assert in_words(so_many(0, failed=9, ttft_s=None, tokens_per_s=0.0)) == "0 completed, 9 failed, 0 tokens/s"
+    assert describe(so_many(0, failed=9, ttft_s=None, tokens_per_s=0.0)) == "0 completed, 9 failed, 0 tokens/s"

@@ -7,28 +7,28 @@ from click.testing import CliRunner
 
 from cli.main import cli
 from shapebench.errors import ShapebenchError
-from shapebench.test_servers.simulator.faults import HONEST, Faults, Picks, faults_from
+from shapebench.test_servers.simulator.faults import HONEST, Faults, Picks, parse_faults
 from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
 
 FAST = PRESETS["fast"]
 
 
 def test_words_become_faults_of_the_types_they_have() -> None:
-    assert faults_from(["refused=0.1", "short_tokens=5"]) == Faults(refused=0.1, short_tokens=5)
+    assert parse_faults(["refused=0.1", "short_tokens=5"]) == Faults(refused=0.1, short_tokens=5)
 
 
 def test_without_words_nothing_is_wrong() -> None:
-    assert faults_from([]) == HONEST
+    assert parse_faults([]) == HONEST
     assert not any(getattr(HONEST, field.name) for field in fields(Faults))
 
 
 def test_the_last_word_of_a_name_counts() -> None:
-    assert faults_from(["bunched=2", "bunched=4"]).bunched == 4
+    assert parse_faults(["bunched=2", "bunched=4"]).bunched == 4
 
 
 def test_all_that_is_wrong_with_the_words_is_said_at_once() -> None:
     with pytest.raises(ShapebenchError) as raised:
-        faults_from(["refused", "rude=1", "merged=2", "bunched=half", "zero_usage=0.5"])
+        parse_faults(["refused", "rude=1", "merged=2", "bunched=half", "zero_usage=0.5"])
     assert [problem.split(":")[0] for problem in raised.value.problem.split("; ")] == [
         "'refused' is not NAME=VALUE",
         "There is no fault 'rude'",
@@ -39,7 +39,7 @@ def test_all_that_is_wrong_with_the_words_is_said_at_once() -> None:
 
 def test_the_names_there_are_stand_in_the_remedy() -> None:
     with pytest.raises(ShapebenchError) as raised:
-        faults_from(["rude=1"])
+        parse_faults(["rude=1"])
     assert all(field.name in raised.value.remedy for field in fields(Faults))
 
 
@@ -48,7 +48,7 @@ def test_the_names_there_are_stand_in_the_remedy() -> None:
 )
 def test_a_value_that_no_fault_has_is_refused(word: str) -> None:
     with pytest.raises(ShapebenchError, match="cannot be"):
-        faults_from([word])
+        parse_faults([word])
 
 
 def test_faults_read_as_the_words_that_ask_for_them() -> None:
