@@ -32,7 +32,7 @@ def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, 
             signal.signal(number, lambda *_: server.loop.stop())
         if until_eof:
             server.stop_at_eof(0)
-        print(f"Reference server ready on http://127.0.0.1:{listener.getsockname()[1]} ({pace})", flush=True)
+        print(f"Server ready on http://127.0.0.1:{listener.getsockname()[1]} ({pace})", flush=True)
         gc.disable()  # nothing here refers to itself, and to look for such things takes milliseconds
         server.run()
 
