@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
+from werkzeug import Request, Response
 
 from tests.oci_lookalike import REGION, TENANCY, ObjectStorage, new_key
+from tests.route_server import RouteServer
 
 SECRET = "whoever gives tokens keeps this one to itself"  # noqa: S105 - made up
 TOKEN_LIFE = timedelta(minutes=20)
@@ -59,46 +59,15 @@ def _pem(key: rsa.RSAPrivateKey) -> bytes:
     )
 
 
-def _handler(metadata: Metadata) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked_well = self.headers.get("Authorization") == "Bearer Oracle"
-            page = metadata.pages.get(self.path.removeprefix("/opc/v2/")) if asked_well else None
-            self._answer(404 if page is None else 200, page or b"")
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if not self._is_signed():
-                self._answer(401, json.dumps({"code": "NotAuthenticated", "message": "who?"}).encode())
-                return
-            token = session_token()
-            public = serialization.load_der_public_key(b64decode(json.loads(body)["publicKey"]))
-            assert isinstance(public, rsa.RSAPublicKey)
-            metadata.storage.keys[f"ST${token}"] = public
-            metadata.tokens += 1
-            self._answer(200, json.dumps({"token": token}).encode())
-
-        def _is_signed(self) -> bool:
-            said = dict(re.findall(r'(\w+)="([^"]*)"', self.headers.get("authorization", "")))
-            if not said.get("keyId", "").startswith(f"{TENANCY}/fed-x509/"):
-                return False
-            values = {**{k.lower(): v for k, v in self.headers.items()}, "(request-target)": f"post {self.path}"}
-            text = "\n".join(f"{name}: {values.get(name, '')}" for name in said["headers"].split()).encode()
-            metadata.key.public_key().verify(
-                b64decode(said["signature"]), text, padding.PKCS1v15(), hashes.SHA256()
-            )  # raises where it is another's
-            return True
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
-            """Tests look at what came of it."""
-
-    return Handler
+def _is_signed(request: Request, key: rsa.RSAPrivateKey) -> bool:
+    """Whether this key has signed it as the instance's; raises where it is another's."""
+    said = dict(re.findall(r'(\w+)="([^"]*)"', request.headers.get("authorization", "")))
+    if not said.get("keyId", "").startswith(f"{TENANCY}/fed-x509/"):
+        return False
+    values = {**{k.lower(): v for k, v in request.headers.items()}, "(request-target)": f"post {request.path}"}
+    text = "\n".join(f"{name}: {values.get(name, '')}" for name in said["headers"].split()).encode()
+    key.public_key().verify(b64decode(said["signature"]), text, padding.PKCS1v15(), hashes.SHA256())
+    return True
 
 
 @contextmanager
@@ -112,13 +81,24 @@ def serving(storage: ObjectStorage) -> Iterator[Metadata]:
         "identity/key.pem": _pem(metadata.key),
         "identity/intermediate.pem": certificate,
     }
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(metadata)) as server:
-        server.daemon_threads = True
-        metadata.url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield metadata
-        finally:
-            server.shutdown()
-            thread.join()
+
+    def give_page(request: Request) -> Response:
+        asked_well = request.headers.get("Authorization") == "Bearer Oracle"
+        page = metadata.pages.get(request.path.removeprefix("/opc/v2/")) if asked_well else None
+        return Response(page or b"", 404 if page is None else 200)
+
+    def give_token(request: Request) -> Response:
+        if not _is_signed(request, metadata.key):
+            return Response(json.dumps({"code": "NotAuthenticated", "message": "who?"}), 401)
+        token = session_token()
+        public = serialization.load_der_public_key(b64decode(json.loads(request.data)["publicKey"]))
+        assert isinstance(public, rsa.RSAPublicKey)
+        metadata.storage.keys[f"ST${token}"] = public
+        metadata.tokens += 1
+        return Response(json.dumps({"token": token}))
+
+    with RouteServer("127.0.0.1", 0, threaded=True) as server:
+        server.expect_request(re.compile(".*"), "GET").respond_with_handler(give_page)
+        server.expect_request(re.compile(".*"), "POST").respond_with_handler(give_token)
+        metadata.url = server.url_for("").rstrip("/")
+        yield metadata

@@ -1,14 +1,17 @@
 """An HTTP server on loopback that answers what a test says, for the control plane."""
 
 import json
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 Headers = dict[str, str]
 Reply = tuple[int, Any] | tuple[int, Any, Headers]  # status, a text or what becomes JSON, further headers
@@ -47,45 +50,30 @@ class Served:
     headers: list[Headers] = field(default_factory=list)
 
 
+class RouteServer(HTTPServer):
+    """Stops at once, not after half a second."""
+
+    def thread_target(self) -> None:
+        assert self.server
+        self.server.serve_forever(0.01)
+
+
 @contextmanager
 def serving(answers: Answers, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
     served = Served("")
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers, served)) as server:
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        served.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield served
-        finally:
-            server.shutdown()
-            thread.join()
 
+    def answer(request: Request) -> Response:
+        content = json.loads(request.data) if request.data else None
+        route = f"{request.method} {request.full_path.removesuffix('?')}"
+        served.asked.append((route, content))
+        served.headers.append(dict(request.headers))
+        status, said, *further = answers(route, content)
+        return Response(said if isinstance(said, str) else json.dumps(said), status, *further)
 
-def _handler(answers: Answers, served: Served) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            content = json.loads(self.rfile.read(length)) if length else None
-            route = f"{self.command} {self.path}"
-            served.asked.append((route, content))
-            served.headers.append(dict(self.headers))
-            status, said, *further = answers(route, content)
-            body = said.encode() if isinstance(said, str) else json.dumps(said).encode()
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **(further[0] if further else {})}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing is printed."""
-
-    return Handler
+    with RouteServer("127.0.0.1", 0, tls, threaded=True) as server:
+        server.expect_request(re.compile(".*")).respond_with_handler(answer)
+        served.url = server.url_for("").rstrip("/")
+        yield served
 
 
 @contextmanager
