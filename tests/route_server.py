@@ -1,6 +1,7 @@
 """An HTTP server on loopback that answers what a test says, for the control plane."""
 
 import json
+import logging
 import re
 import socket
 import ssl
@@ -48,6 +49,9 @@ class Served:
     url: str
     asked: list[tuple[str, Any]] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
+
+
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or it prints each request
 
 
 class RouteServer(HTTPServer):

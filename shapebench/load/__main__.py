@@ -14,13 +14,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from importlib.abc import MetaPathFinder
 
 import orjson
 
 from shapebench.errors import ShapebenchError
 from shapebench.load.level import Level
+from shapebench.load.messages import Order, WorkerMessage, WorkerResult
 from shapebench.load.plan import LevelPlan
 from shapebench.load.sample_writer import SampleStream
 from shapebench.support.timestamps import clock_ns
@@ -86,7 +86,7 @@ def _measure(plan: LevelPlan, api_key: str | None) -> None:
         _print({"result": _result(level, start_ns)})
 
 
-def _result(level: Level, start_ns: int) -> dict[str, object]:
+def _result(level: Level, start_ns: int) -> WorkerResult:
     return {
         "started_at_ns": start_ns,
         "wall_s": (clock_ns() - start_ns) / 1e9,
@@ -98,7 +98,7 @@ def _result(level: Level, start_ns: int) -> dict[str, object]:
 
 def _report(level: Level) -> None:
     level.tally.complete_until_ns = level.complete_until_ns
-    _print({"tally": asdict(level.tally), "buckets": level.buckets.take()})
+    _print({"tally": level.tally.message(), "buckets": level.buckets.take()})
 
 
 class _Orders:
@@ -131,7 +131,7 @@ class _Orders:
             self._level.loop.unwatch(sys.stdin.fileno())
             self._level.stop()
 
-    def _follow(self, order: dict[str, int]) -> None:
+    def _follow(self, order: Order) -> None:
         if "start_ns" in order:
             self._start_ns = order["start_ns"]
             self._level.loop.stop()
@@ -173,7 +173,7 @@ class _WithoutPandas(MetaPathFinder):
             raise ImportError("pandas is not for the measuring process")
 
 
-def _print(message: dict[str, object]) -> None:
+def _print(message: WorkerMessage) -> None:
     with suppress(BrokenPipeError):  # nobody reads it any more, but the samples are still to be written
         os.write(sys.stdout.fileno(), orjson.dumps(message) + b"\n")
 

@@ -1,8 +1,10 @@
 """Counters that a process reports while it measures; they add up over the processes of a level."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import cast
 
+from shapebench.load.messages import TallyMessage
 from shapebench.runs.samples_file import Sample
 from shapebench.support.timestamps import clock_ns
 
@@ -31,6 +33,10 @@ class Tally:
     measured_from_ns: int | None = None  # the first measured request was sent
     steady_from_ns: int | None = None  # every stream had sent one
     complete_until_ns: int = 0  # no request that was sent before is missing from the sums
+
+    def message(self) -> TallyMessage:
+        """Return what `Tally(**message)` takes in another process."""
+        return cast("TallyMessage", asdict(self))
 
     def add(self, done: Sample) -> None:
         if done.warmup:

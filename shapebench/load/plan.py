@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import orjson
 
@@ -63,7 +63,8 @@ class LevelPlan:
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        content: dict[str, Any] = orjson.loads(text)
+        """Read what `to_json` wrote; by hand, since pydantic would cost each measuring process its import."""
+        content = orjson.loads(text)
         mix = content.pop("mix")
         return cls(
             target=Target(**content.pop("target")),

@@ -2,7 +2,6 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from shapebench.apis.api import Api
 from shapebench.apis.reading import Reading, StreamError, error_text
@@ -105,5 +104,5 @@ class SampleStream:
         self._writer.close()
 
 
-def _columns(samples: list[Sample]) -> dict[str, list[Any]]:
+def _columns(samples: list[Sample]) -> dict[str, list[object]]:
     return {f.name: [getattr(s, f.name) for s in samples] for f in fields(Sample)}

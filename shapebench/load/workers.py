@@ -12,12 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, Literal, Self
 
 import orjson
 
 from shapebench.load.client_health import merge_summaries
 from shapebench.load.counters import Progress, Tally, sum_progress
+from shapebench.load.messages import Order, WorkerMessage, WorkerResult
 from shapebench.load.plan import LevelPlan
 from shapebench.runs.samples_file import join
 from shapebench.support import child_processes
@@ -86,7 +87,7 @@ def _stop(parts: list["_Part"]) -> None:
         part.process.terminate()
 
 
-def _send_all(parts: list["_Part"], order: dict[str, object]) -> None:
+def _send_all(parts: list["_Part"], order: Order) -> None:
     for part in parts:
         part.send(order)
 
@@ -163,7 +164,7 @@ class _Part:
         self.ready = False
         self.tally = Tally()
         self.buckets = Buckets()
-        self.result: dict[str, Any] | None = None
+        self.result: WorkerResult | None = None
         self.error: str | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end, in __exit__
         self._children = children
@@ -189,7 +190,7 @@ class _Part:
         self._children.add(process)
         return process
 
-    def send(self, order: dict[str, object]) -> None:
+    def send(self, order: Order) -> None:
         self._write(orjson.dumps(order) + b"\n")
 
     def _write(self, data: bytes) -> None:
@@ -209,7 +210,7 @@ class _Part:
         self._silent = not text
         return not self._silent
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: WorkerMessage) -> None:
         self.ready = self.ready or "ready" in message
         self.result = message.get("result", self.result)
         self.error = message.get("error", self.error)

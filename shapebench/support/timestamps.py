@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 clock_ns = time.time_ns  # CLOCK_REALTIME, the clock of the kernel's stamps
 
@@ -38,7 +39,7 @@ class Stamps:
             _keep_stamping()
 
     @property
-    def source(self) -> str:
+    def source(self) -> Literal["kernel", "user"]:
         """The source of all of them: "kernel", or "user" where even one was not the kernel's."""
         return "kernel" if self.kernel and not self.unstamped else "user"
 

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any
 
 import orjson
 
 from shapebench.test_servers import vllm_format
-from shapebench.test_servers.vllm_format import DONE, FORMATS, AnswerFormat
+from shapebench.test_servers.vllm_format import DONE, FORMATS, AnswerFormat, Json
 
 MODEL = "metronome"
 MAX_TOKENS = 1_000_000
@@ -52,7 +51,7 @@ def parse_request(format_: type[AnswerFormat], body: bytes | bytearray) -> Token
         raise MalformedRequestError(f"{type(error).__name__}: {error}") from None
 
 
-def _parse(format_: type[AnswerFormat], body: dict[str, Any]) -> TokenRequest:
+def _parse(format_: type[AnswerFormat], body: Json) -> TokenRequest:
     tokens = body.get("max_completion_tokens") or body.get("max_tokens", _DEFAULT_TOKENS)
     if not 1 <= tokens <= MAX_TOKENS:
         raise MalformedRequestError(f"max_tokens must be between 1 and {MAX_TOKENS}, got {tokens}.")
@@ -119,7 +118,7 @@ def framed(body: bytes, content_type: bytes = b"text/plain; charset=utf-8", stat
     return head % (status, len(body), content_type) + body
 
 
-def framed_json(content: dict[str, Any], status: bytes = b"200 OK") -> bytes:
+def framed_json(content: Json, status: bytes = b"200 OK") -> bytes:
     """Write an answer in JSON, head and all."""
     return framed(orjson.dumps(content), _JSON, status)
 

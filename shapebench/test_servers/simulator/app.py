@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -38,17 +38,37 @@ _JSON = b"application/json"
 _VARY = (b"vary", b"Origin")
 
 
+class Scope(TypedDict):
+    """The part of ASGI's HTTP scope that is read here."""
+
+    path: str
+    method: str
+    headers: list[tuple[bytes, bytes]]
+
+
+class Received(TypedDict, total=False):
+    """ASGI's messages from the client: http.request and http.disconnect."""
+
+    type: str
+    body: bytes
+    more_body: bool
+
+
+Receive = Callable[[], Awaitable[Received]]
+Send = Callable[[dict[str, object]], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Call:
     """One HTTP request, and the way to answer it."""
 
-    scope: dict[str, Any]
-    receive: Callable[[], Awaitable[dict[str, Any]]]
-    send: Callable[[dict[str, Any]], Awaitable[None]]
+    scope: Scope
+    receive: Receive
+    send: Send
     received_ns: int = field(default_factory=time.time_ns)
 
     def header(self, name: bytes) -> str:
-        values: list[bytes] = [value for key, value in self.scope["headers"] if key == name]
+        values = [value for key, value in self.scope["headers"] if key == name]
         return values[0].decode("latin-1") if values else ""
 
     async def form(self, form: type[Form]) -> Form:
@@ -121,7 +141,7 @@ class App:
             "/v1/chat/completions": ("POST", self._chat),
         }
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope, receive, send)
         try:
             await self._handler(call)(call)

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from shapebench.test_servers.simulator.presets import Preset
 from shapebench.test_servers.simulator.tokenizer import BOS, Piece, chat_pieces, pieces
-from shapebench.test_servers.vllm_format import error
+from shapebench.test_servers.vllm_format import Json, error
 
 
 class RequestRejectedError(Exception):
     """An answer other than 200; `content` is its JSON body."""
 
-    def __init__(self, status: int, content: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(self, status: int, content: Json, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(status, content)
         self.status, self.content, self.headers = status, content, headers
 
@@ -65,7 +65,7 @@ class CompletionAsked(Asked):
 
 
 class ChatAsked(Asked):
-    messages: list[dict[str, Any]]
+    messages: list[Json]
     max_completion_tokens: int | None = None
     add_generation_prompt: bool = True
 
@@ -79,7 +79,7 @@ class ChatAsked(Asked):
 class Tokenize(BaseModel):
     model: str | None = None
     prompt: str | None = None
-    messages: list[dict[str, Any]] | None = None
+    messages: list[Json] | None = None
     add_special_tokens: bool = True
     add_generation_prompt: bool = True
     return_token_strs: bool | None = False
@@ -92,15 +92,21 @@ class Tokenize(BaseModel):
         return prompt_pieces(self.prompt, preset.adds_bos and self.add_special_tokens)
 
 
-def prompt_pieces(prompt: str | Sequence[Any], with_bos: bool) -> list[Piece]:
+Prompt = str | list[int] | list[str] | list[list[int]]
+
+
+def prompt_pieces(prompt: Prompt, with_bos: bool) -> list[Piece]:
     """Tokenize one prompt: a text, token ids, or a list of one of those."""
     if isinstance(prompt, str):
         return [BOS] * with_bos + pieces(prompt)
-    if all(isinstance(token, int) for token in prompt):
-        return list(prompt)
+    ids = [token for token in prompt if isinstance(token, int)]
+    if len(ids) == len(prompt):
+        return [*ids]
     if len(prompt) > 1:
         raise bad_request("The simulator takes one prompt in a request.", "prompt")
-    return prompt_pieces(prompt[0], with_bos)
+    (only,) = prompt
+    assert not isinstance(only, int)
+    return prompt_pieces(only, with_bos)
 
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -206,7 +212,7 @@ def _invalid(wrong: Sequence[object], field: str | None) -> RequestRejectedError
     return RequestRejectedError(400, error(f"{len(wrong)} validation error{many}:{lines}", "Bad Request", field, 400))
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     try:
         return json.loads(body)
     except json.JSONDecodeError as problem:
@@ -216,6 +222,6 @@ def _json(body: bytes) -> Any:
         raise RequestRejectedError(400, {"detail": "There was an error parsing the body"}) from None
 
 
-def _plain(kind: str, where: Sequence[int | str], message: str, given: object) -> dict[str, Any]:
+def _plain(kind: str, where: Sequence[int | str], message: str, given: object) -> Json:
     shown = f"<dict of {len(given)} items>" if isinstance(given, dict) else given
     return {"type": kind, "loc": ".".join(map(str, ("body", *where))), "msg": message, "input": shown}

@@ -6,7 +6,6 @@ from asyncio import Transport
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -71,7 +70,7 @@ def _config(app: App) -> uvicorn.Config:
 def _ending_quietly() -> Iterator[None]:
     """Ignore the signal that uvicorn raises once more when it has stopped."""
 
-    def ignore(*_: Any) -> None:
+    def ignore(*_: object) -> None:
         """The server has stopped."""
 
     before = {number: signal.signal(number, ignore) for number in _STOP_SIGNALS}

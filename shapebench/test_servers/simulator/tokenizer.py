@@ -2,8 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 # Up to four letters (with the space before them), up to three digits, or one mark; so a short word is one token, a
 # longer one several, and a word's tokens never depend on its neighbours.
@@ -30,7 +29,7 @@ def token_ids(tokens: Sequence[Piece]) -> list[int]:
     return [token_id(token) for token in tokens]
 
 
-def chat_pieces(messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> list[Piece]:
+def chat_pieces(messages: Sequence[Mapping[str, object]], add_generation_prompt: bool = True) -> list[Piece]:
     """Apply the chat template: 5 tokens around a message of the user, and 5 that open the answer."""
     found: list[Piece] = []
     for message in messages:
