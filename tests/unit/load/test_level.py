@@ -56,7 +56,7 @@ class Kept(Level):
         self.loop.close()
         return self
 
-    def sum_progress(self) -> Progress:
+    def progress(self) -> Progress:
         return sum_progress([self.tally], self._plan.requests)
 
 
