@@ -72,7 +72,7 @@ class Killed:
         of_levels = rows(self.data, "SELECT concurrency, completed > 0, error FROM raw.levels ORDER BY 1")
         assert of_levels == [(n, True, None) for n in LEVELS]
         page = self.data / "reports" / self.run_id / "index.html"
-        assert "Broken off and taken up again, 1 time." in page.read_text(encoding="utf-8")
+        assert "Interrupted and resumed 1 time." in page.read_text(encoding="utf-8")
         twice = "SELECT count(*) FROM requests GROUP BY concurrency, request_index HAVING count(*) > 1"
         assert rows(self.data, twice) == []
 

@@ -182,11 +182,11 @@ def shown(host: Host) -> list[tuple[str, str]]:
 
 def test_the_report_shows_it_and_gpus_that_are_alike_together() -> None:
     assert shown(HOST) == [
-        ("Shape, by OCI's metadata", "VM.GPU.A10.2"),
+        ("Shape (OCI metadata)", "VM.GPU.A10.2"),
         ("Region", "eu-frankfurt-1"),
-        ("GPU, by its driver", "2 x NVIDIA A10, driver 580.126.20, 23,028 MiB, power limit 150 W, ECC Enabled"),
+        ("GPU (driver)", "2 x NVIDIA A10, driver 580.126.20, 23,028 MiB, power limit 150 W, ECC Enabled"),
         ("Command line", "vllm serve m"),
-        ("Not found out", "No more"),
+        ("Unknown", "No more"),
     ]
 
 
