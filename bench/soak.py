@@ -137,7 +137,7 @@ def started(here: BroughtUp, parameters: dict[str, Any]) -> str:
 
 
 def left_behind(place: Place, run_id: str) -> list[str]:
-    """What is there of it when it had time to go, and the flow is over that the end of a run sets off (`watch`)."""
+    """List what a run leaves behind after it had time to go and the flow `watch` that follows it is over."""
 
     def left() -> list[str]:
         commands = [f"process left: {command(process)}" for process in processes_of(run_id)]
