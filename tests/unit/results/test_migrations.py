@@ -101,6 +101,28 @@ def test_changes_are_numbered_without_a_gap() -> None:
     assert sorted(schema.migrations()) == list(range(1, len(schema.migrations()) + 1))
 
 
+def test_columns_that_were_renamed_show_the_data_of_before(data: Path) -> None:
+    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+        connection.execute("ALTER TABLE raw.runs RENAME COLUMN skipped_levels TO left_out")
+        connection.execute("ALTER TABLE raw.runs RENAME COLUMN levels_not_reached TO skipped")
+        connection.execute("ALTER TABLE raw.slos RENAME COLUMN evaluated_stat TO judged_stat")
+        for new, old in (
+            ("min_level", "least"),
+            ("max_level", "most"),
+            ("confident_pass", "surely_keeps"),
+            ("confident_fail", "surely_fails"),
+        ):
+            connection.execute(f"ALTER TABLE raw.searches RENAME COLUMN {new} TO {old}")
+        connection.execute("INSERT INTO raw.searches VALUES (?, 1, 64, 8, 6, 12, NULL, [])", [RUN_ID])
+        connection.execute("UPDATE raw.runs SET left_out = [8]")
+        connection.execute("DELETE FROM raw.migrations WHERE number = 17")
+    (run,) = query(data, "SELECT skipped_levels, levels_not_reached FROM runs").to_pylist()
+    assert run == {"skipped_levels": [8], "levels_not_reached": []}
+    (search,) = query(data, "SELECT min_level, max_level, confident_pass, confident_fail FROM searches").to_pylist()
+    assert search == {"min_level": 1, "max_level": 64, "confident_pass": 6, "confident_fail": 12}
+    assert query(data, "SELECT DISTINCT evaluated_stat FROM slos").num_rows > 0
+
+
 # What a file says of itself
 
 
