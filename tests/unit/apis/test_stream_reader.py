@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shapebench.apis.api import Api
 from shapebench.apis.chunk_interning import ChunkInterner, cut
-from shapebench.apis.openai import CHAT
+from shapebench.apis.openai import CHAT, COMPLETIONS
 from shapebench.apis.reading import Reading, StreamError, error_text
 from shapebench.apis.stream_reader import read
 from tests.examples import examples
@@ -225,11 +226,11 @@ def test_a_long_error_is_cut() -> None:
     assert len(error_text(orjson.dumps({"error": "x" * 100_000}))) == 2000
 
 
-def outcome(pieces: list[tuple[int, bytes]]) -> tuple[Reading, str | None]:
+def outcome(pieces: list[tuple[int, bytes]], api: Api) -> tuple[Reading, str | None]:
     """All that reading comes to, and the kind of its fault, whose message may cite another piece's text."""
     reading = Reading()
     try:
-        read(pieces, reading)
+        read(api, pieces, reading)
     except StreamError as raised:
         return reading, raised.kind
     except Exception as error:  # noqa: BLE001 - what a strange chunk leads to is to be the same, too
@@ -284,7 +285,8 @@ def mutated(draw: st.DrawFn) -> list[bytes]:
 @example([EVENTS[1], EVENTS[1].replace(b" he", b"\t"), b"data: [DONE]\n\n"])
 def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(texts: list[bytes]) -> None:
     kept, came = alike_and_not(texts)
-    assert outcome(kept) == outcome(came)
+    for api in (CHAT, COMPLETIONS):
+        assert outcome(kept, api) == outcome(came, api)
 
 
 @settings(deadline=None, max_examples=examples(600))
@@ -292,7 +294,8 @@ def test_that_one_piece_stands_for_those_like_it_never_changes_what_is_read(text
 def test_no_text_changes_what_is_read_of_pieces_that_look_alike(first: bytes, texts: list[bytes]) -> None:
     forms = [lambda _, text=text: b'"content":"%b"' % text for text in texts]
     kept, came = alike_and_not([first, *(re.sub(rb'"(content|text)":"[^"]*"', form, first) for form in forms)])
-    assert outcome(kept) == outcome(came)
+    for api in (CHAT, COMPLETIONS):
+        assert outcome(kept, api) == outcome(came, api)
 
 
 @pytest.mark.parametrize("name", ["sse_chat.txt", "sse_completions.txt"])
