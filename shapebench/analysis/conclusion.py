@@ -10,6 +10,7 @@ import pandas as pd
 
 from shapebench.analysis.early_stop import skipped, too_slow
 from shapebench.analysis.scaling.growth import MIN_SLOPE
+from shapebench.analysis.scaling.run_curve import level_curve
 from shapebench.analysis.scaling.saturation import Headroom, Saturation, saturation
 from shapebench.analysis.wording import percentile_withheld, quantities, slo_met, slo_missed
 from shapebench.spec.model import Limits, Load
@@ -39,7 +40,7 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     if not used:
         return Conclusion("No answer: no level gave numbers that can be used", caveats)
     suited = list(takewhile(lambda level: level.passes, used))
-    reasons = [_best(suited), _break(used[len(suited) :]), _growth(levels[_used(levels)])]
+    reasons = [_best(suited), _break(used[len(suited) :]), _growth(levels)]
     return Conclusion(_headline(suited, used), (*filter(None, reasons), *caveats))
 
 
@@ -66,9 +67,9 @@ def _break(unsuited: list[LevelResult]) -> str:
     return f"With {users(first.concurrency)}, {listed(map(slo_missed, first.missed))}."
 
 
-def _growth(used: pd.DataFrame) -> str:
+def _growth(levels: pd.DataFrame) -> str:
     """Say whether throughput still grows: by all levels, or by the only step."""
-    measured = used[used["system_tokens_per_s"].astype(float) > 0]
+    measured = level_curve(levels)
     if len(measured) < 2:
         return ""
     return _step(measured) if len(measured) == 2 else _saturation(saturation(measured))

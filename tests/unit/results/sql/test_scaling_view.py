@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from shapebench.analysis.scaling.growth import GROWING_SHARE
+from shapebench.analysis.scaling.run_curve import level_curve
 from shapebench.report.charts.fitted import fitted
 from shapebench.report.charts.scaling import sentences
 from shapebench.results.database import FILE_NAME
@@ -161,3 +162,13 @@ def test_each_run_is_a_curve_of_its_own(results: ResultsFile) -> None:
     curve(results, {4: 1000, 8: 2000}, "b")
     assert (column(results, "is_knee", "a"), column(results, "is_knee", "b")) == ([True, False], [False, False])
     assert column(results, "efficiency", "b") == [1, 1]
+
+
+@pytest.mark.parametrize("last", [{"steady_tokens_per_s": 350}, {}], ids=["steady", "one level without"])
+def test_the_conclusion_and_the_view_take_the_same_throughput(last: dict[str, float], results: ResultsFile) -> None:
+    curve(results, {1: 100, 2: 200})
+    results.level("r", 4, system_tokens_per_s=170, **last)
+    results.level("r", 8, verdict="invalid", system_tokens_per_s=900, steady_tokens_per_s=900)
+    view = results.ask("SELECT concurrency, tokens_per_s FROM scaling WHERE tokens_per_s IS NOT NULL")
+    taken = level_curve(read_levels(results.data, "level_summary", "r")).set_index("concurrency")["system_tokens_per_s"]
+    assert taken.to_dict() == {row["concurrency"]: row["tokens_per_s"] for row in view}
