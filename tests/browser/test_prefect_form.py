@@ -95,11 +95,11 @@ def runs(brought_up: BroughtUp) -> int:
 
 
 GROUPS = {
-    "Endpoint": "The server that is measured.",
-    "Workload": "What each request asks for",
-    "Load": "How hard to press, and for how long.",
-    "Limits": "What suits a person",
-    "Publish": "Where the report goes",
+    "Endpoint": "The server under test.",
+    "Workload": "The content of each request",
+    "Load": "The load profile: concurrency levels",
+    "Limits": "The limits that users accept",
+    "Publish": "Destinations of the report",
 }
 
 
