@@ -72,7 +72,9 @@ def serving(answers: Answers, tls: ssl.SSLContext | None = None) -> Iterator[Ser
         served.asked.append((route, content))
         served.headers.append(dict(request.headers))
         status, said, *further = answers(route, content)
-        return Response(said if isinstance(said, str) else json.dumps(said), status, *further)
+        response = Response(said if isinstance(said, str) else json.dumps(said), status)
+        response.headers.update(*further)  # last: also a Content-Length that is wrong on purpose
+        return response
 
     with RouteServer("127.0.0.1", 0, tls, threaded=True) as server:
         server.expect_request(re.compile(".*")).respond_with_handler(answer)
