@@ -41,9 +41,9 @@ up: setup  ## Start Prefect here (server, worker, deployments); SPEC=my.yaml set
 down:  ## Stop what `make up` has started
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m cli.local_prefect.up down; fi
 
-# Tests run in one process for each core and one more, since many of them wait; a file's tests share one. What measures
-# time comes after that, with the machine to itself, or others would change what it measures.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# Tests run in one process for each core; a file's tests share one. What measures time comes after that, with the machine
+# to itself, or others would change what it measures.
+WORKERS ?= $(shell nproc)
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 TIMED := $(shell grep -rl measures_time tests --include='test_*.py')

@@ -58,10 +58,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what measures time up to three times: a machine that others share lets it down now and then."""
+    """Run again what a busy machine, shared with others, lets down now and then; pure tests get one try.
+
+    Tests that measure time get two more, those that wait for servers, processes or pages within bounds one more.
+    """
     for item in items:
         if item.get_closest_marker("measures_time"):
             item.add_marker(pytest.mark.flaky(reruns=2))
+        elif any(item.get_closest_marker(name) for name in ("slow", "browser", "live")):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 class Scheduler(LoadFileScheduling):
