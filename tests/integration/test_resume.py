@@ -124,7 +124,7 @@ def test_a_killed_run_is_resumed_to_one_complete_run(killed: tuple[Killed, Finis
 
 def test_resume_says_what_was_measured_before_and_what_begins_anew(killed: tuple[Killed, Finished]) -> None:
     said = " ".join(killed[1].stderr.split())
-    assert f"{killed[0].run_id} goes on; measured before: concurrency 1, 2; begun, and measured anew: 3" in said
+    assert f"{killed[0].run_id} resumes; measured before: concurrency 1, 2; unfinished, measured again: 3" in said
     assert said.count("measured before") == 1 + len(MEASURED)  # the bars of the levels
 
 
