@@ -142,7 +142,7 @@ SEARCH = {"max_level": 64}
 USUAL = """
 endpoint: {url: 'http://gpu:8000', model: m}
 load: {levels: '1,2'}
-search: {most: 64}
+search: {max_level: 64}
 data: /srv/data
 """
 
