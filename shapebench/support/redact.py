@@ -7,6 +7,7 @@ Redacting twice changes nothing.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple, TypeVar, cast
 
 REDACTED = "…"
@@ -20,6 +21,8 @@ _SECRET = re.compile(
     r"|(?:^|_)key(?:_id|_pem|_content|_data|_path)?$"
     r"|(?:access|private|signing|account|encryption|master|admin|server)_keys$"
     r"|(?:^|_)token(?:_file|_path|_value)?$"
+    r"|(?:auth|access|api|hf|hub|my|refresh|session|security|private|shared|account|master|admin|server|signing|encryption"
+    r"|ai|aws|azure|oci|ngc|github|gitlab)(?:key|token)$"  # names without a word's border, such as APITOKEN
     r"|(?:api|auth|access|refresh|session|security|hf|hub|id)_tokens$"
 )
 # Names that look like it and are none: references to where a secret is kept, special tokens of a vocabulary, counts.
@@ -36,23 +39,26 @@ _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}  # in 
 _WORD = r"""(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|(?!\\\n)\S)+"""
 _SPACE = r"(?:[ \t]|\\\n)+"
 _NEXT = rf"""(?!["']?[-;&|<>]){_WORD}"""  # neither another option nor the end of the command
-_NAME = r"(?P<name>[A-Za-z_][\w.-]*)"
+_NAME = r"(?P<name>[A-Za-z_][\w.-]{0,127})"  # bounded, as is the quote of a field: else long lines take minutes
 _QUOTE = r"""(?P<quote>["']?)"""
 
 _PARAMETER = re.compile(rf"[?&]{_NAME}=")
 _PARAMETER_VALUE = re.compile(r"""[^&#\s'"]+""")
 _OPTION = re.compile(rf"""(?<![^\s'"])--?{_NAME}["']?,?{_SPACE}""")
 _OPTION_VALUES = re.compile(rf"{_NEXT}(?:{_SPACE}{_NEXT})*")
-_ASSIGNMENT = re.compile(rf"(?<![\w?&.-]){_QUOTE}-{{0,2}}{_NAME}=")
-_FIELD = re.compile(rf"""(?P<quote>\\*["']){_NAME}(?P=quote)\s*:\s*""")
+_ASSIGNMENT = re.compile(rf"(?<![\w?&.-]){_QUOTE}-{{0,2}}{_NAME}(?:=|(?P<spaced>[ \t]+=[ \t]+))")
+_FIELD = re.compile(rf"""(?P<quote>\\{{0,16}}["']){_NAME}(?P=quote)\s*:\s*""")
 _HEADER = re.compile(rf"(?<![\w-]){_QUOTE}{_NAME}:[ \t]*(?!//)")
-_HEADER_VALUE = re.compile(r"""(?:(?:Bearer|Basic|Digest|Token|ApiKey)[ \t]+)?[^\s"']+""", re.IGNORECASE)
+_HEADER_VALUE = re.compile(
+    r"""(?:(?:Bearer|Basic|Digest|Token|ApiKey)[ \t]+)?(?:(?:"[^"\n]*"|'[^'\n]*')[^\s"']*|[^\s"']+)""", re.IGNORECASE
+)
 _COOKIES = re.compile(r"""[^\n"']+""")
+_LIST = r"\[[^\]\n]*\]"  # of several secrets, as vLLM prints its API keys
 _PROSE = {"token", "key", "secret", "bearer", "credential", "credentials", "cookie", "cookies"}  # "Invalid token: …"
 
 # What follows a name after the quote before it, with its closing quote and what a shell joins to that.
 _REST = {
-    "": re.compile(_WORD),
+    "": re.compile(rf"{_LIST}(?:{_WORD})?|{_WORD}"),
     **{q: re.compile(rf"""[^{q}]*(?:{q}(?:(?=["'\w]){_WORD})?)?""", re.DOTALL) for q in ("'", '"')},
 }
 
@@ -70,6 +76,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+@lru_cache(4096)  # a server's log has the same names in each line
 def is_secret_name(name: str) -> bool:
     """Tell whether what an option, variable, field or header of this name holds is a secret."""
     words = _CAMEL.sub("_", name).strip("_").lower()
@@ -154,8 +161,10 @@ def _option(found: re.Match[str]) -> _Value | None:
 
 
 def _assignment(found: re.Match[str]) -> _Value | None:
-    quote = found["quote"]
-    return _Value(_REST[quote], REDACTED + quote) if is_secret_name(found["name"]) else None
+    name, quote = found["name"], found["quote"]
+    if not is_secret_name(name) or (found["spaced"] and name.lower() in _PROSE):
+        return None
+    return _Value(_REST[quote], REDACTED + quote)
 
 
 def _field(found: re.Match[str]) -> _Value | None:
@@ -163,7 +172,8 @@ def _field(found: re.Match[str]) -> _Value | None:
     if not is_secret_name(found["name"]):
         return None
     q = re.escape(quote)
-    return _Value(re.compile(rf"{q}(?:(?!{q}).)*(?:{q})?|[^\s,}}\]]+", re.DOTALL), f"{quote}{REDACTED}{quote}")
+    value = re.compile(rf"{q}(?:(?!{q}).)*(?:{q})?|{_LIST}|\{{[^}}]*\}}|[^\s,}}\]]+", re.DOTALL)
+    return _Value(value, f"{quote}{REDACTED}{quote}")
 
 
 def _header(found: re.Match[str]) -> _Value | None:

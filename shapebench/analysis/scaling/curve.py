@@ -1,10 +1,11 @@
 """A throughput curve that somebody else measured, out of a CSV file."""
 
+import csv
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ from shapebench.errors import ShapebenchError
 
 NEEDED = ("concurrency", "system_tokens_per_s")
 OPTIONAL = ("query_tokens_per_s", "ttft_s", *NOISES)
-DELIMITER = re.compile(r"[,;\t|]")
-MISSING = ["", "-", "na", "n/a", "nan", "null", "none"]
+DELIMITERS = ",;\t|"
+MISSING = frozenset({"", "-", "na", "n/a", "nan", "null", "none"})
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 AGREEMENT = 0.05  # within which query and system throughput are the same
 GREATEST = 1e12  # no number of a benchmark is beyond it
 LONGEST_TEXT = 30
@@ -47,94 +49,111 @@ class Curve:
     impossible: tuple[Impossible, ...]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A line of the file; `texts` are its cells that are not missing, by column."""
+
+    line: int
+    texts: Mapping[str, str]
+    delimiter: str
+
+    def number(self, column: str) -> float:
+        """Return a cell's number; NaN where it is missing, or no number."""
+        text = re.sub(r"\s", "", self.texts.get(column, "")).replace("_", "?")  # Python would read 1_000
+        with suppress(ValueError):
+            return float(_plain(text, self.delimiter))
+        return math.nan
+
+
 def read_curve(file: Path) -> Curve:
     """Read a CSV file; columns are separated by commas, semicolons, tabs or bars. Raises CurveError."""
-    texts, numbers = _read_cells(file)
-    reasons = {
-        int(line): "; ".join(_reasons(*row))
-        for line, *row in zip(texts.index, texts.to_dict("records"), numbers.to_dict("records"), strict=True)
-    }
-    possible = [line for line, reason in reasons.items() if not reason]
-    rows = numbers.loc[possible].reset_index(names="row")
-    finite = numbers["concurrency"].replace([math.inf, -math.inf], math.nan)
-    impossible = [
-        Impossible(line, None if pd.isna(finite[line]) else float(finite[line]), reason)
-        for line, reason in reasons.items()
-        if reason
-    ]
-    return Curve(rows, tuple(impossible))
-
-
-def _read_cells(file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the cells as texts and as numbers, by their lines in the file; columns that are not there are missing."""
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise CurveError(f"Cannot read {file}: {error.strerror}", REMEDY) from None
-    lines = raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines()
-    header, delimiter = _find_header(file, lines)
-    names, body = _names(lines[header]), "\n".join(lines[header + 1 :])
-    places = {name: names.index(name) for name in (*NEEDED, *OPTIONAL) if name in names}
-    try:
-        cells = pd.read_csv(
-            StringIO(body + "\n"),
-            sep=delimiter,
-            header=None,
-            names=range(len(names)),
-            dtype=str,
-            comment="#",
-            skip_blank_lines=False,  # so that a row's place is its line
-            skipinitialspace=True,
-            keep_default_na=False,
-            engine="python",
-            on_bad_lines=lambda cells: cells[: len(names)],
-        )
-    except pd.errors.ParserError as error:
-        raise CurveError(f"{file} is no CSV file: {error}", REMEDY) from None
-    cells.index += header + 2
-    texts = pd.DataFrame({name: cells[place].str.replace(r"\s", "", regex=True) for name, place in places.items()})
-    texts = texts.mask(texts.apply(lambda column: column.str.lower()).isin(MISSING)).dropna(how="all")
-    if texts.empty:
+    rows = [*_rows(file, raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines())]
+    if not rows:
         raise CurveError(f"{file} holds no row below its header", REMEDY)
-    texts = texts.reindex(columns=[*NEEDED, *OPTIONAL]).astype("str")
-    # A comma with digits and no point after it is before decimals, unless commas separate the columns.
-    thousands, decimal = (".", ",") if delimiter != "," and re.search(r",\d*(?![\d.])", body) else (",", ".")
-    plain = texts.apply(lambda column: column.str.replace(thousands, "").str.replace(decimal, "."))
-    return texts, plain.apply(pd.to_numeric, errors="coerce").astype(float)
+    reasons = {row.line: "; ".join(_reasons(row)) for row in rows}
+    possible = [row for row in rows if not reasons[row.line]]
+    columns = {name: [row.number(name) for row in possible] for name in (*NEEDED, *OPTIONAL)}
+    impossible = (Impossible(row.line, _known_concurrency(row), reasons[row.line]) for row in rows if reasons[row.line])
+    return Curve(pd.DataFrame({"row": [row.line for row in possible], **columns}), tuple(impossible))
+
+
+def _rows(file: Path, lines: list[str]) -> Iterator[Row]:
+    """Yield the rows below the header; each line stands alone, so that a stray quote spoils no other."""
+    header, delimiter = _find_header(file, lines)
+    names = _names(lines[header], delimiter)
+    for line, text in enumerate(lines[header + 1 :], header + 2):
+        cells = [] if _is_comment(text) else _cells(text, delimiter)
+        pairs = [*zip(names, cells, strict=False)][::-1]  # of two columns of a name, the first counts
+        texts = {name: cell for name, cell in pairs if cell.lower() not in MISSING}
+        if texts:
+            yield Row(line, texts, delimiter)
 
 
 def _find_header(file: Path, lines: list[str]) -> tuple[int, str]:
     """Find the first line that names the needed columns, and its delimiter; some write the header as a comment."""
-    for place, line in sorted(enumerate(lines), key=lambda numbered: numbered[1].lstrip().startswith("#")):
-        delimiter = DELIMITER.search(line)
-        if delimiter and set(NEEDED) <= set(_names(line)):
-            return place, delimiter.group()
-    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), None)
+    for place, line in sorted(enumerate(lines), key=lambda numbered: _is_comment(numbered[1])):
+        for delimiter in DELIMITERS:
+            if set(NEEDED) <= set(_names(line, delimiter)):
+                return place, delimiter
+    first = next((line for line in lines if line.strip() and not _is_comment(line)), None)
     if first is None:
         raise CurveError(f"{file} is empty", REMEDY)
-    lacks = ", ".join(name for name in NEEDED if name not in _names(first))
-    raise CurveError(f"{file} has no column {lacks}; it has {', '.join(map(_short, _names(first)))}", REMEDY)
+    names = max((_names(first, delimiter) for delimiter in DELIMITERS), key=len)
+    lacks = ", ".join(name for name in NEEDED if name not in names)
+    raise CurveError(f"{file} has no column {lacks}; it has {', '.join(map(_short, names))}", REMEDY)
 
 
-def _names(header: str) -> list[str]:
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def _names(header: str, delimiter: str) -> list[str]:
     """Name columns alike: `Query tokens/s ` and `query_tokens_per_s` are the same."""
-    cells = DELIMITER.split(header.lower().replace("/s", "_per_s"))
-    return [re.sub(r"[\W_]+", "_", cell).strip("_") for cell in cells]
+    cells = _cells(header, delimiter)
+    return [re.sub(r"[\W_]+", "_", cell.lower().replace("/s", "_per_s")).strip("_") for cell in cells]
 
 
-def _reasons(texts: Mapping[Hashable, object], numbers: Mapping[Hashable, float]) -> Iterator[str]:
+def _cells(line: str, delimiter: str) -> list[str]:
+    with suppress(csv.Error):  # longer than any cell
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    return []
+
+
+def _plain(text: str, delimiter: str) -> str:
+    """Write a number as Python reads it: of a point and a comma in one cell, the last is before the decimals.
+
+    A comma alone is before the decimals too, but between thousands where commas separate the columns.
+    """
+    if "." in text and text.rindex(".") > text.rfind(","):
+        return text.replace(",", "")
+    if delimiter == "," and "." not in text:
+        return text.replace(",", "") if THOUSANDS.fullmatch(text) else text
+    return text.replace(".", "").replace(",", ".")
+
+
+def _known_concurrency(row: Row) -> float | None:
+    number = row.number("concurrency")
+    return number if math.isfinite(number) else None
+
+
+def _reasons(row: Row) -> Iterator[str]:
     """Say why a row cannot be true; whether its numbers agree counts only if each of them is possible."""
-    reasons = [reason for column in _CHECKS if (reason := _reason(column, texts[column], numbers[column]))]
+    reasons = [reason for column in _CHECKS if (reason := _reason(row, column))]
     yield from reasons
-    if not reasons and not math.isnan(numbers["query_tokens_per_s"]):
-        yield from _disagreement(*(numbers[name] for name in (*NEEDED, "query_tokens_per_s")))
+    if not reasons and "query_tokens_per_s" in row.texts:
+        yield from _disagreement(*(row.number(name) for name in (*NEEDED, "query_tokens_per_s")))
 
 
-def _reason(column: str, text: object, number: float) -> str | None:
-    if not isinstance(text, str):
+def _reason(row: Row, column: str) -> str | None:
+    if column not in row.texts:
         return f"{column} is missing" if column in NEEDED else None
+    number = row.number(column)
     if not math.isfinite(number):
-        return f"{column} is {_short(text)!r}, which is no number"
+        return f"{column} is {_short(row.texts[column])!r}, which is no number"
     holds, problem = _CHECKS[column]
     return None if holds(number) else f"{column} is {number:g}, which is {problem}"
 

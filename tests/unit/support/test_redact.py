@@ -59,6 +59,12 @@ SECRETS = {
     "{'auth_token': 'a b', 'n': 1}": "{'auth_token': '…', 'n': 1}",
     r'"{\"password\": \"abc\"}"': r'"{\"password\": \"…\"}"',
     "password: abc": "password: …",
+    'api_key: "a b"': "api_key: …",
+    'api_key = "a b"': "api_key = …",
+    "Namespace(api_key=['a', 'b'], port=80)": "Namespace(api_key=… port=80)",
+    "{'api_key': ['a', 'b'], 'port': 80}": "{'api_key': '…', 'port': 80}",
+    '{"credentials": {"user": "a", "pass": "b"}, "n": 1}': '{"credentials": "…", "n": 1}',
+    "APITOKEN=abc run --accesskey abc": "APITOKEN=… run --accesskey …",
     # shapes
     "Bearer xyz": "Bearer …",
     f"no such key: {HF}": "no such key: …",
