@@ -92,7 +92,8 @@ ANSWERS = (
         "ttft_is_positive",
         "invalid",
         "The first token of each answer arrived after its request was sent.",
-        "In {count} of {all} answers the first token arrived before the request was sent, in one of them by {0:.4g} s.",
+        "In {count} of {all} answers the first token did not arrive after the request was sent, in one of them the "
+        "time to it is {0:.4g} s.",
         "Keep time services from stepping the clock during a run, and measure again.",
         "A token cannot come before its request: the clock was set, or answers were mixed up.",
         gxe.ExpectColumnValuesToBeBetween(column="ttft_s", min_value=0, strict_min=True),

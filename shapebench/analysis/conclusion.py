@@ -50,7 +50,7 @@ def _headline(suited: list[LevelResult], used: list[LevelResult]) -> str:
     best = suited[-1].concurrency
     if len(suited) == len(used):
         return f"Suits at least {users(best)}"
-    return f"Suits {users(best)}, but not {used[len(suited)].concurrency}"
+    return f"Suits {users(best)}, but not {used[len(suited)].concurrency:,}"
 
 
 def _best(suited: list[LevelResult]) -> str:
@@ -82,7 +82,7 @@ def _step(measured: pd.DataFrame) -> str:
     changed = f"fell by {-growth:.0%}" if growth < 0 else f"grew by {growth:.0%}"
     grows = math.log(more / less, last / before) >= MIN_SLOPE - 1e-9
     meaning = "not saturated" if grows else "saturated"
-    return f"From {int(before)} to {users(int(last))}, system throughput {changed}: {meaning}."
+    return f"From {int(before):,} to {users(int(last))}, system throughput {changed}: {meaning}."
 
 
 def _saturation(found: Saturation) -> str:
@@ -91,8 +91,8 @@ def _saturation(found: Saturation) -> str:
     uncertain = ", as far as can be told" if growth.uncertain else ""
     if growth.knee is not None:
         low, high = growth.interval or (growth.knee, growth.knee)
-        fall = f" With {found.greatest}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
-        ends = f"System throughput stops growing at {users(growth.knee)} (somewhere from {low} to {high})"
+        fall = f" With {found.greatest:,}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
+        ends = f"System throughput stops growing at {users(growth.knee)} (somewhere from {low:,} to {high:,})"
         return f"{ends}: saturated{uncertain}.{fall}"
     grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{uncertain}"
     return f"With {users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
@@ -102,7 +102,7 @@ def _expected(headroom: Headroom | None) -> str:
     if headroom is None:
         return ""
     share = headroom.share
-    return f" Up to {headroom.up_to}, {share.value:.0%} more is expected ({share.low:.0%} to {share.high:.0%})."
+    return f" Up to {headroom.up_to:,}, {share.value:.0%} more is expected ({share.low:.0%} to {share.high:.0%})."
 
 
 def _caveats(levels: pd.DataFrame, verdict: str) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _stopped(levels: pd.DataFrame, load: Load | None) -> Iterator[str]:
     if load and (slow := too_slow(load, measured)) and (left := skipped(load, measured)):
         got, bound = quantities("query_tokens_per_s", slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)
         yield (
-            f"With {users(*left)}, nothing was measured: with {slow.concurrency}, each query got {got} on "
+            f"With {users(*left)}, nothing was measured: with {slow.concurrency:,}, each query got {got} on "
             f"average, less than the {bound} at which the run was to stop."
         )
 

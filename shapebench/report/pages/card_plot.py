@@ -80,7 +80,7 @@ def card_plot(levels: pd.DataFrame, limit: float, maxima: tuple[float, float]) -
     drawn = levels.dropna(subset=[_X, _Y]).sort_values("concurrency")
     if drawn.empty:
         return None
-    x = _Axis(maxima[0] * 1.05, LEFT, RIGHT)
+    x = _Axis((maxima[0] or 1) * 1.05, LEFT, RIGHT)  # 0 where the server counted no tokens
     y = _Axis(max(maxima[1], limit) * 1.1, BOTTOM, TOP)
     dots = tuple(_dots(drawn, x, y))
     return CardPlot(dots, tuple(x.ticks()), tuple(y.ticks()), y.place(limit), query_label(limit), _describe(drawn))
