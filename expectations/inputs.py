@@ -78,10 +78,11 @@ def _figures_of_answers(m: MeasuredLevel) -> Figures:
 
 def _client(level: LevelRun) -> dict[str, float]:
     """Collect the figures of the client's health."""
-    client = level.client
+    client, processes = level.client, round(level.client.get("processes", 1))
     return {
         "client_cpu_share": client["cpu_share"],
-        "processes_that_would_do": sufficient_processes(level),
+        # More than there were, though fewer could share the load evenly: the busiest has too many streams.
+        "processes_that_would_do": max(sufficient_processes(level), processes + 1),
         "clock_step_s": client["clock_step_s"],
         "late_send_share": client["late_sends"] / level.planned_requests,
         "shared_receive_share": client["shared_receive_tokens"] / client["tokens"],

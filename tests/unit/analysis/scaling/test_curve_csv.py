@@ -40,6 +40,11 @@ SAME = {
     "a title": "Benchmark of today\nconcurrency,system_tokens_per_s\n1,58.5\n32,1296.5\n",
     "Excel's first line": "sep=;\nconcurrency;system_tokens_per_s\n1;58,5\n32;1296,5\n",
     "a column twice": "concurrency,system_tokens_per_s,concurrency\n1,58.5,7\n32,1296.5,7\n",
+    "a comment with a comma": "concurrency;system_tokens_per_s\n# by hand, twice\n1;58.5\n32;1296.5\n",
+    "notes with commas": "concurrency\tsystem_tokens_per_s\tnote\n1\t58.5\tslow, but steady\n32\t1296.5\tfast, 5\n",
+    "a note with a stray quote": 'concurrency;system_tokens_per_s;note\n1;58.5;"5 inch\n32;1296.5;b\n',
+    "points and commas before decimals": "concurrency;system_tokens_per_s;ttft_s\n1;58.5;0,25\n32;1296,5;0.5\n",
+    "a name with a delimiter": '"GPU, type";concurrency;system_tokens_per_s\n"A, b";1;58.5\n"A, b";32;1296.5\n',
     "whole numbers as floats": "concurrency,system_tokens_per_s\n1.0,58.5\n3.2e1,1296.5\n",
 }
 
@@ -58,7 +63,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name(file: Path, encoding: str) -> No
 
 
 def test_rows_know_their_lines_in_the_file(file: Path) -> None:
-    assert read(file, f"# a comment\n{HEADER}1,58,58,0.1\n\n8,420,55,0.1\n").rows["row"].tolist() == [3, 5]
+    text = f"# a comment\n{HEADER}1,58,58,0.1\n\n# another\n8,420,55,0.1\n"
+    assert read(file, text).rows["row"].tolist() == [3, 6]
 
 
 @pytest.mark.parametrize("text", ["", "-", "n/a", "NaN"])
