@@ -14,11 +14,17 @@ MISSED = {"<=": "more than", ">=": "less than"}
 
 def slo_label(slo: Slo) -> str:
     """Name an SLO in a few words, such as "TTFT p95 ≤ 500 ms" or "60 tokens/s per query"."""
-    bound = quantity(slo.metric, slo.bound)
+    bound = _bound(slo)
     if (slo.column, slo.sign) == ("query_tokens_per_s_mean", ">="):
         return f"{bound} per query"
     stat = "" if slo.stat == TOTAL else f" {slo.stat}"
     return f"{METRICS[slo.metric].short}{stat} {SYMBOLS[slo.sign]} {bound}"
+
+
+def _bound(slo: Slo) -> str:
+    """Show a bound as it was given, not rounded to three digits."""
+    scale, unit = _shown_unit(slo.metric, slo.bound)
+    return f"{_rounded(slo.bound * scale, 12)}{unit}"
 
 
 def quantity(metric: str, value: float) -> str:
@@ -117,10 +123,10 @@ def _sentences(slo: Slo) -> Sentences:
 
 def _words(result: SloResult) -> dict[str, str]:
     slo = result.slo
-    value, bound = quantities(slo.metric, result.value, slo.bound)
+    value, _ = quantities(slo.metric, result.value, slo.bound)
     return {
         "value": value,
-        "bound": bound,
+        "bound": _bound(slo),
         "name": stat_name(slo.metric, result.stat),
         "share": "95% of" if result.stat == slo.stat else "all",
         "wanted": WANTED[slo.sign],

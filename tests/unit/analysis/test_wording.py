@@ -16,6 +16,7 @@ from shapebench.spec.slo import parse
         ("inter_token_s p99 <= 0.1", "time between tokens p99 ≤ 100 ms"),
         ("error_rate <= 1%", "error rate ≤ 1%"),
         ("system_tokens_per_s >= 12000", "system throughput ≥ 12,000 tokens/s"),
+        ("system_tokens_per_s >= 2345", "system throughput ≥ 2,345 tokens/s"),
         ("goodput_requests_per_s >= 2", "goodput ≥ 2 requests/s"),
         ("requests_per_min >= 30", "requests completed ≥ 30 per minute"),
     ],
