@@ -35,9 +35,7 @@ def tables(
     searches = [search_row(run.run_id, run.spec.search, weighed, verdict)] if run.spec.search else []
     samples = [_requests(m) for m in levels if m.samples is not None]
     return {
-        "runs": pa.Table.from_pylist(
-            [{**_run(run, facts), **outcome, "levels_not_reached": _levels_not_reached(run, levels)}]
-        ),
+        "runs": pa.Table.from_pylist([{**_run(run, facts), **outcome}]),
         "levels": pa.Table.from_pylist([_level(m, verdict) for m in levels]),
         "metrics": pa.Table.from_pylist([asdict(row) for m in levels for row in m.metrics]),
         "findings": pa.Table.from_pylist([asdict(f) for f in verdict.findings]),
