@@ -30,7 +30,7 @@ _HARMLESS = re.compile(
     r"_(?:env|block|var|type|count|counts|name|names)$"
     r"|(?:^|_)(?:public|cache|primary|foreign|partition|sort|group|hash|prefix)_keys?$"
     r"|(?:^|_)(?:per|first|next|last|second|new|each|input|output|prompt|completion|cached|reasoning|eos|bos|pad|unk|sep"
-    r"|cls|mask|stop|special|image|audio|video|added|decoder_start|draft|generated)_token$"
+    r"|max|min|num|total|cls|mask|stop|special|image|audio|video|added|decoder_start|draft|generated)_token$"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-.\s]+")
 _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}  # in URLs

@@ -142,6 +142,7 @@ OTHER_NAMES = [
     "tokens",
     "time_to_first_token",
     "eos_token",
+    "max_token",
     "inter_token_latency",
     "time_per_output_token",
     "num_key_value_heads",
