@@ -82,7 +82,7 @@ docs: setup  ## Write docs/validation.md, docs/data-dictionary.md and docs/schem
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm
 
-bench: setup  ## Hold the instrument against a server whose timing is known
+bench: setup  ## Measure the load generator against a server of known timing
 	$(BIN)/python bench/accuracy.py
 
 bench-peers: setup vllm  ## The same with AIPerf, GuideLLM and vllm bench serve beside it (installs them: 3 GB, minutes)

@@ -2,11 +2,11 @@
 
     python bench/accuracy.py [--streams 1 32 100 500 1000] [--peers] [--jitter 0.2]
 
-Each client gets a metronome of its own (a first token after 200 ms, then one every 20 ms, 100 tokens), in turn, on this
-machine. What is true is the metronome's log: TTFT is from the kernel's stamp of the request to just before the send of
-the first token. "held" are the requests in flight by that log, over the middle of the run. CPU is of the whole command,
-its start and its imports included; for ours, "of these" is the measuring processes' own part. The last column holds a
-bare C loop of epoll and recvmsg against the same server, which does nothing with what it receives.
+Each client has its own reference server (a first token after 200 ms, then one every 20 ms, 100 tokens), one client
+after another, on this machine. The truth is the server's log: TTFT is from the kernel's timestamp of the request to
+just before the send of the first token. "held" is the share of streams in flight by that log, in the middle of the run.
+CPU is of the whole command, with its start and imports; for ours, "of these" is that of the measuring processes. The
+last column is a C loop of epoll and recvmsg against the same server, which discards what it receives.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def bare_us_per_token(streams: int) -> float:
 
 @contextmanager
 def known(jitter: float) -> Iterator[tuple[str, Path]]:
-    """A metronome's address, and the log of what it does."""
+    """Address and log of a reference server."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "truth.jsonl"
         with running_reference_server(TTFT_S, GAP_S, jitter, log) as url:
@@ -184,18 +184,18 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="of ours")
     parser.add_argument("--jitter", type=float, default=0.0)
     parser.add_argument("--peers", action="store_true", help="the others, too (make bench-peers)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     table = Table(*COLUMNS, box=None)
-    for streams in asked.streams:
-        requests = max(streams * asked.requests_per_stream, 10)
+    for streams in arguments.streams:
+        requests = max(streams * arguments.requests_per_stream, 10)
         clients: list[Callable[[str], Said]] = [
-            partial(ours, streams=streams, requests=requests, processes=asked.processes)
+            partial(ours, streams=streams, requests=requests, processes=arguments.processes)
         ]
-        if asked.peers:
+        if arguments.peers:
             clients += [partial(theirs, peer=peer, streams=streams, requests=requests) for peer in PEERS]
         bare_us = bare_us_per_token(streams)
         for client in clients:
-            table.add_row(*(cells := row(streams, asked.jitter, client, bare_us)))
+            table.add_row(*(cells := row(streams, arguments.jitter, client, bare_us)))
             print("  ".join(cells), file=sys.stderr, flush=True)
     Console(width=180).print(table)
 

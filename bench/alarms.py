@@ -1,7 +1,7 @@
-"""The false alarm rate and the power of `watch`, on made-up runs.
+"""False alarm rate and power of `watch`, in simulated runs.
 
-Runs are made up: 6 levels of 5 numbers, which differ between runs as normal numbers do, partly together (a night on
-which all is slow), partly each level by itself. "each by itself" is how often any of the 30 is outside its own range.
+Runs have 6 levels of 5 numbers, with normally distributed differences between runs, partly common to all numbers (a
+slow night), partly of each level. "each by itself" is how often any of the 30 is outside its own range.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ANY_CHANGE = Rule(min_effect=1e-6)
 def made_up_rows(
     random: np.random.Generator, runs: int, correlation: float, spread: float, worse_by: float
 ) -> list[Row]:
-    """Return what the macro `regressions` would say of one more run after so many."""
+    """Make rows of the macro `regressions` for one more run after so many."""
     night = random.normal(size=runs + 1)
     rows = []
     for level in LEVELS:

@@ -1,9 +1,9 @@
-"""The time from a cancel to the end of the load.
+"""Time from a cancel to the end of the load.
 
     python -m bench.cancel [RUNS]
 
 A Prefect server, a worker and the deployments, as `make up` makes them; the simulator's preset `fast`; the deployment
-ad-hoc with 8 streams, cancelled while it measures, by what the button in the Prefect UI asks for. Seconds from then
+ad-hoc with 8 streams, cancelled while it measures, by the API call of the button in the Prefect UI. Prints the seconds
 until the server received its last request and sent its last token, by its own log, and until the run was Cancelled.
 """
 
@@ -27,7 +27,7 @@ COLUMNS = ("last request (s)", "last token (s)", "Cancelled (s)")
 
 
 def main() -> None:
-    """Print a line for each run, and the greatest of each number."""
+    """Print a line for each run, and the maximum of each number."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         here = brought_up_in(Path(scratch) / "up")

@@ -1,11 +1,11 @@
-"""The search for the greatest concurrency on servers whose limit is known: `python bench/capacity.py`.
+"""Capacity search on simulated servers whose limit is known: `python bench/capacity.py`.
 
-The limit is that of the simulator's own engine, driven in a closed loop by a clock that is only counted: from an
-answer's last token to the arrival of the next request it is 1 ms. The search meets the same engine in real time. It is
-right if it is within a stream or 3 % of the limit, in no more than ten levels.
+The limit is computed with the simulator's own engine in a closed loop in simulated time, with 1 ms from an answer's
+last token to the next request. The search uses the same engine in real time. It is right if it finds the limit within
+one stream or 3 %, in at most ten levels.
 
-A machine that has other work gives the simulator's steps late, and the limit is then another: keep it idle. An SLO of
-whose number a stream more changes less than the simulator's own overhead, a millisecond or two, has no known limit.
+On a busy machine the simulator's steps are late, which changes the limit: keep it idle. An SLO on a number that one
+more stream changes by less than the simulator's own overhead, a millisecond or two, has no known limit.
 """
 
 import argparse
@@ -118,8 +118,8 @@ def line(case: Case, duration_s: float) -> str:
     answer, levels, (low, high) = found["greatest_concurrency"] or 0, found["levels"], found["interval"]
     right = "yes" if abs(answer - limit) <= max(1, 0.03 * limit) and len(levels) <= 10 else "NO"
     minutes = (time.monotonic() - begun_s) / 60
-    asked = ", ".join((f"`{case.slo}`", *case.settings))
-    return f"| {asked} | {limit} | {answer} | {low} to {high} | {len(levels)} | {minutes:.0f} | {right} |"
+    searched = ", ".join((f"`{case.slo}`", *case.settings))
+    return f"| {searched} | {limit} | {answer} | {low} to {high} | {len(levels)} | {minutes:.0f} | {right} |"
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""The time to draw a report and to load its page: six levels of 500 requests each.
+"""Time to draw a report and to load its page: six levels of 500 requests each.
 
     python -m bench.drawing [REPETITIONS]
 
-Drawing is all of it: out of the results file, each plot as SVG and PNG, the page, the sheet to print. Its imports are
-not counted; they stand beside, as does what is done once while a flow measures (starting Vega, and bundling it).
+Drawing is everything: reading the results file, each plot as SVG and PNG, the page, the printable summary. Imports, and
+the work that is done once while a flow measures (starting and bundling Vega), are printed separately.
 """
 
 import statistics
@@ -77,7 +77,7 @@ def moments(page: Page, address: str) -> tuple[float, float, float]:
 
 
 def drawn_s(page: Page, plots: str) -> float:
-    """Since the page was asked for, until those of these plots are drawn that are not folded away."""
+    """Measure the time from the request of the page until those of these plots are drawn that are not collapsed."""
     is_drawn = "(plot) => !plot.checkVisibility() || plot.querySelector('.live svg')"
     until(page, f"[...document.querySelectorAll('{plots}')].every({is_drawn})")
     now_s: float = page.evaluate("performance.now() / 1000")

@@ -1,8 +1,8 @@
-"""The memory of a long level: samples must go to disk as they come, whatever their number.
+"""Memory of a long level, which must not grow with the number of samples.
 
-A server in a process of its own answers each request with the same whole answer of 100 chunks, as fast as it can, so
-that a million requests take minutes. Prints the resident memory of the measuring processes, the greatest of them, at
-each tenth of the level, then that of the process that puts their samples into one file.
+A server in a separate process answers each request with the same complete answer of 100 chunks, as fast as it can, so
+that a million requests take minutes. Prints the maximum resident memory of the measuring processes at each tenth of the
+level, then that of the process that joins their samples in one file.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def rss_bytes(one: psutil.Process) -> int:
 
 @contextmanager
 def watched(most: list[int]) -> Iterator[None]:
-    """Keep the greatest resident memory of this process in `most`."""
+    """Keep the maximum resident memory of this process in `most`."""
     over, here = threading.Event(), psutil.Process()
 
     def watch() -> None:
@@ -124,18 +124,18 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--summarise", action="store_true", help="also make metrics of the samples, all at once")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     look, most = Look(), [0]
     with tempfile.TemporaryDirectory() as scratch, serving() as url, watched(most):
         plan = LevelPlan(
             target=Target(url, "m", "completions"),
             mix=RequestMix(PromptSizing(candidate_words()), Lengths(20, 0), Lengths(TOKENS, 0), seed=1),
-            concurrency=asked.streams,
-            requests=asked.requests,
-            warmup_requests=asked.streams,
+            concurrency=arguments.streams,
+            requests=arguments.requests,
+            warmup_requests=arguments.streams,
             request_timeout_s=60,
             samples=str(Path(scratch) / "level.parquet"),
-            processes=asked.processes,
+            processes=arguments.processes,
         )
         outcome = workers.run_workers(plan, None, look)
         if outcome.error or outcome.samples is None:
@@ -146,8 +146,8 @@ def main() -> int:
         print(f"{outcome.wall_s:.0f} s of measuring, {joined_s:.0f} s of starting and joining")
         rows, size_bytes = pq.read_metadata(outcome.samples).num_rows, outcome.samples.stat().st_size
         print(f"{rows:,} samples of {TOKENS} tokens in {size_bytes / 1e6:,.0f} MB", flush=True)
-        if asked.summarise:
-            summarise("", asked.streams, level_samples.read(outcome.samples))
+        if arguments.summarise:
+            summarise("", arguments.streams, level_samples.read(outcome.samples))
             found["the process that summarises"] = most[0]
     return verdict(found)
 

@@ -1,4 +1,4 @@
-"""The pipeline's overhead: wall time less the time that its levels took.
+"""Overhead of the pipeline: wall time minus the time of its levels.
 
     python -m bench.overhead [RUNS]
 
@@ -6,7 +6,7 @@ For the whole command `shapebench run`, with the start of Python, its imports an
 the flow in it, from its start to its final state. Then for the flow at a worker, with a server that runs already, by
 its tasks, and with the time between when it was due and when it began: the worker's poll, and Prefect's start of a
 process. A first run of each warms PREFECT_HOME and is not counted. Against the simulator's preset `fast`, six levels of
-320 requests. Trying the client out is left out: it is measuring, too. At last `shapebench --help`.
+320 requests. Calibration is not included, since it is measuring, too. Finally the time of `shapebench --help`.
 """
 
 import json

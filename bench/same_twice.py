@@ -1,13 +1,13 @@
-"""The rate at which two equal levels are called different: at most one of twenty pairs, if all is well.
+"""Rate at which two equal levels are reported as different: at most one of twenty pairs, if the method is right.
 
-The same level is measured twice in a row against one server on this machine, again and again. Mean TTFT and throughput
-are compared as `support/batch_means.py:differ` does, each at the 5 % level. Who looks at both has two chances to be
-wrong: "either" is whether one differs at 2.5 % (Bonferroni), which holds however the two depend on each other.
+The same level is measured twice in a row against one server on this machine, repeatedly. Mean TTFT and throughput are
+compared as `support/batch_means.py:differ` does, each at the 5 % level. Two tests have two chances of error: "either"
+is whether one differs at 2.5 % (Bonferroni), which is valid for any dependence.
 
-Of 100 pairs at 5 %, 9 and more are called different by chance once in sixteen times, 11 and more once in ninety. A
-level of a second or two is at the mercy of whatever else the machine does: then two in a row do differ, and rightly so.
-The metronome's timing does not depend on its load. The simulator's streams share its steps, as those of an engine do,
-and its preset "fast" takes all of a core: it wants an idle machine and some hundred requests for each stream.
+Of 100 pairs at 5 %, 9 or more differ by chance once in sixteen times, 11 or more once in ninety. Levels of a second or
+two depend on other load of the machine: then two in a row really differ. The reference server's timing does not depend
+on its load. The simulator's streams share its steps, like those of an engine, and its preset "fast" uses a whole core:
+it needs an idle machine and some hundred requests for each stream.
 """
 
 import argparse
@@ -71,18 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--requests-per-stream", type=int, default=30)
     parser.add_argument("--server", choices=[*SERVERS], default="metronome")
-    asked = parser.parse_args(arguments)
-    model, running = SERVERS[asked.server]
+    given = parser.parse_args(arguments)
+    model, running = SERVERS[given.server]
     called: Counter[str] = Counter()
     with running() as url:
-        spec = level_spec(url, model, asked.streams, asked.requests_per_stream)
-        for number in range(1, asked.repetitions + 1):
+        spec = level_spec(url, model, given.streams, given.requests_per_stream)
+        for number in range(1, given.repetitions + 1):
             a, b = measured(spec), measured(spec)
             called.update(different := called_different(a, b))
             widths = " ".join(f"{i.relative:.2%}" for p in (a, b) for i in (p.ttft, p.throughput) if i)
             print(f"{number:4}  TTFT and throughput known to {widths}  {' '.join(different)}", flush=True)
     for name in ("TTFT", "throughput", "either"):
-        print(line(name, called[name], asked.repetitions))
+        print(line(name, called[name], given.repetitions))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The cost of scraping the server's /metrics: TTFT of levels with it and without, alternating, in one run.
+"""Cost of scraping the server's /metrics: TTFT of levels with it and without, alternating, in one run.
 
     python bench/scraping.py [--streams 32] [--pairs 7] [--duration 8]
 
-The server is a metronome that logs when it really sent each token; its /metrics are those that a real vLLM gave
-(60 kB), asked for each second as the pipeline does, from the process that started the measuring one.
+The reference server logs when it sent each token; its /metrics are 60 kB recorded from a real vLLM, requested each
+second as in the pipeline, by the process that started the measuring one.
 """
 
 import argparse
@@ -40,11 +40,11 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--duration", type=float, default=8)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     rows: dict[bool, list[Row]] = {False: [], True: []}
-    for pair in range(asked.pairs):
+    for pair in range(arguments.pairs):
         for scrapes in (pair % 2 == 0, pair % 2 == 1):  # in turns, so that neither is always first
-            rows[scrapes].append(level(asked.streams, asked.duration, scrapes=scrapes))
+            rows[scrapes].append(level(arguments.streams, arguments.duration, scrapes=scrapes))
     show({scrapes: [statistics.median(column) for column in zip(*of, strict=True)] for scrapes, of in rows.items()})
 
 

@@ -1,6 +1,6 @@
-"""The tokens/s that the simulator streams from one core.
+"""Tokens/s that the simulator streams on one core.
 
-Server and client are pinned to a core each: what is measured is the server, as long as its core is the busier one.
+Server and client are pinned to a core each: the server is measured as long as its core is the busier one.
 Linux only.
 """
 
@@ -91,11 +91,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[32, 100, 500])
     parser.add_argument("--duration-s", type=float, default=5)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]
     print("streams   tokens/s  server us/token  server busy  client busy")
-    for streams in asked.streams:
-        print(measure(streams, asked.duration_s, cores), flush=True)
+    for streams in arguments.streams:
+        print(measure(streams, arguments.duration_s, cores), flush=True)
 
 
 if __name__ == "__main__":

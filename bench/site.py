@@ -1,4 +1,4 @@
-"""The time to build a site of many runs, to build it again after one more, and the size of its index.
+"""Time to build a site of many runs, and to build it again after one more; size of its index.
 
     python -m bench.site [RUNS]
 

@@ -1,12 +1,12 @@
-"""Many flow runs in a row at one worker: does anything stay behind, and does anything grow?
+"""Soak test: many flow runs in a row at one worker, to find leaks.
 
     python -m bench.soak [RUNS]
 
-A Prefect server, a worker and the deployments, as `make up` makes them, in a home, a cache and a temporary folder of
-their own; the simulator's preset `fast`; the deployment ad-hoc, in turns a sweep of a second that is good, one whose
-requests all time out (on_invalid: fail), and one whose process is killed with -9 while it measures. After each: how it
-ended, what it left (processes, locks, files), and what worker and server have open and resident. Ends with 1 where a
-run hangs or ends otherwise than it should, or anything is left or grows.
+A Prefect server, a worker and the deployments, as `make up` creates them, with separate home, cache and temporary
+folders; the simulator's preset `fast`; the deployment ad-hoc, in rotation: a good sweep of a second, one whose requests
+all time out (on_invalid: fail), and one whose process is killed with -9 while it measures. After each it prints how it
+ended, what it left (processes, locks, files), and the open files and resident memory of worker and server. Exits with 1
+if a run hangs or ends in a wrong state, or if anything is left or grows.
 """
 
 import fcntl
@@ -41,7 +41,7 @@ LOADS: dict[str, dict[str, Any]] = {
     "killed": {"levels": [2], "duration_s": 60, "calibrate": False},
 }
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-END_S = 90  # from when it is asked for to a final state
+END_S = 90  # from the request of the run to a final state
 GONE_S = 20  # from there on until its last process is gone
 TURN_S = 5  # from the flow's start to its first task: it waited for nobody
 LEFT_OVER = ("*.next*", "*.wal", ".snapshot-*", "runs/*/*.[0-9]*[0-9]", "reports/*/*.[0-9]*[0-9]")  # in the data folder
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Row:
-    """One run: what was wrong, in words, and what worker and server had afterwards."""
+    """One run: its problems, and the files and memory of worker and server afterwards."""
 
     kind: str
     state: str
@@ -131,8 +131,8 @@ def one_run(place: Place, kind: str) -> Row:
 
 def started(here: BroughtUp, parameters: dict[str, Any]) -> str:
     """The address of a new run of the deployment ad-hoc."""
-    [deployment] = asked(f"{here.api}/deployments/filter", {"deployments": {"name": {"any_": ["ad-hoc"]}}})
-    run = asked(f"{here.api}/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+    [deployment] = request(f"{here.api}/deployments/filter", {"deployments": {"name": {"any_": ["ad-hoc"]}}})
+    run = request(f"{here.api}/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
     return f"{here.api}/flow_runs/{run['id']}"
 
 
@@ -175,22 +175,22 @@ def kill(run_id: str) -> None:
 
 
 def state(run: str) -> str:
-    kind: str = asked(run)["state"]["type"]
+    kind: str = request(run)["state"]["type"]
     return kind
 
 
 def turn(api: str, run: str) -> float | None:
     """Seconds from the flow's start to that of its first task, in between which it waits for its turn."""
-    flow = asked(run)
+    flow = request(run)
     wanted = {"flow_runs": {"id": {"any_": [flow["id"]]}}}
-    begun = sorted(task["start_time"] for task in asked(f"{api}/task_runs/filter", wanted) if task["start_time"])
+    begun = sorted(task["start_time"] for task in request(f"{api}/task_runs/filter", wanted) if task["start_time"])
     if not begun or not flow["start_time"]:
         return None
     return (datetime.fromisoformat(begun[0]) - datetime.fromisoformat(flow["start_time"])).total_seconds()
 
 
 def processes_of(run_id: str) -> list[psutil.Process]:
-    """List the processes of a flow run, found by what they inherit from the worker."""
+    """List the processes of a flow run, by the environment that they inherit from the worker."""
     return [process for process in psutil.process_iter() if flow_run_of(process) == run_id]
 
 
@@ -218,7 +218,7 @@ def left_files(place: Place) -> list[str]:
 
 
 def held_locks(place: Place) -> list[str]:
-    """Lock files that somebody holds although no run is under way."""
+    """List lock files that are held although no run is in progress."""
     files = [file for folder in (place.data, place.scratch / "cache") for file in folder.rglob("*.lock")]
     return [f"lock held: {file.relative_to(place.scratch)}" for file in files if is_held(file)]
 
@@ -260,16 +260,16 @@ def children(place: Place) -> list[psutil.Process]:
 
 def unfinished(api: str) -> list[str]:
     wanted = {"flow_runs": {"state": {"type": {"not_any_": [*FINAL]}}}}
-    return [run["name"] for run in asked(f"{api}/flow_runs/filter", wanted)]
+    return [run["name"] for run in request(f"{api}/flow_runs/filter", wanted)]
 
 
 def taken(api: str) -> list[str]:
-    limits = asked(f"{api}/v2/concurrency_limits/filter", {})
+    limits = request(f"{api}/v2/concurrency_limits/filter", {})
     return [limit["name"] for limit in limits if limit["active_slots"] and limit["name"].startswith("shapebench-")]
 
 
-def asked(url: str, wanted: dict[str, Any] | None = None) -> Any:
-    """Return the server's answer; a busy server is asked again, as Prefect's own client does."""
+def request(url: str, wanted: dict[str, Any] | None = None) -> Any:
+    """Return the server's answer; requests to a busy server are repeated, as in Prefect's own client."""
     method, end_s = "GET" if wanted is None else "POST", time.monotonic() + END_S
     while True:
         answer = httpx.request(method, url, json=wanted, timeout=END_S)

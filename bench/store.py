@@ -1,9 +1,9 @@
-"""The growth of the results file: load time, file size and time of each view, with 1, 100 and 1,000 runs.
+"""Growth of the results file: load time, file size and time of each view, with 1, 100 and 1,000 runs.
 
     python -m bench.store [RUNS …]
 
-Each run has six levels, 3,000 requests in all, a server's series of 300 s, and every metric and finding that a real run
-has. A file of many runs is made by loading one and multiplying it in SQL; then one more is loaded as the flow does it.
+Each run has six levels, 3,000 requests in all, a server's series of 300 s, and every metric and finding of a real run.
+A file of many runs is made by loading one and multiplying it in SQL; then one more is loaded as in the flow.
 """
 
 import statistics
@@ -31,7 +31,7 @@ from tests.level_sample import FACTS, closed_loop, counted, level, run, server_s
 LEVELS, REQUESTS, SECONDS = (1, 2, 4, 8, 16, 32), 500, 50
 REPETITIONS = 3
 FIRST = "20260101T000000-000000"
-CALLS = {  # macros are asked as an analyst would
+CALLS = {  # macros, called as by an analyst
     "latency_distribution": "FROM latency_distribution('{run}', 32)",
     "compare_runs": "FROM compare_runs('{run}', '{other}')",
     "regressions": "FROM regressions('{run}')",
@@ -63,7 +63,7 @@ def of_a_file(data: Path, count: int) -> tuple[list[str], dict[str, float]]:
     file = data / warehouse.FILE_NAME
     size_mb = file.stat().st_size / 1e6
     load_s = median_s(lambda: warehouse.load(data, "next", renamed(one, "next")))
-    views = {name: median_s(partial(warehouse.query, data, sql)) for name, sql in asked(data).items()}
+    views = {name: median_s(partial(warehouse.query, data, sql)) for name, sql in statements(data).items()}
     prune_s = took_s(lambda: warehouse.prune(data, datetime(2100, 1, 1, tzinfo=UTC)))
     return [f"{size_mb:,.0f}", f"{load_s:.2f}", f"{prune_s:.2f}", f"{file.stat().st_size / 1e6:,.0f}"], views
 
@@ -108,7 +108,7 @@ def fill(data: Path, one: Tables, count: int) -> None:
             connection.execute(f"INSERT INTO raw.{name} {rows}")
 
 
-def asked(data: Path) -> dict[str, str]:
+def statements(data: Path) -> dict[str, str]:
     """Return a query for each view and macro: all its rows and columns, which are counted."""
     views = {file.stem: f"FROM {file.stem}" for file in sorted((schema.SQL / "views").glob("*.sql"))}
     runs = warehouse.query(data, "SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 2")["run_id"].to_pylist()

@@ -1,8 +1,8 @@
-"""The memory and time to summarise a level's samples, a million of 100 tokens, which are made up.
+"""Memory and time to summarise a level of a million generated samples of 100 tokens.
 
     python bench/summarise_memory.py [--requests 1000000] [--tokens 100]
 
-Another process makes them up. Great Expectations is held apart: what its inputs take is counted, what it does is not.
+Another process generates them. Great Expectations itself is not included, only the preparation of its inputs.
 """
 
 import argparse
@@ -72,10 +72,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--tokens", type=int, default=100)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data, file = Path(folder), Path(folder) / "level.parquet"
-        writer = multiprocessing.get_context("spawn").Process(target=make_up, args=(file, asked.requests, asked.tokens))
+        writer = multiprocessing.get_context("spawn").Process(
+            target=make_up, args=(file, arguments.requests, arguments.tokens)
+        )
         writer.start()
         writer.join()
         found, begun_s = [f"{most_mb():.0f} MB imported"], time.monotonic()

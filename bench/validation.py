@@ -1,8 +1,8 @@
-"""The time of validation: six levels of 500 requests each, without and with Great Expectations' own pages.
+"""Time of validation: six levels of 500 requests each, without and with Great Expectations' own pages.
 
     python -m bench.validation [REPETITIONS]
 
-The import of Great Expectations is not counted; it stands beside.
+The import of Great Expectations is printed separately.
 """
 
 import statistics

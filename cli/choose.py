@@ -1,4 +1,4 @@
-"""Choosing among machines, from a terminal."""
+"""The flow `choose` in a terminal."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_choice(choice: Choice, console: Console, *, verbose: bool = False) -> "Chosen":
-    """Run the flow here, with the progress of each endpoint on `console`; return the ranking and what failed."""
+    """Run the flow here, with the progress of each endpoint on `console`; return the ranking and the failures."""
     with starting(console, verbose=verbose):
         from flows.choose import Chosen, choose
 

@@ -18,7 +18,7 @@ from shapebench.spec.model import OciTarget, Spec
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `ok` is None where there was nothing to look at."""
+    """Result of one check; `ok` is None if there was nothing to check."""
 
     name: str
     ok: bool | None
@@ -31,14 +31,14 @@ class SetUpError(ShapebenchError):
 
 
 class NothingToCheckError(Exception):
-    """Nothing is wrong, since nothing is there."""
+    """There is nothing to check."""
 
 
 Examination = Callable[[Spec | None, Path], str]  # raises ShapebenchError or NothingToCheckError
 
 
 def examine(spec: Spec | None, data: Path) -> list[Check]:
-    """Look at everything, whatever is wrong with the rest."""
+    """Run all checks, also after one has failed."""
     return [_examine(name, examination, spec, data) for name, examination in EXAMINATIONS.items()]
 
 
@@ -70,9 +70,9 @@ def prefect_api(_spec: Spec | None, _data: Path) -> str:
 
 def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
     if spec is None:
-        raise NothingToCheckError("No endpoint was named: give --url and --model, or a spec.")
+        raise NothingToCheckError("No endpoint is given: use --url and --model, or a spec.")
     if spec.endpoint.launch:
-        raise NothingToCheckError("The spec starts the server itself, when it runs.")
+        raise NothingToCheckError("The run itself starts the server.")
     with Client(spec.endpoint) as client:
         if trouble := check_health(client, spec.endpoint):
             raise trouble
@@ -94,17 +94,15 @@ def data_writable(_spec: Spec | None, data: Path) -> str:
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise SetUpError(
-            f"{there} cannot be written to: {error.strerror}.", "Name another folder with --data."
-        ) from None
+        raise SetUpError(f"{there} cannot be written to: {error.strerror}.", "Use another folder (--data).") from None
     return f"{data} can be written to."
 
 
 def database_readable(_spec: Spec | None, data: Path) -> str:
     if not (data / warehouse.FILE_NAME).exists():
-        raise NothingToCheckError(f"{data / warehouse.FILE_NAME} is not there yet: the first run makes it.")
+        raise NothingToCheckError(f"{data / warehouse.FILE_NAME} does not exist yet: the first run creates it.")
     count = warehouse.query(data, "SELECT count(*) AS n FROM runs").to_pylist()[0]["n"]
-    return f"{data / warehouse.FILE_NAME} holds {count} runs."
+    return f"{data / warehouse.FILE_NAME} has {count} runs."
 
 
 def oci_config(spec: Spec | None, _data: Path) -> str:
@@ -114,7 +112,7 @@ def oci_config(spec: Spec | None, _data: Path) -> str:
     file = target.config_file.expanduser()
     if not file.exists() and not (spec and spec.publish.oci):
         raise NothingToCheckError(
-            f"{target.config_file} is not there; needed only for publishing to OCI Object Storage."
+            f"{target.config_file} does not exist; it is needed only for publishing to OCI Object Storage."
         )
     from shapebench.publish.targets.oci import client  # the SDK takes a second to import
 
@@ -157,7 +155,7 @@ SIGNS = {True: "[green]ok[/green]     ", False: "[red]wrong[/red]  ", None: "[di
 
 
 def print_checks(checks: list[Check]) -> None:
-    """Print what was found, for people."""
+    """Print the results as text."""
     console = Console()
     for check in checks:
         console.print(f"{SIGNS[check.ok]}{check.name:<12} {check.found}", highlight=False, soft_wrap=True)

@@ -10,28 +10,28 @@ import click
 
 from shapebench.errors import ShapebenchError
 
-# Command: the function in `cli/commands/`, and what `--help` says of it without importing it.
+# Command: the function in `cli/commands/`, and its line in `--help`, which does not import it.
 COMMANDS = {
     "run": ("run.run", "Run the whole pipeline and print the verdict."),
     "resume": ("run.resume", "Resume a run that was interrupted."),
     "measure": ("measure.measure", "Measure one level: no Prefect, no database."),
     "simulate": ("simulate.simulate", "Serve as vLLM does, with known timing, until stopped."),
-    "capacity": ("capacity.capacity", "Search for the greatest concurrency that meets all SLOs."),
-    "workloads": ("workloads.workloads", "List workloads that are used in comparisons."),
-    "report": ("report.report", "Draw a run's report again from the database."),
-    "publish": ("publish.publish", "Send a run's report to where its spec publishes."),
+    "capacity": ("capacity.capacity", "Search for the highest concurrency that meets all SLOs."),
+    "workloads": ("workloads.workloads", "List the workload presets."),
+    "report": ("report.report", "Build a run's report again from the database."),
+    "publish": ("publish.publish", "Publish a run's report again, as its spec says."),
     "choose": ("choose.choose", "Measure several endpoints and rank their machines."),
     "compare": ("compare.compare", "Compare runs, machines, or an endpoint over time."),
     "site": ("compare.site", "Build static pages of all runs."),
     "estimate": ("estimate.estimate", "Estimate whether a model fits a shape, and its best speed."),
     "shapes": ("estimate.shapes", "List known compute shapes."),
-    "scaling": ("scaling.scaling", "Find where throughput stops growing, from any numbers."),
+    "scaling": ("scaling.scaling", "Find where throughput stops growing, from a CSV file."),
     "runs": ("results.list_runs", "List the runs in the database, newest first."),
     "query": ("results.query", "Print a view or the answer to a SQL query."),
     "import": ("results.import_results", "Import what other tools measured."),
     "export": ("results.export", "Write a run as LLMPerf's files, Parquet or CSV."),
     "prune": ("results.prune", "Drop single requests of old runs; summaries stay."),
-    "doctor": ("doctor.doctor", "Find what is wrong with a set-up, and how to mend it."),
+    "doctor": ("doctor.doctor", "Check the set-up, and say how to repair it."),
 }
 
 
@@ -69,11 +69,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are shown without a traceback."""
+    """Run the command line; errors that a user can correct are shown without a traceback."""
     try:
         sys.exit(cli(standalone_mode=False) or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("Stopped. What was measured so far is kept; `shapebench resume RUN_ID` goes on.", 1)
+        _fail("Stopped. What was measured so far is kept; `shapebench resume RUN_ID` continues.", 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -21,7 +21,7 @@ Decorator = Callable[[Command], Command]
 
 @dataclass(frozen=True)
 class Flag:
-    """The field that a flag sets; `help` where the field's description, written for a form, does not do.
+    """The field that a flag sets; `help` replaces the field's description, which is written for the form.
 
     Text behind `Empty:` is shown as the default.
     """
@@ -41,7 +41,7 @@ FLAGS = {
     "--on-this-machine": Flag("endpoint.on_this_machine"),
     "--weights-bytes": Flag("endpoint.weights_bytes", "BYTES"),
     "--api": Flag("endpoint.api"),
-    "--workload": Flag("workload.preset", "NAME", "A workload used in comparisons: `shapebench workloads` lists them."),
+    "--workload": Flag("workload.preset", "NAME", "A preset; `shapebench workloads` lists them."),
     "--input-tokens": Flag("workload.input_tokens", "MEAN,STDDEV"),
     "--output-tokens": Flag("workload.output_tokens", "MEAN,STDDEV"),
     "--seed": Flag("workload.seed", "N"),
@@ -60,7 +60,7 @@ FLAGS = {
     "--slo": Flag(
         "limits.slo",
         "SLO",
-        "What a level must meet besides the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.",
+        "SLO in addition to the limits, such as 'ttft_s p99 <= 1' or 'error_rate <= 1%'. Repeatable.",
         repeatable=True,
     ),
     "--min-level": Flag("search.min_level", "N"),
@@ -131,7 +131,7 @@ def _unwrapped(field: FieldInfo) -> tuple[Any, list[object]]:
 
 
 def option_type(kind: Any, constraints: Iterable[object]) -> click.ParamType[Any]:
-    """Make click's type of a field's: a choice, a number in bounds or a path; all else is text that the model reads."""
+    """Make click's type for a field: a choice, a number in bounds, a path, or text that the model parses."""
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     bounds: dict[str, Any] = {}
@@ -213,8 +213,8 @@ def spec_options(*flags: str, help: str | None = None) -> Decorator[Any]:  # noq
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object or list.")
 volume_option = with_options(
-    click.option("--quiet", "volume", flag_value="quiet", help="Nothing on stderr but errors."),
-    click.option("--verbose", "volume", flag_value="verbose", help="Milestones and Prefect's own lines as they come."),
+    click.option("--quiet", "volume", flag_value="quiet", help="Print only errors to stderr."),
+    click.option("--verbose", "volume", flag_value="verbose", help="Print milestones and Prefect's log lines."),
 )
 data_option = spec_options("--data")
 endpoint_options = spec_options("--url", "--model", "--ready-timeout")
@@ -224,13 +224,13 @@ load_options = spec_options(
 )
 slo_in_place_of_limits = spec_options(
     "--slo",
-    help="What a level must meet, such as 'ttft_s p95 <= 0.5'. Repeatable. "
+    help="SLO that a level must meet, such as 'ttft_s p95 <= 0.5'. Repeatable. "
     f"Empty: the limits, {' and '.join(map(str, Limits().slos))}.",
 )
 
 
 def spec_from(file: Path | None, flags: Mapping[str, object]) -> Spec:
-    """Read the spec in a file, with the flags that were given put over it; raises SpecError."""
+    """Read the spec in a file, with the given flags in place of its values; raises SpecError."""
     content = read(file) if file else {}
     content.setdefault("endpoint", {})
     for name, value in flags.items():

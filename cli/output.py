@@ -13,7 +13,7 @@ def print_json(content: object) -> None:
 
 
 def _as_json(value: object) -> object:
-    """Convert what JSON has no form for: SQL's exact numbers become JSON's, models objects, the rest text."""
+    """Convert values that JSON lacks: decimals become numbers, models objects, all others text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Decimal):

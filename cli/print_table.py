@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 def format_table(rows: pa.Table) -> str:
-    """Format in columns, for people."""
+    """Format in aligned columns."""
     return str(rows.to_pandas().to_string(index=False)) if rows.num_rows else "No rows."
 
 

@@ -82,7 +82,7 @@ def starting(console: Console, *, verbose: bool) -> Iterator[None]:
 
 
 def log_to(console: Console, *stages: str) -> None:
-    """Print the log lines of these stages, and nothing of Prefect's own."""
+    """Print the log lines of these stages, and none of Prefect's."""
     logging.getLogger("shapebench").propagate = False  # Prefect's console would write across the bars
     handler = RichHandler(console=console, show_path=False, show_level=False)
     for stage in stages:
@@ -151,7 +151,7 @@ SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHER
 
 
 def search_sentences(spec: Spec, run_id: str) -> list[str]:
-    """Word the result of a capacity search, where the run was one."""
+    """Describe the result of a capacity search, if the run was one."""
     rows = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
     return [sentence for row in rows for sentence in row_sentences(row)]
 
@@ -187,7 +187,7 @@ def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
 
 
 def _interruption_texts(resumes: int, skipped_levels: list[int]) -> dict[str, str]:
-    """Word the interruptions of a run; empty where there were none."""
+    """Describe the interruptions of a run; empty if there were none."""
     resumed = {"Resumed": "once" if resumes == 1 else f"{resumes} times"} if resumes else {}
     return resumed | ({"Skipped": f"concurrency {', '.join(map(str, skipped_levels))}"} if skipped_levels else {})
 

@@ -43,7 +43,7 @@ def measure_single_level(spec: Spec, samples: Path | None, *, quiet: bool = Fals
             return _measure(spec, Path(scratch))
         except KeyboardInterrupt:
             raise NotMeasuredError(
-                "Stopped; nothing is kept.", "--samples FOLDER keeps what was measured so far."
+                "Stopped; the samples were discarded.", "Use --samples FOLDER to keep them."
             ) from None
 
 
@@ -62,7 +62,7 @@ def _log_to_stderr(level: int) -> None:
 
 def _result(level: LevelRun) -> dict[str, Any]:
     if level.error:
-        raise NotMeasuredError(level.error, "Start it again; the samples so far are of no use as a measurement.")
+        raise NotMeasuredError(level.error, "Measure again; an incomplete level is not a valid measurement.")
     summary = summarise_level(level)
     return {
         "concurrency": level.concurrency,
@@ -95,7 +95,7 @@ SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
 
 
 def print_level(result: dict[str, Any]) -> None:
-    """Print a result for people: totals as lines, distributions as a table."""
+    """Print a result as text: totals as lines, distributions as a table."""
     console = Console()
     for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metric_definitions.TOTALS)):
         console.print(f"{name:<21}{_plain(result[name])}", highlight=False)

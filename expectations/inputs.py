@@ -12,7 +12,7 @@ from shapebench.analysis.measured_level import MeasuredLevel
 from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.summary import is_possible, min_samples
 from shapebench.load.calibration import sufficient_processes
-from shapebench.runs.prompt_sizing import LEAST_WORDS
+from shapebench.runs.prompt_sizing import MIN_WORDS
 from shapebench.runs.records import LevelRun, RequestedLoad
 from shapebench.server_metrics.reconcile import ServerMetrics, mean_ttft_s, reconcile, same_ttfts
 from shapebench.spec import metric_definitions
@@ -143,7 +143,7 @@ def _drift(samples: Samples) -> dict[str, float]:
 def _workload(samples: Samples, requested: RequestedLoad) -> dict[str, float]:
     """Compare lengths with the requested distributions, and the pace of tokens with the memory's."""
     done = level_samples.completed(samples, "input_tokens", "output_tokens", "ttft_s", "e2e_s", "chunks")
-    min_tokens = requested.shared_tokens + LEAST_WORDS
+    min_tokens = requested.shared_tokens + MIN_WORDS
     inputs = fit(done["input_tokens"], requested.input_tokens, PROMPT_SLACK_TOKENS, min_tokens)
     outputs = fit(done["output_tokens"], requested.output_tokens, 0)
     gap_s = float((done["e2e_s"] - done["ttft_s"]).sum() / max(int((done["chunks"] - 1).sum()), 1))

@@ -9,33 +9,33 @@ from expectations.expectations import ANSWERS, LEVEL, Expectation
 
 PAGE = Path(__file__).parent.parent / "docs" / "validation.md"
 HEAD = """\
-# What must hold for numbers to be trusted
+# Expectations: when numbers can be trusted
 
 Written by `make docs` from [expectations/expectations.py](../expectations/expectations.py).
 
-The expectations below are evaluated on each level of a run. A failure of one whose severity is `invalid` makes the
-level invalid: it stays in the results, is drawn hollow, and no conclusion uses it. A failure of one whose severity is
+The expectations below are evaluated on each level of a run. A failure with the severity `invalid` makes the level
+invalid: it stays in the results, is drawn hollow, and is not used for conclusions. A failure with the severity
 `suspect` makes it suspect: its numbers are used, with a warning. A run's verdict is that of its worst level.
 `on_invalid: fail` makes the flow end as Failed on an invalid level.
 
-A finding says what was seen, with its figures, and what to do about it. An expectation that cannot apply is skipped:
-those on the server's own metrics where the server is not vLLM, those on lengths where lengths could not be enforced,
-those on answers where there are none. Great Expectations' own pages of a run, with the values seen for each
-expectation, are next to its report, under `validation/`.
+A finding is a sentence with the observed figures, and a remedy. Expectations that do not apply are skipped: those on
+the server's own metrics if the server is not vLLM, those on lengths if lengths could not be enforced, those on answers
+if there are none. Great Expectations' pages of a run, with the observed values, are next to its report, under
+`validation/`.
 
 A percentile p is stated only where at least 5/(1-p) requests completed (p95: 100, p99: 500; below the median 5/p), so
 that five lie beyond it. Otherwise it is withheld: NULL in `level_summary`, not drawn, and an SLO is evaluated on the
 slowest request instead.
 
-Statistics never decide by the usual 5%: with so many expectations, levels and runs, there would be false alarms every
-day. Lengths are compared with bounds that chance crosses once in a million levels, a drift with one in a hundred
+Statistical expectations do not use the usual 5% level: with so many expectations, levels and runs, there would be false
+alarms every day. By chance, lengths cross their bounds once in a million levels, and a drift once in a hundred
 thousand.
 
-Each expectation is proven by a test that commits its fault and sees it fail, with its known companions and nothing
-else: [tests/integration/test_faults_are_found.py](../tests/integration/test_faults_are_found.py) on servers that
-really have the fault, where a server can,
-[tests/unit/expectations/test_expectations.py](../tests/unit/expectations/test_expectations.py)
-on samples written out by hand. Twenty clean runs fail none.
+For each expectation a test causes its fault, and checks that it fails, with its known companions and no others:
+[tests/integration/test_faults_are_found.py](../tests/integration/test_faults_are_found.py) with servers that have the
+fault, if a server can, and
+[tests/unit/expectations/test_expectations.py](../tests/unit/expectations/test_expectations.py) with handwritten
+samples. Twenty clean runs fail none.
 """
 
 

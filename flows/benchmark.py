@@ -59,12 +59,13 @@ class Outcome:
 def benchmark(spec: Spec, resume: str = "") -> State[Outcome]:
     """Measure an LLM endpoint at each concurrency level and report how many users it serves within the SLOs.
 
-    Results go into results.duckdb in the data folder, the report there too, and a copy to where the spec publishes.
+    Results and report go to the data folder; a copy of the report is published as the spec says.
 
     Args:
         spec: What to measure, and how.
-        resume: An interrupted run in the data folder, such as 20261125T065930-231414, to resume with its own spec; of
-            the one above only the data folder counts. Empty: a new run. A flow run that is retried resumes its own.
+        resume: Id of an interrupted run in the data folder, such as 20261125T065930-231414. It is resumed with its own
+            spec; only the data folder is taken from the spec above. Empty: a new run. A retried flow run resumes its
+            own run.
     """
     run, facts, levels = measure_exclusively(spec, earlier_run(spec, resume))
     summaries = summarise(run, facts, levels)
@@ -99,9 +100,9 @@ def measure_exclusively(spec: Spec, earlier: RunFile | None) -> tuple[Run, Serve
 
 
 def search_levels(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts, list[LevelRun]]:
-    """Search for the greatest concurrency that meets the SLOs: each level is measured where earlier ones point.
+    """Search for the highest concurrency that meets the SLOs: each result determines the next level.
 
-    Of a level that is measured twice the second result counts.
+    If a level is measured twice, the second result counts.
     """
     run, levels = begun.run, [*begun.measured]
     search = run.spec.search

@@ -1,4 +1,4 @@
-"""Runs the main flow in a process of its own: the spec comes on stdin as JSON, progress goes to stdout as JSON lines.
+"""Runs the main flow in a separate process: the spec comes on stdin as JSON, progress goes to stdout as JSON lines.
 
     python -m flows.benchmark_process < spec.json
 

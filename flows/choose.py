@@ -21,7 +21,7 @@ BENCHMARK = (sys.executable, "-m", "flows.benchmark_process")
 
 @dataclass(frozen=True)
 class Chosen:
-    """Ranking (None where no endpoint could be measured), and what went wrong with the others."""
+    """Ranking (None if no endpoint could be measured) and the reasons of failed endpoints."""
 
     compared: Comparison | None
     failures: tuple[str, ...]
@@ -32,7 +32,7 @@ class Chosen:
 def choose(choice: Choice) -> State[Chosen]:
     """Measure several endpoints, each on its own machine, and rank them: the cheapest that meets the SLOs first.
 
-    The endpoints are measured at the same time, each of them level by level; one that fails is not ranked.
+    Endpoints are measured at the same time, the levels of each one after another. Those that fail are not ranked.
     """
     with stopped_on_error():
         measured = measure_endpoint.map(choice.specs, unmapped(BENCHMARK))
@@ -46,7 +46,7 @@ def choose(choice: Choice) -> State[Chosen]:
 
 
 def _runs_and_failures(measured: list[PrefectFuture[FinishedEvent]]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the ids of the runs that are stored, and what went wrong with these or with others."""
+    """Return the ids of the stored runs, and all reasons for failures and invalid results."""
     results: list[object] = [future.result(raise_on_failure=False) for future in measured]
     finished = [result for result in results if isinstance(result, FinishedEvent)]
     complaints = (result.complaint if isinstance(result, FinishedEvent) else str(result) for result in results)

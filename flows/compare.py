@@ -27,13 +27,13 @@ def compare(
     """Compare runs: what changed between two, which machine is best, or an endpoint over time.
 
     Args:
-        runs: Ids of runs, or beginnings of them that are unique; one is enough for its endpoint's history.
-        data: The folder that holds results.duckdb, on the machine of the worker.
+        runs: Ids of runs, or unique prefixes of them; a single one shows the history of its endpoint.
+        data: The data folder with results.duckdb, on the machine of the worker.
         view: changes: what changed between two; shapes: which shape is best; history: an endpoint over time; usual:
-            chosen by the runs.
-        users: Concurrent users that the fleet must serve: the ranking shows how many machines that takes. 0: price by
-            user.
-        prices: Dollars for an hour of a shape, where it is not the list price, such as {"VM.GPU.A10.1": 1.5}.
+            depends on the runs.
+        users: Concurrent users that the fleet must serve: the ranking shows the number of machines and their cost. 0:
+            cost per user-hour.
+        prices: Dollars per hour of a shape, if not the list price, such as {"VM.GPU.A10.1": 1.5}.
     """
     compared = compare_runs(runs, data, None if view == "usual" else view, users or None, prices)
     return Completed(message=f"{compared.answer['headline']}. Page: {compared.page}", data=compared)

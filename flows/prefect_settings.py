@@ -1,4 +1,4 @@
-"""Prefect's settings in a process that runs one flow; they count where they are set before Prefect is imported."""
+"""Prefect's settings in a process that runs one flow; they must be set before Prefect is imported."""
 
 import os
 
@@ -15,6 +15,6 @@ SETTINGS = {
 
 
 def set_defaults() -> None:
-    """Set what the user has not set."""
+    """Set defaults for settings that the user has not set."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

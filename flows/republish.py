@@ -12,13 +12,13 @@ from tasks.report import report
 
 @flow(name="republish")
 def republish(run_id: str, data: Path = Path("data")) -> list[Artifact]:
-    """Build the report of a run in the data folder again, and publish it where the run's spec says.
+    """Build the report of a run in the data folder again, and publish it as the run's spec says.
 
-    For a run whose upload failed, or after a change of how reports look; nothing is measured.
+    Use it after a failed upload, or after a change of the report's design; nothing is measured.
 
     Args:
-        run_id: Which run, such as 20261125T065930-231414; `shapebench runs` lists them.
-        data: The folder that holds results.duckdb and the runs, on the machine of the worker.
+        run_id: Id of the run, such as 20261125T065930-231414; `shapebench runs` lists them.
+        data: The data folder with results.duckdb and the runs, on the machine of the worker.
     """
     run = runs.load(data, run_id).run
     report(run)

@@ -1,4 +1,4 @@
-"""Regression check of a run against those before it; automations pass its event on to people."""
+"""Regression check of a run against earlier ones; automations forward its event."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ def watch(run_id: str = "", data: Path = Path("data"), rule: Rule = Rule()) -> S
 
     Args:
         run_id: The run to check. Empty: the newest.
-        data: The data folder that holds results.duckdb.
-        rule: When a run counts as worse.
+        data: The data folder with results.duckdb.
+        rule: The rule by which a run counts as worse.
     """
     result = check_regression(data, run_id or None, rule)
     return Completed(message=f"{result.check.severity}: {result.check.headline}", data=result)

@@ -1,7 +1,7 @@
-"""Every error that a user can do something about, as one tree.
+"""Tree of all errors that a user can correct.
 
-Each says what is wrong and what to do about it, stands beside the stage that raises it, and carries the exit code with
-which the command line ends: 1, failed; 2, wrong usage.
+Each has a problem, a remedy, and the exit code of the command line (1: failed, 2: wrong usage), and is defined next to
+the code that raises it.
 
 x ShapebenchError (exit code 1)
   · BlockError [tasks.prefect.blocks]
@@ -50,7 +50,7 @@ x ShapebenchError (exit code 1)
 
 
 class ShapebenchError(Exception):
-    """An error with a remedy; `exit_code` is what the command line ends with."""
+    """An error with a remedy; `exit_code` is that of the command line."""
 
     exit_code = 1
 

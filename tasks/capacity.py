@@ -1,4 +1,4 @@
-"""Evaluation of a level against the SLOs, which decides where a capacity search goes on."""
+"""Evaluation of a level against the SLOs, which determines the next level of a capacity search."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -12,11 +12,11 @@ from shapebench.support.run_log import milestone
 
 @task(name="check-slos", task_run_name="check-slos-{level.concurrency}", cache_policy=NO_CACHE)
 def check_slos(run: Run, level: LevelRun) -> Outcome:
-    """Evaluate a level that was just measured; an invalid one decides nothing."""
-    from expectations.validate import validate as hold_expectations  # seconds of import, never while measuring
+    """Evaluate a level that was just measured; an invalid one is not used."""
+    from expectations.validate import validate as evaluate_expectations  # seconds of import, never while measuring
 
     summary = summarise_level(level)
-    verdict = hold_expectations([summary])
+    verdict = evaluate_expectations([summary])
     outcome = Outcome.of_level(evaluate_level(run.spec.limits.slos, summary, verdict), verdict.status)
     milestone("search", "concurrency {n}: {outcome}", n=outcome.concurrency, outcome=describe_outcome(outcome))
     return outcome

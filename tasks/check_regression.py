@@ -1,4 +1,4 @@
-"""Check whether a run is worse than those before it."""
+"""Check whether a run is worse than earlier ones."""
 
 import logging
 from pathlib import Path
@@ -17,13 +17,13 @@ LEVELS = {"none": logging.INFO, "notice": logging.INFO, "warning": logging.WARNI
 @task(name="check-regression", cache_policy=NO_CACHE)
 def check_regression(data: Path, run_id: str | None, rule: Rule) -> RunCheck:
     """Compare a run with earlier ones; emit the event regression, no-regression or cannot-tell of shapebench."""
-    found = check_run(data, run_id, rule)
-    judged = found.check
-    milestone("watch", "{run}: {headline}", LEVELS[judged.severity], run=found.run_id, headline=judged.headline)
+    result = check_run(data, run_id, rule)
+    check = result.check
+    milestone("watch", "{run}: {headline}", LEVELS[check.severity], run=result.run_id, headline=check.headline)
     emit_endpoint_event(
-        f"shapebench.{judged.known}",
-        (found.url, found.model, found.shape),
-        {"run_id": found.run_id, "severity": judged.severity},
-        {**found.to_dict(), "data": str(data.resolve())},
+        f"shapebench.{check.known}",
+        (result.url, result.model, result.shape),
+        {"run_id": result.run_id, "severity": check.severity},
+        {**result.to_dict(), "data": str(data.resolve())},
     )
-    return found
+    return result

@@ -28,7 +28,7 @@ def compare(
 
 
 def _show(answer: dict[str, Any]) -> None:
-    """Show the comparison in the Prefect UI, next to others with this view; a failure is only logged."""
+    """Show the comparison in the Prefect UI, with others of the same view; a failure is only logged."""
     content = {"description": answer["headline"], "markdown": comparison_artifact(answer)}
     try:
         MarkdownArtifact(key=f"comparison-{answer['view']}", **content).create()

@@ -15,13 +15,13 @@ from shapebench.runs.run_file import keep
 from shapebench.support.run_log import milestone
 
 
-# No retries, whatever Prefect's settings say: a measurement that is silently repeated is another measurement.
+# No retries, whatever Prefect's settings say: a silently repeated measurement is another measurement.
 @task(name="measure", task_run_name="measure-{calibration.concurrency}", retries=0, cache_policy=NO_CACHE)
 def measure(run: Run, facts: ServerFacts, calibration: Calibration) -> LevelRun | None:
-    """Measure a level; None where an earlier one was too slow and the spec says to stop then."""
+    """Measure a level; None if a lower one was too slow, as the spec's early stop defines it."""
     concurrency = calibration.concurrency
     if slow := stopped_by(run, concurrency):
-        milestone("measure", "concurrency {n}: left out, {slow} was too slow", n=concurrency, slow=slow.concurrency)
+        milestone("measure", "concurrency {n}: skipped, {slow} was too slow", n=concurrency, slow=slow.concurrency)
         return None
     milestone("measure", "concurrency {n}: begins", n=concurrency)
     latest: deque[Progress] = deque(maxlen=1)

@@ -1,6 +1,6 @@
-"""Pipeline for one endpoint of several, in its own process, so that all are measured at the same time.
+"""Pipeline for one of several endpoints, in its own process, so that all are measured at the same time.
 
-None of these processes outlives this one, whatever ends it, and each is stopped in good order where there is time.
+None of these processes outlives this one, and each is stopped gracefully if there is time.
 """
 
 import logging
@@ -50,7 +50,7 @@ def measure_endpoint(spec: Spec, command: Sequence[str]) -> FinishedEvent:
 
 
 def run_in_process(spec: Spec, command: Sequence[str], on_progress: Callable[[ProgressEvent], None]) -> FinishedEvent:
-    """Run a command that writes progress events; raises EndpointFailedError where the last is not `finished`."""
+    """Run a command that writes progress events; raises EndpointFailedError if the last is not `finished`."""
     endpoint = f"{spec.endpoint.shape} at {spec.endpoint.url}"
     last: FinishedEvent | FailedEvent | None = None
     with tempfile.TemporaryFile() as log, _supervised(command, log) as process:
@@ -79,7 +79,7 @@ def run_in_process(spec: Spec, command: Sequence[str], on_progress: Callable[[Pr
             reason = "\n".join(lines) or f"it ended with code {code}"
     raise EndpointFailedError(
         f"{endpoint} could not be measured: {reason}",
-        "Try that endpoint alone with `shapebench run`; the others are ranked without it.",
+        "Measure that endpoint separately with `shapebench run`; the others are ranked without it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Tell people how a run ended: artifacts in the Prefect UI, an event that others may wait for, a line in the log."""
+"""Reports of the end of a run: artifacts in the Prefect UI, an event for automations, a line in the log."""
 
 import logging
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FINISHED = "shapebench.run.finished"
 
 @task(name="notify", cache_policy=NO_CACHE)
 def notify(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]) -> None:
-    """Create the artifacts and emit the event; a failure is logged, for the results are stored already."""
+    """Create the artifacts and emit the event; a failure is only logged, since the results are stored already."""
     try:
         for artifact in _artifacts(run, verdict, conclusion, report, published):
             artifact.create()
@@ -42,7 +42,7 @@ def notify(run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, pub
 def _artifacts(
     run: Run, verdict: Verdict, conclusion: Conclusion, report: Path, published: list[Artifact]
 ) -> Iterator[artifacts.Artifact]:
-    """Their keys are of the endpoint: the UI shows the runs of one endpoint one after another."""
+    """Make the artifacts; their keys contain the endpoint, so the UI shows the runs of one endpoint in sequence."""
     endpoint = run.spec.endpoint
     name, of = endpoint_id(endpoint.url, endpoint.model, endpoint.shape), f"of run {run.run_id}"
     pictures = _pictures(report.parent)
@@ -62,6 +62,6 @@ def _pictures(report: Path) -> list[Picture]:
 
 
 def _levels(run: Run) -> list[dict[str, str]]:
-    """Build the report's table; no cell holds text of a server, which the UI might take for Markdown."""
+    """Build the report's table; no cell contains text of a server, which the UI might parse as Markdown."""
     rows: Any = views.read_levels(run.spec.data, "level_summary", run.run_id).to_dict("records")
     return [{**{c.name: c.cell(row) for c in COLUMNS}, "Verdict": row["verdict"]} for row in rows]

@@ -1,4 +1,4 @@
-"""Probe of the endpoint: whether it is healthy, and what it is."""
+"""Probe of the endpoint: its health and its properties."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from shapebench.support.timing import timing
 
 
 def should_retry(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
-    """Retry only where a healthy server fell silent: a wrong model will not be right in ten seconds."""
+    """Retry only if a healthy server stopped answering: a wrong model does not repair itself."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
 

@@ -14,7 +14,7 @@ from tasks.prefect.blocks import credentials_from_blocks
 
 
 def single_files_failed(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
-    """Retry only where single files failed: a missing bucket or a refused key will not be right in ten seconds."""
+    """Retry only if single files failed: a missing bucket or a rejected key does not repair itself."""
     return isinstance(state.result(raise_on_failure=False), PublishError)
 
 
@@ -29,15 +29,15 @@ def publish(run: Run) -> list[Artifact]:
     with credentials_from_blocks(run.spec, (vault.OCI_CREDENTIALS,)):
         published = publish_report(run.spec, run.run_id)
     there = sum(not artifact.sent for artifact in published)
-    words = "{files} files to {place}" + (", of which {there} were there already" if there else "")
+    words = "{files} files to {place}" + (", {there} of them unchanged" if there else "")
     milestone("publish", words, files=len(published), place=published[0].url.rpartition("/")[0], there=there)
     _log_how_to_share(run)
     return published
 
 
 def _log_how_to_share(run: Run) -> None:
-    """Log how to make a link; never the link, since all who reach the Prefect server read its logs."""
+    """Log how to create a link, never the link itself: everyone who reaches the Prefect server can read its logs."""
     oci = run.spec.publish.oci
     if oci and oci.share_for_days:
-        words = "`shapebench publish {run_id}` shows a link to share, good for {days} days"
+        words = "`shapebench publish {run_id}` creates a link to share, valid for {days} days"
         milestone("publish", words, run_id=run.run_id, days=oci.share_for_days)

@@ -1,4 +1,4 @@
-"""One self-contained page, PNG and SVG."""
+"""Report of a run: a self-contained page, PNG and SVG."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Choice of the run to resume: one that is named, or the flow run's own when it is retried."""
+"""Choice of the run to resume: a given one, or the own run of a retried flow run."""
 
 from prefect.runtime import flow_run
 
@@ -9,24 +9,24 @@ from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 from shapebench.support.run_log import milestone
 
-MOST_STARTS = 5
+MAX_STARTS = 5
 
 
 class RepeatedInterruptionError(ShapebenchError):
-    """The run was interrupted time after time."""
+    """The run was interrupted too often."""
 
 
 def earlier_run(spec: Spec, run_id: str) -> RunFile | None:
-    """Find the run to resume, by its name ('': none); None: a new one.
+    """Find the run to resume by its id, '' for none; None: a new run.
 
     A flow run that is retried resumes its own run, and never measures the same level twice.
     """
     earlier = resume.find(spec.data, run_id or None, flow_run.id if flow_run.run_count > 1 else None)
-    if earlier and flow_run.run_count > MOST_STARTS:
+    if earlier and flow_run.run_count > MAX_STARTS:
         name = earlier.run.run_id
         raise RepeatedInterruptionError(
             f"Run {name} was interrupted {flow_run.run_count - 1} times.",
-            f"See why (is there memory enough?); then `shapebench resume {name}`, or --as-is for what is measured.",
+            f"Find the cause, such as too little memory; then `shapebench resume {name}`, or --as-is to stop here.",
         )
     if earlier and is_measured(earlier):
         milestone("resume", "nothing is left to measure of run {run_id}", run_id=earlier.run.run_id)

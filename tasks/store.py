@@ -1,4 +1,4 @@
-"""Loading of results into the file that analysts open."""
+"""Loading of results into the results file."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from scipy.stats import binom, norm
 
 from shapebench.test_servers.simulator.presets import Preset
 
-MOST_STREAMS = 10_000
+MAX_STREAMS = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ def greatest_concurrency(
     preset: Preset, lengths: Lengths, *, query_tokens_per_s: float = 0, ttft_s: float = float("inf")
 ) -> int:
     """The most streams at which each query gets at least so many tokens/s, and the 95th percentile of TTFT is no more
-    than that; 0 where not even one stream has it, MOST_STREAMS where it never ends."""
+    than that; 0 where not even one stream has it, MAX_STREAMS where it never ends."""
 
     def meets(concurrency: int) -> bool:
         seen = truth(preset, lengths, concurrency)
         return seen.query_tokens_per_s >= query_tokens_per_s and seen.ttft_s <= ttft_s
 
-    return _last(meets, MOST_STREAMS)
+    return _last(meets, MAX_STREAMS)
 
 
 def places(preset: Preset, lengths: Lengths) -> int:

@@ -1,7 +1,7 @@
-"""Run a command within a time limit, and say what it took: `python metered.py SECONDS RESULT COMMAND…`.
+"""Run a command within a time limit, and record its cost: `python metered.py SECONDS RESULT COMMAND…`.
 
-RESULT is a JSON file: the exit status, null past the limit, the wall time and the CPU time of all that ran, in seconds.
-Processes that are left behind, daemons too, become children of this one: they are counted, and ended with the command.
+RESULT is a JSON file: the exit status (null after the time limit), the wall time and the CPU time of all processes, in
+seconds. Orphaned processes, also daemons, become children of this one: they are counted, and ended with the command.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def reap() -> None:
-    """Wait for all children, as only those that were waited for count in RUSAGE_CHILDREN."""
+    """Wait for all children, since RUSAGE_CHILDREN includes only those that were waited for."""
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
 
 
 def end_all() -> None:
-    """Kill whatever descends from this process, in whichever session it is by now."""
+    """Kill all descendants of this process, in any session."""
     while children := psutil.Process().children(recursive=True):
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -37,7 +37,7 @@ def end_all() -> None:
 
 
 def status_of(command: list[str], limit_s: float) -> int | None:
-    """Give the command's exit status, or None where it took longer than that."""
+    """Return the command's exit status, or None if it exceeded the limit."""
     try:
         return subprocess.Popen(command, start_new_session=True).wait(limit_s)
     except subprocess.TimeoutExpired:

@@ -1,8 +1,8 @@
-"""Other load generators against the same server, and what they report, in one form.
+"""Other load generators against the same server, with their results in a common format.
 
     python bench/peers/peers.py URL MODEL --streams 32       # all three, or --peer NAME; one JSON line for each
 
-`install.sh` and `make vllm` set them up. Each sends streamed chat requests in a closed loop, and is silent and offline.
+`install.sh` and `make vllm` install them. Each sends streamed chat requests in a closed loop, quietly and offline.
 """
 
 import argparse
@@ -172,7 +172,7 @@ main(parser.parse_args())
 
 
 def vllm_command(programs: Path, load: Load) -> list[str]:
-    """-P keeps the current folder off the import path."""
+    """Return the command line; -P removes the current folder from the import path."""
     return [
         *(str(programs / "python"), "-P", "-c", VLLM_BENCH_SERVE),
         *("--backend", "openai-chat", "--base-url", load.url, "--endpoint", "/v1/chat/completions"),
@@ -213,7 +213,7 @@ PEERS = (
 
 
 def seconds(milliseconds: float | None) -> float | None:
-    """Give the same time in s."""
+    """Convert to s."""
     return None if milliseconds is None else milliseconds / 1000
 
 
@@ -238,7 +238,7 @@ def run(peer: Peer, load: Load, limit_s: float = LIMIT_S) -> Reported:
 
 
 def metered(command: list[str], folder: Path, environment: dict[str, str], limit_s: float) -> Took:
-    """Run the command in the folder by way of metered.py, and give its exit status, its CPU and wall time in s."""
+    """Run the command in the folder through metered.py; return its exit status, CPU and wall time in s."""
     result = folder / "metered.json"
     with (folder / "output.txt").open("wb") as output:
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Searches for the greatest concurrency that an endpoint sustains."""
+"""Searches for the highest concurrency at which an endpoint meets all SLOs."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from shapebench.spec.model import LIMITS, Search, Spec, read
 @volume_option
 @as_json
 def capacity(spec_file: Path | None, as_json: bool, volume: str | None, **flags: object) -> None:
-    """Search for the greatest concurrency that meets all SLOs, and store every level that was measured."""
+    """Search for the highest concurrency that meets all SLOs, and store every level that was measured."""
     spec = _searching(spec_file, flags)
     ended = run_benchmark(spec, Console(stderr=True, quiet=volume == "quiet"), verbose=volume == "verbose")
     if ended.outcome is None:

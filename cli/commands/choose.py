@@ -31,6 +31,6 @@ def choose(file: Path, volume: str | None, as_json: bool, **flags: object) -> No
 
 
 def _choice(file: Path, flags: dict[str, object]) -> Choice:
-    """Read the file, with the flags that were given put over it."""
+    """Read the file, with the given flags in place of its values."""
     content = {**read(file), **{name: value for name, value in flags.items() if value is not None}}
     return parse_as(Choice, content, "examples/choice.yaml")

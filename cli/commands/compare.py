@@ -15,10 +15,10 @@ from shapebench.report.build_site import build
 @click.argument("runs", metavar="RUN…", nargs=-1, required=True)
 @click.option(
     "--view",
-    help="changes (of two), shapes (which machine is best) or history (of an endpoint). [default: as the runs are]",
+    help="changes (of two), shapes (which machine is best) or history (of an endpoint). [default: depends on the runs]",
 )
 @click.option("--price", "prices", multiple=True, metavar="SHAPE=USD", help="Price of an hour of a shape. Repeatable.")
-@click.option("--users", type=int, metavar="N", help="For how many users at once: how many machines that takes.")
+@click.option("--users", type=int, metavar="N", help="Concurrent users that the machines must serve.")
 @data_option
 @as_json
 def compare(  # noqa: PLR0913 - an argument for each option
@@ -32,7 +32,7 @@ def compare(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Compare runs: what changed between two, which machine is best, or an endpoint over time."""
     if view is not None and view not in VIEWS:
-        raise click.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
+        raise click.BadParameter(f"{view!r} is not one of {', '.join(VIEWS)}", param_hint="--view")
     folder = data or Path("data")
     request = ComparisonRequest(folder, find_runs(folder, runs), dict(map(_price, prices)), users)
     compared = compare_runs(request, view)

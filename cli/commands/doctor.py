@@ -1,4 +1,4 @@
-"""Finds what is wrong with a set-up."""
+"""Checks a set-up."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from shapebench.results import database
 @click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json
 def doctor(spec_file: Path | None, set_aside: bool, as_json: bool, data: Path | None, **flags: object) -> None:
-    """Find what is wrong with a set-up, and how to mend it."""
+    """Check the set-up, and say how to repair it."""
     if set_aside:
         click.echo(f"It is now {database.set_aside(data or Path('data'))}.", err=True)
     named = spec_file is not None or flags["url"] is not None

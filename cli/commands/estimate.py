@@ -23,7 +23,7 @@ lengths = WorkloadSpec.model_fields
 
 model_options = with_options(
     click.option("--dtype", default="auto", show_default=True, help="auto, half, bfloat16 or float32."),
-    click.option("--quantization", help="awq, gptq, fp8, … in place of what config.json says."),
+    click.option("--quantization", help="awq, gptq, fp8, … [default: that of config.json]"),
     click.option("--kv-cache-dtype", default="auto", show_default=True, help="auto or fp8."),
 )
 serving_options = with_options(
@@ -36,20 +36,20 @@ serving_options = with_options(
 
 @click.command()
 @click.argument("model")
-@click.option("--shape", "shapes", multiple=True, help="Such as VM.GPU.A10.1. Repeatable. [default: all there are]")
+@click.option("--shape", "shapes", multiple=True, help="Such as VM.GPU.A10.1. Repeatable. [default: all]")
 @click.option(
     "--input-tokens",
     default=default_text(lengths["input_tokens"]),
     show_default=True,
     metavar="MEAN,STDDEV",
-    help="Length of the prompts, of which the mean counts.",
+    help="Length of the prompts; only the mean counts.",
 )
 @click.option(
     "--output-tokens",
     default=default_text(lengths["output_tokens"]),
     show_default=True,
     metavar="MEAN,STDDEV",
-    help="Length of the answers, of which the mean counts.",
+    help="Length of the answers; only the mean counts.",
 )
 @click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Requests in flight.")
 @model_options
@@ -84,7 +84,7 @@ def _mean(name: str, text: str) -> int:
 @click.argument("shape", required=False)
 @as_json
 def shapes(shape: str | None, as_json: bool) -> None:
-    """List the known compute shapes, or everything known of SHAPE, with its sources."""
+    """List the known compute shapes, or everything known about SHAPE, with its sources."""
     listed = [known_shape(shape)] if shape else all_shapes()
     if as_json:
         print_json([asdict(known) for known in listed])

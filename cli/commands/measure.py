@@ -16,7 +16,7 @@ from cli.single_level import measure_single_level, print_level
 @load_options
 @workload_options
 @click.option("--samples", type=Path, help="Keep the raw samples in this folder.")
-@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@click.option("--quiet", is_flag=True, help="Print only errors to stderr.")
 @as_json
 def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, **flags: object) -> None:
     """Measure one level, without Prefect and without a database."""
@@ -27,4 +27,4 @@ def measure(concurrency: int, samples: Path | None, quiet: bool, as_json: bool, 
     else:
         print_level(result)
     if not result["completed"]:
-        raise click.ClickException(f"No request completed: {result['errors']}. --samples keeps the error of each.")
+        raise click.ClickException(f"No request completed: {result['errors']}. --samples stores the error of each.")

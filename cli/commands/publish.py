@@ -1,4 +1,4 @@
-"""Sends a run's report to where its spec publishes."""
+"""Publishes a run's report again."""
 
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -16,18 +16,18 @@ from shapebench.spec.model import Spec
 
 @click.command()
 @click.argument("run_id")
-@click.option("--with-database", "database", is_flag=True, help="Send a copy of results.duckdb as well, all its runs.")
-@click.option("--with-samples", "samples", is_flag=True, help="Send the run's raw samples as well.")
+@click.option("--with-database", "database", is_flag=True, help="Also publish a copy of results.duckdb with all runs.")
+@click.option("--with-samples", "samples", is_flag=True, help="Also publish the run's raw samples.")
 @click.option(
     "--share-for-days",
     type=click.IntRange(1, 365),
     metavar="N",
-    help="Show a link with which anybody can read the report for N days; it is shown this once.",
+    help="Create and print a link by which anybody can read the report for N days. It is shown only once.",
 )
 @data_option
 @as_json
 def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int | None, **also: bool) -> None:
-    """Send a run's report to where its spec publishes; what is there already is not sent again."""
+    """Publish a run's report again, as its spec says; files that are there already are not sent."""
     folder = data or Path("data")
     spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})
     spec = publishing.extend_include(spec, [name for name, wanted in also.items() if wanted])
@@ -42,7 +42,7 @@ def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int |
     elif link:
         _show_link(link)
     elif until := publishing.shared_until(spec, run_id):
-        click.echo(f"A link made earlier is good until {_utc(until)}; --share-for-days N makes another.", err=True)
+        click.echo(f"An earlier link is valid until {_utc(until)}; --share-for-days N creates another.", err=True)
 
 
 def _credentials(spec: Spec) -> AbstractContextManager[None]:
@@ -63,7 +63,7 @@ def _show_files(files: list[Artifact]) -> None:
 
 def _show_link(link: Link) -> None:
     click.echo(
-        f"Until {_utc(link.expires_at)}, whoever has this link can read the report. It is shown this once:", err=True
+        f"Until {_utc(link.expires_at)}, anybody with this link can read the report. It is shown only once:", err=True
     )
     click.echo(link.url)
     click.echo(f"Its id, by which it can be withdrawn: {link.link_id}", err=True)

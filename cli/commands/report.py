@@ -1,4 +1,4 @@
-"""Draws a run's report again."""
+"""Builds a run's report again."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from shapebench.report.build import build_report
 @data_option
 @as_json
 def report(run_id: str, data: Path | None, as_json: bool) -> None:
-    """Draw a run's report again from the database."""
+    """Build a run's report again from the database."""
     page = build_report(data or Path("data"), run_id)
     if as_json:
         print_json({"run_id": run_id, "report": str(page)})

@@ -46,7 +46,7 @@ def query(sql: str, data: Path | None, form: str, as_json: bool) -> None:
 
 def _answer(data: Path | None, sql: str, as_json: bool, form: str = "table") -> None:
     if form not in (*FORMATS, "json"):
-        raise click.BadParameter(f"{form!r} is none of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
+        raise click.BadParameter(f"{form!r} is not one of {', '.join((*FORMATS, 'json'))}", param_hint="--format")
     _print(database.query(data or Path("data"), sql), "json" if as_json else form)
 
 
@@ -83,7 +83,7 @@ def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None
 def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: bool) -> None:
     """Write a run as LLMPerf's files, or its tables as Parquet or CSV."""
     if form not in exports.FORMATS:
-        raise click.BadParameter(f"{form!r} is none of {', '.join(exports.FORMATS)}", param_hint="--format")
+        raise click.BadParameter(f"{form!r} is not one of {', '.join(exports.FORMATS)}", param_hint="--format")
     files = exports.export(data or Path("data"), run_id, form, to)
     if as_json:
         print_json({"run_id": run_id, "format": form, "files": [str(file) for file in files]})
@@ -93,7 +93,7 @@ def export(run_id: str, form: str, to: Path | None, data: Path | None, as_json: 
 
 
 @click.command()
-@click.option("--older-than-days", type=int, required=True, help="Runs that began so many days ago, or earlier.")
+@click.option("--older-than-days", type=int, required=True, help="Prune runs that are older than this.")
 @data_option
 @as_json
 def prune(older_than_days: int, data: Path | None, as_json: bool) -> None:

@@ -40,12 +40,12 @@ def run(spec_file: Path | None, as_json: bool, volume: str | None, **flags: obje
 
 @click.command()
 @click.argument("run_id")
-@click.option("--as-is", is_flag=True, help="Measure nothing more: store and report the levels that are there.")
+@click.option("--as-is", is_flag=True, help="Measure no more levels; store and report those that were measured.")
 @data_option
 @volume_option
 @as_json
 def resume(run_id: str, as_is: bool, data: Path | None, volume: str | None, as_json: bool) -> None:
-    """Resume a run that was interrupted: measure what is left, then do all that follows."""
+    """Resume an interrupted run: measure the remaining levels, then validate, store, report and publish."""
     earlier = settle(data or Path("data"), run_id, as_is=as_is)
     console = Console(stderr=True, quiet=volume == "quiet")
     ended = run_benchmark(earlier.run.spec, console, earlier=earlier, verbose=volume == "verbose")

@@ -11,7 +11,7 @@ from shapebench.spec.presets import Preset, presets
 @click.command()
 @as_json
 def workloads(as_json: bool) -> None:
-    """List workloads that are used in comparisons, and where they come from."""
+    """List the workload presets and their sources."""
     if as_json:
         print_json([{"name": name, **vars(preset)} for name, preset in presets().items()])
         return

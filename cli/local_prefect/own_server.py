@@ -1,4 +1,4 @@
-"""Prefect server for one run, where none is set: started at once, so that it is there when the imports are done.
+"""Prefect server for one run, if none is set: started first, so that it is ready when the imports are done.
 
 Prefect would start one itself, but only after importing the server's own code into this process: seconds, in which
 nothing else happens. And a run that is killed would leave it behind.
@@ -45,8 +45,8 @@ def start() -> Callable[[], None]:
         still_starting = until_exit.enter_context(launched(_command(address), _home() / "shapebench-server.log"))
     except OSError as error:
         raise PrefectServerError(
-            f"Prefect's home folder {_home()} cannot be written: {error.strerror}.",
-            "Set PREFECT_HOME to a folder that can be written.",
+            f"Prefect's home folder {_home()} cannot be written to: {error.strerror}.",
+            "Set PREFECT_HOME to a folder that can be written to.",
         ) from None
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     return lambda: _wait_for(f"{address}/api/health", still_starting)
@@ -89,14 +89,14 @@ def free_port() -> int:
 
 
 def _reach_without_proxy(host: str) -> None:
-    """Except a host from HTTP_PROXY and the like; the lower-case variable counts for more where both are set."""
+    """Exempt a host from HTTP_PROXY and the like; if both are set, the lower-case variable takes precedence."""
     for name in ("no_proxy", "NO_PROXY"):
         hosts = os.environ.get(name) or os.environ.get(name.swapcase()) or ""
         os.environ[name] = ",".join((*filter(None, (one.strip() for one in hosts.split(","))), host))
 
 
 def _wait_for_set_server() -> None:
-    """Give the server that is set a moment; raises PrefectServerError where nothing listens at its address."""
+    """Wait a moment for the configured server; raises PrefectServerError if nothing listens at its address."""
     from prefect.settings import get_current_settings  # imported by the flow: it takes seconds
 
     url = get_current_settings().api.url
@@ -124,7 +124,7 @@ def _wait_for(url: str, still_starting: Callable[[], None]) -> None:
         if time.monotonic() > deadline_s:
             raise PrefectServerError(
                 f"The Prefect server for this run did not answer within {START_TIMEOUT_S} s.",
-                "Is the machine overloaded? Start one by hand (`prefect server start`) and set PREFECT_API_URL.",
+                "The machine may be overloaded. Start a server (`prefect server start`) and set PREFECT_API_URL.",
             )
         time.sleep(0.05)
 

@@ -31,7 +31,7 @@ class Service:
 
     @property
     def processes(self) -> list[psutil.Process]:
-        """Those of this service that run, and those that they have started."""
+        """Running processes of this service, and their children."""
         mark = f"{self.name} {self.home}"
         return [process for process in psutil.process_iter() if _environment(process).get(MARK) == mark]
 

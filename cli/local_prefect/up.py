@@ -42,7 +42,7 @@ Stop it:       make down
 
 
 class LocalPrefectError(ShapebenchError):
-    """A part of the set-up did not start."""
+    """A service did not start, or the deployments could not be created."""
 
 
 def server(port: int) -> Service:
@@ -95,16 +95,17 @@ def _refuse_second_server(port: int) -> None:
         return
     if server(port).processes:
         raise LocalPrefectError(
-            "The server runs already, on another port, or a part of it was left behind.", "First `make down`."
+            "The server runs already on another port, or an earlier one did not stop completely.",
+            "Run `make down` first.",
         )
     if _answers(f"http://127.0.0.1:{port}/api/health"):
         raise LocalPrefectError(
-            f"Another Prefect server answers on port {port}.", "Name another port: make up PORT=4201"
+            f"Another Prefect server answers on port {port}.", "Use another port: make up PORT=4201"
         )
 
 
 def _ensure(service: Service, environment: dict[str, str], is_well: Callable[[], bool]) -> None:
-    """Start the service, unless it runs, and wait until it is well."""
+    """Start the service, unless it runs, and wait until it is healthy."""
     if service.runs:
         click.echo(f"The {service.name} runs already")
         return
@@ -136,7 +137,7 @@ def _worker_is_alive(since: datetime) -> bool:
 
 
 def prepare(defaults: dict[str, object] | None) -> None:
-    """Create at the server what the deployments need; new defaults replace the old ones."""
+    """Create the work pool, block types and variables that the deployments need; new defaults replace old ones."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists

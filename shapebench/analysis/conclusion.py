@@ -1,4 +1,4 @@
-"""The conclusion of a run in sentences: how many concurrent users the machine suits."""
+"""The conclusion of a run in sentences: for how many concurrent users the machine meets the SLOs."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,10 +27,10 @@ class Conclusion:
 
 
 def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | None = None) -> Conclusion:
-    """Conclude from rows of `level_summary` how many concurrent users the machine suits.
+    """Conclude from rows of `level_summary` for how many concurrent users the machine meets the SLOs.
 
-    The answer is the greatest concurrency at which all SLOs are met, at it and at every lower level. The worst request
-    stands in for a percentile that is withheld. Invalid levels, and levels that lack a number, are left out. `load`
+    The answer is the highest level that meets all SLOs, as do all levels below it. If a percentile is withheld, the
+    worst request is evaluated instead. Invalid levels, and levels that lack a number, are skipped. `load`
     says which levels were planned.
     """
     levels, results = levels.sort_values("concurrency"), evaluate_levels(levels, limits.slos)
@@ -38,7 +38,7 @@ def conclude(levels: pd.DataFrame, limits: Limits, verdict: str, load: Load | No
     used = [level for level, is_used in zip(results, _used(levels), strict=True) if is_used]
     caveats = (*_caveats(levels, verdict), *_withheld(used), *_stopped(levels, load))
     if not used:
-        return Conclusion("No answer: no level gave numbers that can be used", caveats)
+        return Conclusion("No answer: no level has usable numbers", caveats)
     suited = list(takewhile(lambda level: level.passes, used))
     reasons = [_best(suited), _break(used[len(suited) :]), _growth(levels)]
     return Conclusion(_headline(suited, used), (*filter(None, reasons), *caveats))
@@ -88,11 +88,11 @@ def _step(measured: pd.DataFrame) -> str:
 def _saturation(found: Saturation) -> str:
     growth = found.growth
     assert growth
-    uncertain = ", as far as can be told" if growth.uncertain else ""
+    uncertain = " (uncertain)" if growth.uncertain else ""
     if growth.knee is not None:
         low, high = growth.interval or (growth.knee, growth.knee)
         fall = f" With {found.greatest:,}, it is {growth.fall:.0%} lower than at its peak." if growth.collapses else ""
-        ends = f"System throughput stops growing at {users(growth.knee)} (somewhere from {low:,} to {high:,})"
+        ends = f"System throughput stops growing at {users(growth.knee)} (95% interval {low:,} to {high:,})"
         return f"{ends}: saturated{uncertain}.{fall}"
     grows = f"still grows, by {growth.last_doubling:.0%} for twice the users: not saturated{uncertain}"
     return f"With {users(found.greatest)}, system throughput {grows}.{_expected(found.headroom)}"
@@ -134,7 +134,7 @@ def _stopped(levels: pd.DataFrame, load: Load | None) -> Iterator[str]:
         got, bound = quantities("query_tokens_per_s", slow.query_tokens_per_s, load.stop_below_query_tokens_per_s or 0)
         yield (
             f"With {users(*left)}, nothing was measured: with {slow.concurrency:,}, each query got {got} on "
-            f"average, less than the {bound} at which the run was to stop."
+            f"average, below the stop limit of {bound}."
         )
 
 
@@ -151,12 +151,12 @@ def _used(levels: pd.DataFrame) -> "pd.Series[bool]":
 
 
 _CAVEATS: tuple[tuple[Callable[[pd.DataFrame], "pd.Series[bool]"], str], ...] = (
-    (partial(_is, "invalid"), "{}, the numbers are invalid and take no part in this answer."),
+    (partial(_is, "invalid"), "{}, the numbers are invalid and were not used."),
     (partial(_is, "suspect"), "{}, the numbers are suspect."),
     (_unmeasured, "{}, there are no numbers to evaluate."),
     (
         lambda levels: _used(levels) & (levels["failed"].astype(float) > 0),
-        "{}, some requests failed; the numbers speak of the others.",
+        "{}, some requests failed; the numbers cover only the others.",
     ),
     (
         lambda levels: _used(levels) & (levels["timestamps"] == "user"),

@@ -15,7 +15,7 @@ Values = npt.NDArray[np.float64]
 MIN_BATCHES = 8  # a line through fewer can lie anywhere
 MIN_PART = 3  # of which one may be a hiccup
 STEPS_AT = (0.2, 0.5, 0.8)  # of the level: where a warm-up may end, or something break off
-CHANCE = 1e-5 / (1 + len(STEPS_AT))  # of being surely wrong, for each of the ways to look
+CHANCE = 1e-5 / (1 + len(STEPS_AT))  # false alarm rate of each test
 ALIKE = 3.0  # how much more the mean of batches varies than they differ from their neighbours, at a correlation of 0.3
 OF_MEDIAN = 1.25  # how much more a median varies than a mean
 

@@ -46,7 +46,7 @@ def fit(seen: npt.ArrayLike, planned: Lengths, slack_tokens: int, min_tokens: in
 
 def _planned(planned: Lengths, min_tokens: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return token counts that `Lengths.draw` can draw, at least `min_tokens`, and the probability of each."""
-    low, high = max(planned.least, min_tokens), max(planned.most, min_tokens)
+    low, high = max(planned.min_tokens, min_tokens), max(planned.max_tokens, min_tokens)
     support = np.arange(low, high + 1, dtype=float)
     if not planned.stddev or low == high:
         return np.array([float(max(round(planned.mean), min_tokens))]), np.ones(1)

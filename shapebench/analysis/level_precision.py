@@ -33,7 +33,7 @@ def _answers_inside(
 
 
 def _tokens_inside(requests: pd.DataFrame, start_ns: int, length_s: float, width_s: float) -> list[float]:
-    """Spread tokens over buckets as `Buckets.add_tokens` does, all at once, as far as they are in the window."""
+    """Spread tokens over buckets as `Buckets.add_tokens` does, all at once, those in the window only."""
     begun_s = ((requests["sent_at_ns"] - start_ns) / 1e9).to_numpy()
     e2e_s = requests["last_token_s"].to_numpy()
     begin_s, end_s = begun_s.clip(min=0), (begun_s + e2e_s).clip(max=length_s)
@@ -46,7 +46,7 @@ def _tokens_inside(requests: pd.DataFrame, start_ns: int, length_s: float, width
 def _spread(begin: Values, length: Values, amounts: Values) -> list[float]:
     """Sum what falls between 0 and 1, 1 and 2, ..., each amount spread evenly over its length.
 
-    From its first bucket to its last each adds its rate to all, less what it does not cover of those two.
+    Each adds its rate to all buckets from its first to its last, minus the parts of those two that it does not cover.
     """
     end, rate = begin + length, amounts / length
     first, last = begin.astype(int), end.astype(int)

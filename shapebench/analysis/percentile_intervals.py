@@ -1,14 +1,14 @@
-"""95 % confidence intervals of a level's percentiles, whatever the latencies' distribution.
+"""95 % confidence intervals of a level's percentiles, for any distribution of latencies.
 
-A percentile's interval reaches from one order statistic to another: so many of n values lie below the true percentile
-as a binomial distribution has it (David and Nagaraja, Order Statistics, 7.1). That takes values that know nothing of
-each other. Those of requests that are near in time do, and the gaps of one answer even more, so n is what remains of
-their number: by how much more the share of values below the percentile varies, from one slice of the level to the
-next, than it would among as many independent ones (Korn and Graubard, Survey Methodology 24, 1998). The slices are
-those of `precision`: requests that follow each other in time, at least two for each stream.
+A percentile's interval is between two order statistics: the number of values below the true percentile is binomially
+distributed (David and Nagaraja, Order Statistics, 7.1). That requires independent values. Requests that are close in
+time are correlated, and the gaps of one answer even more, so an effective n is used: n is divided by the ratio of the
+variance of the share of values below the percentile, between slices of the level, to that of as many independent
+values (Korn and Graubard, Survey Methodology 24, 1998). The slices are those of `precision`: requests that follow each
+other in time, at least two for each stream.
 
-Simulated, intervals held the true percentile in 96 to 99 % of levels with independent requests, and in 90 to 96 %
-where neighbours were correlated at 0.5.
+In simulations the intervals contained the true percentile in 96 to 99 % of levels with independent requests, and in
+90 to 96 % where neighbours were correlated at 0.5.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Sliced:
 
 
 def slices(requests: int, streams: int) -> Places:
-    """Assign each request, in the order of sending, to a slice; each to one of its own if there are too few."""
+    """Assign each request, in the order of sending, to a slice; if there are too few, each is a slice."""
     found = min(MAX_BATCHES, requests // (ROUNDS_PER_BATCH * streams))
     return np.arange(requests) * (found if found >= MIN_BATCHES else requests) // max(requests, 1)
 
@@ -60,7 +60,7 @@ def interval(level: Sliced, percentile: float) -> tuple[float, float] | None:
 
 
 def _independent(level: Sliced, percentile: float) -> float:
-    """Return how many independent values would place the percentile as well as these do."""
+    """Return the effective number of independent values."""
     below = level.latencies <= np.percentile(level.latencies, percentile)
     sizes, share, count = np.bincount(level.slices), below.mean(), len(below)
     alone = share * (1 - share) / count
@@ -93,7 +93,7 @@ def slice_gaps(file: Path, streams: int) -> Sliced:
 
 
 def _taken(requests: pd.DataFrame, done: npt.NDArray[np.bool_]) -> Places:
-    """Select rows of completed requests in the order of sending: all, or as many as are enough."""
+    """Select rows of completed requests in the order of sending: all, or as many as suffice."""
     in_order = np.flatnonzero(done)[np.argsort(requests["sent_at_ns"].to_numpy()[done], kind="stable")]
     return in_order[:: 1 + int(requests["counted_tokens"].to_numpy()[done].sum()) // ENOUGH_TOKENS]
 
@@ -107,7 +107,7 @@ def _gaps(file: Path, places: npt.NDArray[np.int32]) -> Iterator[tuple[Values, n
 
 
 def _each(chunks: Chunks) -> Places:
-    """Count the gaps of each sample: one for each token, but for those of its first chunk."""
+    """Count the gaps of each sample: one for each token, except those of its first chunk."""
     counted = chunks.each()["counted_tokens"].to_numpy()
     some, begins = chunks.counts > 0, chunks.ends - chunks.counts
     first = np.append(chunks.tokens, 0)[begins]

@@ -1,9 +1,9 @@
 """Regression check: is a run worse than those before it? One result from all rows of the macro `regressions`.
 
-The macro tests each number by itself, and of many, one lies outside its range by chance. Here a number counts as worse
-only if it is so beyond what chance does with as many numbers as there are: by Holm's procedure, which holds however the
-numbers correlate (Holm, Scandinavian Journal of Statistics 6, 1979). So a run in which nothing has changed is called
-worse with a probability of `false_alarm_rate` at most, and not once for each of its numbers.
+The macro tests each number separately, and among many, some lie outside their ranges by chance. Here the tests are
+corrected for their number by Holm's procedure, which holds however the numbers correlate (Holm, Scandinavian Journal
+of Statistics 6, 1979). So an unchanged run is called worse with a probability of at most `false_alarm_rate` in all,
+not for each of its numbers.
 """
 
 import math
@@ -47,26 +47,26 @@ class Rule(StrictModel):
         ge=MIN_RUNS,
         le=1000,
         title="Earlier runs",
-        description="How many earlier runs of the same endpoint and workload to compare with.",
+        description="Number of earlier runs of the same endpoint and workload to compare with.",
     )
     min_effect: float = Field(
-        0.05, gt=0, lt=1, title="Smallest effect", description="A smaller change, as a share, is no regression."
+        0.05, gt=0, lt=1, title="Smallest effect", description="Smallest change, as a share, that is a regression."
     )
     critical_change: float = Field(
-        0.2, gt=0, lt=1, title="Critical change", description="From this change on, as a share, it is critical."
+        0.2, gt=0, lt=1, title="Critical change", description="Change, as a share, from which on it is critical."
     )
     false_alarm_rate: float = Field(
         0.01,
         gt=0,
         le=0.2,
         title="False alarm rate",
-        description="The share of runs in which nothing has changed that may be called worse.",
+        description="Share of unchanged runs that may be reported as worse.",
     )
 
 
 @dataclass(frozen=True)
 class Worse:
-    """A number that is worse than chance explains; `by` is a share of the mean of the earlier runs."""
+    """A number that is worse beyond chance; `by` is a share of the mean of the earlier runs."""
 
     concurrency: int
     metric: str
@@ -83,7 +83,7 @@ class Worse:
 
 @dataclass(frozen=True)
 class RegressionCheck:
-    """The result of a check: what is known, its severity, and why, in one line and in sentences."""
+    """Result of a check: what is known, its severity, and the reasons, in one line and in sentences."""
 
     known: Known
     severity: Severity
@@ -135,15 +135,15 @@ def _findings(worse: Sequence[Worse], invalid: Sequence[int], outside: int, test
     if invalid:
         yield f"With {users(*invalid)}, the numbers are invalid, and were not in earlier runs."
     if outside and not worse:
-        yield f"Worse than usual, each by itself: {outside} of {len(tested)}; some are by chance."
+        yield f"Worse than their usual range: {outside} of {len(tested)}; chance explains some."
 
 
 def _method(tested: Sequence[Row], rule: Rule) -> Iterator[str]:
     if tested:
         low, high = min(row["baseline_runs"] for row in tested), max(row["baseline_runs"] for row in tested)
         runs = f"{high}" if low == high else f"{low} to {high}"
-        odds = f"the odds of calling a run worse are {rule.false_alarm_rate:.3g} at most"
-        yield f"Numbers compared: {len(tested)}, earlier runs: {runs}; where nothing has changed, {odds}."
+        odds = f"false alarm rate: {rule.false_alarm_rate:.3g} at most"
+        yield f"Numbers compared: {len(tested)}; earlier runs: {runs}; {odds}."
 
 
 def _new_levels(rows: Sequence[Row]) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _has_baseline(row: Row) -> bool:
 
 
 def _beyond_chance(rows: Sequence[Row], false_alarm_rate: float) -> Iterator[Row]:
-    """Select by Holm: the least likely number is tested against all of them, the next against those left, and so on."""
+    """Select numbers by Holm's procedure, from the least likely on."""
     ordered = sorted(((_likelihood(row), row) for row in rows), key=lambda pair: pair[0])
     for tested, (likelihood, row) in enumerate(ordered):
         if likelihood > false_alarm_rate / (len(rows) - tested):
@@ -165,7 +165,7 @@ def _beyond_chance(rows: Sequence[Row], false_alarm_rate: float) -> Iterator[Row
 
 
 def _likelihood(row: Row) -> float:
-    """Return how often chance makes the number of one more run as bad as this one: Student's t, one-sided."""
+    """Return the p-value of the number of one more run: Student's t, one-sided."""
     from scipy.stats import t  # takes most of a second to import
 
     runs, effect = row["baseline_runs"], row["effect_stddevs"]

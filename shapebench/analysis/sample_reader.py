@@ -1,8 +1,7 @@
 """Reader of a level's samples: a row for each request, and the chunks of its tokens a few at a time.
 
-With them come the server's own metrics of the level, if they could be read.
-
-A level may have a hundred million tokens. Whatever is made of them is made while they are read.
+It also has the server's own metrics of the level, if they could be read. A level may have a hundred million tokens, so
+they are processed while they are read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +44,7 @@ class Chunks:
 
     @cached_property
     def ends(self) -> Counts:
-        """The index at which the chunks of the next sample begin."""
+        """Indices at which the chunks of the next sample begin."""
         return np.cumsum(self.counts)
 
     def each(self) -> pd.DataFrame:
@@ -121,5 +120,5 @@ def read_requests(file: Path) -> pd.DataFrame:
 
 
 def _opened(file: Path) -> pq.ParquetFile:
-    """Open without reading ahead: Arrow would keep all of it in memory until the end."""
+    """Open without read-ahead, which would keep the whole file in memory."""
     return pq.ParquetFile(file, pre_buffer=False)

@@ -1,1 +1,1 @@
-"""How each API is requested and how its answers are read: `table.APIS` has an entry for each."""
+"""APIs: requests, and readers of their answers; `table.APIS` has an entry for each."""

@@ -1,4 +1,4 @@
-"""The seam between the instrument and the APIs: all that differs from one to another."""
+"""Interface between the load generator and the APIs: everything that differs between APIs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ Json = dict[str, object]
 
 @dataclass(frozen=True)
 class Api:
-    """How one API is requested, and how what it answers is read.
+    """Requests and answers of one API.
 
-    `read_event` takes the time of arrival (ns) and the data of one server-sent event into a Reading, and raises
-    StreamError where the event cannot be part of an answer. The others work on JSON objects.
+    `read_event` adds the time of arrival (ns) and the data of one server-sent event to a Reading, and raises
+    StreamError if the event cannot be part of an answer. The others work on JSON objects.
     """
 
     path: str
-    last_event: str  # what the server sends when an answer is complete, in words
-    write_prompt: Callable[[str], Json]  # the fields that hold a prompt; /tokenize takes the same
+    last_event: str  # name of the event that ends an answer, for messages
+    write_prompt: Callable[[str], Json]  # the fields with the prompt, also for /tokenize
     write_body: Callable[[Target, str, int, bool], Json]  # of a request: prompt, output tokens, whether it is streamed
     read_event: Callable[[Reading, int, bytes], None]
     read_usage: Callable[[Json], tuple[int, int]]  # input and output tokens of an answer that is not streamed

@@ -1,21 +1,22 @@
-"""Interning of chunks that differ only in their text, which are most of an answer: one of them stands for all.
+"""Interning of chunks that differ only in their text: a single object represents all of them.
 
-Keeping and parsing each would be most of what a token costs beside its receive, and most of the memory.
+Most chunks of an answer do. Storing and parsing each would dominate the cost of a token, apart from its receive, and
+the memory.
 """
 
 import re
 
 TEXT = re.compile(rb'"(?:content|text)":"([^"\\]*)"')
-# Where a chunk has any of these, or hides a name behind a backslash, its text is not all that matters.
+# Chunks with any of these, or with a backslash, which may hide a name, differ in more than their text.
 MORE_THAN_TEXT = re.compile(rb'\\|"role"|"(?:usage|token_ids|finish_reason)"\s*+:\s*+(?!null)')
 MAX_TRIES = 8
 
 
 def cut(piece: bytes) -> tuple[bytes, bytes] | None:
-    """Split off what stands before and after the text, where the piece is one whole event that may stand for others.
+    """Return the bytes before and after the text, if the piece is one complete event that can represent others.
 
-    A printable text without quotes and backslashes cannot end before its chunk's text does: whatever it is, the chunk
-    says the same otherwise.
+    A printable text without quotes and backslashes cannot end before the text of its chunk does: with any such text
+    the chunk is the same otherwise.
     """
     alone = piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2 and piece.endswith(b"}\n\n")
     if not alone or MORE_THAN_TEXT.search(piece) or not (found := TEXT.search(piece)):
@@ -24,7 +25,7 @@ def cut(piece: bytes) -> tuple[bytes, bytes] | None:
 
 
 class ChunkInterner:
-    """The one piece of an answer that stands for those like it."""
+    """A piece of an answer that represents all pieces like it."""
 
     __slots__ = ("_after", "_before", "_min_bytes", "_model", "_tries")
 
@@ -34,12 +35,12 @@ class ChunkInterner:
         self._tries = 0
 
     def intern(self, piece: bytes) -> bytes:
-        """Return the known piece where this one is like it, else the piece itself, which is known from then on."""
+        """Return the known piece if this one is like it, else the piece itself, which is learned."""
         before, after = self._before, self._after
         if before and piece.startswith(before) and piece.endswith(after) and len(piece) >= self._min_bytes:
             if _is_plain(piece[len(before) : -len(after)]):
                 return self._model
-        elif self._tries < MAX_TRIES:  # a server that counts in each chunk has none that are alike
+        elif self._tries < MAX_TRIES:  # a server that counts in each chunk sends no equal ones
             self._learn(piece)
         return piece
 
@@ -51,7 +52,7 @@ class ChunkInterner:
 
 
 def _is_plain(text: bytes) -> bool:
-    """Check whether it can stand in a JSON string as it is."""
+    """Check whether the text can be part of a JSON string without escapes."""
     try:
         return (plain := text.decode()).isprintable() and '"' not in plain and "\\" not in plain
     except UnicodeDecodeError:

@@ -9,7 +9,7 @@ EXCERPT = 2000  # characters of what went wrong, in a message
 
 
 class StreamError(Exception):
-    """The stream cannot be counted as an answer: `kind` is a word for it."""
+    """A stream that is not a complete answer; `kind` is the kind of failure."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(kind, message)

@@ -1,4 +1,4 @@
-"""Server-sent events, wherever the network cuts their stream."""
+"""Parser of server-sent events in a stream that is split anywhere."""
 
 import re
 
@@ -16,7 +16,7 @@ class Events:
 
     @property
     def between(self) -> bool:
-        """Whether the next byte is the first of an event."""
+        """True if the next byte is the first of an event."""
         return not self._data and self._lines.at_start
 
     def feed(self, piece: bytes) -> list[bytes]:
@@ -30,7 +30,7 @@ class Events:
         return ended
 
     def end(self) -> list[bytes]:
-        """Return the data of an event that the stream's end cut off, complete or not."""
+        """Return the data of an event that the end of the stream truncated, complete or not."""
         if (line := self._lines.rest).startswith(b"data:"):
             self._data.append(_value(line))
         return [self._take()] if self._data else []
@@ -45,7 +45,7 @@ def _value(line: bytes) -> bytes:
 
 
 class _Lines:
-    """Cuts pieces into lines; one without a line end only waits: an endless line costs no more than its bytes."""
+    """Cuts pieces into lines; a piece without a line end is only stored, so the cost of an endless line is linear."""
 
     def __init__(self) -> None:
         self._begun: list[bytes] = []  # of a line that has not ended

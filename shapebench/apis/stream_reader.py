@@ -1,4 +1,4 @@
-"""Reads a streamed answer, whatever its API; chunks that say the same again are counted without being parsed."""
+"""Reader of streamed answers of any API; interned chunks are counted without being parsed again."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from shapebench.apis.sse import Events, Piece
 
 
 def read(api: Api, pieces: Iterable[Piece], reading: Reading) -> None:
-    """Read a streamed answer into `reading`; raises StreamError where it is not a whole answer."""
+    """Read a streamed answer into `reading`; raises StreamError if it is not a complete answer."""
     events, arrivals_ns, chunk_tokens = Events(), reading.arrivals_ns, reading.chunk_tokens
-    usual: bytes | None = None  # a chunk of one token: when the same comes again, it stands for one like it
+    usual: bytes | None = None  # an interned chunk of one token: a repetition is another chunk of one token
     arrival_ns, repeated = 0, None
     for arrival_ns, piece in pieces:
         if piece is repeated:
@@ -31,6 +31,6 @@ def read(api: Api, pieces: Iterable[Piece], reading: Reading) -> None:
     if not reading.done:
         raise StreamError("incomplete", f"the stream ended without {api.last_event}")
     if not reading.arrivals_ns:
-        raise StreamError("empty", "the answer carried no token")
+        raise StreamError("empty", "the answer contained no token")
     if reading.output_tokens is None:
-        raise StreamError("no_usage", "the server sent no usage, so that its token counts are not known")
+        raise StreamError("no_usage", "the server sent no usage, so token counts are unknown")

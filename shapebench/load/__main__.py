@@ -1,9 +1,9 @@
-"""The process that measures a level, or its part of one: the plan comes on stdin, results go to stdout.
+"""Process that measures a level, or its part of one: the plan comes on stdin, results go to stdout.
 
-It reads {"plan": …, "api_key": …}, opens its connections, prints {"ready": true}, and begins at the moment that
-{"start_ns": …} names, so that all processes of a level begin together. It then prints {"tally": …} several times a
-second and {"result": …} at the end; {"finish": true} ends it early with whole answers. When stdin ends, the
-process that started this one is gone: it stops, as on SIGTERM, and keeps what was measured.
+It reads {"plan": …, "api_key": …}, opens its connections, prints {"ready": true}, and begins at the time in
+{"start_ns": …}, so that all processes of a level begin together. It then prints {"tally": …} several times a
+second and {"result": …} at the end; {"finish": true} ends it early, after the answers in flight. When stdin
+ends, the parent process is gone: it stops, as on SIGTERM, and saves what was measured.
 """
 
 import gc
@@ -44,22 +44,22 @@ def main() -> None:
 
 
 def raise_file_limit(count: int) -> None:
-    """Raise the limit on open files as far as is needed and allowed; raises ShapebenchError where that is too low."""
+    """Raise the limit of open files as needed; raises ShapebenchError if the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise ShapebenchError(
-            f"{count - OTHER_FILES} streams need {count} open files, and this process may have {hard}.",
-            "Raise the hard limit (`ulimit -Hn`, systemd's LimitNOFILE=), or spread the streams over more --processes.",
+            f"{count - OTHER_FILES} streams need {count} open files, but the hard limit is {hard}.",
+            "Raise the hard limit (`ulimit -Hn`, systemd's LimitNOFILE=), or use more --processes.",
         )
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def raise_priority() -> None:
-    """Raise this process's priority where that is allowed, so that it runs as soon as something arrives.
+    """Raise this process's priority if permitted, so that it runs as soon as data arrives.
 
-    Next to a server that keeps all cores busy this process waited up to a second, while tokens came together, and
-    streams idled between requests. A priority (nice) alone does not help: Linux weighs it within a session only.
+    Next to a server that keeps all cores busy, this process waited for up to a second; meanwhile tokens piled up, and
+    streams idled between requests. A lower nice value does not help: Linux applies it within a session only.
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
@@ -102,7 +102,7 @@ def _report(level: Level) -> None:
 
 
 class _Orders:
-    """The orders that come on stdin while the level runs."""
+    """Commands that arrive on stdin while the level runs."""
 
     def __init__(self, level: Level) -> None:
         self._level = level
@@ -113,11 +113,11 @@ class _Orders:
 
     @staticmethod
     def first() -> bytes:
-        """Read the first line: no other follows before this process is ready, so that a buffer cannot take more."""
+        """Read the first line; no other follows before this process is ready, so a buffer cannot swallow one."""
         return sys.stdin.buffer.readline()
 
     def wait_for_start(self) -> int:
-        """Wait for the order to begin, and return at what time (ns)."""
+        """Wait for the command to begin, and return its time (ns)."""
         if not self._start_ns and not self._level.interrupted:
             self._level.loop.run()
         return self._start_ns or clock_ns()
@@ -166,7 +166,7 @@ def _stopped_by_signals(level: Level) -> Iterator[None]:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Keeps pandas out: pyarrow would import it at its first list: 60 MB, and a third of a second without a read."""
+    """Blocks pandas: pyarrow would import it at its first list, which takes 60 MB and delays reads by 0.3 s."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":

@@ -28,28 +28,28 @@ GAP_S = 0.005  # as fast as any server is to a stream: the cost is that of token
 MAX_TOKENS_PER_S = 20_000  # of the reference server, which shares the client's machine
 
 TYPICAL_CPU_US_PER_TOKEN = 20.0
-FAST_STREAM_TOKENS_PER_S = 100.0  # what a fast server gives one stream
+FAST_STREAM_TOKENS_PER_S = 100.0  # speed of one stream of a fast server
 BUSY_SHARE = 0.8  # of a core: a process busier than that makes tokens wait
 
 
 def calibrate(concurrency: int, processes: int | None, *, try_out: bool = True) -> Calibration:
-    """Find how many processes a level needs, and what they add; `error` says why that failed."""
+    """Measure how many processes a level needs, and the TTFT that they add; `error` is the reason if that failed."""
     processes = processes and min(processes, concurrency)  # or some would have no stream
     if not try_out:
         return Calibration(concurrency, processes or needed_processes(concurrency, TYPICAL_CPU_US_PER_TOKEN))
-    found = _try(concurrency, processes or 1)
-    wanted = processes or needed_processes(concurrency, found.cpu_us_per_token or TYPICAL_CPU_US_PER_TOKEN)
-    if found.error or wanted == found.processes:
-        return replace(found, processes=wanted)
-    return _try(concurrency, wanted)
+    calibration = _try(concurrency, processes or 1)
+    needed = processes or needed_processes(concurrency, calibration.cpu_us_per_token or TYPICAL_CPU_US_PER_TOKEN)
+    if calibration.error or needed == calibration.processes:
+        return replace(calibration, processes=needed)
+    return _try(concurrency, needed)
 
 
-def describe(found: Calibration) -> str:
+def describe(calibration: Calibration) -> str:
     """Describe a calibration that succeeded, in a line."""
-    processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
+    processes = "1 process" if calibration.processes == 1 else f"{calibration.processes} processes"
     return (
-        f"adds {1e3 * (found.added_ttft_mean_s or 0):.2f} ms to TTFT, "
-        f"can take {found.capacity_tokens_per_s or 0:,.0f} tokens/s ({processes})"
+        f"adds {1e3 * (calibration.added_ttft_mean_s or 0):.2f} ms to TTFT, "
+        f"can handle {calibration.capacity_tokens_per_s or 0:,.0f} tokens/s ({processes})"
     )
 
 

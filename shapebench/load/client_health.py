@@ -1,4 +1,4 @@
-"""The client's own health: what it reports of a server is worth no more than what it could keep up with."""
+"""Health of the client: its numbers are valid only if it kept up with the server."""
 
 import math
 import os
@@ -14,7 +14,7 @@ LATE_S = 0.010  # a request sent so long after its predecessor's end left its st
 
 
 class Histogram:
-    """Times in bins of 2 %, whose quantiles cost the same however many there are."""
+    """Times in bins of 2 %: quantiles at constant cost."""
 
     def __init__(self) -> None:
         self._bins: dict[int, int] = {}
@@ -90,7 +90,7 @@ def cores() -> int:
 
 
 def _max_rss_bytes() -> float:
-    """Read the peak memory: getrusage would count what the parent process held until this program was loaded."""
+    """Read the peak memory; getrusage would include that of the parent process before exec."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -109,7 +109,7 @@ MERGED_BY: dict[str, Callable[[Iterable[float]], float]] = {**dict.fromkeys(SUMS
 
 
 def merge_summaries(summaries: list[dict[str, float]]) -> dict[str, float]:
-    """Merge those of a level's processes: sums of what adds up, the worst of the rest."""
+    """Merge the summaries of a level's processes: sums where possible, else the worst."""
     if not summaries:
         return {}
     merged = {name: MERGED_BY.get(name, max)(summary[name] for summary in summaries) for name in summaries[0]}

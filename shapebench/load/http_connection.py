@@ -1,6 +1,6 @@
-"""One connection: a request goes out, and each piece of the answer is stamped before anything looks at it.
+"""HTTP connection: sends a request, and timestamps each piece of the answer before it is parsed.
 
-`Connection` is the seam: whatever has its methods with their meanings can carry the load.
+Any class with the methods of `Connection` can carry the load.
 """
 
 import errno
@@ -30,7 +30,7 @@ KEPT_HEADERS = frozenset((b"location", b"retry-after"))  # they say what to do a
 
 @dataclass(slots=True)
 class Answer:
-    """The response as received, not interpreted; `fault` says where the exchange broke."""
+    """Response as received, not interpreted; `fault` is the reason if the exchange failed."""
 
     sent_ns: int
     status: int | None = None
@@ -53,8 +53,8 @@ class Answer:
 class Connection:
     """A keep-alive HTTP/1.1 connection that is opened again when it has been closed; httptools calls its on_… methods.
 
-    One exchange at a time: `send` begins it, `done` is called with its answer, in the iteration in which it ends.
-    Nothing is raised: the answer's `fault` says what broke.
+    One exchange at a time: `send` begins it, and `done` is called with its answer, in the same iteration of the event
+    loop in which it ends. Nothing is raised: errors are in the answer's `fault`.
     """
 
     done: Callable[[Answer], None]
@@ -76,7 +76,7 @@ class Connection:
         self._wanted = False
         self._address = 0  # which of the way's is used
         self._answers = 0  # on this socket
-        self._asked_s = 0.0  # on the clock that nobody can set
+        self._asked_s = 0.0  # monotonic clock
         self._request = b""
         self._limit_bytes = 0
         self._unsent = b""
@@ -104,7 +104,7 @@ class Connection:
         return time.monotonic() - self._asked_s
 
     def connect(self) -> None:
-        """Open ahead of the first request; what goes wrong will be the first request's fault, if it happens again."""
+        """Open before the first request; an error is reported only if the first request fails, too."""
         self._wanted = True
         self._loop.call_soon(self._open)
 
@@ -208,7 +208,7 @@ class Connection:
             self._watch(write=True)
 
     def _is_quiet(self) -> bool:
-        """Check that no bytes wait unrequested: they would be taken for the answer to the next request."""
+        """Check that no unrequested bytes wait, which would be mistaken for the next answer."""
         try:
             self._line.recv(1, socket.MSG_PEEK)
         except OSError as error:
@@ -262,7 +262,7 @@ class Connection:
             self._parsed(fault, self._answer)
 
     def _parsed(self, fault: Fault | None, answer: Answer) -> None:
-        """End the exchange here, not in what the parser calls, which may have more to report of the same bytes."""
+        """End the exchange after the parser has returned, since it may report more from the same bytes."""
         if self._complete:
             if fault or self._unsent or not self._kept:
                 self._close()
@@ -287,14 +287,14 @@ class Connection:
         elif answer.status and not self._framed and error is None:
             self._finish(None)  # without a length, an answer ends where the connection does
         elif reused and not answer.resent and self._never_begun(answer):
-            answer.resent = True  # it closed an idle connection while the request was on its way: nobody's error
+            answer.resent = True  # it closed an idle connection while the request was on its way, which is no error
             self._loop.call_soon(self._open)
         else:
             kind = "tls" if isinstance(error, ssl.SSLError) else "reset"
             self._finish((kind, str(error or "the server closed the connection before the answer was complete")))
 
     def _never_begun(self, answer: Answer) -> bool:
-        """Check whether the server closed the connection before the request came: then the close is there at once."""
+        """Check whether the server closed the connection before the request arrived: then it has no answer at all."""
         return answer.status is None and not self._received_bytes and self._now_ns - answer.sent_ns < STALE_NS
 
     def _finish(self, fault: Fault | None) -> None:
@@ -350,7 +350,7 @@ class Connection:
 
 
 class _Tls:
-    """TLS over bytes that are received elsewhere, which keep the times of their arrival."""
+    """TLS over bytes that are received elsewhere; plain text has the times of their arrival."""
 
     def __init__(self, context: ssl.SSLContext, host: str, receive: Receive, on_end: Callback) -> None:
         self._receive = receive

@@ -1,4 +1,4 @@
-"""One level: N streams, each of which sends a request when the pacer says so and waits for its answer."""
+"""One level: N streams; each sends a request when the pacer allows it, and waits for its answer."""
 
 import time
 from collections import deque
@@ -26,7 +26,7 @@ MAX_HEAD_AND_USAGE_BYTES, MAX_TOKEN_BYTES = 1 << 20, 1 << 14
 
 
 class Level:
-    """Drives one level, or a process's part of it; `keep` gets each sample, warm-up included."""
+    """Runs one level, or a process's part of it; `keep` is called with each sample, warm-up included."""
 
     def __init__(self, plan: LevelPlan, api_key: str | None, keep: Callable[[Sample], None]) -> None:
         self._plan = plan
@@ -48,7 +48,7 @@ class Level:
         self.interrupted = self._finishing = False
 
     def connect(self) -> None:
-        """Open all connections, some at a time; those that cannot be opened fail with their first requests."""
+        """Open all connections, some at a time; errors are reported by their first requests."""
         to_open, opening = deque(s.connection for s in self._streams), set[Connection]()
         deadline_s = time.monotonic() + OPENING_TIMEOUT_S
 
@@ -79,11 +79,11 @@ class Level:
             self._read_answer()
 
     def finish(self) -> None:
-        """Send nothing more and wait for what is in flight."""
+        """Stop sending, and wait for requests in flight."""
         self._finishing = True
 
     def stop(self) -> None:
-        """Send nothing more and cut off what is in flight; the samples so far stay."""
+        """Stop sending, and abort requests in flight; the samples so far are kept."""
         self.interrupted = self._finishing = True
         for stream in self._streams:
             stream.connection.close()
@@ -217,7 +217,7 @@ class _Stream:
 
 
 class _PreparedRequests:
-    """Requests that are written ahead of time, so that a stream never waits for one."""
+    """Requests that are written in advance, so that streams never wait for them."""
 
     def __init__(self, plan: LevelPlan, write: Callable[[PlannedRequest], bytes]) -> None:
         requests = (plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)

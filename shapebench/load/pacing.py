@@ -1,4 +1,4 @@
-"""The load's shape: when requests are sent, independent of what is sent and how."""
+"""Pacing of the load: when requests are sent, independent of what is sent."""
 
 from typing import Protocol
 
@@ -9,10 +9,10 @@ PAUSE_S = 0.02  # of a stream that cannot connect, so that it does not try ten t
 
 
 class Pacer(Protocol):
-    """Decides when each stream sends, as vegeta's `lib/pacer.go` does for its workers.
+    """Decides when each stream sends, like vegeta's `lib/pacer.go`.
 
-    A pacer of an open loop hands its due times to whichever stream is free: its streams are the requests that may be
-    in flight at once.
+    A pacer of an open loop assigns its due times to any free stream: the number of streams is then the maximum of
+    requests in flight.
     """
 
     def first_delay_s(self, stream: int) -> float:

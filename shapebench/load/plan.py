@@ -1,4 +1,4 @@
-"""The plan of one level: made by the pipeline, sent to the processes that measure."""
+"""Plan of one level, which the pipeline sends to the measuring processes."""
 
 import itertools
 from collections.abc import Iterator
@@ -38,10 +38,10 @@ class LevelPlan:
 
     @property
     def indices(self) -> Iterator[int]:
-        """The indices of this part's requests, without an end where time alone ends the level.
+        """Indices of this part's requests, endless if only time ends the level.
 
-        Of each round of as many requests as there are streams it has one for each of its own, so that all parts are
-        at work for about as long.
+        Each round has a request for each stream of the level; a part takes those of its own streams, so that all parts
+        take about as long.
         """
         rounds = itertools.count(0, self.concurrency)
         indices = (begin + stream for begin in rounds for stream in self.streams)
@@ -63,7 +63,7 @@ class LevelPlan:
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """Read what `to_json` wrote; by hand, since pydantic would cost each measuring process its import."""
+        """Read what `to_json` wrote; without pydantic, which takes too long to import in each measuring process."""
         content = orjson.loads(text)
         mix = content.pop("mix")
         return cls(

@@ -20,10 +20,10 @@ class RequestMix:
     def request(self, index: int, concurrency: int, *, warmup: int) -> PlannedRequest:
         """Plan the request of that index at a level, the first `warmup` of which are not measured.
 
-        The same seed gives the same requests, whoever sends them and in whatever order.
+        The same seed and index produce the same request, in any process and order.
         """
         rng = random.Random(f"{self.seed}/{concurrency}/{index}")
-        input_tokens = max(self.sizing.least_tokens, self.input_tokens.draw(rng))
+        input_tokens = max(self.sizing.min_tokens, self.input_tokens.draw(rng))
         output_tokens = self.output_tokens.draw(rng)
         if index < min(warmup, concurrency):
             # Streams that all start at once would answer in step for long. Ending their first requests at

@@ -115,9 +115,9 @@ def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], s
         now = client.identity()
         changed = exposition.list_changes(before, now)
         if changed and any(client.identity() != now for _ in range(LOOKS)):
-            return (), "what it says of itself changes from one answer to the next: several servers are at this address"
+            return (), "its identity changes from one answer to the next: several servers share this address"
     except EndpointError as error:
-        return (), f"it no longer says what it is ({error.problem})"
+        return (), f"its identity can no longer be read ({error.problem})"
     return tuple(changed), None
 
 

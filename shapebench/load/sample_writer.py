@@ -1,4 +1,4 @@
-"""Interpret what came back for a request, and write samples while a level runs."""
+"""Samples: interpretation of answers, and their file while a level runs."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ BATCH = 128  # samples that go to disk together: a millisecond's work, which is 
 
 
 def sample(api: Api, request: PlannedRequest, stream: int, answer: Answer) -> Sample:
-    """Interpret what came back for one request."""
+    """Make a sample of the answer to a request."""
     reading = Reading()
     error_kind, error_message = _read(api, answer, reading) or (None, None)
     return Sample(
@@ -42,14 +42,14 @@ def sample(api: Api, request: PlannedRequest, stream: int, answer: Answer) -> Sa
 
 
 def redact_sample(done: Sample, secret: str | None) -> Sample:
-    """Redact the API key in a sample's error message: some servers repeat the key that they refuse."""
+    """Redact the API key in a sample's error message: some servers repeat the key that they reject."""
     if not secret or not done.error_message:
         return done
     return replace(done, error_message=redact_value(done.error_message or "", secret) or None)
 
 
 def _read(api: Api, answer: Answer, reading: Reading) -> tuple[str, str] | None:
-    """Fill in `reading`; what the exchange broke on counts before what its stream lacks."""
+    """Fill in `reading`; an error of the exchange has precedence over an incomplete stream."""
     if answer.status is not None and answer.status != 200:
         return answer.fault or ("http_status", _refusal(answer))
     try:
@@ -62,7 +62,7 @@ def _read(api: Api, answer: Answer, reading: Reading) -> tuple[str, str] | None:
 
 
 def _no_stream(answer: Answer) -> str | None:
-    """Describe what came in place of a stream: some servers report errors under status 200."""
+    """Describe an answer that is not a stream: some servers report errors with status 200."""
     body = answer.body
     return f"the answer is not a stream of events: {error_text(body)}" if body and b"data:" not in body else None
 
@@ -79,7 +79,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class SampleStream:
-    """A file of samples that grows by batches and can be read even where the process is killed."""
+    """File of samples that grows by batches and can be read even if the process is killed."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa  # only now: the command line knows this module, too

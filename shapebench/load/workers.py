@@ -1,4 +1,4 @@
-"""The worker processes of a level: started, begun together, followed, and none left behind."""
+"""Worker processes of a level: started together, monitored, and always ended."""
 
 import os
 import selectors
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
-    """Measure one level in worker processes; whatever happens to them is in the outcome."""
+    """Measure one level in worker processes; all errors are in the outcome."""
     started_at, children = datetime.now(UTC), child_processes.current()
     if children.stopped:
         return Outcome(started_at, 0.0, error="The run was stopped before this level began.", stopped=True)
@@ -66,7 +66,7 @@ def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Pro
 
 
 def _conduct(plan: LevelPlan, parts: list["_Part"], on_progress: Callable[[Progress], None]) -> None:
-    """Start all when the last is ready, and report their progress, until all have ended."""
+    """Start the level when all are ready, and report progress until all have ended."""
     start_ns = 0
     goal = UntilPrecise(plan.until_precise, plan.concurrency) if plan.until_precise else None
     for _ in _messages(parts):
@@ -131,7 +131,7 @@ def _outcome(parts: list["_Part"], started_at: datetime) -> Outcome:
 
 
 def _error(parts: list["_Part"]) -> tuple[str | None, bool]:
-    """Return the error that ended one process and so all, and whether they were stopped on purpose."""
+    """Return the error of the process that failed first, and whether they were stopped on purpose."""
     if broken := next((part for part in parts if not (part.result or part.was_stopped)), None):
         return broken.complaint, False
     if any(part.result is None or part.result["interrupted"] for part in parts):
@@ -140,7 +140,7 @@ def _error(parts: list["_Part"]) -> tuple[str | None, bool]:
 
 
 def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
-    """Join what the processes wrote, also where one of them was killed; else return why there is no file."""
+    """Join the files of the processes, also if one was killed; or return why there is no file."""
     streams = [part.part_samples for part in plan.parts()]
     whole = Path(plan.samples)
     try:
@@ -177,7 +177,7 @@ class _Part:
         # -P keeps the working directory out of sys.path.
         command = [sys.executable, "-P", "-m", "shapebench.load"]
         pipe, environment = subprocess.PIPE, _without(api_key) | NO_SPINNING
-        # A session of its own, so that a Ctrl-C reaches it through us, in good order.
+        # Its own session, so that we handle a Ctrl-C, and stop it gracefully.
         process = subprocess.Popen(
             command,
             stdin=pipe,
@@ -199,10 +199,10 @@ class _Part:
             while data:
                 data = data[stdin.write(data) :]
         except BrokenPipeError:
-            pass  # it has ended, and its silence says so
+            pass  # it has ended, as the end of its output shows
 
     def listen(self) -> bool:
-        """Receive its messages; False when there will be no more."""
+        """Receive its messages; False after the last one."""
         text = self.stdout.read(1 << 16)
         *lines, self._begun = (self._begun + (text or b"")).split(b"\n")
         for line in lines:
@@ -220,12 +220,12 @@ class _Part:
 
     @property
     def ended_badly(self) -> bool:
-        """Whether it closed its output without a result; its end itself may wake nothing here."""
+        """True if it closed its output without a result, which is noticed before the end of the process."""
         return self._silent and self.result is None
 
     @property
     def was_stopped(self) -> bool:
-        """Whether it was stopped so early that it had nothing to report yet."""
+        """True if it was stopped before it had anything to report."""
         return self.process.wait() == -signal.SIGTERM
 
     @property

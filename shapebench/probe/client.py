@@ -21,13 +21,13 @@ from shapebench.spec.model import Endpoint
 from shapebench.support import credentials as vault
 from shapebench.support.redact import redact_value
 
-METRICS_TIMEOUT_S, MOST_METRICS_BYTES = 5.0, 16_000_000
+METRICS_TIMEOUT_S, MAX_METRICS_BYTES = 5.0, 16_000_000
 
 
 class EndpointError(ShapebenchError):
     """The endpoint cannot be measured."""
 
-    waited_for = False  # as long as the spec allows: it is no use to try again
+    waited_for = False  # for as long as the spec allows: a retry does not help
 
 
 class EndpointUnreachableError(EndpointError):
@@ -35,7 +35,7 @@ class EndpointUnreachableError(EndpointError):
 
 
 class ConnectionDroppedError(EndpointError):
-    """Something listens at the address, but hangs up or does not speak HTTP."""
+    """Something listens at the address, but closes the connection or does not speak HTTP."""
 
 
 class HostNotFoundError(EndpointError):
@@ -47,11 +47,11 @@ class TlsError(EndpointError):
 
 
 class UnauthorizedError(EndpointError):
-    """The server wants another API key."""
+    """The server rejects the API key, or needs one."""
 
 
 class RedirectedError(EndpointError):
-    """The server points to another address."""
+    """The server redirects to another address."""
 
 
 class BadAddressError(EndpointError):
@@ -77,8 +77,8 @@ def api_key(endpoint: Endpoint) -> str | None:
     key = given.strip()
     if not (key.isascii() and key.isprintable()):
         raise BadAddressError(
-            f"There are characters that no API key has in {_key_place(endpoint)}.",
-            "Set it to the key alone, on one line.",
+            f"The API key in {_key_place(endpoint)} contains invalid characters.",
+            "Set it to the key only, on one line.",
         )
     return key or None
 
@@ -164,18 +164,20 @@ class Client:
             raise self._bad_answer(response, "it is not a list of models") from None
 
     def metrics(self) -> str:
-        """Fetch the text of /metrics, within a time limit for the whole of it: a level waits for it."""
+        """Fetch the text of /metrics, within a time limit for the complete answer, since a level waits for it."""
         deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
         with self._errors(), self._http.stream("GET", "/metrics", timeout=METRICS_TIMEOUT_S) as response:
             if response.status_code != 200:
                 raise RouteNotFoundError(
-                    f"{response.url} answers {response.status_code}.",
-                    "Make vLLM's /metrics reachable at this URL; the metrics of other servers are not read.",
+                    f"{response.url} answers with HTTP {response.status_code}.",
+                    "Make vLLM's /metrics reachable at this URL; metrics of other servers are not supported.",
                 )
             for piece in response.iter_bytes():
                 content += piece
-                if time.monotonic() > deadline_s or len(content) > MOST_METRICS_BYTES:
-                    raise EndpointTimeoutError(f"{response.url} was not complete in time.", "Is the server overloaded?")
+                if time.monotonic() > deadline_s or len(content) > MAX_METRICS_BYTES:
+                    raise EndpointTimeoutError(
+                        f"{response.url} was not complete in time.", "Check whether the server is overloaded."
+                    )
         return content.decode("utf-8", "replace")
 
     def identity(self) -> dict[str, str]:
@@ -228,15 +230,15 @@ class Client:
             raise self._unauthorized(response)
         if response.has_redirect_location:
             raise RedirectedError(
-                f"{response.url} redirects to {response.headers['location']}, and the load would not follow.",
-                "Give the address that it leads to as the URL, without the path of the API.",
+                f"{response.url} redirects to {response.headers['location']}, which the load does not follow.",
+                "Use the address that it redirects to as the URL, without the path of the API.",
             )
         # A 404 for a POST may be about the requested model.
         about_model = response.request.method == "POST" and "model" in error_text(response.content)
         if response.status_code == 404 and not about_model:
             raise RouteNotFoundError(
-                f"{response.url} is not there (404).",
-                f"Give the base address of an OpenAI-compatible server as the URL, without {self._api.path}.",
+                f"{response.url} does not exist (404).",
+                f"Use the base address of an OpenAI-compatible server as the URL, without {self._api.path}.",
             )
         if response.status_code != 200:
             message = redact_value(error_text(response.content), api_key(self._endpoint))
@@ -257,13 +259,13 @@ class Client:
     def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswerError:
         return BadAnswerError(
             f"{response.url} returned an unusable answer: {why}",
-            "See the server's log; is it an OpenAI-compatible server, and does it support the request?",
+            "See the server's log, and check that it is an OpenAI-compatible server that supports the request.",
         )
 
     def _unauthorized(self, response: httpx.Response) -> UnauthorizedError:
-        given = "the key in it was refused" if api_key(self._endpoint) else "it is not set"
+        given = "its key was rejected" if api_key(self._endpoint) else "it is not set"
         return UnauthorizedError(
-            f"{self._endpoint.url} wants an API key (HTTP {response.status_code}).",
+            f"{self._endpoint.url} requires a valid API key (HTTP {response.status_code}).",
             f"Put the server's key into {_key_place(self._endpoint)} ({given}).",
         )
 
@@ -277,36 +279,41 @@ class Client:
         raise error
 
 
-# What a failed request means: the first row that matches one of its causes.
+# Errors for failed requests: the first row that matches one of the causes applies.
 UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] = (
     (
         ssl.SSLError,
         TlsError,
         "No TLS connection to {url}",
         (
-            "Name the authority that signed its certificate in endpoint.ca_file; where the server speaks plain HTTP, "
-            "write http:// in the URL; endpoint.verify_tls: false accepts any certificate."
+            "Set endpoint.ca_file to the authority that signed its certificate; if the server speaks plain HTTP, use "
+            "http:// in the URL; endpoint.verify_tls: false accepts any certificate."
         ),
     ),
-    (socket.gaierror, HostNotFoundError, "The host in {url} has no address", "Check the host's name, and DNS here."),
-    (UnicodeError, HostNotFoundError, "The host in {url} has a name that no host can have", "Correct it."),
+    (
+        socket.gaierror,
+        HostNotFoundError,
+        "The name of the host in {url} does not resolve",
+        "Check the name, and the DNS of this machine.",
+    ),
+    (UnicodeError, HostNotFoundError, "The name of the host in {url} is not a valid host name", "Correct the URL."),
     (
         httpx.TimeoutException,
         EndpointTimeoutError,
         "{url} did not answer in time",
-        "Is the server overloaded, or a firewall in between?",
+        "Check whether the server is overloaded, or a firewall blocks the connection.",
     ),
     (
         httpx.ConnectError,
         EndpointUnreachableError,
         "No connection to {url}",
-        "Is the server started, on that port, and listening on an address that can be reached from here?",
+        "Check that the server runs, on that port, and listens on an address that this machine can reach.",
     ),
     (
         httpx.RequestError,
         ConnectionDroppedError,
-        "{url} closed the connection, or what it sent is not HTTP",
-        "Something listens on that port: is it the server, is it still starting, and does it want https:// in the URL?",
+        "{url} closed the connection, or its answer is not HTTP",
+        "Check whether the server is still starting, whether it needs https:// in the URL, and the port.",
     ),
 )
 
@@ -319,7 +326,7 @@ def _usable(endpoint: Endpoint) -> Iterator[None]:
         raise BadAddressError(f"{endpoint.url} is not a URL: {error}", "Correct endpoint.url.") from None
     except OSError as error:  # among them ssl.SSLError
         raise BadAddressError(
-            f"No certificates can be read from {endpoint.ca_file}: {error}", "Name a PEM file in endpoint.ca_file."
+            f"No certificates can be read from {endpoint.ca_file}: {error}", "Set endpoint.ca_file to a PEM file."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""GPUs by NVIDIA's driver: what nvidia-smi reports."""
+"""GPUs of this machine, as nvidia-smi reports them."""
 
 import csv
 import shutil
@@ -55,7 +55,7 @@ def gpus(timeout_s: float = 10) -> tuple[Gpu, ...]:
 
 def _gpu(row: list[str]) -> Gpu:
     if len(row) != len(QUERY):
-        raise DriverError(f"nvidia-smi gave {len(row)} fields where {len(QUERY)} were requested", REMEDY)
+        raise DriverError(f"nvidia-smi returned {len(row)} fields instead of {len(QUERY)}", REMEDY)
     return Gpu(**{field: _read(read, text) for (field, (_, read)), text in zip(QUERY.items(), row, strict=True)})
 
 

@@ -1,6 +1,6 @@
 """The machine that serves: its shape, its GPUs and the server's command line, if it is the machine that measures.
 
-What cannot be found out is noted and is never an error: the numbers do not depend on it.
+Facts that cannot be read are noted and are never an error, since the numbers do not depend on them.
 """
 
 import os
@@ -20,7 +20,7 @@ from shapebench.spec.model import UNKNOWN_SHAPE, Endpoint, Spec
 from shapebench.support.redact import redact
 from shapebench.support.run_log import milestone
 
-ADDRESS = "OCI_METADATA_BASE_URL"  # OCI's own SDK takes the address of the metadata service from it, too
+ADDRESS = "OCI_METADATA_BASE_URL"  # OCI's SDK reads the address of the metadata service from it, too
 METADATA_TIMEOUT_S, DRIVER_TIMEOUT_S = 1.0, 5.0
 PORTS = {"http": 80, "https": 443}
 
@@ -48,9 +48,9 @@ def detect_shape(spec: Spec) -> Spec:
         return spec
     unknown: list[str] = []
     if here := _attempt(this_instance, unknown):
-        milestone("begin", "this machine is {shape}, by its metadata", shape=here.sized_shape)
+        milestone("begin", "this machine is a {shape}, by OCI's metadata service", shape=here.sized_shape)
         return spec.model_copy(update={"endpoint": endpoint.model_copy(update={"shape": here.sized_shape})})
-    milestone("begin", "the shape stays unknown: {why}", why=unknown[0])
+    milestone("begin", "the shape is unknown: {why}", why=unknown[0])
     return spec
 
 
@@ -64,7 +64,7 @@ def _gpus() -> tuple[Gpu, ...]:
     gpus_here = gpus(DRIVER_TIMEOUT_S)
     if not gpus_here:
         raise ShapebenchError(
-            "nvidia-smi is not installed, or finds no GPU", "Install NVIDIA's driver, if there is a GPU."
+            "nvidia-smi is not installed, or finds no GPU", "If there is a GPU, install NVIDIA's driver."
         )
     return gpus_here
 
@@ -81,7 +81,7 @@ def find_command(url: str) -> str:
         words = []
     if not words:
         raise ShapebenchError(
-            f"The process that listens at port {port} is not visible to this user", "Measure as the user who serves."
+            f"The process that listens at port {port} is not visible to this user", "Measure as the user of the server."
         )
     return redact(shlex.join(words))
 

@@ -1,4 +1,4 @@
-"""Launching the server that a spec describes: it is logged, and stopped whatever happens."""
+"""Launch of the server that a spec describes: it is logged, and stopped in any case."""
 
 import shlex
 import subprocess
@@ -17,7 +17,7 @@ LOG_LINES = 15
 
 
 class LaunchCommandError(EndpointError):
-    """The launch command cannot be understood."""
+    """The launch command cannot be parsed, or was redacted."""
 
 
 class LaunchFailedError(EndpointError):
@@ -25,12 +25,12 @@ class LaunchFailedError(EndpointError):
 
 
 class AddressInUseError(EndpointError):
-    """Another server answers where the launched one is to listen."""
+    """Another server answers at the address of the launched one."""
 
 
 @contextmanager
 def serving(endpoint: Endpoint, log: Path) -> Iterator[Callable[[], None]]:
-    """Run the endpoint's own server while the block runs, if the spec says how; see `launched`."""
+    """Run the endpoint's own server while the block runs, if the spec has a launch command; see `launched`."""
     if endpoint.launch:
         _refuse_if_redacted(endpoint.launch)
         _refuse_if_taken(endpoint)
@@ -42,8 +42,8 @@ def _refuse_if_redacted(command: str) -> None:
     if REDACTED in command:
         raise LaunchCommandError(
             f"The launch command was saved without its secrets: {command}",
-            "Write the whole command into endpoint.launch in run.json before the run is resumed; next time, put the "
-            "secrets into environment variables, which the server inherits.",
+            "Write the complete command into endpoint.launch in run.json before you resume the run; next time, pass "
+            "secrets in environment variables, which the server inherits.",
         )
 
 
@@ -56,8 +56,8 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
     except EndpointError:
         pass  # something uses the port, whatever its protocol
     raise AddressInUseError(
-        f"Something answers at {endpoint.url} already, before endpoint.launch has started anything.",
-        "Stop it, or give another port; or leave endpoint.launch out, to measure what runs there.",
+        f"A server answers at {endpoint.url} already, before endpoint.launch was started.",
+        "Stop it, or use another port; to measure the running server, omit endpoint.launch.",
     )
 
 
@@ -81,7 +81,7 @@ def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
 
 
 def _redact_log(log: Path) -> None:
-    """Redact what the server wrote: vLLM prints its arguments, its API key among them."""
+    """Redact the server's log: vLLM prints its arguments, including its API key."""
     with (
         atomic_write(log) as path,
         log.open(encoding="utf-8", errors="replace") as lines,
@@ -95,7 +95,7 @@ def _words(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError as error:
         raise LaunchCommandError(
-            f"endpoint.launch is no command line ({error}): {redact(command)}", "Quote it as in a POSIX shell."
+            f"endpoint.launch is not a valid command line ({error}): {redact(command)}", "Quote it as in a POSIX shell."
         ) from None
 
 
@@ -112,7 +112,7 @@ def _raise_if_ended(process: "subprocess.Popen[bytes]", command: str, log: Path)
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdin
-    process.stdin.close()  # the guard takes this as the end
+    process.stdin.close()  # tells the guard to stop
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:

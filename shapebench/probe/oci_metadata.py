@@ -20,11 +20,11 @@ def instance(address: str = METADATA, timeout_s: float = 1) -> Instance:
         content = response.raise_for_status().json()
     except (httpx.HTTPError, ValueError) as error:
         raise MetadataUnavailableError(
-            f"The metadata service at {address} does not answer as OCI's does ({type(error).__name__})",
-            "Run this on the OCI instance itself, or name the shape with --shape.",
+            f"The metadata service at {address} did not answer like OCI's ({type(error).__name__})",
+            "Run this on the OCI instance itself, or set the shape with --shape.",
         ) from None
     if not isinstance(content, dict) or not _text(content, "shape"):
-        raise MetadataUnavailableError(f"The answer of {address} names no shape", "Name the shape with --shape.")
+        raise MetadataUnavailableError(f"The answer of {address} has no shape", "Set the shape with --shape.")
     return _instance(content)
 
 

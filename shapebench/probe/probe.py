@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 NO_HEALTH_ROUTE = (301, 302, 303, 307, 308, 401, 403, 404, 405)
-LEAST_VOCABULARY = 32
+MIN_VOCABULARY = 32
 FEW_WORDS, MANY_WORDS = 64, 256
-LEAST_TOKENS_PER_WORD = 0.25  # fewer are no tokenizer's: a server that counts badly
+MIN_TOKENS_PER_WORD = 0.25  # no tokenizer has fewer: the server counts badly
 
 
 class NeverHealthyError(EndpointError):
@@ -54,7 +54,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
         sizing = learn_sizing(client, candidate_words())
         _refuse_what_cannot_fit(spec, model, sizing)
         completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
-        still_starting()  # otherwise another server answered, on a port that the launched one could not get
+        still_starting()  # if it has ended, another server answered on its port
     host = inspect_host(spec.endpoint)
     return ServerFacts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
@@ -89,7 +89,7 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether a server that was healthy failed to answer for a moment."""
+    """Check whether a healthy server failed to answer for a moment only."""
     return (
         isinstance(error, EndpointUnreachableError | ConnectionDroppedError | EndpointTimeoutError)
         and not error.waited_for
@@ -97,16 +97,16 @@ def is_transient(error: BaseException) -> bool:
 
 
 def check_health(client: Client, endpoint: Endpoint) -> EndpointError | None:
-    """Return the problem that keeps the server from being ready, if it may pass with time; raise any other."""
+    """Return the problem why the server is not ready, if it may pass with time; raise any other."""
     try:
         status = client.health()
     except (EndpointUnreachableError, ConnectionDroppedError, EndpointTimeoutError) as error:
         return error
-    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models comes next and says more
+    if status == 200 or status in NO_HEALTH_ROUTE:  # /v1/models is requested next, with a better error
         return None
     return NeverHealthyError(
-        f"{endpoint.url}/health answers {status}, not 200.",
-        f"See the server's log; if it only needs longer than {endpoint.ready_timeout_s:g} s, raise "
+        f"{endpoint.url}/health answers with HTTP {status}, not 200.",
+        f"See the server's log; if it needs more than {endpoint.ready_timeout_s:g} s to start, raise "
         "endpoint.ready_timeout_s.",
     )
 
@@ -127,11 +127,11 @@ def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
     if client.count_prompt(words[0]) is None:
         return _estimate(client, words)
     known = single_token_words(words, lambda text: client.count_prompt(text) or 0)
-    if len(known) < LEAST_VOCABULARY:
+    if len(known) < MIN_VOCABULARY:
         return _estimate(client, words)
     opening = _text(known, FEW_WORDS)
     total = client.count_request(opening)
-    if total is None:  # a tokenizer for plain text only: the template shows in an answer's usage
+    if total is None:  # /tokenize takes plain text only: the usage of an answer includes the template
         total = client.complete(opening, 1).input_tokens
     return PromptSizing(known, fixed_tokens=total - (len(known[:FEW_WORDS]) - 1), exact=True)
 
@@ -139,7 +139,7 @@ def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
 def _estimate(client: Client, words: tuple[str, ...]) -> PromptSizing:
     """Fit a line through a short and a long prompt: right on average, and the results have the real lengths."""
     few, many = (client.complete(_text(words, count), 1).input_tokens for count in (FEW_WORDS, MANY_WORDS))
-    tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), LEAST_TOKENS_PER_WORD)
+    tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), MIN_TOKENS_PER_WORD)
     return PromptSizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)
 
 
@@ -150,14 +150,15 @@ def _text(words: tuple[str, ...], count: int) -> str:
 def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: PromptSizing) -> None:
     inputs, outputs = spec.workload.input_tokens.lengths, spec.workload.output_tokens.lengths
     wrong = []
-    if model.max_model_len and inputs.most + outputs.most > model.max_model_len:
+    if model.max_model_len and inputs.max_tokens + outputs.max_tokens > model.max_model_len:
         wrong.append(
-            f"up to {inputs.most} input and {outputs.most} output tokens exceed the model's {model.max_model_len}"
+            f"up to {inputs.max_tokens} input and {outputs.max_tokens} output tokens exceed the model's "
+            f"{model.max_model_len}"
         )
-    if inputs.mean < sizing.least_tokens:
+    if inputs.mean < sizing.min_tokens:
         wrong.append(
             f"{inputs.mean:g} input tokens are too few: the chat template and a prompt that never repeats "
-            f"need {sizing.least_tokens}"
+            f"need {sizing.min_tokens}"
         )
     if wrong:
         raise ContextTooSmallError(

@@ -28,11 +28,11 @@ ALL_RUNS = ""  # the folder in the target of files of all runs
 
 
 class PublishError(ShapebenchError):
-    """A file did not arrive."""
+    """A file could not be published."""
 
 
 def publish(spec: Spec, run_id: str) -> list[Artifact]:
-    """Send a run's report and what else the spec includes, and record each file; raises PublishError or StoreError.
+    """Send a run's report and all files that the spec includes, and record each; raises PublishError or StoreError.
 
     Unchanged files are not sent again, so a second call resumes an interrupted one.
     """
@@ -127,7 +127,7 @@ def _send(spec: Spec, batch: UploadBatch, earlier: list[Artifact] | None = None)
     if failed := [artifact for artifact in sent if artifact.error]:
         reasons = "\n".join(f"  {artifact.name}: {artifact.error}" for artifact in failed)
         raise PublishError(
-            f"{len(failed)} of {len(sent)} files did not arrive:\n{reasons}",
+            f"{len(failed)} of {len(sent)} files could not be published:\n{reasons}",
             f"`shapebench publish {batch.run_id}` sends them again; {spec.data} is complete.",
         )
     return sent
@@ -136,7 +136,7 @@ def _send(spec: Spec, batch: UploadBatch, earlier: list[Artifact] | None = None)
 def _record(spec: Spec, run_id: str, artifacts: list[Artifact]) -> None:
     """Record the results of sending; files that were not sent keep the time of the earlier upload.
 
-    The results file itself is recorded only where it failed: it cannot hold its own checksum, and a row for it would
+    The results file itself is recorded only if it failed: it cannot contain its own checksum, and a row for it would
     change the file each time.
     """
     known = {row["name"]: _parse_artifact(row) for row in _query(spec, "FROM artifacts WHERE run_id = ?", run_id)}

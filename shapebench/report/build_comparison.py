@@ -71,7 +71,8 @@ def find_runs(data: Path, names: Sequence[str]) -> list[RunRow]:
     matching = {name: [run_id for run_id in known if run_id == name] or _with_prefix(known, name) for name in names}
     if wrong := [_not_found(name, matches) for name, matches in matching.items() if len(matches) != 1]:
         raise RunNotFoundError(
-            "\n".join(wrong), "`shapebench runs` lists the runs; a unique beginning of an id is enough."
+            "\n".join(wrong),
+            "`shapebench runs` lists the runs; a unique prefix of an id suffices.",
         )
     return [views.read_run(data, matches[0]) for matches in matching.values()]
 
@@ -98,7 +99,7 @@ def _changes(request: ComparisonRequest) -> Comparison:
 
     if len(request.runs) != 2:
         raise CompareError(
-            f"The view changes compares two runs, not {len(request.runs)}.", "Name two runs, or use another --view."
+            f"The view changes compares two runs, not {len(request.runs)}.", "Give two runs, or use another --view."
         )
     differences = _frame(request, "FROM compare_runs(?, ?)", request.ids)
     result = changes(differences)

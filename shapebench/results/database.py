@@ -1,11 +1,11 @@
 """The results file: the only place that opens DuckDB; `migrations` reads sql/ for it.
 
-Readers never block a load, nor a load readers: a load works on a copy and puts it in place with an atomic rename. An
-open file stays as it was; whoever opens it next sees the new one.
+Readers and loads never block each other: a load works on a copy and replaces the file with an atomic rename. Readers
+that have the file open see its old content until they open it again.
 
-A process that writes to the file and does not close it leaves a `.wal` next to it. DuckDB would replay that into the
-file that has the name by then, or refuse to open it. So a load moves it aside, with a copy of the file to which it
-belongs. Analysts should open the file read-only.
+A process that writes to the file and does not close it leaves a `.wal` next to it. DuckDB would replay it into the
+new file of that name, or refuse to open that. So a load sets it aside, with a copy of the file to which it belongs.
+Analysts should open the file read-only.
 """
 
 import logging
@@ -69,7 +69,7 @@ def prune(data: Path, before: datetime) -> int:
 
 
 def set_aside(data: Path) -> Path:
-    """Rename a results file that cannot be read, so that the next load makes a new one; raises where it can be read."""
+    """Rename a results file that cannot be read, so that the next load creates a new one; raises if it can be read."""
     path = data / FILE_NAME
     _refuse_missing(path)
     with _locked(path.with_suffix(".lock")):
@@ -81,7 +81,7 @@ def set_aside(data: Path) -> Path:
             if _wal(path).exists():
                 _wal(path).rename(_wal(aside))
             return aside
-    raise WarehouseError(f"{path} can be read.", "There is nothing to set aside.")
+    raise WarehouseError(f"{path} can be read.", "There is no need to set it aside.")
 
 
 def query(data: Path, sql: str, parameters: Sequence[object] | None = None) -> pa.Table:
@@ -108,7 +108,7 @@ def data_dictionary() -> str:
 def _check_names(rows: pa.Table) -> pa.Table:
     names = rows.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise WarehouseError(f"More than one column is named {', '.join(twice)}.", "Name them apart with AS.")
+        raise WarehouseError(f"More than one column is named {', '.join(twice)}.", "Rename them with AS.")
     return rows
 
 
@@ -137,12 +137,12 @@ def _writing(path: Path, *, compact: bool = False) -> Iterator[duckdb.DuckDBPyCo
     except (duckdb.Error, OSError) as error:
         raise WarehouseError(
             f"The load failed and left {path} as it was: {error}",
-            "See that the disk has room and the folder can be written to. The samples under runs/ are kept.",
+            "Check that the disk has space and the folder can be written to. The samples under runs/ are kept.",
         ) from error
 
 
 def _compact(file: Path) -> None:
-    """Copy everything to a new file and put it in place: DuckDB reuses the space of deleted rows, but frees none."""
+    """Copy everything to a new file and replace the old one: DuckDB does not free the space of deleted rows."""
     with _connect(file, "READ_ONLY", known_as=file) as connection:
         connection.execute(f"ATTACH {quoted(_smaller(file))} AS smaller")
         connection.execute("COPY FROM DATABASE results TO smaller")
@@ -156,7 +156,7 @@ def _smaller(file: Path) -> Path:
 
 @contextmanager
 def _removing(copy: Path) -> Iterator[None]:
-    """Remove the copy at the end, and at the start: a writer that was killed leaves its copy behind."""
+    """Remove the copy at the start, where a killed writer may have left one, and at the end."""
 
     def remove() -> None:
         for file in (copy, _smaller(copy)):
@@ -179,13 +179,13 @@ def _now() -> str:
 
 
 def _set_wal_aside(path: Path) -> None:
-    """Move aside what another process wrote and did not close, as a file that opens with all of it."""
+    """Set aside the unfinished writes of another process, as a file that opens with all of them."""
     if _wal(path).exists():
         aside = path.with_stem(f"{path.stem}.unclosed-{_now()}")
         shutil.copy(path, aside)
-        shutil.copy(_wal(path), _wal(aside))  # not moved: whoever wrote it may still be at it
+        shutil.copy(_wal(path), _wal(aside))  # not moved: its writer may still use it
         _wal(path).unlink()
-        logger.warning("Somebody wrote to %s and did not close it; what they wrote is in %s", path, aside)
+        logger.warning("Another program wrote to %s and did not close it; its changes are in %s", path, aside)
 
 
 @contextmanager
@@ -195,8 +195,8 @@ def _locked(path: Path) -> Iterator[None]:
     def give_up_in_time(waited_s: float) -> None:
         if waited_s > LOCK_TIMEOUT_S:
             raise WarehouseError(
-                f"Another load has held {path} for {LOCK_TIMEOUT_S} s.",
-                "See which process it is (fuser), and run `shapebench publish RUN_ID` or the flow again after it.",
+                f"Another process has locked {path} for {LOCK_TIMEOUT_S} s.",
+                "Find the process (fuser); when it has ended, run `shapebench publish RUN_ID` or the flow again.",
             )
 
     with file_lock(path, give_up_in_time):
@@ -212,22 +212,22 @@ def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _refuse_missing(path: Path) -> None:
     if not path.exists():
-        raise WarehouseError(f"There is no {path}.", "`shapebench run` makes it; --data names another folder.")
+        raise WarehouseError(f"{path} does not exist.", "`shapebench run` creates it; use another folder with --data.")
 
 
 def _connect_migrated(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file after bringing it to this version's schema, where it can be written to."""
+    """Open the file, migrated first if it can be written to."""
     connection = _connect_to_read(path, scratch)
     if not schema.applied_migrations(connection) < set(schema.migrations()):
         return connection
     connection.close()
     with suppress(WarehouseError), _writing(path):
-        logger.info("%s is of an earlier version: it is brought up to date", path)
+        logger.info("%s was written by an earlier version and is migrated", path)
     return _connect_to_read(path, scratch)
 
 
 def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file read-only, or a copy where another process has it open for writing or left a WAL."""
+    """Open the file read-only, or a copy if another process has it open for writing or left a WAL."""
     if not _wal(path).exists():
         with suppress(WarehouseError):
             return _connect(path, "READ_ONLY", known_as=path)
@@ -235,7 +235,7 @@ def _connect_to_read(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection:
-    """Attach the file to a new DuckDB instance: one that this process has open already would show the old file."""
+    """Attach the file to a new DuckDB instance: an instance of this process may still show the old file."""
     connection = duckdb.connect()
     try:
         connection.execute(f"ATTACH {quoted(file)} AS results (TYPE duckdb, {mode})")
@@ -244,7 +244,7 @@ def _connect(file: Path, mode: str, known_as: Path) -> duckdb.DuckDBPyConnection
         connection.close()
         raise WarehouseError(
             f"{known_as} is not a DuckDB file that this version can read: {error}",
-            "Move it aside (`shapebench doctor --set-aside`); runs/ holds the raw samples still.",
+            "Rename it with `shapebench doctor --set-aside`; the raw samples are in runs/.",
         ) from None
     return connection
 

@@ -67,7 +67,7 @@ def export(data: Path, run_id: str, form: str, to: Path | None) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         return FORMATS[form](source, folder)
     except OSError as error:
-        raise ShapebenchError(f"Cannot write to {folder}: {error.strerror}.", "Name another folder (--to).") from None
+        raise ShapebenchError(f"Cannot write to {folder}: {error.strerror}.", "Use another folder (--to).") from None
 
 
 def _parquet(source: Source, folder: Path) -> list[Path]:
@@ -143,13 +143,13 @@ class LevelRows:
 
 
 def _numbers(source: Source, run: RunRow) -> dict[int, Numbers]:
-    """Read each level's numbers without those whose name means something else in LLMPerf's files."""
-    found: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
+    """Read each level's numbers, except those whose names mean something else in LLMPerf's files."""
+    result: dict[int, dict[tuple[str, str], float]] = defaultdict(dict)
     own = run["source"] == "llmperf"
     for row in source.rows("metrics").to_pylist():
         if own or (row["differs"] is None and row["metric"] != "inter_token_s"):
-            found[row["concurrency"]][row["metric"], row["stat"]] = row["value"]
-    return defaultdict(dict, found)
+            result[row["concurrency"]][row["metric"], row["stat"]] = row["value"]
+    return defaultdict(dict, result)
 
 
 def _measured_requests(requests: pa.Table, level: StoredLevel) -> list[RequestRow]:
@@ -195,14 +195,14 @@ def _summary(of: LevelRows) -> dict[str, object]:
 
 
 def _requested_lengths(run: RunRow, of_levels: Collection[Numbers]) -> dict[str, int | None]:
-    """Return the requested lengths; where they are unknown, the mean of the measured ones."""
-    workload, found = run["spec"].get("workload", {}), {}
-    for way in ("input", "output"):
-        asked = workload.get(f"{way}_tokens", {})
-        came = [value for numbers in of_levels if (value := numbers.get((f"{way}_tokens", "mean"))) is not None]
-        found[f"mean_{way}_tokens"] = _rounded(asked.get("mean", float(np.mean(came)) if came else None))
-        found[f"stddev_{way}_tokens"] = _rounded(asked.get("stddev"))
-    return found
+    """Return the requested lengths; if unknown, the mean of the measured ones."""
+    workload, result = run["spec"].get("workload", {}), {}
+    for side in ("input", "output"):
+        requested = workload.get(f"{side}_tokens", {})
+        measured = [value for numbers in of_levels if (value := numbers.get((f"{side}_tokens", "mean"))) is not None]
+        result[f"mean_{side}_tokens"] = _rounded(requested.get("mean", float(np.mean(measured)) if measured else None))
+        result[f"stddev_{side}_tokens"] = _rounded(requested.get("stddev"))
+    return result
 
 
 def _rounded(value: float | None) -> int | None:
@@ -211,16 +211,16 @@ def _rounded(value: float | None) -> int | None:
 
 
 def _distributions(of: LevelRows) -> dict[str, float]:
-    """Compute all quantiles from the requests, however few, as LLMPerf does; without requests, take those stored."""
-    found: dict[str, float] = {}
-    whole = [_response(row) for row in of.requests if row["error_kind"] is None]
+    """Compute all quantiles from the requests, even from a few, as LLMPerf does; without requests, use stored ones."""
+    result: dict[str, float] = {}
+    completed = [_response(row) for row in of.requests if row["error_kind"] is None]
     for theirs, ours in OF_SUMMARY.items():
-        values = [row[theirs] for row in whole if row[theirs] is not None]
+        values = [row[theirs] for row in completed if row[theirs] is not None]
         for stat, name in STATS.items():
             value = float(STAT_FUNCTIONS[stat](np.array(values, float))) if values else of.numbers.get((ours, stat))
             if value is not None and np.isfinite(value):
-                found[f"results_{theirs}_{name}"] = value
-    return found
+                result[f"results_{theirs}_{name}"] = value
+    return result
 
 
 def _totals(of: LevelRows) -> dict[str, float | str]:

@@ -14,7 +14,10 @@ from shapebench.results.dictionary import Connection
 from shapebench.spec import metric_definitions
 
 SQL = Path(__file__).parents[2] / "sql"
-_MEETS = {metric_definitions.LOWER: "<=", metric_definitions.HIGHER: ">="}  # what a value does to a limit that it meets
+_MEETS = {
+    metric_definitions.LOWER: "<=",
+    metric_definitions.HIGHER: ">=",
+}  # a value and a limit that it meets
 
 
 class LaterVersionError(ShapebenchError):
@@ -28,7 +31,7 @@ def prepare(connection: Connection, path: Path) -> None:
     known, done = migrations(), applied_migrations(connection)
     if later := done - set(known):
         raise LaterVersionError(
-            f"{path} is of a later version of shapebench: this one does not know {len(later)} changes that it has had.",
+            f"{path} was written by a later version of shapebench: {len(later)} of its migrations are unknown here.",
             "Use that version, or another data folder (--data).",
         )
     for number in sorted(set(known) - done):
@@ -53,7 +56,7 @@ def applied_migrations(connection: Connection) -> set[int]:
 
 
 def sql(path: Path) -> str:
-    """Read the statements in a file, with what metric_definitions says in place of `$metric_columns` and the like."""
+    """Read the statements in a file, with values of metric_definitions in place of `$metric_columns` and so on."""
     better = metric_definitions.BETTER.items()
     values = {
         "metric_columns": _names(metric_definitions.COLUMNS),
@@ -77,7 +80,7 @@ def calls() -> Iterator[tuple[str, str]]:
 
 
 def _in_order(folder: Path) -> Iterator[Path]:
-    """Sort files of one view or macro each so that those that others use come first."""
+    """Sort the files of views or macros by dependency."""
     files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
     code = {name: re.sub("--.*", "", file.read_text(encoding="utf-8")) for name, file in files.items()}
     words = {name: set(re.findall(r"\w+", text)) for name, text in code.items()}

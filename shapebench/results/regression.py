@@ -47,6 +47,6 @@ def _read_run(data: Path, run_id: str | None) -> _Run:
         missing = f"run {run_id}" if run_id else "run that shapebench measured"
         raise RunNotFoundError(
             f"{data / database.FILE_NAME} has no {missing}.",
-            "`shapebench runs` lists the runs; --data names a folder.",
+            "`shapebench runs` lists the runs; use another folder with --data.",
         )
     return rows[0]

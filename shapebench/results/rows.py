@@ -154,7 +154,7 @@ def _level(m: MeasuredLevel, verdict: Verdict) -> Row:
 def _requests(m: MeasuredLevel) -> pa.Table:
     """Build the request rows, most columns shared with the samples, not copied."""
     assert m.samples is not None
-    requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding says so
+    requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding
     rows = pa.Table.from_pandas(requests, preserve_index=False)
     of_level = {"run_id": pa.scalar(m.level.run_id), "concurrency": pa.scalar(m.level.concurrency)}
     for name, value in of_level.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
-LEAST_WORDS = 8  # enough words for prompts never to repeat
+MIN_WORDS = 8  # enough words for prompts never to repeat
 
 
 def candidate_words() -> tuple[str, ...]:
@@ -23,12 +23,12 @@ class PromptSizing:
     exact: bool = False  # every word is one token: the server's own tokenizer said so
 
     @property
-    def least_tokens(self) -> int:
-        return self.fixed_tokens + round(LEAST_WORDS * self.tokens_per_word)
+    def min_tokens(self) -> int:
+        return self.fixed_tokens + round(MIN_WORDS * self.tokens_per_word)
 
     def prompt(self, tokens: int, rng: random.Random) -> str:
         """Build a prompt of `tokens` tokens as the server counts them, or of the minimum that keeps it unique."""
-        count = max(LEAST_WORDS, round((tokens - self.fixed_tokens) / self.tokens_per_word))
+        count = max(MIN_WORDS, round((tokens - self.fixed_tokens) / self.tokens_per_word))
         # The first word stands without a space before it and may cost another number of tokens: it never varies.
         return " ".join([self.words[0], *rng.choices(self.words, k=count)])
 

@@ -117,7 +117,7 @@ class LevelRun:
     requested: RequestedLoad | None = None  # None: measured by an earlier version
     slo_bounds: dict[str, float] | None = None  # bounds of each request's metrics; None: measured by an earlier version
     is_vllm: bool = False
-    fingerprint: str | None = None  # that the server gave to the probe
+    fingerprint: str | None = None  # reported to the probe
     server_metrics: Path | None = None  # scraped during the level, a Parquet file
     server_error: str | None = None  # why that is incomplete
     server_changes: tuple[str, ...] = ()  # of its version and configuration, since the probe
@@ -181,7 +181,7 @@ class Link:
     """A shared link to a published report; its URL is shown once and stored nowhere in clear."""
 
     run_id: str
-    link_id: str  # by which the store can be told to withdraw it
+    link_id: str  # needed to withdraw the link
     name: str
     place: str  # what it opens, for those who may see that anyway
     created_at: datetime

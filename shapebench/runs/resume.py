@@ -99,14 +99,14 @@ def in_progress(spec: Spec, earlier: RunFile | None, flow_run_id: str | None) ->
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from a run; the kernel releases the lock when this process dies."""
+    """Lock a run against other processes on this machine; the kernel releases the lock when this process dies."""
     lock = folder / LOCK
 
     def refuse(_waited_s: float) -> None:
-        holder = lock.read_text(encoding="utf-8") or "that has just resumed it"
+        holder = lock.read_text(encoding="utf-8") or "which has just resumed it"
         raise RunInProgressError(
-            f"Run {folder.name} is being measured by a process of this machine, {holder}.",
-            "Wait until it has ended, or stop it: measured levels are kept.",
+            f"Run {folder.name} is being measured by a process on this machine, {holder}.",
+            "Wait until it has ended, or stop it; measured levels are kept.",
         )
 
     with file_lock(lock, refuse):
@@ -122,7 +122,7 @@ def _prepared(content: RunFile) -> RunFile:
         run = replace(run, resumed_at=(*run.resumed_at, datetime.now(UTC)))
     milestone(
         "resume",
-        "run {run_id} resumes; measured before: concurrency {measured}; unfinished, measured again: {begun}",
+        "resuming run {run_id}; measured before: {measured}; interrupted, measured again: {begun}",
         run_id=run.run_id,
         measured=listed((level.concurrency for level in content.measured), none="none"),
         begun=listed(begun, none="none"),

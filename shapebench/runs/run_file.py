@@ -48,7 +48,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise ShapebenchError(
-            f"Cannot make the folder {folder}: {error.strerror}.", "Name another folder, one that can be written to."
+            f"Cannot create the folder {folder}: {error.strerror}.", "Use another folder that can be written to."
         ) from None
 
 
@@ -146,11 +146,11 @@ def load(data: Path, run_id: str) -> RunFile:
         known = sorted(p.parent.name for p in (data / "runs").glob("*/run.json"))
         raise RunNotFoundError(
             f"There is no run {run_id} in {data}.",
-            f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; --data names another folder.",
+            f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; use another folder with --data.",
         ) from None
     except (ValueError, LookupError, AttributeError) as error:  # pydantic's and orjson's are ValueErrors
         raise RunNotFoundError(
-            f"{path} cannot be read: {error}", "Was it written by another version of shapebench?"
+            f"{path} cannot be read: {error}", "Check whether another version of shapebench wrote it."
         ) from None
     here = content.run.spec.model_copy(update={"data": data})
     return _with_files_in(path.parent, replace(content, run=replace(content.run, spec=here)))

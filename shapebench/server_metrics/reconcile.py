@@ -1,8 +1,7 @@
-"""The server's own metrics of a level, reconciled with its samples: who else was served, and what came out of a cache.
+"""The server's own metrics of a level, reconciled with its samples, to find foreign traffic and cached prompts.
 
-Both count from before the first request, warm-up included, to after the last. What the samples cannot know counts as
-the maximum that it may have been (a failed request may have been answered in full), so that our own traffic is never
-taken for somebody else's.
+Both count from before the first request, warm-up included, to after the last. Unknown numbers count as their maximum (a
+failed request may have been answered in full), so that our own traffic is never mistaken for foreign traffic.
 """
 
 import math
@@ -36,7 +35,7 @@ class ServerMetrics:
 
     @cached_property
     def counters_fell(self) -> bool:
-        """Tell whether a counter fell: the server was restarted, or several servers share the address."""
+        """Check whether a counter fell: the server was restarted, or several servers share the address."""
         counters = self.series[self.series["metric"].isin(COUNTERS)]
         steps = counters.sort_values("at_ns", kind="stable").groupby(["metric", "label"])["value"].diff()
         return bool((steps < 0).any())
@@ -60,7 +59,7 @@ class ServerMetrics:
         return self.series[at_an_end | ~self.series["metric"].str.endswith("_bucket")]
 
     def mean(self, histogram: str) -> float:
-        """Return the mean of what a histogram observed during the level; NaN if that is nothing."""
+        """Return the mean of a histogram's observations during the level; NaN if there are none."""
         count = self.growth(f"{histogram}_count")
         return self.growth(f"{histogram}_sum") / count if count > 0 else math.nan
 
@@ -127,8 +126,8 @@ def _upper_bound(requests: pd.DataFrame) -> dict[str, float]:
 def _hit_share(server: ServerMetrics, shared: float) -> float:
     """Return the share of prompt tokens from the cache above the `shared` one that all prompts have in common.
 
-    It compares shares, not counts: vLLM counts a request that waits for room in the cache again at each try, in queries
-    and hits. A preempted request finds its own blocks in the cache: with preemptions the share is unknown.
+    It compares shares, not counts, since vLLM counts a request that waits for space in the cache at each try, in
+    queries and hits. A preempted request finds its own blocks in the cache: with preemptions the share is unknown.
     """
     queried = server.growth("prefix_cache_queried_tokens")
     if not queried > 0 or server.growth("preemptions") > 0:

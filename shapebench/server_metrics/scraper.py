@@ -20,7 +20,7 @@ STOP_TIMEOUT_S = 0.5
 
 
 class Scraper:
-    """A scraper that runs before its block and each second within; it never raises if the server does not answer.
+    """Scrapes before the block and each second within; never raises if the server does not answer.
 
     `fetch` returns the text of /metrics; `error` says why the last scrape failed.
     """
@@ -57,7 +57,7 @@ class Scraper:
             self._scrape()
 
     def _scrape_when_idle(self) -> None:
-        """Scrape until no request runs or waits, and keep the last scrape, also if that never happens."""
+        """Scrape until no request runs or waits, for a limited time, and keep the last scrape."""
         deadline_s = time.monotonic() + IDLE_TIMEOUT_S
         while _is_busy(self._scrape()) and time.monotonic() < deadline_s:
             for series in (self._keys, self._values, self._at_ns):

@@ -1,4 +1,4 @@
-"""vLLM's /metrics under stable names: vLLM's own have changed from version to version."""
+"""vLLM's /metrics under stable names, since vLLM's own differ between versions."""
 
 import math
 import re
@@ -40,7 +40,7 @@ _IN_BLOCKS = re.compile(r"# HELP vllm:gpu_prefix_cache_\w+ .*blocks")  # of the 
 def known_values(text: str) -> Values:
     """Parse the known metrics, histograms as `_bucket`, `_sum` and `_count`; raises ValueError for malformed lines.
 
-    Values that are no finite numbers are skipped.
+    Values that are not finite are skipped.
     """
     found = _by_name(sample for sample in _samples(text) if math.isfinite(sample.value))
     values: Values = {}

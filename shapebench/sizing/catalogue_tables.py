@@ -19,7 +19,7 @@ def show_all(shapes: Sequence[Shape], console: Console) -> None:
     for shape in shapes:
         table.add_row(shape.name, shape.has, *_cells(shape))
     console.print(table)
-    console.print("`shapebench shapes SHAPE` shows all that is known of one, how sure it is, and who says so.")
+    console.print("`shapebench shapes SHAPE` shows all facts about a shape, with their confidence and sources.")
 
 
 def _cells(shape: Shape) -> list[str]:

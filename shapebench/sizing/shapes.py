@@ -55,10 +55,10 @@ class Shape:
 
 
 def shape_named(name: str, known: Catalogue | None = None) -> Shape | None:
-    """Find a shape by its name, in any case; None where there is none, or none of that size.
+    """Find a shape by its name, in any case; None if there is none, or not of that size.
 
-    What follows a name after a space, as in "VM.GPU.A10.1 (simulated)", does not count. A flexible shape has as much
-    as it can have, or what is said after its name: NAME:OCPUS:GB.
+    Text after a space, as in "VM.GPU.A10.1 (simulated)", is ignored. A flexible shape has its maximum size, or that
+    after its name: NAME:OCPUS:GB.
     """
     known = known or catalogue()
     base, *size = name.partition(" ")[0].split(":")
@@ -77,13 +77,13 @@ def known_shape(name: str) -> Shape:
     hint = f" Is it one of {', '.join(alike)}?" if alike else ""
     raise ShapebenchError(
         f"There is no shape {name!r} in the catalogue.{hint}",
-        "`shapebench shapes` lists those there are, and what is the most that a flexible one, NAME:OCPUS:GB, can have; "
-        f"{VARIABLE} names a file that adds others.",
+        "`shapebench shapes` lists all shapes, and the maximum size of flexible ones, NAME:OCPUS:GB. A file named in "
+        f"{VARIABLE} can add others.",
     )
 
 
 def single_gpu(gpu: str, known: Catalogue) -> Shape:
-    """Make a machine of one GPU, such as a part of one that is sold in eights; it has no price."""
+    """Make a machine with one GPU of a shape, without a price."""
     return _gpu_shape(f"one {gpu}", ShapeEntry(gpu=gpu, gpus=1), known.gpus[gpu], known)
 
 
@@ -96,7 +96,7 @@ def all_shapes() -> list[Shape]:
 def memory_bandwidth_bytes_per_s(shape: str) -> float | None:
     """Return the memory bandwidth of all GPUs of a shape; None where that is not known.
 
-    It is None for a CPU, whose caches may hold much of a small model.
+    It is None for a CPU, whose caches may contain much of a small model.
     """
     known = shape_named(shape)
     if known is None or known.on_cpu or known.memory_bandwidth_bytes_per_s is None:
@@ -118,7 +118,7 @@ def amount(per_hour: float, currency: str) -> str:
 
 
 def _sized(entry: ShapeEntry, size: list[str]) -> ShapeEntry | None:
-    """Return the shape with so many OCPUs and so much memory; None where it cannot have that."""
+    """Return the shape with so many OCPUs and so much memory; None if that size is impossible."""
     try:
         requested = dict(zip(("ocpus", "memory_gb"), map(float, size), strict=True))
     except ValueError:
@@ -126,7 +126,7 @@ def _sized(entry: ShapeEntry, size: list[str]) -> ShapeEntry | None:
     limits = {name: getattr(entry, name) for name in requested}
     if not entry.flexible or not all(limits[name] and 0 < has <= limits[name].value for name, has in requested.items()):
         return None
-    facts = {name: Fact(value=has, source="the size that was asked for") for name, has in requested.items()}
+    facts = {name: Fact(value=has, source="the requested size") for name, has in requested.items()}
     return entry.model_copy(update=facts)
 
 
@@ -193,7 +193,7 @@ def _table(name: str, facts: Mapping[Dtype, Fact]) -> dict[str, Fact]:
 
 
 def _price(entry: ShapeEntry, parts: dict[str, PricedPart]) -> Price | None:
-    """Add the prices of a shape's parts; None where no part is named: a price that is not known is not guessed."""
+    """Add the prices of a shape's parts; None if it has no parts: unknown prices are not guessed."""
     per_hour, terms, facts, currencies = 0.0, [], [], set()
     for number in entry.parts:
         part = parts[number]

@@ -1,1 +1,1 @@
-"""The spec: endpoint, workload, load, limits, SLOs and presets that a person types."""
+"""The spec: endpoint, workload, load, limits, SLOs and presets."""

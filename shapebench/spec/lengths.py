@@ -12,12 +12,12 @@ class Lengths:
     stddev: float
 
     @property
-    def least(self) -> int:
+    def min_tokens(self) -> int:
         return max(1, round(self.mean - 4 * self.stddev))
 
     @property
-    def most(self) -> int:
+    def max_tokens(self) -> int:
         return max(1, round(self.mean + 4 * self.stddev))
 
     def draw(self, rng: random.Random) -> int:
-        return min(self.most, max(self.least, round(rng.gauss(self.mean, self.stddev))))
+        return min(self.max_tokens, max(self.min_tokens, round(rng.gauss(self.mean, self.stddev))))

@@ -1,7 +1,7 @@
 """The metrics: the name, label, unit, direction and bounds of each metric; all else derives from this table.
 
 Definitions: seconds throughout; `ttft_s` and `e2e_s` run from the request's first byte sent to the arrival of the
-chunk that carries the first and the last token. Warm-up requests count nowhere but in `steady_tokens_per_s`.
+chunk that carries the first and the last token. Warm-up requests count only in `steady_tokens_per_s`.
 A metric is a line here and a function of the same name in `analysis/metrics.py`.
 """
 

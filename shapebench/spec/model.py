@@ -30,7 +30,7 @@ from shapebench.support import credentials as vault
 from shapebench.support.frozen_model import FrozenModel
 
 USUAL_REQUESTS_PER_STREAM = 30
-LEAST_USUAL_REQUESTS = 100  # which a 95th percentile takes
+MIN_USUAL_REQUESTS = 100  # needed for a 95th percentile
 LONGEST_UNTIL_PRECISE_S = 600.0
 UNKNOWN_SHAPE = "unknown shape"
 
@@ -56,7 +56,7 @@ def _shape_for_form(schema: dict[str, Any]) -> None:
 
 
 class StrictModel(FrozenModel):
-    """A part of a spec: its errors show no input, which may be secret, and its schema suits the form."""
+    """A section of a spec: its errors show no input, which may be secret, and its schema works in Prefect's form."""
 
     model_config = ConfigDict(hide_input_in_errors=True, json_schema_extra=_shape_for_form)
 
@@ -98,10 +98,10 @@ def _levels(value: object) -> object:
 
 
 def _check_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
-    if not levels:  # min_length would say so as well where a level is there, but wrong
+    if not levels:  # min_length would also be reported where the only level is wrong
         raise ValueError("at least one level is needed")
     if len(set(levels)) < len(levels):
-        raise ValueError("a level is named twice")
+        raise ValueError("a level is listed twice")
     return levels
 
 
@@ -114,8 +114,8 @@ def _slo(value: object) -> Slo:
 
 
 def _check_unique(slos: tuple[Slo, ...]) -> tuple[Slo, ...]:
-    asked = [f"{one.column} {one.sign}" for one in slos]
-    if twice := sorted({text for text in asked if asked.count(text) > 1}):
+    names = [f"{one.column} {one.sign}" for one in slos]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"more than one bound is given for {', '.join(twice)}")
     return slos
 
@@ -146,7 +146,7 @@ class Endpoint(StrictModel):
     url: Annotated[str, AfterValidator(_base_url)] = Field(
         title="URL",
         description="Base address of the server, such as http://127.0.0.1:8000; a trailing /v1 is dropped.",
-        json_schema_extra={"pattern": "^https?://"},  # for the form: what is wrong is said before the run begins
+        json_schema_extra={"pattern": "^https?://"},  # lets the form reject other addresses before the run begins
     )
     model: str = Field(
         min_length=1, title="Model", description="The model's name as the server lists it in /v1/models."
@@ -154,21 +154,21 @@ class Endpoint(StrictModel):
     shape: str = Field(
         UNKNOWN_SHAPE,
         title="Shape",
-        description="The machine that serves, such as VM.GPU.A10.1; named in titles and in the results.",
+        description="The machine that serves, such as VM.GPU.A10.1; shown in titles and stored in the results.",
     )
     on_this_machine: bool = Field(
         False,
         title="On this machine",
-        description="The server runs on the machine from which it is measured: its OCI shape, region and image, its "
-        "GPUs, driver and clocks, and the server's command line are read and kept with the run.",
+        description="The server runs on this machine, too. Its OCI shape, region and image, its GPUs, driver and "
+        "clocks, and the server's command line are then stored with the run.",
     )
     weights_bytes: float | None = Field(
         None,
         gt=0,
         le=1e15,
         title="Weights (bytes)",
-        description="Size of the model's weights (of a mixture of experts, those read for a token): no shape gives a "
-        "query tokens faster than its memory can read them. Empty: that is not checked.",
+        description="Size of the model's weights (of a mixture of experts, those read for a token), to check that no "
+        "query is faster than the shape's memory bandwidth allows. Empty: not checked.",
     )
     api: ApiName = Field(
         "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
@@ -181,8 +181,8 @@ class Endpoint(StrictModel):
     api_key_block: BlockName | None = Field(
         None,
         title="API key block",
-        description="Name of a Prefect block of the type Endpoint key that holds the API key. "
-        "Empty: the key is in the environment variable.",
+        description="Name of a Prefect block of the type Endpoint key that holds the API key. Empty: the key is in the "
+        "environment variable.",
     )
     verify_tls: bool = Field(True, title="Verify TLS", description="Check the server's certificate.")
     ca_file: Path | None = Field(
@@ -194,15 +194,15 @@ class Endpoint(StrictModel):
     continuous_usage: bool = Field(
         False,
         title="Usage in each chunk",
-        description="Ask for vLLM's continuous_usage_stats: how many tokens each chunk carries is exact then, also "
-        "where it may be several (speculative decoding).",
+        description="Request vLLM's continuous_usage_stats: the number of tokens in each chunk is then exact, also "
+        "where there may be several (speculative decoding).",
     )
     launch: str | None = Field(
         None,
         title="Launch command",
-        description="A command line that starts the server; it is stopped when the run ends. Results show it "
-        "without its secrets, but Prefect keeps it as it is: pass keys in environment variables. Empty: the server "
-        "runs already.",
+        description="A command line that starts the server; it is stopped when the run ends. Secrets in it are "
+        "redacted in the results, but not in Prefect: pass keys in environment variables. Empty: the server runs "
+        "already.",
     )
 
 
@@ -212,11 +212,11 @@ class Workload(StrictModel):
     preset: Annotated[str, AfterValidator(presets.known_preset)] | None = Field(
         None,
         title="Preset",
-        description="A workload that people compare with, by name: `shapebench workloads` lists them. What else is "
-        "given here and in the load counts for more: in a form, omit what the preset is to set. Empty: none.",
+        description="Name of a standard workload; `shapebench workloads` lists them. Other fields set here or in the "
+        "load override it: in a form, omit the fields that the preset should set. Empty: none.",
         json_schema_extra=lambda field: field.update(enum=[*presets.presets()]),
     )
-    name: str = Field("chat", min_length=1, title="Name", description="A name for this mix of lengths.")
+    name: str = Field("chat", min_length=1, title="Name", description="A name for these lengths.")
     input_tokens: Tokens = Field(
         Normal(mean=200, stddev=40), title="Input tokens", description="Length of the prompts, chat template included."
     )
@@ -227,15 +227,15 @@ class Workload(StrictModel):
     enforce_output_tokens: Annotated[bool, Field(title="Yes or no")] | None = Field(
         None,
         title="Enforce output length",
-        description="Send vLLM's min_tokens and ignore_eos, so that answers have the length asked for. "
-        "Empty: where the server is vLLM.",
+        description="Send vLLM's min_tokens and ignore_eos, so that answers have the requested length. Empty: yes if "
+        "the server is vLLM.",
     )
     seed: int | None = Field(
         None,
         ge=0,
         lt=2**53,
         title="Seed",
-        description="Repeats the prompts of an earlier run. Empty: prompts never sent before.",
+        description="Repeats the prompts of an earlier run. Empty: new prompts.",
     )
 
 
@@ -245,8 +245,8 @@ class Load(StrictModel):
     levels: Annotated[tuple[Concurrency, ...], BeforeValidator(_levels), AfterValidator(_check_levels)] = Field(
         (1, 2, 4, 8, 16, 32),
         title="Levels",
-        description="Concurrency levels: how many requests are in flight all the time. "
-        "One level is measured after another.",
+        description="Concurrency levels: the number of requests in flight at all times. Levels are measured one after "
+        "another.",
         json_schema_extra={"minItems": 1, "uniqueItems": True},
     )
     requests_per_stream: int | None = Field(
@@ -254,8 +254,8 @@ class Load(StrictModel):
         ge=1,
         le=100_000,
         title="Requests for each stream",
-        description="A level of 8 streams sends 8 times as many. Empty: 30, at least 100 for the level, or as many as "
-        "a duration allows.",
+        description="A level of 8 streams sends 8 times as many. Empty: 30, and at least 100 for the level, or as many "
+        "as the duration allows.",
     )
     requests: int | None = Field(
         None,
@@ -269,29 +269,29 @@ class Load(StrictModel):
         gt=0,
         le=7 * 86_400,
         title="Duration of each level (s)",
-        description="From the first measured request on; those in flight at its end are waited for. "
-        "With a number of requests as well, a level ends with whatever comes first.",
+        description="Counted from the first measured request; requests in flight at its end are completed. If a number "
+        "of requests is set, too, the level ends with whichever comes first.",
     )
     until_precise: Share | None = Field(
         None,
         title="Until this precise",
         description="End a level as soon as the 95% confidence intervals of its mean TTFT and throughput are within "
-        "this much of the mean, such as 0.02; the number of requests and the duration (else 600 s) limit it still.",
+        "this share of the mean, such as 0.02. The number of requests and the duration (default 600 s) still limit it.",
     )
     stop_below_query_tokens_per_s: float | None = Field(
         None,
         gt=0,
         le=1_000_000,
         title="Stop below (tokens/s for each query)",
-        description="Where a query gets less on average, no level of more streams is measured. Empty: all levels are.",
+        description="Skips all higher levels once a query gets less on average. Empty: no level is skipped.",
     )
     warmup_requests_per_stream: int = Field(
         2,
         ge=0,
         le=1000,
         title="Warm-up requests for each stream",
-        description="Sent first and not counted; each stream goes on to its measured requests without a pause. "
-        "The first of them ends at a random length, to spread the streams; one more lets the burst of the start pass.",
+        description="Sent first and not counted; each stream continues with its measured requests without a pause. The "
+        "first has a random length, to desynchronise the streams; a second lets the initial burst pass.",
     )
     request_timeout_s: float = Field(
         300, gt=0, le=86_400, title="Request timeout (s)", description="A request that takes longer is a failed sample."
@@ -308,14 +308,14 @@ class Load(StrictModel):
         ge=1,
         le=256,
         title="Processes",
-        description="Measuring processes that share the streams of a level. Empty: as many as it needs, by the cost "
-        "that the calibration found.",
+        description="Measuring processes that share the streams of a level. Empty: as many as the calibration shows to "
+        "be needed.",
     )
     calibrate: bool = Field(
         True,
         title="Calibrate",
-        description="Before the run, drive a server of known timing for a second at each level: what the client adds "
-        "to TTFT and what it can take is in the results then.",
+        description="Before the run, measure a server of known timing for a second at each level, to find what the "
+        "client adds to TTFT and how much load it can handle.",
     )
 
     def requests_at(self, concurrency: int) -> int | None:
@@ -324,7 +324,7 @@ class Load(StrictModel):
             return self.requests or concurrency * (self.requests_per_stream or 0)
         if self.duration_s or self.until_precise:
             return None
-        return max(concurrency * USUAL_REQUESTS_PER_STREAM, LEAST_USUAL_REQUESTS)
+        return max(concurrency * USUAL_REQUESTS_PER_STREAM, MIN_USUAL_REQUESTS)
 
     def duration_at(self, concurrency: int) -> float | None:
         """Return the longest time to measure (s); None: as long as the requests take."""
@@ -334,14 +334,14 @@ class Load(StrictModel):
 
 
 class Limits(StrictModel):
-    """The limits that users accept: drawn in the plots and evaluated in the report."""
+    """The limits that the users accept: drawn in the plots and evaluated in the report."""
 
     query_tokens_per_s: float = Field(
         10,
         gt=0,
         le=1_000_000,
         title="Tokens/s for each query, at least",
-        description="10 to 15 tokens/s is as fast as people read.",
+        description="People read 10 to 15 tokens/s.",
     )
     ttft_s: float = Field(
         0.5, gt=0, le=3600, title="Time to first token (s), at most", description="Evaluated at the 95th percentile."
@@ -349,11 +349,11 @@ class Limits(StrictModel):
     slo: Annotated[tuple[SloText, ...], AfterValidator(_check_unique)] = Field(
         (),
         title="SLOs",
-        description="Further limits, such as `ttft_s p99 <= 1`, `inter_token_s p99 <= 0.1` or "
-        "`error_rate <= 0.01`. One on `ttft_s p95` or `query_tokens_per_s mean` sets the limit above.",
+        description="Further limits, such as `ttft_s p99 <= 1`, `inter_token_s p99 <= 0.1` or `error_rate <= 0.01`. An "
+        "SLO on `ttft_s p95` or `query_tokens_per_s mean` replaces the limit above.",
     )
     slo_only: bool = Field(
-        False, title="SLOs only", description="Evaluate the SLOs alone; the two limits are only drawn."
+        False, title="SLOs only", description="Evaluate only the SLOs; the two limits are drawn, not evaluated."
     )
 
     @property
@@ -363,9 +363,9 @@ class Limits(StrictModel):
         return tuple(dict.fromkeys((*limits, *self.slo)))
 
     @model_validator(mode="after")
-    def _something_is_judged(self) -> Self:
+    def _check_any_slo(self) -> Self:
         if self.slo_only and not self.slo:
-            raise ValueError("slo_only leaves nothing to evaluate: name an SLO, or drop slo_only")
+            raise ValueError("slo_only leaves nothing to evaluate: set an SLO, or drop slo_only")
         return self
 
     @model_validator(mode="before")
@@ -391,12 +391,12 @@ LIMITS = {
 
 
 class Search(StrictModel):
-    """A search for the greatest concurrency that meets all SLOs."""
+    """A search for the highest concurrency that meets all SLOs."""
 
     model_config = ConfigDict(title="Capacity search")
 
-    min_level: Concurrency = Field(1, title="Min level", description="The search measures no lower level.")
-    max_level: Concurrency = Field(1024, title="Max level", description="The search measures no higher level.")
+    min_level: Concurrency = Field(1, title="Min level", description="Lowest level that the search may measure.")
+    max_level: Concurrency = Field(1024, title="Max level", description="Highest level that the search may measure.")
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
@@ -413,14 +413,14 @@ class OciTarget(StrictModel):
     bucket: str = Field(min_length=1, title="Bucket", description="Where reports go; it must exist.")
     prefix: str = Field("shapebench", title="Prefix", description="Object names begin with it.")
     namespace: str | None = Field(None, title="Namespace", description="Empty: looked up.")
-    region: str | None = Field(None, title="Region", description="Empty: the one of the profile or of the instance.")
+    region: str | None = Field(None, title="Region", description="Empty: that of the profile or the instance.")
     auth: Literal[
         "config_file", "session_token", "instance_principal", "resource_principal", "block", "environment"
     ] = Field(
         "config_file",
         title="Authentication",
-        description="A profile of the OCI config file, the token that `oci session authenticate` left in one, the "
-        "instance or the resource itself, a Prefect block, or the variables OCI_CLI_USER, OCI_CLI_TENANCY and so on.",
+        description="A profile of the OCI config file, the session token of `oci session authenticate`, the instance "
+        "or resource principal, a Prefect block, or the variables OCI_CLI_USER, OCI_CLI_TENANCY and so on.",
     )
     credentials_block: BlockName | None = Field(
         None,
@@ -430,9 +430,9 @@ class OciTarget(StrictModel):
     config_file: Path = Field(
         Path("~/.oci/config"),
         title="Config file",
-        description="What `oci setup config` wrote, on the machine that runs.",
+        description="The file that `oci setup config` wrote, on the machine that runs the benchmark.",
     )
-    profile: str = Field("DEFAULT", title="Profile", description="Which section of the config file to use.")
+    profile: str = Field("DEFAULT", title="Profile", description="Section of the config file.")
     service_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None, title="Service endpoint", description="A private endpoint's address. Empty: the region's."
     )
@@ -441,26 +441,26 @@ class OciTarget(StrictModel):
         ge=1,
         le=365,
         title="Share for (days)",
-        description="How long anybody can read the report by a link that `shapebench publish RUN_ID` makes and shows. "
-        "Flows make none, for their logs would keep it. Empty: no link.",
+        description="How long the link works that `shapebench publish RUN_ID` creates and shows, by which anybody can "
+        "read the report. Flows create no link, since their logs would contain it. Empty: no link.",
     )
 
     @model_validator(mode="after")
-    def _a_block_is_named_where_one_is_used(self) -> Self:
+    def _check_credentials_block(self) -> Self:
         if (self.auth == "block") != (self.credentials_block is not None):
-            raise ValueError("auth: block and credentials_block go together: the one needs the other")
+            raise ValueError("auth: block and credentials_block need each other: set both or neither")
         return self
 
 
 class Publish(StrictModel):
-    """Destinations of the report besides the data folder."""
+    """Destinations of the report in addition to the data folder."""
 
     folder: Path | None = Field(None, title="Folder", description="A folder to copy reports to. Empty: DATA/published.")
     oci: OciTarget | None = Field(None, title="OCI Object Storage", description="Upload to a bucket instead.")
     include: tuple[Literal["database", "samples"], ...] = Field(
         (),
         title="Also publish",
-        description="Published next to the report: a copy of results.duckdb with all its runs, the run's samples.",
+        description="Also publish a copy of results.duckdb with all its runs, or the run's samples.",
         json_schema_extra={"uniqueItems": True},
     )
 
@@ -486,7 +486,7 @@ def check_every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
         other = f"search up to {requests}" if search else "leave those levels out"
         raise ValueError(
             f"load.requests={requests} leaves streams idle at {', '.join(map(str, idle))}: "
-            f"ask for at least {max(idle)} requests, or for some for each stream (load.requests_per_stream), or {other}"
+            f"set at least {max(idle)} requests, or a number for each stream (load.requests_per_stream), or {other}"
         )
     return given
 
@@ -501,22 +501,22 @@ class Spec(StrictModel):
     search: Search | None = Field(
         None,
         title="Capacity search",
-        description="Search for the greatest concurrency that meets all SLOs, instead of the levels above. "
-        "Empty: measure those.",
+        description="Search for the highest concurrency that meets all SLOs, instead of measuring the levels above. "
+        "Empty: measure the levels.",
     )
     publish: Publish = Field(Publish(), title="Publish")
     data: Path = Field(
-        Path("data"), title="Data folder", description="Holds results.duckdb, the raw samples and the reports."
+        Path("data"), title="Data folder", description="Contains results.duckdb, the raw samples and the reports."
     )
     on_invalid: Literal["mark", "fail"] = Field(
         "mark",
         title="When a level is invalid",
-        description="mark: keep it, say so, end Completed. fail: keep it, say so, end Failed.",
+        description="The level is stored and marked in any case. mark: the run ends Completed. fail: it ends Failed.",
     )
     when_busy: Literal["wait", "fail"] = Field(
         "wait",
         title="When another run measures the endpoint",
-        description="wait: until that run is done. fail: end Failed at once, and say which run it is.",
+        description="wait: until that run is done. fail: end Failed at once, with the id of that run.",
     )
 
     _with_preset = model_validator(mode="before")(presets.apply_preset)
@@ -546,11 +546,11 @@ def parse_as(model: type[Model], content: dict[str, Any], example: str) -> Model
         wrong = [f"  {'.'.join(map(str, e['loc'])) or 'spec'}: {_plain(e)}" for e in error.errors()]
         raise SpecError(
             "The spec cannot be used:\n" + "\n".join(wrong),
-            f"Correct the fields above; {example} shows what there is.",
+            f"Correct the fields above; {example} shows all fields.",
         ) from None
 
 
-# What says more than pydantic's own words, or must not repeat what was given.
+# Messages that are clearer than pydantic's, or must not repeat the input.
 WORDS = {"extra_forbidden": "there is no such field", "missing": "needed, but not given"}
 
 
@@ -563,13 +563,13 @@ def _plain(error: ErrorDetails) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The plain values in a YAML spec file, not checked yet."""
+    """Read the plain values of a YAML spec file, not checked yet."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"Cannot read {path}: {error.strerror}", "Name a YAML file that exists.") from None
+        raise SpecError(f"Cannot read {path}: {error.strerror}", "Use a YAML file that exists.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not YAML: {error}", "Correct the line that the message names.") from None
+        raise SpecError(f"{path} is not YAML: {error}", "Correct the line in the message.") from None
     if not isinstance(content, dict):
-        raise SpecError(f"{path} holds no fields", "See examples/ for a spec to start from.")
+        raise SpecError(f"{path} has no fields", "See examples/ for a spec to start from.")
     return content

@@ -23,8 +23,8 @@ SHARED = ("workload", "load", "limits", "search", "publish", "data")  # the same
 
 
 def _check_several(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    if len(endpoints) < 2:  # min_length would say so as well where one of two is wrong
-        raise ValueError("at least two are needed to choose among; `shapebench run` measures one")
+    if len(endpoints) < 2:  # min_length would also be reported where one of two is wrong
+        raise ValueError("at least two endpoints are needed; `shapebench run` measures a single one")
     return endpoints
 
 
@@ -33,7 +33,7 @@ class Choice(StrictModel):
 
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_check_several)] = Field(
         title="Endpoints",
-        description="At least two, each with the shape that serves it, all of them at different URLs.",
+        description="At least two, each with its own shape and URL.",
         json_schema_extra={"minItems": 2},
     )
     users: int | None = Field(
@@ -41,13 +41,13 @@ class Choice(StrictModel):
         ge=1,
         le=100_000_000,
         title="Users",
-        description="Concurrent users that the fleet must serve: the ranking shows how many machines that takes. "
-        "Empty: price by user.",
+        description="Concurrent users that the fleet must serve: the ranking shows the number of machines and their "
+        "cost. Empty: cost per user-hour.",
     )
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {},
         title="Prices",
-        description='Dollars per hour of a shape where it is not the list price, such as {"VM.GPU.A10.1": 1.5}.',
+        description='Dollars per hour of a shape, if not the list price, such as {"VM.GPU.A10.1": 1.5}.',
     )
     workload: Workload = Field(Workload(), title="Workload")
     load: Load = Field(Load(), title="Load")
@@ -55,12 +55,12 @@ class Choice(StrictModel):
     search: Search | None = Field(
         None,
         title="Capacity search",
-        description="Search for each machine's greatest concurrency that meets all SLOs, instead of the levels above. "
-        "Empty: measure those.",
+        description="Search for the highest concurrency at which each machine meets all SLOs, instead of measuring the "
+        "levels above. Empty: measure the levels.",
     )
     publish: Publish = Field(Publish(), title="Publish")
     data: Path = Field(
-        Path("data"), title="Data folder", description="Holds results.duckdb, the raw samples and the reports."
+        Path("data"), title="Data folder", description="Contains results.duckdb, the raw samples and the reports."
     )
 
     _with_preset = model_validator(mode="before")(presets.apply_preset)
@@ -74,7 +74,7 @@ class Choice(StrictModel):
             if twice := sorted({value for value in named if named.count(value) > 1}):
                 wrong.append(f"endpoints have the same {name}: {', '.join(twice)}")
         if not self._detects_a_shape and (unknown := sorted({*self.prices} - {one.shape for one in self.endpoints})):
-            wrong.append(f"prices are given of shapes that no endpoint has: {', '.join(unknown)}")
+            wrong.append(f"prices are set for shapes that no endpoint has: {', '.join(unknown)}")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

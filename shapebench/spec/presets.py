@@ -30,12 +30,12 @@ def presets() -> Mapping[str, Preset]:
 def known_preset(name: str) -> str:
     """Return the name if there is such a preset; raises ValueError."""
     if name not in presets():
-        raise ValueError(f"there is no workload of this name, but {', '.join(presets())}")
+        raise ValueError(f"there is no such preset; the presets are {', '.join(presets())}")
     return name
 
 
 def apply_preset(content: object) -> object:
-    """Fill a spec's plain values from the preset that it names; wrong values are left for the spec to report."""
+    """Fill a spec's plain values from the preset that it names; invalid values are reported by the spec."""
     if not isinstance(content, dict):
         return content
     workload, load = content.get("workload", {}), content.get("load", {})

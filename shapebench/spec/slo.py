@@ -1,4 +1,4 @@
-"""SLOs: what a level must reach, such as `ttft_s p95 <= 0.5`; which levels meet them, and by what margin."""
+"""SLOs, such as `ttft_s p95 <= 0.5`; which levels meet them, and by what margin."""
 
 import math
 import re
@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 FORM = re.compile(r"(?P<left>[\w ]*?\w)\s*(?P<sign><=|>=)\s*(?P<bound>[^\s<>=]+)")
 EXAMPLES = "such as 'ttft_s p95 <= 0.5', 'query_tokens_per_s mean >= 10' or 'error_rate <= 0.01'"
 DIRECTIONS = {"<=": 1, ">=": -1}  # of the bound, from a value that meets it
-WORST = {"<=": "max", ">=": "min"}  # the request that stands in for a percentile of too few requests
+WORST = {"<=": "max", ">=": "min"}  # the request that is evaluated if a percentile is withheld
 BOUND_SIGN: dict[metric_definitions.Direction, Sign] = {"lower": "<=", "higher": ">="}  # by which value is better
 
 
@@ -56,7 +56,7 @@ def parse(text: str) -> Slo:
     """Read an SLO such as `ttft_s p95 <= 0.5`; raises ValueError with the names to choose from."""
     form = FORM.fullmatch(text.strip())
     if form is None:
-        raise ValueError(f"an SLO is METRIC STAT <= BOUND, or >= for at least, {EXAMPLES}")
+        raise ValueError(f"an SLO is METRIC STAT <= BOUND, or >= for a minimum, {EXAMPLES}")
     metric, stat = _parse_name(form["left"])
     return Slo(metric, stat, "<=" if form["sign"] == "<=" else ">=", _parse_bound(metric, stat, form["bound"]))
 
@@ -72,7 +72,7 @@ def _parse_name(text: str) -> tuple[str, str]:
     stat = column.removeprefix(metric).removeprefix("_") or metric_definitions.TOTAL
     if metric in totals:
         if stat != metric_definitions.TOTAL:
-            raise ValueError(f"{metric} has one value for a level, and no stat {stat!r}")
+            raise ValueError(f"{metric} has a single value per level, no stat {stat!r}")
     elif stat not in metric_definitions.STATS:
         problem = "needs a stat" if stat == metric_definitions.TOTAL else f"has no stat {stat!r}"
         raise ValueError(f"{metric} {problem}; there are {', '.join(metric_definitions.STATS)}")
@@ -84,10 +84,10 @@ def _parse_bound(metric: str, stat: str, text: str) -> float:
     try:
         bound = float(number) / (100 if percent else 1)
     except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
     low, high = (0, math.inf) if stat == "stddev" else metric_definitions.BOUNDS[metric]
     if not (math.isfinite(bound) and low <= bound <= high):
-        raise ValueError(f"{metric} is never {text}: it lies between {low:g} and {high:g}")
+        raise ValueError(f"{metric} cannot be {text}: it is between {low:g} and {high:g}")
     return bound
 
 
@@ -95,7 +95,7 @@ def _parse_bound(metric: str, stat: str, text: str) -> float:
 class SloResult:
     """A level's value for an SLO; NaN where the level has none.
 
-    `low` and `high` are the ends of the value's 95 % interval, and the value itself where that is not known.
+    `low` and `high` are the ends of the value's 95 % interval, or the value itself if unknown.
     """
 
     slo: Slo
@@ -151,9 +151,9 @@ class LevelResult:
 def evaluate(
     row: LevelRow, slos: Iterable[Slo], intervals: Mapping[tuple[str, str], Interval] | None = None
 ) -> LevelResult:
-    """Evaluate SLOs on a row of level_summary; the worst request stands in for a percentile that is withheld.
+    """Evaluate SLOs on a row of level_summary; if a percentile is withheld, on the worst request.
 
-    `intervals` are the 95 % intervals of values, by metric and stat, where they are known.
+    `intervals` are the known 95 % intervals of values, by metric and stat.
     """
     results = tuple(_evaluate(row, slo, (intervals or {}).get((slo.metric, slo.stat))) for slo in slos)
     return LevelResult(int(_number(row, "concurrency")), results)
@@ -182,7 +182,7 @@ def _number(row: LevelRow, column: str) -> float:
 def slo_bounds(slos: Iterable[Slo]) -> dict[str, float]:
     """Return the strictest bound on each number that every request has, for the goodput.
 
-    The stat does not count: who wants 95 % of first tokens within 0.5 s counts as good the requests within 0.5 s.
+    The stat is ignored: for `ttft_s p95 <= 0.5` the good requests are those with a TTFT of at most 0.5 s.
     """
     bounds: dict[str, float] = {}
     for slo in slos:

@@ -1,4 +1,4 @@
-"""Files that are there complete or not at all."""
+"""Files that are either complete or missing."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a file beside `path` to write to; it takes its place at the end, or is removed where the block raises."""
+    """Yield a temporary file to write to; it replaces `path` at the end, or is removed if the block raises."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")  # another process may be writing the same
     try:
         yield unfinished

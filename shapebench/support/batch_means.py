@@ -1,13 +1,13 @@
-"""Precision of a level's mean TTFT and throughput by batch means: when it is enough, and whether two levels differ.
+"""Precision of a level's mean TTFT and throughput by batch means: for stopping a level, and for comparing two.
 
-Requests of one level share a server and are alike when they are near in time, so that the spread of single requests
-says too little about their mean. The level is cut into slices of time instead, whose means are nearly independent
-where slices are long against a request: batch means. 10 to 30 of them are enough (Schmeiser, Batch size effects in
-the analysis of simulation output, Operations Research 30, 1982). What correlation is left between neighbours widens
-the interval, as for a first-order autoregression (Steiger and others, ASAP3, ACM TOMACS 15, 2005); none narrows it.
+Requests of one level share a server and are correlated if they are close in time, so the spread of single requests
+underestimates the error of their mean. The level is cut into slices of time instead, whose means are nearly independent
+if slices are much longer than a request: batch means. 10 to 30 of them suffice (Schmeiser, Batch size effects in the
+analysis of simulation output, Operations Research 30, 1982). Remaining correlation between neighbours widens the
+interval, as for a first-order autoregression (Steiger and others, ASAP3, ACM TOMACS 15, 2005); none narrows it.
 
 A mean is the ratio of two sums, TTFTs over answers and tokens over seconds, and a slice counts by how far its sums
-are from that ratio. The mean of the slices' own TTFTs would be another: slow slices hold fewer answers, and some none.
+are from that ratio. The mean of the slices' own TTFTs is different: slow slices have fewer answers, and some none.
 
 Imports neither numpy nor scipy: processes that measure fill the buckets.
 """
@@ -25,7 +25,7 @@ BUCKETS_OF_A_LEVEL = 1000  # that is over
 SHORTEST_S = 1e-6  # of answers, so that one that came at once can be spread, too
 ROUNDS_PER_BATCH = 2  # answers of each stream; a shorter slice is much like the next
 MIN_BATCHES, ENOUGH_BATCHES, MAX_BATCHES = 5, 10, 30
-MAX_CORRELATION = 0.9  # a higher one cannot be told from so few batches
+MAX_CORRELATION = 0.9  # a higher one cannot be estimated from so few batches
 MIN_S = Timing.precise_after_s  # a level is watched before it may count as precise
 LOOK_GROWTH = 1.1  # from one look to the next
 PASSES = 2  # looks in a row that find the level precise
@@ -36,9 +36,9 @@ Z = 1.959963984540054  # the normal distribution's quantile for two-sided 95 %
 class Buckets:
     """Sums over a level's answers in equal spans of time from its start.
 
-    An answer's tokens are spread evenly over its time, from the sending to the last token: a stream in which nothing
-    changes then gives every slice the same. Counted as they arrive they would not, since some slices hold one more
-    silence before a first token than others do, and at few streams that alone would be most of the interval.
+    An answer's tokens are spread evenly over its time, from the sending to the last token, so that an unchanging
+    stream contributes equally to every slice. Counted by arrival, slices would differ by the number of waits for a
+    first token in them, which at few streams would dominate the interval.
     """
 
     width_s: float = BUCKET_S
@@ -53,7 +53,7 @@ class Buckets:
         self.ttft_s[bucket] += ttft_s
 
     def add_tokens(self, sent_s: float, e2e_s: float, tokens: float) -> None:
-        """Add the tokens of any answer, those of the warm-up and of failed requests, too."""
+        """Add the tokens of an answer, also of warm-up and failed requests."""
         e2e_s = max(e2e_s, SHORTEST_S)
         end_s = sent_s + e2e_s
         first, last = self._reach(sent_s), self._reach(end_s)
@@ -73,7 +73,7 @@ class Buckets:
         return bucket
 
     def take(self) -> "BucketsMessage":
-        """Remove and return what has come since the last call, to be added to the buckets of another process."""
+        """Return and remove the data since the last call, to be added to the buckets of another process."""
         pairs = zip(self.answers, self.tokens, strict=True)
         begin = next((bucket for bucket, pair in enumerate(pairs) if any(pair)), len(self.tokens))
         message: BucketsMessage = {
@@ -86,7 +86,7 @@ class Buckets:
         return message
 
     def add(self, message: "BucketsMessage") -> None:
-        """Add what was taken from buckets of the same width and start."""
+        """Add data taken from buckets of the same width and start."""
         rows = zip(message["answers"], message["ttft_s"], message["tokens"], strict=True)
         for bucket, (answers, ttft_s, tokens) in enumerate(rows, message["begin"]):
             self._reach((bucket + 0.5) * self.width_s)
@@ -158,7 +158,7 @@ def precision(buckets: Buckets, from_s: float, to_s: float, streams: int) -> Pre
     """Estimate the precision of a level of so many streams, between two moments after its start.
 
     `from_s` is when all streams are past their warm-up. `to_s` must not be after the earliest sending of a request
-    that is still to be added: buckets after it lack what such requests will bring, the slowest ones most of all.
+    that is still to be added: later buckets lack the data of such requests, above all of the slowest.
     """
     first, end = math.ceil(round(from_s / buckets.width_s, 6)), int(round(to_s / buckets.width_s, 6))
     answers, ttft_s, tokens = (
@@ -178,13 +178,13 @@ def _between(values: Sequence[float], first: int, end: int) -> list[float]:
 
 
 def _batched_ratio(over: list[float], under: list[float], batches: int) -> Interval:
-    """Estimate the ratio of two sums over time, from as many slices as batches are wanted."""
+    """Estimate the ratio of two sums over time from that many slices."""
     borders = [round(slice_ * len(over) / batches) for slice_ in range(batches + 1)]
     return ratio_interval([(sum(over[a:b]), sum(under[a:b])) for a, b in pairwise(borders)])
 
 
 def ratio_interval(slices: Sequence[tuple[float, float]]) -> Interval:
-    """Estimate the ratio of two sums, of which each slice of the time has its parts."""
+    """Estimate the ratio of two sums from the parts of each slice."""
     batches, under = len(slices), sum(part for _, part in slices)
     mean = sum(part for part, _ in slices) / under
     residuals = [over_part - mean * under_part for over_part, under_part in slices]
@@ -196,8 +196,8 @@ def ratio_interval(slices: Sequence[tuple[float, float]]) -> Interval:
 def correlation_factor(residuals: Sequence[float]) -> float:
     """Estimate how much more the mean of correlated batches varies than that of independent ones.
 
-    The estimate from so few is too low by about one over their number (Marriott and Pope, Biometrika 41, 1954), and
-    half its standard error is added: a level would be stopped when the correlation is underestimated by chance.
+    The estimate from few batches is too low by about one over their number (Marriott and Pope, Biometrika 41, 1954).
+    Half its standard error is added, since otherwise levels would stop when correlation is underestimated by chance.
     """
     squares = sum(residual**2 for residual in residuals)
     if not squares:
@@ -209,7 +209,7 @@ def correlation_factor(residuals: Sequence[float]) -> float:
 
 
 def is_precise(found: Precision, within: float) -> bool:
-    """Return whether both are known to within this share of themselves, by enough batches."""
+    """Check whether both intervals are within this share of the mean, from enough batches."""
     return all(
         interval is not None and interval.freedom + 1 >= ENOUGH_BATCHES and interval.relative <= within
         for interval in (found.ttft, found.throughput)
@@ -218,12 +218,12 @@ def is_precise(found: Precision, within: float) -> bool:
 
 @dataclass
 class UntilPrecise:
-    """The rule by which a level that is being measured is precise enough.
+    """Stopping rule for a level that is being measured.
 
-    To stop the first time that an interval looks narrow is to stop when it is too narrow by chance. So it is not looked
-    at before it has ENOUGH_BATCHES and MIN_S, then only each time that the level is LOOK_GROWTH as long, and has to
-    be narrow PASSES times in a row. The intervals at the stop then held the true mean in 91 to 97 % of levels that were
-    simulated with neighbouring TTFTs correlated at 0 to 0.8.
+    A rule that stops as soon as the interval is narrow stops when it is too narrow by chance. So it is not evaluated
+    before ENOUGH_BATCHES and MIN_S, then only each time that the level is LOOK_GROWTH as long, and must be narrow
+    PASSES times in a row. In simulations, with neighbouring TTFTs correlated at 0 to 0.8, the intervals at the stop
+    then contained the true mean in 91 to 97 % of levels.
     """
 
     within: float
@@ -232,7 +232,7 @@ class UntilPrecise:
     _passes: int = 0
 
     def reached(self, buckets: Buckets, from_s: float, to_s: float) -> bool:
-        """Return whether to stop; to be called as often as is convenient, with the moments of `precision`."""
+        """Check whether to stop; may be called at any time, with the times of `precision`."""
         length_s = to_s - from_s
         if length_s < self._next_look_s:
             return False
@@ -251,6 +251,6 @@ def difference(before: Interval, after: Interval) -> Interval:
 
 
 def differ(a: Interval, b: Interval) -> bool:
-    """Test two means at the 5 % level: of equal pairs, 3 to 5 % were called different in simulations."""
+    """Test two means at the 5 % level; in simulations 3 to 5 % of equal pairs differed."""
     found = difference(a, b)
     return abs(found.mean) > found.half_width

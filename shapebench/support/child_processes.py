@@ -1,4 +1,4 @@
-"""The processes that a run has started, so that none outlives it and none is started once it is stopped."""
+"""Child processes of a run: none outlives it, and none is started after it was stopped."""
 
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class ChildProcesses:
 
     @property
     def stopped(self) -> bool:
-        """Whether the run was stopped: no process is to be started any more."""
+        """True after the run was stopped: no more processes may be started."""
         return self._stopped.is_set()
 
     @property
@@ -29,7 +29,7 @@ class ChildProcesses:
             return tuple(self._running)
 
     def add(self, process: Process) -> None:
-        """Have a process ended with the run; at once where the run was stopped while the process was started."""
+        """Add a process, to be ended with the run; at once if the run was stopped while the process started."""
         with self._lock:
             self._running.add(process)
         if self.stopped:
@@ -52,13 +52,13 @@ _current: ContextVar[ChildProcesses | None] = ContextVar("child_processes", defa
 
 
 def current() -> ChildProcesses:
-    """Return those of the run that this code belongs to; outside of a run, some that nobody stops."""
+    """Return the child processes of the current run; outside of a run, an instance that is never stopped."""
     return _current.get() or ChildProcesses()
 
 
 @contextmanager
 def stopped_on_error() -> Iterator[ChildProcesses]:
-    """Own the processes that are started in the block; stop them where it is left by an exception, Ctrl-C or cancel."""
+    """Own the processes that are started in the block; stop them if it ends by an exception, Ctrl-C or cancel."""
     children = ChildProcesses()
     before = _current.set(children)
     try:

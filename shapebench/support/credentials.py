@@ -1,4 +1,4 @@
-"""Secrets that a layer above keeps, such as a Prefect block: only in memory, and only while they are needed."""
+"""Secrets from a higher layer, such as a Prefect block: in memory only, and only while they are needed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +35,6 @@ def secret(field: str, name: str) -> Mapping[str, str]:
         if (field, name) in secrets:
             return secrets[field, name]
     raise SecretNotAvailableError(
-        f"{field} names the Prefect block {name}, which has not been loaded here.",
-        "Run it as a flow (`shapebench run`, or a deployment), or give the secret in the environment.",
+        f"{field} is the Prefect block {name}, which was not loaded.",
+        "Run it as a flow (`shapebench run`, or a deployment), or set the secret in the environment.",
     )

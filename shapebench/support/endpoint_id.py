@@ -1,4 +1,4 @@
-"""A short stable id of an endpoint: a key for programs that people recognise."""
+"""Short, stable and readable id of an endpoint."""
 
 import hashlib
 import json

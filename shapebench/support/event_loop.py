@@ -1,6 +1,7 @@
-"""The event loop of the measuring processes and of the reference server: epoll, callbacks and timers, and no more.
+"""The event loop of the measuring processes and of the reference server: epoll, callbacks and timers only.
 
-No coroutines: a receive costs a call, not a task switch, which would be most of what a token costs besides the kernel.
+Without coroutines a receive costs a call instead of a task switch, which would dominate the cost of a token outside
+the kernel.
 """
 
 import heapq
@@ -48,10 +49,10 @@ class EventLoop:
             self._poller.unregister(fd)
 
     def call_soon(self, callback: Callback) -> None:
-        """Call once in this iteration, after what has arrived is read.
+        """Call once in this iteration, after all arrived data was read.
 
-        Sockets are opened here only: a number that was closed and opened again within the reading would get events
-        meant for its predecessor.
+        Open sockets in such calls only: a file descriptor that is closed and opened again during the reading would get
+        events of its predecessor.
         """
         self._soon.append(callback)
 
@@ -73,13 +74,16 @@ class EventLoop:
         self._stopped = True
 
     def run_paced(self, due_ns: int, steps: Steps) -> None:
-        """Run `steps` from a time of `clock_ns` on, each when the one before said; they must not start others."""
+        """Run `steps` from a time of `clock_ns` on, each at the time that the one before yields.
+
+        They must not start others.
+        """
         heapq.heappush(self._paced, (due_ns, next(self._order), steps))
 
     def run(self, in_between: Work = lambda: False, when_idle: Work = lambda: False) -> None:
         """Work until stopped.
 
-        `in_between` is called in each iteration, `when_idle` where nothing is due for a millisecond.
+        `in_between` is called in each iteration, `when_idle` if nothing is due for a millisecond.
         """
         poll, handlers, soon = self._poller.poll, self._handlers, self._soon
         wait_s = 0.0
@@ -97,7 +101,7 @@ class EventLoop:
         self._stopped = False
 
     def _call_due(self) -> float:
-        """Call what is due, and return for how long nothing is (s)."""
+        """Call what is due, and return the time until the next call (s)."""
         timers, now_s = self._timers, time.monotonic()
         while timers and timers[0][0] <= now_s:
             heapq.heappop(timers)[2]()
@@ -105,7 +109,7 @@ class EventLoop:
         return min(idle_s, self._step_due()) if self._paced else idle_s
 
     def _step_due(self) -> float:
-        """Run the steps that are due, and return for how long none is (s): what a token costs the reference server."""
+        """Run the steps that are due, and return the time until the next one (s)."""
         heap, now_ns = self._paced, clock_ns()
         while heap and heap[0][0] <= now_ns:
             _, number, steps = heap[0]
@@ -120,7 +124,7 @@ class EventLoop:
 
 
 class _Selector:
-    """Stands in for epoll on other platforms."""
+    """Replacement of epoll on other platforms."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()

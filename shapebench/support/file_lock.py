@@ -1,4 +1,4 @@
-"""Locks between processes of one machine, which the kernel releases when the holder dies."""
+"""Locks between processes on one machine, which the kernel releases when the holder dies."""
 
 import fcntl
 import time
@@ -13,7 +13,7 @@ PAUSE_S = 0.05
 def file_lock(path: Path, while_waiting: Callable[[float], None]) -> Iterator[None]:
     """Hold the lock while the block runs.
 
-    `while_waiting` is called again and again with the seconds waited so far, and raises where that is too long.
+    `while_waiting` is called repeatedly with the seconds waited so far, and raises to give up.
     """
     with path.open("a") as file:
         begun_s = time.monotonic()

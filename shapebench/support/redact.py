@@ -1,4 +1,4 @@
-"""Redaction: the one set of rules that hides secrets in texts, command lines and JSON-like data.
+"""Redaction: a single set of rules that hides secrets in texts, command lines and JSON-like data.
 
 Everything that is stored, logged, shown or published goes through here. A secret is known by its name (`--api-key x`,
 `HF_TOKEN=x`, `Authorization: x`, `{"auth_token": "x"}`), by its place in a URL, or by its shape (`hf_…`, `eyJ…`).
@@ -86,7 +86,7 @@ _TRIGGERS = (
 
 @lru_cache(4096)  # a server's log has the same names in each line
 def is_secret_name(name: str) -> bool:
-    """Tell whether what an option, variable, field or header of this name holds is a secret."""
+    """Check whether an option, variable, field or header of this name contains a secret."""
     words = _CAMEL.sub("_", name).strip("_").lower()
     return bool(_SECRET.search(words)) and not _HARMLESS.search(words)
 
@@ -109,7 +109,7 @@ def redact_value(text: str, secret: str | None) -> str:
 
 
 def redact_mapping(content: T) -> T:
-    """Redact JSON-like data at any depth: whatever has a secret's name, all headers, and the secrets within texts."""
+    """Redact JSON-like data at any depth: values with the name of a secret, all headers, and secrets within texts."""
     return cast("T", _redact_json(content))
 
 

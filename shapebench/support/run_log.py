@@ -1,4 +1,4 @@
-"""Structured log lines of a run's progress: a sentence for people, its facts for programs."""
+"""Structured log lines of a run's progress: a sentence, and its values as fields."""
 
 import logging
 

@@ -1,11 +1,11 @@
-"""Run a command and end it, with all that it started, when the process that asked for it is gone.
+"""Run a command, and end it with all its children when the parent process is gone.
 
     python -m shapebench.support.supervisor [--pass-line] COMMAND [ARGUMENT …]
 
-Its stdin is a pipe that whoever started it holds open; with --pass-line the first line there is the command's stdin.
+Its stdin is a pipe that the parent keeps open; with --pass-line its first line becomes the command's stdin.
 
-A server that is launched for a run must not outlive it, even where the run is killed with no chance to tidy up: the
-end of stdin is the one sign that always comes.
+A server that is launched for a run must not outlive it, even if the run is killed without a chance to clean up: the
+end of stdin is the only signal that always arrives.
 """
 
 import os
@@ -63,7 +63,7 @@ def _wait_for_the_end(command: "subprocess.Popen[bytes]", stop: threading.Event)
 
 
 def _end(command: "subprocess.Popen[bytes]") -> None:
-    """Send SIGTERM to the whole group, SIGKILL to what is left of it."""
+    """Send SIGTERM to the group, then SIGKILL to remaining processes."""
     deadline_s = time.monotonic() + timing().stop_grace_s
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -1,6 +1,6 @@
-"""Arrival times of bytes: the kernel's timestamps on Linux, elsewhere the moment at which they were read.
+"""Arrival times of bytes: the kernel's timestamps on Linux, elsewhere the time of the read.
 
-The kernel hands out the arrival of the last segment that a receive took from the socket (SO_TIMESTAMPING, see Linux'
+The kernel returns the arrival of the last segment that a receive took from the socket (SO_TIMESTAMPING, see Linux'
 Documentation/networking/timestamping.rst), on the clock of `clock_ns`; no privilege is needed.
 """
 
@@ -32,7 +32,7 @@ class Stamps:
 
     kernel: bool = sys.platform == "linux"
     last_ns: int = 0  # the latest
-    unstamped: int = 0  # receives for which the kernel had no stamp, so that the time of reading stands in
+    unstamped: int = 0  # receives for which the kernel had no stamp, so the time of the read is used
 
     def __post_init__(self) -> None:
         if self.kernel:
@@ -40,7 +40,7 @@ class Stamps:
 
     @property
     def source(self) -> Literal["kernel", "user"]:
-        """The source of all of them: "kernel", or "user" where even one was not the kernel's."""
+        """Source of all timestamps: "kernel", or "user" if any of them is not the kernel's."""
         return "kernel" if self.kernel and not self.unstamped else "user"
 
     def receiver(self, line: socket.socket) -> Receive:
@@ -72,7 +72,7 @@ class Stamps:
 
 @cache
 def _keep_stamping() -> int:
-    """Keep a socket that asks for timestamps: the kernel begins some time after the first, and ends with the last."""
+    """Keep a socket with timestamps open: the kernel starts stamping with a delay, and stops with the last socket."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as keeper:
         with suppress(OSError):
             keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE_AND_REPORT)
@@ -80,7 +80,7 @@ def _keep_stamping() -> int:
 
 
 class ClockWatch:
-    """A watch that notices when CLOCK_REALTIME is set, by comparing it with the clock that nobody can set."""
+    """Detector of steps of CLOCK_REALTIME, by comparison with the monotonic clock."""
 
     def __init__(self) -> None:
         self._offset_ns = self._offset()
@@ -88,12 +88,12 @@ class ClockWatch:
 
     @staticmethod
     def _offset() -> int:
-        """Take the quickest of three readings: a process that is suspended between the clocks finds them apart."""
+        """Return the quickest of three readings, since a process may be suspended between the two clocks."""
         readings = ((time.monotonic_ns(), clock_ns(), time.monotonic_ns()) for _ in range(3))
         before, now, after = min(readings, key=lambda reading: reading[2] - reading[0])
         return now - (before + after) // 2
 
     def look(self) -> None:
-        """Compare with the last look: between two, slewing (at most 0.05 %) changes next to nothing."""
+        """Compare with the last reading: in between, slewing (at most 0.05 %) is negligible."""
         before, self._offset_ns = self._offset_ns, self._offset()
         self.step_s = max(self.step_s, abs(self._offset_ns - before) / 1e9)

@@ -1,4 +1,4 @@
-"""Waits that tests shorten, in their own process and in those that they start; nobody else sets them."""
+"""Waits that only tests shorten, in their own process and in child processes."""
 
 import json
 import os

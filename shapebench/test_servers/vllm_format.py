@@ -1,4 +1,4 @@
-"""vLLM's JSON, key for key as version 0.32 was recorded: both test servers write it through this module."""
+"""vLLM's JSON, with the keys of recorded answers of version 0.32; both test servers use this module."""
 
 import time
 import zlib
@@ -16,7 +16,7 @@ Json = dict[str, Any]  # an object as orjson writes it
 
 
 class AnswerFormat(ABC):
-    """One answer of a generating API: its events where it is streamed, else one object.
+    """One answer of a generating API: its events if streamed, else one object.
 
     Arguments named `…_json` are JSON text already, since a server writes them once for many tokens.
     """
@@ -34,7 +34,7 @@ class AnswerFormat(ABC):
 
     @abstractmethod
     def opening(self, prompt_ids_json: str = NULL, usage_json: str = "") -> str:
-        """Write the event that goes out with the first token and carries none; empty where there is none."""
+        """Write the event without a token that precedes the first token; empty if there is none."""
 
     @abstractmethod
     def token(

@@ -1,4 +1,4 @@
-"""Secrets as Prefect blocks: the spec names a block, and its values go to the core for as long as they are needed."""
+"""Secrets as Prefect blocks: a spec names a block, whose values are passed to the core while they are needed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ class OciCredentials(Block):
 
 
 class BlockError(ShapebenchError):
-    """The spec names a block that cannot be read."""
+    """A block of the spec cannot be read."""
 
 
 BLOCKS: dict[str, type[Block]] = {vault.ENDPOINT_KEY: EndpointKey, vault.OCI_CREDENTIALS: OciCredentials}
@@ -55,8 +55,8 @@ def _values(field: str, name: str) -> dict[str, str]:
         block = kind.load(name)
     except ValueError:  # which quotes nothing, but would be a traceback
         raise BlockError(
-            f"{field} names {name}, and Prefect has no such block of the type {kind.get_block_type_slug()}.",
-            "Make it on the Blocks page of the Prefect UI (docs/operating.md), or correct the name or PREFECT_API_URL.",
+            f"{field} is {name}, but Prefect has no block of that name and the type {kind.get_block_type_slug()}.",
+            "Create it on the page Blocks of the UI (docs/operating.md), or correct the name or PREFECT_API_URL.",
         ) from None
     return {key: _plain(getattr(block, key)) for key in kind.model_fields}
 

@@ -16,7 +16,7 @@ def emit_endpoint_event(
 ) -> None:
     """Emit an event of an endpoint (url, model, shape); a failure is logged, not raised.
 
-    Labels can be matched by automations, as shapebench.NAME; the payload is for what they do.
+    Automations can match labels, as shapebench.NAME, and use the payload in their actions.
     """
     url, model, shape = endpoint
     about = {"url": url, "model": model, "shape": shape, **labels}

@@ -1,7 +1,7 @@
-"""One measurement at a time on an endpoint: two flow runs must not measure each other.
+"""Exclusive use of an endpoint: only one flow run measures it at a time.
 
-On one machine a lock file sees to it, which the kernel frees when its holder dies; between machines a concurrency limit
-at their Prefect server (tasks/prefect/lease.py).
+On one machine this is a lock file, which the kernel releases when its holder dies; across machines it is a concurrency
+limit at their Prefect server (tasks/prefect/lease.py).
 """
 
 import logging
@@ -49,7 +49,7 @@ class Holder:
 
 @contextmanager
 def exclusive_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait") -> Iterator[None]:
-    """Keep other flow runs off this endpoint while the block runs; first wait for them, or raise EndpointBusyError."""
+    """Use this endpoint exclusively while the block runs; first wait for other runs, or raise EndpointBusyError."""
     name = "shapebench-" + re.sub(r"[^A-Za-z0-9.]+", "-", endpoint.url.partition("://")[2])
     wait_for = _Waiting(endpoint.url, give_up=when_busy == "fail")
     with _on_this_machine(name, wait_for) as (dead, note), _at_the_server(name, wait_for, dead) as taken:
@@ -58,7 +58,7 @@ def exclusive_use(endpoint: Endpoint, when_busy: Literal["wait", "fail"] = "wait
 
 
 class _Waiting:
-    """Logs each holder that is waited for once; or raises EndpointBusyError at once."""
+    """Logs each holder once while waiting for it; or raises EndpointBusyError at once."""
 
     def __init__(self, url: str, *, give_up: bool) -> None:
         self._url, self._give_up = url, give_up
@@ -68,7 +68,7 @@ class _Waiting:
         if self._give_up:
             raise EndpointBusyError(
                 f"{self._url} is being measured by {holder}.",
-                "Start it again when that run is done, or let it wait until the endpoint is free: when_busy: wait.",
+                "Run it again when that run is done, or set when_busy: wait, which waits until the endpoint is free.",
             )
         if holder not in self._logged:
             logger.info("Waiting for %s, which measures %s", holder, self._url)
@@ -79,7 +79,7 @@ class _Waiting:
 def _on_this_machine(
     name: str, wait_for: Callable[[str], None]
 ) -> Iterator[tuple[Holder | None, Callable[[str | None], None]]]:
-    """Yield who died while it measured, where somebody did, and a function that notes our lease."""
+    """Yield the flow run that died while it measured, if any, and a function that records our lease."""
     file = _lock_folder() / f"{name}.lock"
     with file_lock(file, lambda _waited_s: wait_for(str(_read_holder(file) or "another run on this machine"))):
         dead = _read_holder(file)
@@ -98,9 +98,8 @@ def _lock_folder() -> Path:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise LockFolderError(
-            f"{folder}, where runs on this machine keep each other from an endpoint, cannot be written: "
-            f"{error.strerror}.",
-            "Set XDG_CACHE_HOME to a folder that can be written.",
+            f"The folder {folder} of the lock files cannot be written to: {error.strerror}.",
+            "Set XDG_CACHE_HOME to a folder that can be written to.",
         ) from None
     return folder
 
@@ -118,7 +117,7 @@ def _write(file: Path, holder: Holder) -> None:
 
 @contextmanager
 def _at_the_server(name: str, wait_for: Callable[[str], None], dead: Holder | None) -> Iterator[str | None]:
-    """Yield the lease; None where no server outlives this run, for it could not keep others waiting."""
+    """Yield the lease; None without a permanent server, which could not make other runs wait."""
     if os.environ.get("PREFECT__SERVER_EPHEMERAL") or not get_current_settings().api.url:
         yield None
         return

@@ -1,7 +1,7 @@
 """Prefect concurrency limit of one, held by a lease that is renewed: a holder that dies loses it.
 
-Prefect's own `concurrency` reveals neither who holds a limit nor by which lease. With both, a run that waits logs for
-whom, and does not wait for the lease of a run that Prefect knows to be dead.
+Prefect's own `concurrency` does not show who holds a limit, and by which lease. This module does, so that a waiting
+run can log whom it waits for, and does not wait for the lease of a run that Prefect knows to be dead.
 """
 
 import logging
@@ -34,7 +34,7 @@ RECENT = 50  # runs that are looked at to find who holds the limit
 
 @contextmanager
 def hold_lease(name: str, wait_for: Callable[[str], None]) -> Iterator[str]:
-    """Hold the limit while the block runs; `wait_for` is called with who holds it, and raises to wait no longer."""
+    """Hold the limit while the block runs; `wait_for` is called with the holder, and raises to stop waiting."""
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
         logger.info("Exclusive use by the Prefect concurrency limit %s", name)
@@ -47,7 +47,7 @@ def hold_lease(name: str, wait_for: Callable[[str], None]) -> Iterator[str]:
 
 
 def release_lease(lease: str) -> None:
-    """End a lease, whoever holds it; one that has ended already is ignored."""
+    """End a lease of any holder; one that has ended already is ignored."""
     with get_client(sync_client=True) as client:
         client.release_concurrency_slots_with_lease(UUID(lease))
 
@@ -65,16 +65,16 @@ def _wait_and_take(client: SyncPrefectClient, name: str, wait_for: Callable[[str
         holder = _holder(runs)
         wait_for(holder or "another flow run")
         nobody_since_s = None if holder else nobody_since_s or time.monotonic()
-        # A restarted server that kept its leases in memory counts slots that nobody has.
+        # A restarted server that kept its leases in memory counts slots without a holder.
         if nobody_since_s and time.monotonic() - nobody_since_s > timing().lease_forgotten_s:
-            logger.warning("Nobody holds %s, which is taken all the same: freeing it", name)
+            logger.warning("No run holds %s, but the server counts its slot as taken: releasing it", name)
             client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
         time.sleep(timing().lease_look_s)
     return lease
 
 
 def _take(client: SyncPrefectClient, name: str) -> str | None:
-    """Take a lease, noted in a label and a tag of our flow run; None where another run has it."""
+    """Take a lease, recorded in a label and a tag of our flow run; None if another run has it."""
     us = UUID(flow_run.id)
     holder = ConcurrencyLeaseHolder(type="flow_run", id=us)
     try:
@@ -120,7 +120,7 @@ def _renewed(name: str, leases: list[str]) -> Iterator[None]:
 
 
 def _renew_until(done: Event, name: str, leases: list[str]) -> None:
-    """Renew until done; a server that is away, or has forgotten the lease, is no reason to stop measuring."""
+    """Renew until done; measuring continues if the server is down or has lost the lease."""
     with get_client(sync_client=True) as client:
         while not done.wait(timing().lease_renewal_s):
             try:

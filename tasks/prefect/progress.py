@@ -25,8 +25,8 @@ STOP_TIMEOUT_S = 5
 def show_progress(run: Run) -> Iterator[None]:
     """Keep the artifact up to date while the block measures.
 
-    Its own thread sends it: the one that measures must go on reading the measuring processes, also when the Prefect
-    server is slow or away.
+    A separate thread sends it, since the main one must read from the measuring processes, even if the Prefect server
+    is slow or down.
     """
     board, done = _Board(run), Event()
     thread = Thread(target=copy_context().run, args=(board.keep_posting, done), daemon=True)

@@ -1,4 +1,4 @@
-"""The search for the greatest concurrency, on servers whose limit is known; workloads, and where a sweep stops."""
+"""The search for the highest concurrency, on servers whose limit is known; workloads, and where a sweep stops."""
 
 import json
 import os
@@ -183,8 +183,8 @@ def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path:
     [
         (["--slo", "ttft p95 <= 1"], "limits.slo.0: there is no metric 'ttft p95'"),
         (["--min-level", "9", "--max-level", "3"], "search: min_level 9 is above max_level 3"),
-        (["--min-level", "0"], "--min-level"),
-        (["--workload", "article"], "workload.preset: there is no workload of this name"),
+        (["--min-level", "0"], "search.min_level"),
+        (["--workload", "article"], "workload.preset: there is no such preset"),
     ],
 )
 def test_wrong_usage_ends_with_code_2_and_says_why(arguments: list[str], complaint: str, shell: Shell) -> None:

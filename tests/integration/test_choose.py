@@ -143,7 +143,7 @@ def test_an_endpoint_that_is_down_is_left_out_and_named(made: Made) -> None:
     assert made.done.code == 1
     (failure,) = made.done.json["failures"]
     assert failure.startswith(f"{DOWN} at {made.down} could not be measured: ")
-    assert "Is the server started" in failure
+    assert "Check that the server runs" in failure
     assert failure in made.done.stderr
 
 

@@ -197,7 +197,7 @@ def test_exact_numbers_of_sql_are_numbers_in_json(here: InProcess, database: Pat
 
 def test_columns_of_one_name_are_refused(here: InProcess, database: Path) -> None:
     done = here.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(database))
-    assert (done.code, "Name them apart" in done.stderr) == (1, True)
+    assert (done.code, "Rename them with AS" in done.stderr) == (1, True)
 
 
 def test_measure_fails_with_the_reason_where_nothing_listens(here: InProcess) -> None:
@@ -229,8 +229,8 @@ LEVEL = ["measure", "--concurrency", "1", "--url", "http://h", "--model", "m"]
         ),
         (["run", "--levels", "1,x", "--url", "http://h", "--model", "m"], "load.levels.1"),
         (["run"], "endpoint.url: needed, but not given"),
-        (["run", "nowhere.yaml"], "Name a YAML file that exists"),
-        (["simulate", "--preset", "z80"], "'z80' is none of"),
+        (["run", "nowhere.yaml"], "Use a YAML file that exists"),
+        (["simulate", "--preset", "z80"], "'z80' is not one of"),
         (["dance"], "No such command 'dance'"),
     ],
 )

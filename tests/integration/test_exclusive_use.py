@@ -258,7 +258,7 @@ def test_a_slot_that_nobody_holds_is_freed(start: Start, url: str, prefect_serve
     httpx.post(f"{prefect_server}/v2/concurrency_limits/", json=stuck).raise_for_status()
     first = start("a", url, lease_forgotten_s=3)
     wait_until(lambda: first.is_in)
-    assert "Nobody holds" in first.said
+    assert "No run holds" in first.said
 
 
 @pytest.mark.nightly

@@ -105,7 +105,7 @@ def test_the_database_in_the_bucket_answers_queries(published: Published, tmp_pa
 
 def test_a_flow_makes_no_link_and_says_how_to_make_one(published: Published, prefect_server: str) -> None:
     assert published.links_by_flow == 0
-    assert f"`shapebench publish {published.run_id}` shows a link to share, good for {DAYS} days" in logs(
+    assert f"`shapebench publish {published.run_id}` creates a link to share, valid for {DAYS} days" in logs(
         prefect_server
     )
 
@@ -177,7 +177,7 @@ def test_what_was_sent_and_what_was_there_is_told_in_numbers(published: Publishe
     files = len(published.publish().stdout.splitlines())
     done = published.publish()
     assert f"0 files sent; {files} were there already." in done.stderr
-    assert "A link made earlier is good until 20" in done.stderr
+    assert "An earlier link is valid until 20" in done.stderr
     assert "/p/" not in done.stdout + done.stderr
 
 
@@ -190,7 +190,7 @@ def test_a_link_is_shown_on_stdout_and_opens(published: Published) -> None:
     done = published.publish("--share-for-days", "2")
     url = done.stdout.splitlines()[-1]
     assert (done.code, "/p/" in url) == (0, True), done.stderr
-    assert "It is shown this once" in done.stderr
+    assert "It is shown only once" in done.stderr
     assert httpx.get(url).status_code == 200
 
 

@@ -20,7 +20,7 @@ import yaml
 from cli.local_prefect.own_server import free_port
 from shapebench.runs.resume import in_progress
 from shapebench.spec.model import parse
-from tasks.resume import MOST_STARTS, RepeatedInterruptionError, earlier_run
+from tasks.resume import MAX_STARTS, RepeatedInterruptionError, earlier_run
 from tests import oci_lookalike
 from tests.conftest import ROOT, BroughtUp, Finished, Shell, brought_up_in, ended
 from tests.flow_runs import (
@@ -122,9 +122,9 @@ def test_a_killed_run_is_resumed_to_one_complete_run(killed: tuple[Killed, Finis
     assert [level["concurrency"] for level in done.json["levels"]] == LEVELS
 
 
-def test_resume_says_what_was_measured_before_and_what_begins_anew(killed: tuple[Killed, Finished]) -> None:
+def test_resume_says_what_was_measured_before_and_what_is_measured_again(killed: tuple[Killed, Finished]) -> None:
     said = " ".join(killed[1].stderr.split())
-    assert f"{killed[0].run_id} resumes; measured before: concurrency 1, 2; unfinished, measured again: 3" in said
+    assert f"resuming run {killed[0].run_id}; measured before: 1 and 2; interrupted, measured again: 3" in said
     assert said.count("measured before") == 1 + len(MEASURED)  # the bars of the levels
 
 
@@ -173,7 +173,7 @@ def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, t
         [folder] = data.glob("runs/*/")
         refused = shell.run("resume", folder.name, "--data", str(data))
         assert (refused.code, "Traceback" in refused.stderr) == (1, False)
-        assert f"Run {folder.name} is being measured by a process of this machine, number " in refused.stderr
+        assert f"Run {folder.name} is being measured by a process on this machine, number " in refused.stderr
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=60)
@@ -419,8 +419,8 @@ def test_a_flow_run_that_is_broken_off_time_after_time_is_not_picked_up_for_ever
     with in_progress(made, None, "a-flow-run") as begun:
         pass
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
-    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS))
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MAX_STARTS))
     assert earlier_run(made, "") == begun
-    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_STARTS + 1))
-    with pytest.raises(RepeatedInterruptionError, match=f"Run {begun.run.run_id} was interrupted {MOST_STARTS} times"):
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MAX_STARTS + 1))
+    with pytest.raises(RepeatedInterruptionError, match=f"Run {begun.run.run_id} was interrupted {MAX_STARTS} times"):
         earlier_run(made, "")

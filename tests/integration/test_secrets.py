@@ -133,7 +133,7 @@ def test_a_key_that_is_refused_is_named_by_its_block(used: Used) -> None:
 
 def test_a_block_that_is_not_there_is_named_with_its_field(used: Used) -> None:
     said = used.states["none"]["message"]
-    assert "endpoint.api_key_block names none, and Prefect has no such block" in said
+    assert "endpoint.api_key_block is none, but Prefect has no block of that name" in said
 
 
 def told(path: str) -> Callable[[Used], str]:

@@ -1,1 +1,1 @@
-"""The search for the greatest concurrency that meets all SLOs: the next level to measure, and the result."""
+"""The search for the highest concurrency that meets all SLOs: the next level to measure, and the result."""

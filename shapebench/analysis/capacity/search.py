@@ -1,9 +1,9 @@
-"""Which level a capacity search measures next, and its result: pure functions of the levels measured so far.
+"""Capacity search: the next level to measure, and the result, as pure functions of the levels measured so far.
 
-A server that misses an SLO with N streams is assumed to miss it with more. The search leaps up until a level misses
-an SLO, then halves what is between: by the number of streams below KNEE, by their ratio above, for the result is to be
-right within TOLERANCE. A level whose interval includes a bound is measured once more, for longer, and so is one
-without usable numbers, MAX_REPEATS times in all; after that the sign of its margin decides.
+A server that misses an SLO with N streams is assumed to miss it with more. The search multiplies the level until
+one misses an SLO, then bisects: by the number of streams below KNEE, by their ratio above, until the result is within
+TOLERANCE. A level whose interval includes a bound is measured once more, for longer, and so is one without usable
+numbers, MAX_REPEATS times in all; after that the sign of its margin decides.
 """
 
 import math
@@ -67,7 +67,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """A level to measure; `again`: it has been measured, and `longer`: its interval included a bound."""
+    """A level to measure; `again`: it was measured before; `longer`: its interval included a bound."""
 
     concurrency: int
     again: bool = False
@@ -78,10 +78,10 @@ class Step:
 class SearchResult:
     """The result of a search.
 
-    `greatest` is the greatest concurrency that meets all SLOs, 0 where one stream does not, None where that is not
-    known. Its 95 % interval goes from `confident_pass`, the greatest that meets them with 95 % confidence, to
-    `confident_fail`, the lowest that misses one with that confidence; None where there is none. `limited_by` is the
-    SLO that the level above misses, `unusable` are levels without usable numbers.
+    `greatest` is the highest concurrency that meets all SLOs, 0 if one stream does not, None if it is unknown. Its 95 %
+    interval goes from `confident_pass`, the greatest that meets them with 95 % confidence, to `confident_fail`, the
+    lowest that misses one with that confidence; None where there is none. `limited_by` is the SLO that the level above
+    misses, `unusable` are levels without usable numbers.
     """
 
     greatest: int | None
@@ -145,14 +145,14 @@ def _last_of_each(measured: Iterable[Outcome]) -> list[Outcome]:
 
 
 def _bracket(levels: Sequence[Outcome], min_level: int) -> tuple[int, int | None]:
-    """The greatest level that passes, or the number below the lowest; and the next, which fails or is not usable."""
+    """Return the highest level that passes, or the number below the lowest; and the next, failed or not usable."""
     failing = min((o.concurrency for o in levels if not o.passes), default=None)
     passing = [o.concurrency for o in levels if o.passes and (failing is None or o.concurrency < failing)]
     return max(passing, default=min_level - 1), failing
 
 
 def _is_worth_repeating(measured: Sequence[Outcome]) -> bool:
-    """Only once: a level without usable numbers may have been bad luck."""
+    """Check whether a level may be repeated: once, since unusable numbers may have been bad luck."""
     last = measured[-1]
     times = [outcome.concurrency for outcome in measured].count(last.concurrency)
     repeats = len(measured) - len(_last_of_each(measured))
@@ -160,7 +160,7 @@ def _is_worth_repeating(measured: Sequence[Outcome]) -> bool:
 
 
 def _middle(passing: int, failing: int) -> int:
-    """The level between the two on a scale whose unit is the tolerance: a stream below the knee, a share above."""
+    """Return the level in the middle: on a linear scale below the knee, on a logarithmic one above."""
     middle = (_tolerances(passing) + _tolerances(failing)) / 2
     streams = middle if middle <= KNEE else KNEE * math.exp(middle / KNEE - 1)
     return min(max(round(streams), passing + 1), failing - 1)

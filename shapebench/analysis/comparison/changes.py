@@ -67,7 +67,7 @@ def _headline(verdicts: set[str]) -> str:
         return f"It is {found.pop()}"
     if verdicts == {"same"}:
         return f"Nothing changed by more than {MIN_EFFECT:.0%}"
-    return "No change is to be seen" if verdicts else "It cannot be told whether anything changed"
+    return "No change was detected" if verdicts else "It is unknown whether anything changed"
 
 
 def _sentence(metric: str, rows: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ DERIVED = ("per_million_output_tokens", "per_user_hour", "instances", "fleet_per
 class Entry:
     """The result of one run's machine.
 
-    `costs` are at the greatest concurrency that meets all SLOs. `failing` is the next one measured, None where all
+    `costs` are at the highest concurrency that meets all SLOs. `failing` is the next one measured, None where all
     levels meet them. With 95 % confidence the true limit lies from the greatest level that meets them with that
     confidence (`at_worst`) to just below the lowest that misses one (`at_best`); None where there is no such level.
     """

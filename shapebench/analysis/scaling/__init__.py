@@ -1,1 +1,1 @@
-"""Saturation: does throughput still grow with concurrency, where does growth end, and how much more is to be had?"""
+"""Saturation: does throughput still grow with concurrency, where does growth end, and how much headroom is left?"""

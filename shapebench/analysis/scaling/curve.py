@@ -1,4 +1,4 @@
-"""A throughput curve that somebody else measured, out of a CSV file."""
+"""A throughput curve from a CSV file, measured by any tool."""
 
 import csv
 import math
@@ -23,18 +23,18 @@ GREATEST = 1e12  # no number of a benchmark is beyond it
 LONGEST_TEXT = 30
 ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # as Excel's "Unicode text"
 REMEDY = (
-    f"Name a CSV file with a header, a row for each level, and the columns {' and '.join(NEEDED)} (tokens/s of all "
-    "streams together); query_tokens_per_s (of each) and ttft_s may be there, too."
+    f"Use a CSV file with a header, a row for each level, and the columns {' and '.join(NEEDED)} (tokens/s of all "
+    "streams together); query_tokens_per_s (of each) and ttft_s are optional."
 )
 
 
 class CurveError(ShapebenchError):
-    """A file holds no curve."""
+    """A file contains no curve."""
 
 
 @dataclass(frozen=True)
 class Impossible:
-    """A row that cannot be true."""
+    """A row with impossible numbers."""
 
     row: int  # its line in the file, from 1
     concurrency: float | None
@@ -43,7 +43,7 @@ class Impossible:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The `rows` that can be true, with their numbers (NaN: missing) and `row`, and those that cannot."""
+    """The possible `rows`, with their numbers (NaN: missing) and `row`, and the impossible ones."""
 
     rows: pd.DataFrame
     impossible: tuple[Impossible, ...]
@@ -73,7 +73,7 @@ def read_curve(file: Path) -> Curve:
         raise CurveError(f"Cannot read {file}: {error.strerror}", REMEDY) from None
     rows = [*_rows(file, raw.decode(ENCODINGS.get(raw[:2], "utf-8-sig"), errors="replace").splitlines())]
     if not rows:
-        raise CurveError(f"{file} holds no row below its header", REMEDY)
+        raise CurveError(f"{file} has no row below its header", REMEDY)
     reasons = {row.line: "; ".join(_reasons(row)) for row in rows}
     possible = [row for row in rows if not reasons[row.line]]
     columns = {name: [row.number(name) for row in possible] for name in (*NEEDED, *OPTIONAL)}
@@ -153,14 +153,14 @@ def _reason(row: Row, column: str) -> str | None:
         return f"{column} is missing" if column in NEEDED else None
     number = row.number(column)
     if not math.isfinite(number):
-        return f"{column} is {_short(row.texts[column])!r}, which is no number"
+        return f"{column} is {_short(row.texts[column])!r}, which is not a number"
     holds, problem = _CHECKS[column]
     return None if holds(number) else f"{column} is {number:g}, which is {problem}"
 
 
-_ABOVE_0: tuple[Callable[[float], bool], str] = (lambda number: 0 < number < GREATEST, "not above 0, or too much")
+_ABOVE_0: tuple[Callable[[float], bool], str] = (lambda number: 0 < number < GREATEST, "not above 0, or too large")
 _CHECKS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "concurrency": (lambda number: 1 <= number < GREATEST and number == int(number), "no number of streams"),
+    "concurrency": (lambda number: 1 <= number < GREATEST and number == int(number), "not a number of streams"),
     "system_tokens_per_s": _ABOVE_0,
     "query_tokens_per_s": _ABOVE_0,
     "ttft_s": _ABOVE_0,
@@ -168,7 +168,7 @@ _CHECKS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def _disagreement(concurrency: float, system: float, query: float) -> Iterator[str]:
-    """Compare both throughputs: a stream gets at least, on average, its part of the system's; one alone gets all."""
+    """Compare both throughputs: on average a stream gets at least its share of the system's; a single one gets all."""
     total = concurrency * query
     if concurrency == 1 and abs(system - query) > AGREEMENT * max(system, query):
         yield f"one stream is the whole system, but query_tokens_per_s is {query:g} and system_tokens_per_s {system:g}"

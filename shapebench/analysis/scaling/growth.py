@@ -1,9 +1,8 @@
-"""The end of throughput's growth, by the levels themselves.
+"""The end of growth of throughput, from the levels alone.
 
-Over logarithmic axes a throughput curve only ever bends downwards, whether it is a straight line, saturates smoothly,
-hits a hard cap or collapses. So the levels are smoothed by the curve nearest to them that never bends upwards (concave
-regression, Hildreth, Journal of the American Statistical Association 49, 1954). Its slope says what a doubling of
-concurrency brings; growth ends where that falls below a tenth of what concurrency gains.
+On logarithmic axes a throughput curve is concave, whether it is a straight line, saturates smoothly, hits a hard cap
+or collapses. So the levels are smoothed by concave regression (Hildreth, Journal of the American Statistical
+Association 49, 1954). The slope is the growth for a doubling of concurrency; growth ends where it falls below a tenth.
 """
 
 from dataclasses import dataclass, replace
@@ -16,14 +15,14 @@ from shapebench.analysis.scaling.usl import DRAWS, TAILS
 
 Places = npt.NDArray[np.intp]
 
-GROWING_SHARE = 0.1  # of what concurrency gains: a doubling that brings less is no growth
+GROWING_SHARE = 0.1  # of the growth of concurrency; less does not count as growth
 MIN_SLOPE = float(np.log2(1 + GROWING_SHARE))
-END = float(np.log2(1.25))  # doublings; growth at the end is that of the last quarter: a shorter step is all noise
-MAX_PLACES = 40  # at which the smoothed curve may bend, or fall
-MIN_FALL = 0.05  # of throughput, that anybody minds
-STEEP = 5.0  # times the noise: a fall so deep ends growth, however few levels show it
-SUDDEN = 40.0  # by how much a sudden fall must lower chi-square: of a fifth, where 2% is assumed; less may be noise
-SURE = 0.98  # of curves that do not fall, one in fifty is said to, as far as the noise is known
+END = float(np.log2(1.25))  # doublings; growth at the end is measured over this step or more: shorter ones are noise
+MAX_PLACES = 40  # where the smoothed curve may bend or fall
+MIN_FALL = 0.05  # of throughput; a smaller fall is negligible
+STEEP = 5.0  # times the noise: such a fall ends growth, even if few levels show it
+SUDDEN = 40.0  # reduction of chi-square by which a sudden fall is significant: of a fifth, if noise is 2%
+SURE = 0.98  # confidence of a collapse: one in fifty curves that do not fall is reported to, given the noise
 MAX_FREEDOM = 1e6
 
 
@@ -33,16 +32,16 @@ class Growth:
 
     knee: int | None
     interval: tuple[int, int] | None
-    uncertain: bool  # noise of this size could have made it look otherwise, in more than one of twenty curves
-    last_doubling: float  # what a doubling brings at the greatest level, as a share
+    uncertain: bool  # in more than one of twenty curves, noise of this size changes the result
+    last_doubling: float  # growth for a doubling at the highest level, as a share
     fall: float
     collapses: bool
 
 
 def concave_fit(levels: Levels, tokens: Values, min_slope: float | None = None, drop: int | None = None) -> Values:
-    """Fit the curve nearest to these `tokens` (their log2) that never bends upwards.
+    """Fit a concave curve to these `tokens` (their log2) by weighted least squares.
 
-    Its slope is nowhere below the least, where there is one; it may fall once, at once, on the way to the level `drop`.
+    Its slope is at least `min_slope`, if given; it may have one sudden fall, just before the level `drop`.
     """
     from scipy.optimize import nnls
 
@@ -63,7 +62,7 @@ def _places(first: int, last: int) -> Places:
 
 
 def with_curve_noise(levels: Levels) -> Levels:
-    """Adjust the noise by residuals from a smooth curve: more or less than was assumed, or more than is known."""
+    """Adjust the noise by residuals from a smooth curve: an assumed noise up or down, a known one only up."""
     if len(levels) < 3:
         return levels
     smoothed = _smoothed(levels)
@@ -76,7 +75,7 @@ def with_curve_noise(levels: Levels) -> Levels:
 
 
 def _smoothed(levels: Levels) -> Values:
-    """Fit a concave curve, with a sudden fall where nothing else explains the levels."""
+    """Fit a concave curve, with a sudden fall if nothing else explains the levels."""
     plain = concave_fit(levels, levels.log_tokens)
     falling = (concave_fit(levels, levels.log_tokens, drop=place) for place in _places(1, len(levels) - 1))
     best = min(falling, key=lambda smoothed: _chi_square(levels, smoothed))
@@ -94,7 +93,7 @@ def growth(levels: Levels) -> Growth:
     other = np.mean([(place is None) != (knee is None) for place in drawn])
     fall, falls = _fall(levels)
     if knee is None and falls and -np.log2(1 - fall) > STEEP * np.median(levels.log_noise):
-        knee, other = int(tokens.argmax()), np.float64(0)  # it fell on the last few steps, too short to show an end
+        knee, other = int(tokens.argmax()), np.float64(0)  # it fell on the last steps, which are too short for a slope
     return Growth(
         knee=None if knee is None else int(levels.concurrency[knee]),
         interval=None if knee is None else _interval(levels, knee, places),
@@ -106,7 +105,7 @@ def growth(levels: Levels) -> Growth:
 
 
 def _filled(tokens: Values) -> Values:
-    """Level out what follows the peak: how deep throughput falls does not move the end of growth."""
+    """Replace the levels after the peak by the peak: the depth of a fall does not move the end of growth."""
     return np.where(np.arange(len(tokens)) > tokens.argmax(), tokens.max(), tokens)
 
 

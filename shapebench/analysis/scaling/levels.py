@@ -14,10 +14,10 @@ from shapebench.support.batch_means import Z
 Values = npt.NDArray[np.float64]
 Source = Literal["given", "repeated", "assumed"]
 
-ASSUMED_NOISE = 0.02  # of a level that was measured once: machines and runs differ by so much
-ASSUMED_FREEDOM = 2  # how many degrees of freedom the assumption is worth against a curve's own roughness
-MIN_NOISE = 0.005  # however alike repetitions are: what they share, they do not show
-# Columns that say how noisy a row is, and the relative standard deviation that follows.
+ASSUMED_NOISE = 0.02  # of a level that was measured once: typical differences between machines and runs
+ASSUMED_FREEDOM = 2  # degrees of freedom of the assumption, compared with the scatter of the curve
+MIN_NOISE = 0.005  # even if repetitions agree: they do not show errors that they share
+# Columns with the noise of a row, and the relative standard deviation derived from them.
 NOISES: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
     "system_tokens_per_s_stddev": lambda rows: rows["system_tokens_per_s_stddev"] / rows["system_tokens_per_s"],
     "throughput_precision": lambda rows: rows["throughput_precision"] / Z,
@@ -31,7 +31,7 @@ class Levels:
     concurrency: Values
     tokens_per_s: Values  # of repeated levels the geometric mean
     noise: Values  # the relative standard deviation of that
-    freedom: float  # degrees of it behind the noise, for Student's t; infinite where the noise was given
+    freedom: float  # degrees of freedom of the noise, for Student's t; infinite if the noise was given
     source: Source
 
     @property

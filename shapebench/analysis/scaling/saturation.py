@@ -10,8 +10,8 @@ from shapebench.analysis.scaling.growth import Growth, growth, with_curve_noise
 from shapebench.analysis.scaling.levels import Levels, read_levels
 from shapebench.analysis.scaling.usl import TAILS, Estimate, Law, fit
 
-REACH = 2  # times the greatest level; nothing is said of more
-STEPS = 33  # at which the law is asked on the way there
+REACH = 2  # times the highest level: the limit of predictions
+STEPS = 33  # points at which the law is evaluated up to there
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Peak:
 
 @dataclass(frozen=True)
 class Headroom:
-    """The throughput that the law expects at more concurrency than was measured, above the greatest below that."""
+    """Throughput that the law predicts beyond the measured levels, in addition to their maximum."""
 
-    concurrency: int  # at which the most is to be had
-    up_to: int  # as far as it is asked
+    concurrency: int  # with the maximum of predicted throughput
+    up_to: int  # the highest concurrency of the prediction
     tokens_per_s: Estimate
     share: Estimate
 
@@ -88,8 +88,8 @@ class Saturation:
 def saturation(curve: pd.DataFrame) -> Saturation:
     """Find saturation from rows with `concurrency` and `system_tokens_per_s`, in any order, one or more for a level.
 
-    How noisy a row is may stand in `system_tokens_per_s_stddev` (tokens/s, from one measurement to the next) or
-    `throughput_precision` (as in level_summary); else repeated levels tell it, else 2% is assumed.
+    The noise of a row is `system_tokens_per_s_stddev` (tokens/s, between measurements) or `throughput_precision` (as in
+    level_summary), else it is estimated from repeated levels, else 2% is assumed.
     """
     levels = read_levels(curve)
     if len(levels) < 2:
@@ -100,18 +100,21 @@ def saturation(curve: pd.DataFrame) -> Saturation:
 
 
 def _headroom(levels: Levels, law: Law, found: Growth | None) -> Headroom:
-    """Extrapolate by the law; growth that has not ended may also go on as it was at the end."""
+    """Extrapolate by the law; growth that has not ended may also continue at its last rate."""
     greatest = levels.concurrency[-1]
     onward = float(np.clip(found.last_doubling, 0, 1)) if found and found.knee is None else 0.0
     beyond = np.linspace(greatest, REACH * greatest, STEPS)
-    most, most_drawn = law.tokens_per_s(levels.concurrency).max(), law.drawn(levels.concurrency).max(axis=1)
+    maximum, maximum_drawn = law.tokens_per_s(levels.concurrency).max(), law.drawn(levels.concurrency).max(axis=1)
     tokens, drawn = law.tokens_per_s(beyond), law.drawn(beyond).max(axis=1)
-    more, ratio = Estimate.of(max(tokens.max() - most, 0), (drawn - most_drawn).clip(min=0)), drawn / most_drawn - 1
-    share = Estimate.of(max(tokens.max() / most - 1, 0), ratio.clip(min=0))
+    more, ratio = (
+        Estimate.of(max(tokens.max() - maximum, 0), (drawn - maximum_drawn).clip(min=0)),
+        drawn / maximum_drawn - 1,
+    )
+    share = Estimate.of(max(tokens.max() / maximum - 1, 0), ratio.clip(min=0))
     return Headroom(
         concurrency=round(beyond[tokens.argmax()]),
         up_to=int(REACH * greatest),
-        tokens_per_s=_at_best(more, onward * most),
+        tokens_per_s=_at_best(more, onward * maximum),
         share=_at_best(share, onward),
     )
 

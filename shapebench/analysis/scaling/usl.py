@@ -2,13 +2,12 @@
 
     throughput(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1))
 
-lambda is the throughput of one stream, sigma the share of the work at which streams take turns (contention), kappa
-what each pair of streams costs (crosstalk). A server that runs at most `cap` streams at once lets the others wait:
-beyond it throughput stays that of `cap` streams. A cap is fitted only where growth has ended, and the levels cannot be
-explained without one.
+lambda is the throughput of one stream, sigma the serial share of the work (contention), kappa the cost of each pair of
+streams (crosstalk). If a server runs at most `cap` streams at once, throughput is constant beyond. A cap is fitted only
+if growth has ended and the levels cannot be explained without one.
 
-N / throughput is linear in three coefficients, none of them negative. So the fit is one of non-negative least squares,
-of relative errors, and its best is found rather than searched for.
+N / throughput is linear in three coefficients, none of them negative. So the fit is a non-negative least-squares
+problem of relative errors, with an exact solution.
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """A fitted law, and laws of curves that the levels could have been by chance."""
+    """A fitted law, and the laws of bootstrapped curves."""
 
     parameters: Values  # lambda, sigma, kappa, cap (infinite where there is none)
     draws: Values = field(repr=False)  # a row of parameters for each

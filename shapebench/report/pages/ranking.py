@@ -82,7 +82,7 @@ def _cost_plots(points: pd.DataFrame) -> list[Plot]:
     users = Axis("concurrency", "Concurrent users", ",.0f", log=True)
     dollars = Axis("cost", "Cost per million output tokens ($)", ",.3f", log=True)
     speed = Axis("query_tokens_per_s_mean", "Throughput per query (tokens/s)")
-    reading = "one point per concurrency level; machines without a price are left out"
+    reading = "one point per concurrency level; machines without a price are not shown"
     by_users = Curves("cost-users", "Cost per million output tokens", reading, users, dollars)
     return [plot_front(points, speed, dollars), by_users.plot(points, "at the utilisation of each level")]
 

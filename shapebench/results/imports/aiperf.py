@@ -1,20 +1,18 @@
-"""AIPerf: `profile_export_aiperf.json`, and beside it `profile_export.jsonl` with a record for each request.
+"""AIPerf: `profile_export_aiperf.json`, and `profile_export.jsonl` with a record for each request.
 
 How its words map to ours (0.13):
 
-- TTFT: to the first response with content, empty ones passed over; request latency: to the last one with content. The
+- TTFT: to the first response with content, skipping empty ones; request latency: to the last one with content. The
   same as ttft_s and e2e_s.
 - ITL, (latency - TTFT) / (tokens - 1), is our tpot_s; with --per-chunk-usage it divides by the tokens after the first
-  chunk, which is of another kind.
-- ICL is the time between chunks. Where as many chunks as tokens came, it is our inter_token_s; otherwise of another
-  kind.
+  chunk, which differs.
+- ICL is the time between chunks. If there are as many chunks as tokens, it is our inter_token_s; otherwise it differs.
 - tokens: the server's usage with --use-server-token-count. Without it they are AIPerf's own count of the text, and all
-  that is made of them is of another kind; but records have the server's usage beside it where it gave one, and that is
-  taken.
+  numbers that depend on them differ; but records also have the server's usage, if it sent one, and that is used.
 - benchmark_duration is from the first request to the last response, and all tokens over it are our throughput. AIPerf's
-  own output_token_throughput is over the time of its phase, which begins before and ends after, and is not taken.
+  own output_token_throughput is over the time of its phase, which is longer, and is not used.
 - its standard deviation divides by n, which is undone.
-- times without a zone are taken for UTC; records have moments of their own.
+- times without a zone are assumed to be UTC; records have their own times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +81,7 @@ class Phase(JsonModel):
 
 
 class Dataset(JsonModel):
-    """What was sent; the lengths are those of synthetic prompts and answers."""
+    """Data set; the lengths are those of synthetic prompts and answers."""
 
     type: Text = None
     mean_input: JsonNumber = Field(None, validation_alias=AliasPath("prompts", "isl", "mean"))
@@ -122,10 +120,10 @@ class Summary(JsonModel):
 
     @property
     def measured_phase(self) -> Phase:
-        """The phase that was measured; raises ImportFileError where it was not a closed loop of one concurrency."""
+        """The measured phase; raises ImportFileError unless it was a closed loop of one concurrency."""
         measured = [phase for phase in self.config.phases if phase.kind != "warmup"]
         if len(measured) != 1:
-            raise ImportFileError(f"it has {len(measured)} measured phases where one is a concurrency level")
+            raise ImportFileError(f"it has {len(measured)} measured phases instead of one")
         at_concurrency(1 if measured[0].type == "concurrency" else None)
         return measured[0]
 
@@ -184,12 +182,12 @@ def _is_records(document: Document) -> bool:
 
 
 def _group_key(document: Document) -> tuple[str, str]:
-    """--profile-export-prefix names both files; without it one has the tool's name in it."""
+    """Return the key that both files share; only the summary has the tool's name in its own."""
     return str(document.folder), document.stem.removesuffix("_aiperf")
 
 
 def _is_ignored(path: Path) -> bool:
-    """Its prompts, a summary of each phase once more, raw answers, and what other sources told of servers and GPUs."""
+    """Check for files that are not needed: prompts, summaries of phases, raw answers, data about servers and GPUs."""
     inside_phases = any((folder / "phase_manifest.json").is_file() for folder in path.parents[1:3])
     of_run = any(path.parent.glob("*_aiperf.json"))
     other = (
@@ -259,7 +257,7 @@ def _started_at(summary: Summary, answers: Sequence[Answer]) -> datetime | None:
 
 
 def _records_differ(summary: Summary, records: Sequence[Record], answers: Sequence[Answer]) -> Differs:
-    """Say what differs: tokens are AIPerf's own where a record lacks the server's usage, unless it was requested."""
+    """Describe what differs: tokens are AIPerf's count if a record lacks the server's usage."""
     done, own = [record for record in records if record.error is None], not summary.counts_of_server
     own_input = own and any(record.prompt_usage is None for record in done)
     own_output = own and any(record.completion_usage is None for record in done)
@@ -270,7 +268,7 @@ def _records_differ(summary: Summary, records: Sequence[Record], answers: Sequen
 
 
 def _summary_differs(summary: Summary, content: object) -> Differs:
-    """Say what differs: each chunk had one token where there are as many gaps as tokens after the first."""
+    """Describe what differs: each chunk had one token if there are as many gaps as tokens after the first."""
     own = not summary.counts_of_server
     gaps = to_count(_stats(content, "inter_chunk_latency").get("count"))
     tokens, done = to_count(summary.total_output_tokens), summary.request_count

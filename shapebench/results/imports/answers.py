@@ -1,4 +1,4 @@
-"""Single requests as another tool recorded them, and the metrics that follow from them by our definitions."""
+"""Single requests as another tool recorded them, and metrics computed from them by our definitions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ROUNDING_S = 1e-9  # tools add up gaps: a sum may come out this much below what 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request; what the tool does not report is None."""
+    """One request; fields that the tool does not report are None."""
 
     ttft_s: float | None = None
     e2e_s: float | None = None
@@ -53,10 +53,10 @@ def failed(answers: Sequence[Answer]) -> int:
 
 
 def checked(answers: Sequence[Answer]) -> list[Answer]:
-    """Return the requests; raises ImportFileError where a request's times are impossible."""
+    """Return the requests; raises ImportFileError if the times of one are impossible."""
     for index, answer in enumerate(answers):
         if min(answer.ttft_s or 0, answer.e2e_s or 0) < 0:
-            raise ImportFileError(f"request {index} has a time below zero")
+            raise ImportFileError(f"request {index} has a negative time")
         if answer.ttft_s is not None and answer.e2e_s is not None and answer.ttft_s > answer.e2e_s + ROUNDING_S:
             raise ImportFileError(
                 f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)"
@@ -67,10 +67,10 @@ def checked(answers: Sequence[Answer]) -> list[Answer]:
 def summarise(answers: Sequence[Answer], differs: Differs) -> list[Number]:
     """Compute every metric from the requests, by our definitions except where `differs` says otherwise."""
     done = completed(answers)
-    found = [number for name in OF_EACH for number in of_values(name, _values(done, name), differs.get(name))]
-    found += of_values("inter_token_s", _gaps(done), differs.get("inter_token_s"))
-    found += total("error_rate", share(failed(answers), len(measured(answers))), differs.get("error_rate"))
-    return found + _over_time(answers, differs)
+    numbers = [number for name in OF_EACH for number in of_values(name, _values(done, name), differs.get(name))]
+    numbers += of_values("inter_token_s", _gaps(done), differs.get("inter_token_s"))
+    numbers += total("error_rate", share(failed(answers), len(measured(answers))), differs.get("error_rate"))
+    return numbers + _over_time(answers, differs)
 
 
 def _values(answers: Sequence[Answer], name: str) -> list[float]:
@@ -78,7 +78,7 @@ def _values(answers: Sequence[Answer], name: str) -> list[float]:
 
 
 def _gaps(done: Sequence[Answer]) -> list[float]:
-    """Return the gaps of all requests, or none where some lack them: those of a part would be biased."""
+    """Return the gaps of all requests, or none if some lack them: those of a part would be biased."""
     each = [answer.gaps_s for answer in done if answer.gaps_s is not None]
     return [gap for gaps in each for gap in gaps] if len(each) == len(done) else []
 

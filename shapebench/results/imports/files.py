@@ -1,4 +1,4 @@
-"""Files to import: found, and read as JSON or JSON lines."""
+"""Files to import, read as JSON or JSON lines."""
 
 import hashlib
 import json
@@ -35,14 +35,14 @@ class Document:
 
 
 def find(paths: Iterable[Path], ignored: Callable[[Path], bool], problems: list[str]) -> list[Path]:
-    """List the files at these paths and in these folders; a path without any is added to the problems."""
-    found: dict[Path, Path] = {}
+    """List the files at these paths and in these folders; a path without files is added to the problems."""
+    files_by_path: dict[Path, Path] = {}
     for path in paths:
         files = [path] if path.is_file() else sorted(_in_folder(path, ignored))
         if not files:
-            problems.append(f"{path}: {'holds no JSON file' if path.is_dir() else 'does not exist'}")
-        found |= {file.resolve(): file for file in files}
-    return list(found.values())
+            problems.append(f"{path}: {'contains no JSON file' if path.is_dir() else 'does not exist'}")
+        files_by_path |= {file.resolve(): file for file in files}
+    return list(files_by_path.values())
 
 
 def _in_folder(folder: Path, ignored: Callable[[Path], bool]) -> Iterator[Path]:
@@ -60,7 +60,7 @@ def read(path: Path) -> Document:
     except OSError as error:
         raise ImportFileError(f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or deeper than anybody writes
-        raise ImportFileError(f"is not JSON, or is cut off: {error}") from None
+        raise ImportFileError(f"is not JSON, or is truncated: {error}") from None
     return Document(path, content, hashlib.sha256(raw).hexdigest())
 
 

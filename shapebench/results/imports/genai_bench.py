@@ -3,15 +3,14 @@
 How its words map to ours (0.0.5):
 
 - TTFT: to the first text or reasoning; e2e_latency: to the chunk with the usage, right after the last token. The same.
-- tpot, (e2e - ttft) / (tokens - 1), is ours. Its output_throughput and output_inference_speed are of the time after the
-  first token; ours is computed from each request's tokens and time instead.
-- tokens are the server's usage, which it asks for.
-- over time it divides by the run's duration, which has up to a second of waiting for the end in it.
-- its aggregates may leave out the first and last requests (warm-up, cool-down); which ones is not in the files. Where
-  the mean TTFT shows that it did, they are taken as they are: of how many values is not known, so their percentiles
-  and spread are withheld.
+- tpot, (e2e - ttft) / (tokens - 1), is the same. Its output_throughput and output_inference_speed count the time after
+  the first token; ours are computed from each request's tokens and time instead.
+- tokens are the server's usage, which it requests.
+- rates are over the run's duration, which includes up to a second of waiting for the end.
+- its aggregates may exclude the first and last requests (warm-up, cool-down); the files do not say which ones. If the
+  mean TTFT shows that, the number of values is unknown, so percentiles and spread are withheld.
 - times are in the unit that `_time_unit` names; the duration is always in seconds.
-- when a level began is not said, only when the experiment did, in the name of its folder.
+- the start of a level is unknown; that of the experiment is in the name of its folder.
 """
 
 import math
@@ -77,13 +76,13 @@ class Experiment(JsonModel):
     @property
     def url(self) -> str:
         """The address, which only the command line has, next to the API key."""
-        found = re.search(r"--api-base[ =](\S+)", self.command or "")
-        return found[1] if found else ""
+        match = re.search(r"--api-base[ =](\S+)", self.command or "")
+        return match[1] if match else ""
 
     @property
     def started_at(self) -> datetime | None:
-        found = re.search(r"(\d{8}_\d{6})$", self.folder_name or "")
-        return parse_utc(found[1], "%Y%m%d_%H%M%S") if found else None
+        match = re.search(r"(\d{8}_\d{6})$", self.folder_name or "")
+        return parse_utc(match[1], "%Y%m%d_%H%M%S") if match else None
 
 
 class Request(JsonModel):
@@ -135,7 +134,7 @@ class LevelFile(JsonModel):
 
     @property
     def unit(self) -> float:
-        """Seconds in the unit of its times; older versions knew no other than seconds, and did not say so."""
+        """Seconds in the unit of its times; older versions always use seconds, and do not state it."""
         return require(UNITS.get("s" if self.time_unit is None else str(self.time_unit)), "_time_unit")
 
     @property
@@ -166,7 +165,7 @@ def _read(file_set: FileSet) -> list[Level]:
     experiment = file_set.one("experiment_metadata.json", "it says which model was measured")
     levels = file_set.all("level")
     if not levels:
-        raise ImportFileError("no level of this experiment is there: its files belong into the same folder")
+        raise ImportFileError("the experiment has no level files; they must be in the same folder")
     return [_level(experiment, document) for document in levels]
 
 
@@ -199,14 +198,14 @@ def _configuration(experiment: object) -> Mapping[str, object]:
 
 
 def _numbers(level: LevelFile, answers: Sequence[Answer]) -> list[Number]:
-    found = summarise(answers, DIFFERS)
+    numbers = summarise(answers, DIFFERS)
     if _covers_all(level, answers):
-        return found
-    return [n for n in found if n.metric == "error_rate"] + [n for ours in OF_SUMMARY for n in _stats(level, ours)]
+        return numbers
+    return [n for n in numbers if n.metric == "error_rate"] + [n for ours in OF_SUMMARY for n in _stats(level, ours)]
 
 
 def _covers_all(level: LevelFile, answers: Sequence[Answer]) -> bool:
-    """Return whether its aggregates are of all requests, none left out as warm-up."""
+    """Check whether its aggregates include all requests, none excluded as warm-up."""
     theirs = times(level.stat("ttft", "mean"), level.unit)
     ttfts = [answer.ttft_s for answer in completed(answers) if answer.ttft_s is not None]
     return theirs is None or not ttfts or math.isclose(theirs, sum(ttfts) / len(ttfts), rel_tol=1e-6)

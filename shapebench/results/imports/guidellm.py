@@ -1,19 +1,18 @@
-"""GuideLLM's JSON (0.8): a report with a benchmark for each level, and the single requests unless told to keep fewer.
+"""GuideLLM's JSON (0.8): a report with a benchmark for each level, and single requests, all or a sample.
 
 How its words map to ours:
 
-- each request has the moments at which it was sent, its first and its last token came: TTFT, end-to-end time
-  (GuideLLM's own runs on until the stream is closed), TPOT and throughput are computed from them by our definitions.
-- its ITL is our tpot_s: (last - first) / (n - 1). Its TPOT, E2E / n, has no place among our metrics. It keeps no single
+- each request has the times of its sending, first and last token: TTFT, end-to-end time (GuideLLM's own ends when the
+  stream is closed), TPOT and throughput are computed from them by our definitions.
+- its ITL is our tpot_s: (last - first) / (n - 1). Its TPOT, E2E / n, is none of our metrics. It stores no single
   gaps, so there is no inter_token_s.
-- tokens are the server's usage, unless it was told not to prefer that. Where the server gave none it counts chunks:
-  then they are not known.
-- over time: with all requests at hand our own definition is computed. Its own rates are over its measured window, from
-  which it may leave warm-up and cool-down, with an answer's tokens spread evenly over its time.
-- requests that were cut off when GuideLLM ended count as failed, as they did not complete; where there are any, its
-  error rate is of another kind.
-- where requests were not kept, its summary is taken: percentiles there are one of the values, where ours interpolate
-  between two; its standard deviation divides by n, which is undone.
+- tokens are the server's usage, unless it was configured otherwise. If the server sent none, it counts chunks: then
+  they are unknown.
+- rates: computed by our definition if all requests are stored. Its own are over its measured window, which may exclude
+  warm-up and cool-down, with an answer's tokens spread evenly over its time.
+- requests that were aborted when GuideLLM ended count as failed; if there are any, its error rate differs.
+- without single requests, its summary is used: its percentiles are one of the values, while ours interpolate between
+  two; its standard deviation divides by n, which is undone.
 """
 
 from collections.abc import Mapping
@@ -50,7 +49,7 @@ from shapebench.spec import metric_definitions
 from shapebench.support.redact import redact_mapping
 
 _TOKENS = "tokens are counted by GuideLLM's own tokenizer, not the server's usage"
-_WINDOW = "over its measured window, from which warm-up and cool-down may be left out"
+_WINDOW = "over its measured window, which may exclude warm-up and cool-down"
 _SPREAD = f"{_WINDOW}, with an answer's tokens spread evenly over its time"
 _RANKED = "a percentile is one of the values; ours interpolates between two"
 _CUT_OFF = "requests that were cut off when the tool ended count as failed"
@@ -160,7 +159,7 @@ class Benchmark(JsonModel):
 
 
 class Dataset(JsonModel):
-    """What was sent."""
+    """Data set."""
 
     kind: Text = None
     prompt_tokens: Count = None
@@ -183,7 +182,7 @@ class ReportFile(JsonModel):
 
 
 class FirstBenchmark(JsonModel):
-    """What tells this tool's report from others', without reading all of it."""
+    """Part of the report by which this tool is recognised."""
 
     type: Text = Field(None, validation_alias=AliasPath("benchmarks", 0, "type_"))
 
@@ -222,13 +221,13 @@ def _level(document: Document, report: ReportFile, benchmark: Benchmark) -> Leve
 
 
 def _concurrency(benchmark: Benchmark) -> int:
-    """Return the level's streams: only two strategies keep a number of them busy."""
+    """Return the number of streams, which is constant in two strategies only."""
     streams = {"synchronous": 1, "concurrent": benchmark.streams}
     return at_concurrency(streams.get(benchmark.strategy or ""))
 
 
 def _configuration(benchmark: Benchmark) -> Mapping[str, object]:
-    """Return the configuration without `environment`, a Python object of no meaning to others."""
+    """Return the configuration without `environment`, a Python object."""
     return redact_mapping({name: value for name, value in benchmark.config.items() if name != "environment"})
 
 
@@ -239,7 +238,7 @@ def _differs(benchmark: Benchmark) -> Differs:
 
 
 def _answers(benchmark: Benchmark) -> list[Answer]:
-    """Return all requests, or none: it may have been told to keep only a sample of them."""
+    """Return all requests, or none if it stored only a sample."""
     kept = benchmark.requests
     whole = [request.completed() for request in kept.successful]
     broken = [request.failed() for request in (*kept.errored, *kept.incomplete)]

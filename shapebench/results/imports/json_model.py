@@ -1,7 +1,7 @@
-"""Base and field types for models of other tools' JSON: what is missing or malformed is None, and nothing raises.
+"""Base and field types for models of other tools' JSON: missing or malformed fields are None, and nothing raises.
 
-Tools leave fields out, change types between versions, and write NaN. A model says where a number lies; whether it is
-good enough is decided where it is used, which raises `ImportFileError` for what cannot be done without.
+Tools omit fields, change types between versions, and write NaN. A model only says where a number is; code that needs
+it raises `ImportFileError`.
 """
 
 from contextlib import suppress
@@ -70,7 +70,7 @@ _NUMBERS: TypeAdapter[dict[str, float | None]] = TypeAdapter(Fields[Number])
 
 
 class JsonModel(BaseModel):
-    """A JSON object of another tool; anything that is no object reads as an empty one."""
+    """A JSON object of another tool; anything else is read as an empty object."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -86,19 +86,19 @@ class JsonModel(BaseModel):
 
 
 def read_numbers(content: object) -> dict[str, float | None]:
-    """Read the fields of an object that has a number in each; what is none is None."""
+    """Read the numbers of an object by field; None for other values."""
     return _NUMBERS.validate_python(content)
 
 
 def require(value: T | None, name: str) -> T:
     """Return the value; raises ImportFileError where it is None."""
     if value is None:
-        raise ImportFileError(f"{name} is missing, or not what it should be")
+        raise ImportFileError(f"{name} is missing or invalid")
     return value
 
 
 def epoch_to_datetime(epoch_s: float | None) -> datetime | None:
-    """Convert seconds since 1970 to a moment; None where there is no such moment."""
+    """Convert seconds since 1970; None if out of range."""
     if epoch_s is None:
         return None
     with suppress(ValueError, OverflowError, OSError):
@@ -107,7 +107,7 @@ def epoch_to_datetime(epoch_s: float | None) -> datetime | None:
 
 
 def parse_utc(text: str | None, form: str) -> datetime | None:
-    """Parse a time without a zone, taken for UTC as most servers' clocks are."""
+    """Parse a time without a zone, assumed to be UTC like most servers' clocks."""
     with suppress(ValueError, TypeError):
         return datetime.strptime(text or "", form).replace(tzinfo=UTC)
     return None
@@ -126,7 +126,7 @@ def valid_duration(seconds: float | None) -> float | None:
 
 
 def to_nanoseconds(epoch_s: float | None) -> int | None:
-    """Convert seconds since 1970 to whole nanoseconds, where the results file can hold the moment."""
+    """Convert seconds since 1970 to whole nanoseconds, if the results file can store them."""
     return round(epoch_s * 1e9) if epoch_s is not None and 0 <= epoch_s < MAX_EPOCH_S else None
 
 

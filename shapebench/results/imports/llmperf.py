@@ -1,21 +1,21 @@
-"""LLMPerf: `…_summary.json`, and beside it `…_individual_responses.json`, a folder for each level.
+"""LLMPerf: `…_summary.json` and `…_individual_responses.json`, a folder for each level.
 
 How its words map to ours (token_benchmark_ray.py, of 2024):
 
 - `ttft_s`: from before the request is made to the first text. The same.
 - `end_to_end_latency_s` is e2e_s: to the end of the answer's stream, right after its last token. The same.
 - tokens are counted by encoding the text with Llama 2's tokenizer, whatever the model, and a start token counts as
-  well; the prompt's are those of its text, without what the chat template adds. So token counts, and all rates made of
-  them, are of another kind.
-- `inter_token_latency_s`: a request's mean over its chunks, with the TTFT among the gaps. Of another kind.
+  well; the prompt's are those of its text, without what the chat template adds. So token counts, and all rates computed
+  from them, differ.
+- `inter_token_latency_s`: a request's mean over its chunks, with the TTFT among the gaps. It differs.
 - over the whole level it divides by the time until all threads had ended, Ray's start, tokenising and drain included.
 - errors: the rate of a request that fails is divided by an end-to-end time of 0, which ends its thread before it is
-  counted. An error rate of 0 says nothing.
-- `timestamp` is when the summary was written, at the end. `num_requests_started` counts those that ended: how many were
-  planned is not in the file.
+  counted. An error rate of 0 means nothing.
+- `timestamp` is when the summary was written, at the end. `num_requests_started` counts those that ended; the planned
+  number is not in the file.
 - quantiles are pandas', and interpolate as ours do; its standard deviation divides by n-1, as ours.
 
-What shapebench itself exported in this format (shapebench_run_id) is by our definitions, but for the time between
+Files that shapebench itself exported (with shapebench_run_id) follow our definitions, except for the time between
 tokens.
 """
 
@@ -73,7 +73,7 @@ STATS = {
 
 
 class Summary(JsonModel):
-    """`…_summary.json`, but for its distributions: `results_METRIC_STAT` each."""
+    """`…_summary.json`, without its distributions: `results_METRIC_STAT` each."""
 
     version: Text = None  # of the file's format: no other is in it
     model: Text = None
@@ -96,7 +96,7 @@ class Summary(JsonModel):
 
     @property
     def wall_s(self) -> float | None:
-        """The level's duration, which follows from the completed requests and their rate."""
+        """The level's duration, from the completed requests and their rate."""
         return valid_duration(60 * self.done / self.completed_per_min) if self.completed_per_min else None
 
     @property
@@ -110,7 +110,7 @@ class Summary(JsonModel):
 
 
 class Response(JsonModel):
-    """One request of `…_individual_responses.json`; one that failed has times of 0, which are none."""
+    """One request of `…_individual_responses.json`; a failed one has times of 0, which are ignored."""
 
     raw_error_code: object = Field(None, validation_alias=AliasPath("error_code"))
     error_code: Count = None
@@ -189,22 +189,22 @@ def _answers(file_set: FileSet, done: int) -> list[Answer]:
     rows = file_set.one("responses", "").objects
     if not all(isinstance(row, dict) for row in rows):
         raise ImportFileError("a response is not an object")
-    found = checked([Response.parse(row).to_answer() for row in rows])
-    if len(completed(found)) != done:
-        raise ImportFileError(f"its summary has {done} completed requests, its responses {len(completed(found))}")
-    return found
+    answers = checked([Response.parse(row).to_answer() for row in rows])
+    if len(completed(answers)) != done:
+        raise ImportFileError(f"its summary has {done} completed requests, its responses {len(completed(answers))}")
+    return answers
 
 
 def _distributions(
     given: Mapping[str, float | None], answers: Sequence[Answer], done: int, differs: Differs
 ) -> list[Number]:
-    """Compute from the responses where they are there, by our definitions, and take from the summary what they lack."""
-    found = summarise(answers, differs)
+    """Compute from the responses, if stored, by our definitions; take the rest from the summary."""
+    numbers = summarise(answers, differs)
     for theirs, ours in OF_SUMMARY.items():
-        if ours not in {n.metric for n in found}:
+        if ours not in {n.metric for n in numbers}:
             stats = {stat: given.get(f"results_{theirs}_{name}") for stat, name in STATS.items()}
-            found += of_stats(ours, stats, done, differs.get(ours))
-    return [n for n in found if n.metric != "error_rate"]  # the summary's is taken
+            numbers += of_stats(ours, stats, done, differs.get(ours))
+    return [n for n in numbers if n.metric != "error_rate"]  # the summary's is taken
 
 
 TOOL = Tool(

@@ -1,7 +1,7 @@
 """Other tools' numbers under our metrics' names, in seconds and tokens, marked where their definition differs.
 
-What decides is the definition: what is counted, from which moment to which. How well a tool's clock or client kept up
-is another matter, for which every imported level is suspect.
+Only the definition counts: what is measured, from when to when. The accuracy of a tool's clock and client is unknown,
+so every imported level is suspect.
 """
 
 import math
@@ -19,7 +19,7 @@ Differs = Mapping[str, str]  # metric -> in what the tool's definition is anothe
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a level; `differs` says how its definition differs from ours, None where it does not."""
+    """One number of a level; `differs` says how its definition differs from ours; None if it does not."""
 
     metric: str
     stat: str
@@ -32,18 +32,18 @@ def of_values(metric: str, values: Sequence[float], differs: str | None = None) 
     """Compute every stat of a metric that has a value for each request or token."""
     if not values:
         return []
-    found = {name: float(stat(np.array(values, dtype=float))) for name, stat in STAT_FUNCTIONS.items()}
-    return of_stats(metric, found, len(values), differs)
+    stats = {name: float(stat(np.array(values, dtype=float))) for name, stat in STAT_FUNCTIONS.items()}
+    return of_stats(metric, stats, len(values), differs)
 
 
 def of_stats(
     metric: str, stats: Mapping[str, float | None], sample_count: int | None, differs: str | None = None
 ) -> list[Number]:
-    """Take stats that the tool computed; percentiles of too few, or an unknown number of, values are withheld."""
+    """Use stats that the tool computed; percentiles of too few, or of an unknown number of values, are withheld."""
     given = {name: value for name, value in stats.items() if value is not None and math.isfinite(value)}
     for name, value in given.items():
         if value < 0:
-            raise ImportFileError(f"{metric} has a {name} of {value}, which cannot be")
+            raise ImportFileError(f"{metric} has a {name} of {value}, which is impossible")
     return [
         Number(metric, name, value, sample_count, differs)
         for name, value in given.items()
@@ -52,7 +52,7 @@ def of_stats(
 
 
 def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:
-    """Take a metric with one value for the level; no number where it is None."""
+    """Use a metric with one value for the level; no number if it is None."""
     return of_stats(metric, {metric_definitions.TOTAL: value}, None, differs)
 
 

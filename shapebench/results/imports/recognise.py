@@ -20,7 +20,7 @@ class ImportRefusedError(ShapebenchError):
 
 @dataclass(frozen=True)
 class Sweep:
-    """Levels that one tool measured of one endpoint and workload: they become a run."""
+    """Levels of one tool, endpoint and workload, which become a run."""
 
     tool: Tool
     origin: Origin
@@ -32,7 +32,7 @@ class Sweep:
 
 
 def sweeps(paths: Iterable[Path]) -> list[Sweep]:
-    """Read all sweeps in the files; raises ImportRefusedError with every problem of any of them."""
+    """Read all sweeps in the files; raises ImportRefusedError with all problems of all files."""
     problems: list[str] = []
     found = files.find(paths, _is_ignored, problems)
     levels = _levels(_bundles(_read(found, problems), problems), problems)
@@ -40,8 +40,8 @@ def sweeps(paths: Iterable[Path]) -> list[Sweep]:
     problems += [problem for sweep in grouped for problem in _twice(sweep)]
     if problems:
         raise ImportRefusedError(
-            f"Nothing was imported, since of {len(found)} files some cannot be:\n    " + "\n    ".join(problems),
-            f"Name only results of {', '.join(tool.label for tool in TOOLS)}, whole and with what belongs to them.",
+            f"Nothing was imported, since some of the {len(found)} files cannot be:\n    " + "\n    ".join(problems),
+            f"Import only complete results of {', '.join(tool.label for tool in TOOLS)}, with all their files.",
         )
     return grouped
 
@@ -91,7 +91,7 @@ def _levels(bundles: Iterable[tuple[Tool, FileSet]], problems: list[str]) -> lis
 def _grouped(levels: Sequence[tuple[Tool, Level]]) -> list[Sweep]:
     """Group levels by tool, origin and folder.
 
-    Files of a sweep lie in one folder, or each level in a folder of its own, and these in one.
+    Files of a sweep are in one folder, or in sibling folders, one for each level.
     """
     in_folder = Counter((tool.source, level.origin, level.documents[0].folder) for tool, level in levels)
     groups: dict[tuple[str, Origin, Path], list[tuple[Tool, Level]]] = defaultdict(list)
@@ -110,7 +110,7 @@ def _twice(sweep: Sweep) -> list[str]:
     counted = Counter(level.concurrency for level in sweep.levels)
     return [
         f"{', '.join(str(level.documents[0].path) for level in sweep.levels if level.concurrency == concurrency)}: "
-        f"{times} results of concurrency {concurrency}; import each repetition by itself"
+        f"{times} results of concurrency {concurrency}; import each repetition separately"
         for concurrency, times in counted.items()
         if times > 1
     ]

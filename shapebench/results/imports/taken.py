@@ -21,7 +21,7 @@ UNKNOWN_SHAPE = "unknown shape"
 ORIGINAL = "original"
 NOT_OURS = "measured_by_shapebench"
 
-# What its rows are made of; raw.requests has more columns, of which other tools say nothing.
+# Columns of imported requests; raw.requests has more, which other tools do not report.
 REQUESTS = pa.schema(
     [
         ("run_id", pa.string()),
@@ -71,8 +71,8 @@ def run_id_of(sweep: Sweep) -> str:
     """Derive the run's id from the files' content, not their names or dates, so that an import can be repeated."""
     digests = sorted({document.digest for document in sweep.documents})
     short = hashlib.sha256("".join(digests).encode()).hexdigest()[:6]
-    told = [level.started_at for level in sweep.levels if level.started_at]
-    return f"{min(told):%Y%m%dT%H%M%S}-{short}" if told else f"undated-{short}"
+    starts = [level.started_at for level in sweep.levels if level.started_at]
+    return f"{min(starts):%Y%m%dT%H%M%S}-{short}" if starts else f"undated-{short}"
 
 
 def _keep(sweep: Sweep, folder: Path) -> list[str]:
@@ -86,7 +86,7 @@ def _keep(sweep: Sweep, folder: Path) -> list[str]:
             if path != copy.resolve():  # somebody may import the originals again
                 shutil.copy2(path, copy)
     except OSError as error:
-        raise ShapebenchError(f"Cannot copy to {folder}: {error.strerror}.", "Name another folder (--data).") from None
+        raise ShapebenchError(f"Cannot copy to {folder}: {error.strerror}.", "Use another folder (--data).") from None
     return [str(path.relative_to(common)) for path in paths]
 
 
@@ -128,8 +128,8 @@ def _run(sweep: Sweep, shape: str) -> dict[str, object]:
 
 def _started_at(level: Level) -> datetime:
     """Return the start as the tool reports it, else when its file was last written; UTC without a zone."""
-    told = level.started_at or datetime.fromtimestamp(level.documents[0].path.stat().st_mtime, UTC)
-    return told.astimezone(UTC).replace(tzinfo=None)
+    started_at = level.started_at or datetime.fromtimestamp(level.documents[0].path.stat().st_mtime, UTC)
+    return started_at.astimezone(UTC).replace(tzinfo=None)
 
 
 def _json(content: Mapping[str, object]) -> str:

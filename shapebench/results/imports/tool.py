@@ -1,4 +1,4 @@
-"""What the importer of a tool consists of, and what it reads from the tool's files."""
+"""Importer of a tool's results, and the data that it reads from the tool's files."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,13 +33,11 @@ class FileSet:
         return [file.document for file in self.files if file.name == name]
 
     def one(self, name: str, why: str) -> Document:
-        """Return the only file of a kind, for which `why` it is needed; raises ImportFileError unless there is one."""
-        found = self.all(name)
-        if len(found) != 1:
-            raise ImportFileError(
-                f"the {name} that belongs to it is missing: {why}" if not found else f"has more than one {name}"
-            )
-        return found[0]
+        """Return the only file of a kind; raises ImportFileError, with `why`, unless there is exactly one."""
+        documents = self.all(name)
+        if len(documents) != 1:
+            raise ImportFileError(f"its {name} is missing: {why}" if not documents else f"has more than one {name}")
+        return documents[0]
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -48,7 +46,7 @@ class FileSet:
 
 @dataclass(frozen=True)
 class Origin:
-    """What was measured, the same for all levels of a sweep; what the tool does not report is None or empty."""
+    """Measured system, the same for all levels of a sweep; None or empty where the tool does not report it."""
 
     version: str | None = None
     model: str = UNKNOWN_MODEL
@@ -91,5 +89,5 @@ class Tool:
 def at_concurrency(concurrency: int | None) -> int:
     """Return a level's streams; raises ImportFileError where it was not a closed loop."""
     if not concurrency:
-        raise ImportFileError("its requests did not come from a fixed number of streams, so it is no concurrency level")
+        raise ImportFileError("it is not a concurrency level: the number of streams was not fixed")
     return concurrency

@@ -2,19 +2,19 @@
 
 How its words map to ours (vllm/benchmarks, 0.32):
 
-- TTFT: to the first chunk with choices. Where completions are streamed every such chunk has a token, so it is the same.
-  A chat's first chunk has the role alone, so there, and with any backend that we do not know, it is of another kind,
-  and so is TPOT, which is counted from it. That one chunk more came than tokens does not say which of them had none.
-- ITL: the time between chunks, each once, however many tokens it brought, and a chat's role among them. Where single
-  requests show as many chunks as tokens, the gaps are between tokens, as ours; otherwise of another kind.
+- TTFT: to the first chunk with choices. In streamed completions every such chunk has a token, so it is the same. A
+  chat's first chunk has only the role, so there, and with unknown backends, it differs, and so does TPOT, which is
+  counted from it. If there is one chunk more than tokens, it is unknown which of them had none.
+- ITL: the time between chunks, counted once each for any number of tokens, including a chat's role. If single requests
+  show as many chunks as tokens, the gaps are between tokens, as ours; otherwise it differs.
 - E2E: to the last chunk with choices. The same.
-- output tokens are the server's usage, which the tool asks for. Its input tokens are too in new versions, and in older
-  ones its own count without the chat template; the file does not say which, so they are of another kind.
-- output_throughput: first dispatch to the end of the last answer. The same, unless requests failed: those count in its
-  time. With single requests it is computed anew.
-- its standard deviation divides by n, which is undone where n is known. TPOT and ITL are of fewer or more values than
-  there are requests, nobody knows how many: their percentiles and spread are withheld.
-- `date` is the end of the level, by the client's clock, whose zone is not said: taken for UTC.
+- output tokens are the server's usage, which the tool requests. So are its input tokens in new versions; in older ones
+  they are its own count without the chat template. The file does not say which, so they differ.
+- output_throughput: first dispatch to the end of the last answer. The same, unless requests failed, whose
+  time is included. With single requests it is computed again.
+- its standard deviation divides by n, which is undone where n is known. TPOT and ITL have an unknown number of
+  values, so their percentiles and spread are withheld.
+- `date` is the end of the level, by the client's clock, whose zone is unknown: assumed to be UTC.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ class Result(JsonModel):
 
     @property
     def gone(self) -> int:
-        """Failed requests; older versions do not count them, but say how many were planned."""
+        """Number of failed requests; older versions do not count them, but have the planned number."""
         return self.failed if self.failed is not None else max((self.num_prompts or self.done) - self.done, 0)
 
 
@@ -129,7 +129,7 @@ def _level(document: Document, content: object) -> Level:
 
 
 def _concurrency(result: Result) -> int:
-    """Return the level's streams; a rate of requests makes of max_concurrency a cap, not the number of busy ones."""
+    """Return the level's streams; with a request rate, max_concurrency is a cap, not the number of busy ones."""
     return at_concurrency(result.max_concurrency if result.request_rate in (None, "inf") else None)
 
 
@@ -149,7 +149,7 @@ def _a_token_each(answers: Sequence[Answer]) -> bool:
 
 
 def _configuration(content: object) -> dict[str, object]:
-    """Return what was requested, with the user's metadata: all fields up to the first result."""
+    """Return the configuration and the user's metadata: all fields before the first result."""
     assert isinstance(content, dict)
     names = list(content)
     return {name: content[name] for name in names[: names.index("duration")]}
@@ -162,12 +162,12 @@ def _has_requests(content: object) -> bool:
 def _answers(result: Result) -> list[Answer]:
     lengths = {len(values) for values in (result.input_lens, result.output_lens, result.ttfts, result.itls)}
     if len(lengths) != 1:
-        raise ImportFileError(f"its lists {', '.join(OF_REQUESTS)} are not of one length")
+        raise ImportFileError(f"its lists {', '.join(OF_REQUESTS)} have different lengths")
     return [_answer(result, index) for index in range(lengths.pop())]
 
 
 def _answer(result: Result, index: int) -> Answer:
-    """Times are on a clock without a date, which is enough for what lies between them."""
+    """Convert a request; its times are on a clock without a date, so only differences are used."""
     ttft_s = result.ttfts[index]
     begun_s = result.start_times[index] if index < len(result.start_times) else None  # older versions lack them
     error = result.errors[index] if index < len(result.errors) else None
@@ -190,16 +190,16 @@ Given = dict[str, float | None]  # the numbers of the result, by their names in 
 
 
 def _numbers(result: Result, given: Given, answers: Sequence[Answer], differs: Differs) -> list[Number]:
-    """Compute from the single requests where they are there, and take from the summary what they lack."""
-    found = summarise(answers, differs)
-    known = {n.metric for n in found}
-    return found + [n for n in _summary(result, given, differs) if n.metric not in known]
+    """Compute from the single requests, if stored; take the rest from the summary."""
+    numbers = summarise(answers, differs)
+    known = {n.metric for n in numbers}
+    return numbers + [n for n in _summary(result, given, differs) if n.metric not in known]
 
 
 def _summary(result: Result, given: Given, differs: Differs) -> list[Number]:
     done, gone = result.done, result.gone
     late = _FAILED if gone else None
-    found = [
+    numbers = [
         *_times(given, "ttft", ("ttft_s", done), differs),
         *_end_to_end(result, given, differs),
         *_times(given, "tpot", ("tpot_s", None), differs),
@@ -212,8 +212,8 @@ def _summary(result: Result, given: Given, differs: Differs) -> list[Number]:
         "input_tokens": result.total_input_tokens,
         "output_tokens": result.total_output_tokens,
     }.items():
-        found += of_stats(ours, {"mean": (tokens or 0) / done if done else None}, done, differs.get(ours))
-    return found
+        numbers += of_stats(ours, {"mean": (tokens or 0) / done if done else None}, done, differs.get(ours))
+    return numbers
 
 
 def _times(given: Given, theirs: str, ours: tuple[str, int | None], differs: Differs) -> list[Number]:
@@ -227,7 +227,7 @@ def _times(given: Given, theirs: str, ours: tuple[str, int | None], differs: Dif
 
 
 def _end_to_end(result: Result, given: Given, differs: Differs) -> list[Number]:
-    """Take each request's latency, which new versions keep even in a summary, though not which of them failed."""
+    """Use each request's latency, which new versions store even in a summary, but not which of them failed."""
     latencies = [value for value in result.latencies if value is not None]
     if not result.gone and len(latencies) == result.done:
         return of_values("e2e_s", latencies, differs.get("e2e_s"))

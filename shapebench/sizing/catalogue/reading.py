@@ -1,4 +1,4 @@
-"""The catalogue's files: those that come with shapebench, and what users put over them."""
+"""The catalogue's files: those of shapebench, and the user's own, which override them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from shapebench.sizing.catalogue.schema import Catalogue, Entry
 
 VARIABLE = "SHAPEBENCH_CATALOGUE"
 BUILT_IN = ("processors.yaml", "oci.yaml")
-REMEDY = "docs/shapes.md says what a catalogue file holds."
+REMEDY = "docs/shapes.md describes catalogue files."
 
 
 class CatalogueError(ShapebenchError):
@@ -58,7 +58,7 @@ def _read(paths: tuple[Path, ...]) -> Catalogue:
     for path in paths:
         merged = _over(merged, _file(path))
     if wrong := [*_missing(merged)]:
-        raise CatalogueError("The catalogue does not add up:\n" + "\n".join(f"  {line}" for line in wrong), REMEDY)
+        raise CatalogueError("The catalogue is inconsistent:\n" + "\n".join(f"  {line}" for line in wrong), REMEDY)
     return merged
 
 
@@ -69,7 +69,7 @@ def _file(path: Path) -> Catalogue:
     except OSError as error:
         raise CatalogueError(f"Cannot read {path}: {error.strerror}", f"Correct {VARIABLE}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{path} is not YAML: {error}", "Correct the line that the message names.") from None
+        raise CatalogueError(f"{path} is not YAML: {error}", "Correct the line in the message.") from None
     except ValidationError as error:
         wrong = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_plain(e)}" for e in error.errors()]
         raise CatalogueError(f"{path} cannot be used:\n" + "\n".join(wrong), REMEDY) from None
@@ -112,6 +112,6 @@ def _missing(content: Catalogue) -> Iterator[str]:
         if shape.gpu is None and shape.cpu is None:
             yield f"shapes.{name}: gpu or cpu is needed"
         elif shape.gpu and (shape.gpu not in content.gpus or not shape.gpus):
-            yield f"shapes.{name}: there is no GPU {shape.gpu!r}, or not said how many (gpus)"
+            yield f"shapes.{name}: there is no GPU {shape.gpu!r}, or the number of GPUs (gpus) is missing"
         elif shape.cpu and (shape.cpu not in content.cpus or not (shape.ocpus and shape.memory_gb)):
-            yield f"shapes.{name}: there is no CPU {shape.cpu!r}, or ocpus and memory_gb are not said"
+            yield f"shapes.{name}: there is no CPU {shape.cpu!r}, or ocpus and memory_gb are missing"

@@ -1,4 +1,4 @@
-"""The schema of a catalogue file: processors, prices of parts, and shapes; each fact says how sure it is."""
+"""The schema of a catalogue file: processors, prices of parts, and shapes; each fact has a source and a confidence."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -8,13 +8,13 @@ from shapebench.support.frozen_model import FrozenModel
 
 # How sure a fact is, the surest first.
 SURE = {
-    "price list": "the cloud's price list says so",
-    "data sheet": "the maker's data sheet says so",
-    "documentation": "the cloud's documentation says so",
+    "price list": "from the cloud's price list",
+    "data sheet": "from the maker's data sheet",
+    "documentation": "from the cloud's documentation",
     "seen": "machines that run report it",
     "derived": "computed from other facts",
-    "stated": "a file of yours says so, and not how sure it is",
-    "second hand": "read in somebody else's copy of the source",
+    "stated": "from a file of yours, without a confidence",
+    "second hand": "from a copy of the source",
     "unsure": "sources differ, or were read in summaries only",
 }
 Dtype = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
@@ -41,12 +41,12 @@ class Fact(FrozenModel):
     @classmethod
     def _is_known(cls, sure: str) -> str:
         if sure not in SURE:
-            raise ValueError(f"is none of {', '.join(SURE)}")
+            raise ValueError(f"is not one of {', '.join(SURE)}")
         return sure
 
 
 class Entry(FrozenModel):
-    """Numbers become facts that bear the entry's own `sure`, `source` and `as_of`; a file's name is the last resort."""
+    """Entry whose numbers become facts with its `sure`, `source` and `as_of`; the default source is the file."""
 
     FACTS: ClassVar[tuple[str, ...]] = ()  # the fields that are facts, or tables of facts
 
@@ -125,7 +125,7 @@ class ShapeEntry(Entry):
     @model_validator(mode="after")
     def _has_gpus_or_a_cpu(self) -> Self:
         if self.gpu and self.cpu:
-            raise ValueError("computes on its gpu or on its cpu: name one of them")
+            raise ValueError("needs either a gpu or a cpu")
         return self
 
 

@@ -1,9 +1,9 @@
-"""Bounds of a shape's speed with a model: what memory bandwidth and FLOP/s allow, and nothing else.
+"""Bounds of a shape's speed with a model: the limits of memory bandwidth and FLOP/s only.
 
 A step computes one more token of every running sequence. It reads all weights once, and each sequence's KV cache; with
-a mixture of experts it reads those experts that its tokens choose. Nothing is said of the time that GPUs spend on
-talking to each other, of kernels, sampling or scheduling, all of which take time on top. Speculative decoding and
-cached prompts, which need fewer steps than tokens, can beat it.
+a mixture of experts it reads the experts that its tokens choose. Communication between GPUs, kernels, sampling and
+scheduling take additional time, which is ignored. Speculative decoding and cached prompts, which need fewer steps than
+tokens, can beat the bound.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shapebench.sizing.estimate.fit import Fit
 from shapebench.sizing.estimate.model import Model
 from shapebench.sizing.shapes import Shape
 
-# What a processor multiplies in where it cannot in the numbers asked for, the first that it has.
+# Number formats that replace a requested one, by the first that the processor supports.
 INSTEAD = {
     "bf16": ("fp16", "fp32"),
     "fp16": ("bf16", "fp32"),
@@ -27,7 +27,7 @@ LIMITS = ("bandwidth", "FLOP/s")
 
 @dataclass(frozen=True)
 class Workload:
-    """Mean lengths, and how many requests are in flight all the time."""
+    """Mean lengths, and the number of requests in flight at all times."""
 
     input_tokens: int = 200
     output_tokens: int = 100
@@ -40,7 +40,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Bound:
-    """No server is faster than this with so many requests in flight; `ttft_s` is of one that waits for nobody."""
+    """No server is faster than this with so many requests in flight; `ttft_s` is of a request that does not wait."""
 
     concurrency: int
     running: int  # at once: no more than fit
@@ -81,7 +81,7 @@ class Speed:
 
 
 def bound(model: Model, shape: Shape, found: Fit, workload: Workload, concurrency: int) -> Bound | None:
-    """Compute the bound; None where the model does not fit, or the shape's speeds are not known."""
+    """Compute the bound; None if the model does not fit, or the shape's speeds are unknown."""
     numbers = numbers_on(shape, model.scheme.numbers)
     if not found.fits or numbers is None or shape.memory_bandwidth_bytes_per_s is None:
         return None
@@ -102,5 +102,5 @@ def bound(model: Model, shape: Shape, found: Fit, workload: Workload, concurrenc
 
 
 def numbers_on(shape: Shape, preferred: str) -> str | None:
-    """Choose the number format that the shape multiplies in; None where its FLOP/s are not known."""
+    """Choose the number format that the shape multiplies in; None if its FLOP/s are unknown."""
     return next((numbers for numbers in (preferred, *INSTEAD[preferred]) if numbers in shape.flops), None)

@@ -30,7 +30,7 @@ class ConfigError(ShapebenchError):
 
 
 class Config(BaseModel):
-    """The fields of config.json that count; where makers use several names, the usual one comes first."""
+    """The fields of config.json that are used; of several names for a field, the usual one comes first."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -103,7 +103,7 @@ def read_config(model: str) -> tuple[str, Content]:
     if full is None:
         alike = difflib.get_close_matches(model, listed, cutoff=0.5)
         hint = f" Is it one of {', '.join(alike)}?" if alike else ""
-        raise ConfigError(f"There is no file {model!r}, and no model of that name in the catalogue.{hint}", REMEDY)
+        raise ConfigError(f"{model!r} is neither a file nor a model in the catalogue.{hint}", REMEDY)
     return full, listed[full]
 
 
@@ -123,12 +123,12 @@ def _read(path: Path) -> tuple[str, Content]:
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}", REMEDY) from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no fields", REMEDY)
+        raise ConfigError(f"{path} has no fields", REMEDY)
     return path.resolve().parent.name, content
 
 
 def text_part(content: Content) -> Content:
-    """Return the language model's fields, where the model takes pictures or sound as well."""
+    """Return the language model's fields, if the model takes pictures or sound as well."""
     inner = content.get("text_config") or content.get("llm_config")
     if not isinstance(inner, dict):
         return content
@@ -142,9 +142,8 @@ def checked(name: str, content: Content) -> Config:
     others = sorted({str(kind) for kind in content.get("layer_types") or () if kind not in ATTENTION})
     if states or others:
         raise ConfigError(
-            f"{name} has layers that keep another state than a KV cache ({', '.join([*states, *others])}), "
-            "which is not estimated here",
-            "Measure it.",
+            f"{name} has layers without a KV cache ({', '.join([*states, *others])}), which cannot be estimated",
+            "Measure the model instead.",
         )
     try:
         return Config.model_validate(content)

@@ -17,7 +17,7 @@ BEST = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A model on a shape. `single` is the bound of one query alone, `loaded` that of the workload's concurrency."""
+    """A model on a shape. `single` is the bound of a single query, `loaded` that of the workload's concurrency."""
 
     shape: Shape
     fit: Fit

@@ -129,7 +129,7 @@ def _dtype(config: Config, requested: str) -> tuple[str, list[str]]:
     declared = (config.torch_dtype or config.dtype or "bfloat16").removeprefix("torch.")
     dtype = declared if requested == "auto" else requested
     if dtype not in DTYPES:
-        raise ConfigError(f"{dtype!r} is no dtype of weights", f"Choose auto, {', '.join(DTYPES)}.")
+        raise ConfigError(f"{dtype!r} is not a dtype for weights", f"Use auto, {', '.join(DTYPES)}.")
     if requested == "auto" and DTYPES[dtype] == "float32":
         return "float16", ["Its weights are float32, which vLLM serves as float16 unless told otherwise."]
     return DTYPES[dtype], []
@@ -144,7 +144,7 @@ def _warnings(config: Config, multimodal: bool) -> list[str]:
         )
     if config.experts:
         warnings.append(
-            "Each token is taken to choose its experts evenly: where tokens choose alike, fewer are read, and the "
+            "Tokens are assumed to choose their experts evenly: if they choose the same ones, fewer are read, and the "
             "bound for many in flight can be beaten."
         )
     if multimodal:
@@ -160,7 +160,7 @@ def _layers(name: str, config: Config, family: Family) -> tuple[Layer, ...]:
         _experts(config, family) if _is_sparse(config, at) else _dense(config, family) for at in range(len(windows))
     ]
     if None in mlps:
-        raise ConfigError(f"The config.json of {name} lacks intermediate_size", "Complete the file.")
+        raise ConfigError(f"The config.json of {name} has no intermediate_size", "Add it to the file.")
     return tuple(Layer(attention, mlp, norms, window) for mlp, window in zip(mlps, windows, strict=True) if mlp)
 
 

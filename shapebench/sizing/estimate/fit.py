@@ -11,7 +11,7 @@ BLOCK_TOKENS = 16  # vLLM hands out the KV cache in blocks
 
 @dataclass(frozen=True)
 class Serving:
-    """Server options; the defaults are vLLM's, but for the memory that it reserves, which is by experience.
+    """Server options; the defaults are vLLM's, except for the reserved memory, which is empirical.
 
     `reserve_bytes`, on each GPU: activations, CUDA graphs, libraries. vLLM takes between 1.3 and 3 GB, and with large
     mixtures of experts up to 9.
@@ -62,7 +62,7 @@ def fit(model: Model, shape: Shape, serving: Serving, tokens: int) -> Fit:
 
 
 def _widest(model: Model, devices: int) -> int:
-    """Return the greatest number of devices that the model can be divided among: the rest serve further copies."""
+    """Return the maximum number of devices that the model can be divided among; the rest serve further copies."""
     return next(n for n in range(devices, 0, -1) if devices % n == 0 and model.divides_by(n))
 
 
@@ -79,4 +79,4 @@ def _reasons(model: Model, shape: Shape, found: Fit, tokens: int, usable: float)
         each = "" if shape.on_cpu else " on each GPU"
         yield f"the weights need {need:,.1f} GB{each}, and there is room for {room:,.1f}"
     if not found.sequences:
-        yield f"no sequence of {tokens:,} tokens fits beside the weights"
+        yield f"no sequence of {tokens:,} tokens fits next to the weights"

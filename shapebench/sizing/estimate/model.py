@@ -12,7 +12,7 @@ Weights = dict[str, float]  # how many numbers there are, by kind: shares of exp
 
 @dataclass(frozen=True)
 class Attention:
-    """The attention of one layer; GPUs share the cache by `kv_heads`: 0 where each keeps all of it (latent attention).
+    """The attention of one layer; GPUs share the cache by `kv_heads`: 0 if each stores all of it (latent attention).
 
     `prefill_pair_flops` and `decode_pair_flops` are of one token that looks back at one other.
     """

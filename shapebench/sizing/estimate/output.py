@@ -1,4 +1,4 @@
-"""The output of `estimate`, for people and for programs."""
+"""Output of `estimate`, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

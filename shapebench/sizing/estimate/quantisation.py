@@ -101,9 +101,7 @@ def scheme(content: Content | None, dtype: str) -> Scheme:
         return Scheme(dtype, dtype, BYTES[dtype] * 8, frozenset(), NUMBERS[dtype])
     method = str(content.get("quant_method", "")).lower()
     if method not in METHODS:
-        raise ConfigError(
-            f"The quantisation method {method!r} is not known", f"Those that are: {', '.join(sorted(METHODS))}."
-        )
+        raise ConfigError(f"The quantisation method {method!r} is unknown", f"Use one of {', '.join(sorted(METHODS))}.")
     name, bits, numbers = METHODS[method](content)
     return Scheme(name, dtype, bits, _covered(content), numbers or NUMBERS[dtype])
 
@@ -139,4 +137,4 @@ def kv_cache_bytes(requested: str, content: Content | None, dtype: str) -> float
         return 1
     if requested in DTYPES:
         return BYTES[DTYPES[requested]]
-    raise ConfigError(f"{requested!r} is no dtype of a KV cache", f"Choose auto, fp8, {', '.join(DTYPES)}.")
+    raise ConfigError(f"{requested!r} is not a dtype for KV caches", f"Use auto, fp8, {', '.join(DTYPES)}.")

@@ -1,1 +1,1 @@
-"""The reference server: it answers at a known pace, as cheaply as Python can, and logs what it sent when."""
+"""The reference server: it answers at a known pace, at little CPU, and logs when it sent each token."""

@@ -24,10 +24,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    asked = _parser().parse_args()
-    pace = Pace(asked.ttft_s, asked.gap_s, asked.jitter)
+    arguments = _parser().parse_args()
+    pace = Pace(arguments.ttft_s, arguments.gap_s, arguments.jitter)
     try:
-        serve(pace, asked.port, asked.log, asked.metrics, until_eof=asked.stop_at_eof)
+        serve(pace, arguments.port, arguments.log, arguments.metrics, until_eof=arguments.stop_at_eof)
     except ShapebenchError as error:
         print(error, file=sys.stderr)
         return 1

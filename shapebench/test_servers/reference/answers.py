@@ -1,4 +1,4 @@
-"""Requests for tokens as they are read, and answers as bytes on the line: an answer's events are written only once."""
+"""Parsed requests for tokens, and answers as bytes, whose events are formatted once."""
 
 import time
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ class Answer:
         self.id = self._format.id
 
     def pieces(self) -> Iterator[bytes]:
-        """Write the head, then what goes out with each token; all tokens between first and last are one object."""
+        """Write the head, then the bytes of each token; all but the first and the last token are the same object."""
         more = self._request.tokens - 1
         token = _chunk(self._format.token(_WORD_JSON))
         last = _chunk(self._format.token(_WORD_JSON, finish_reason="length")) + self._closing()
@@ -124,7 +124,7 @@ def framed_json(content: Json, status: bytes = b"200 OK") -> bytes:
 
 
 def refusal(message: str) -> bytes:
-    """Write the answer to what is malformed."""
+    """Write the answer to a malformed request."""
     return framed_json(vllm_format.error(message, "BadRequestError", None, 400), b"400 Bad Request")
 
 

@@ -1,4 +1,4 @@
-"""A client's connection: its requests are read, and its answers sent, without ever waiting for it."""
+"""Connection of a client: non-blocking reads of requests and writes of answers."""
 
 import socket
 from collections.abc import Callable, Generator, Iterable
@@ -90,7 +90,7 @@ class Connection:
         return None
 
     def _sending(self, answer: Answer) -> Generator[int | None]:
-        """Send each piece when it is due, and stamp it just before the send() that takes its end."""
+        """Send each piece when it is due, and timestamp it just before the send() of its last byte."""
         send, sent_ns = self._line.send, list[int]()
         try:
             for due_ns, piece in zip(answer.dues_ns, answer.pieces, strict=True):
@@ -124,7 +124,7 @@ class Connection:
 
 
 def _unsent(send: Callable[[bytes], int], piece: bytes) -> bytes:
-    """Send, and return what there was no room for."""
+    """Send, and return the bytes that did not fit."""
     try:
         return piece[send(piece) :]
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""HTTP requests as they are parsed."""
+"""HTTP requests while they are parsed."""
 
 from dataclasses import dataclass, field
 

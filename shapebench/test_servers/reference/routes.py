@@ -11,10 +11,10 @@ from shapebench.test_servers.reference.truth import Log, Truth
 
 
 class Routes:
-    """The server's answers; requests for tokens get theirs at the pace, and are logged."""
+    """The server's answers; requests for tokens are answered at the pace, and logged."""
 
     def __init__(self, pace: Pace, log: Log, metrics: bytes | None = None) -> None:
-        """`metrics` is what /metrics always says, in place of the count of requests."""
+        """Set up the routes; `metrics` is a fixed text for /metrics, instead of the count of requests."""
         self._pace, self._log = pace, log
         self._requests = 0
         models = answers.models()

@@ -23,7 +23,7 @@ _MAX_ACCEPTED = 64  # in one iteration: some milliseconds of work
 def serve(pace: Pace, port: int, log: Path | None, metrics: Path | None = None, *, until_eof: bool) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT, or the end of standard input; port 0 is any free one.
 
-    The line printed when it is ready names its URL. `metrics` is a file that /metrics gives, as it is.
+    It prints a line with its URL when it is ready. `metrics` is a file that /metrics returns unchanged.
     """
     allow_many_connections()
     with truth.opened(log) as written, listening(port, _BACKLOG) as listener:

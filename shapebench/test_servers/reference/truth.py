@@ -1,4 +1,4 @@
-"""The log of what was really sent, and when: the truth that an instrument is checked against."""
+"""Log of the true send times, against which a load generator is checked."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Truth:
 
 
 class Log:
-    """A log with one JSON line for each request; they are kept until there is time to write them."""
+    """A log with one JSON line per request, buffered until there is time to write."""
 
     def __init__(self, file: FileIO | None) -> None:
         self._file = file

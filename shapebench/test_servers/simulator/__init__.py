@@ -1,1 +1,1 @@
-"""The simulator: a server that looks like vLLM, batches continuously as it does, and logs the truth about itself."""
+"""The simulator: a server that behaves like vLLM, with continuous batching, and logs its true times."""

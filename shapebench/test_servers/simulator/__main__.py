@@ -36,12 +36,12 @@ def _stop_at_eof() -> None:
 
 
 def main() -> int:
-    asked = _parser().parse_args()
-    if asked.stop_at_eof:
+    arguments = _parser().parse_args()
+    if arguments.stop_at_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     try:
-        preset = with_settings(preset_named(asked.preset), asked.set)
-        serve(preset, asked.port, asked.log, asked.api_key, parse_faults(asked.fault))
+        preset = with_settings(preset_named(arguments.preset), arguments.set)
+        serve(preset, arguments.port, arguments.log, arguments.api_key, parse_faults(arguments.fault))
     except ShapebenchError as error:
         print(error, file=sys.stderr)
         return 1

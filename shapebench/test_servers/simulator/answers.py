@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from shapebench.test_servers.simulator.presets import Preset
-from shapebench.test_servers.simulator.requests import Asked
+from shapebench.test_servers.simulator.requests import GenerationBody
 from shapebench.test_servers.simulator.tokenizer import EOS, Piece, pieces, token_id, token_ids
 from shapebench.test_servers.vllm_format import DONE, NULL, VERSION, AnswerFormat, usage
 
@@ -34,11 +34,11 @@ class Output(NamedTuple):
     finish_reason: str
 
 
-def draw(asked: Asked, limit: int, preset: Preset) -> Output:
-    """Draw an answer of at most `limit` tokens; of just as many where the request fixes the length."""
-    if asked.ignore_eos or asked.min_tokens == limit:
+def draw(body: GenerationBody, limit: int, preset: Preset) -> Output:
+    """Draw an answer of at most `limit` tokens; of exactly that many if the request fixes the length."""
+    if body.ignore_eos or body.min_tokens == limit:
         return Output(_words(limit, preset.empty_text_share), "length")
-    least = max(asked.min_tokens, 1)
+    least = max(body.min_tokens, 1)
     count = random.randint(least, max(min(limit, _NATURAL_TOKENS), least))
     words = _words(count, preset.empty_text_share)
     return Output(words, "length") if count == limit else Output([*words[:-1], EOS], "stop")
@@ -69,21 +69,21 @@ def _json_text(token: str) -> str:
 
 
 class Answer:
-    """All of an answer, known before its first token is due; the engine says when each goes out."""
+    """A complete answer, generated in advance; the engine determines when each token is sent."""
 
-    def __init__(self, format_: AnswerFormat, asked: Asked, prompt: Sequence[Piece], output: Output) -> None:
-        self._format, self._asked = format_, asked
+    def __init__(self, format_: AnswerFormat, body: GenerationBody, prompt: Sequence[Piece], output: Output) -> None:
+        self._format, self._body = format_, body
         self.id, self.prompt = format_.id, prompt
         self.tokens, self.finish_reason = output
         self._prompt_tokens = len(prompt)
 
     def chunks(self, start: int, end: int) -> bytes:
-        """Write the events of tokens `start` to `end`; a chat's opening goes out with its first token."""
+        """Write the events of tokens `start` to `end`; a chat's opening event is sent with its first token."""
         return (self._opening(start) + "".join([self._chunk(index) for index in range(start, end)])).encode()
 
     def closing(self) -> bytes:
         """Write the events after the last token."""
-        usage_event = self._format.usage_event(self._usage(len(self.tokens))) if self._asked.usage_at_end else ""
+        usage_event = self._format.usage_event(self._usage(len(self.tokens))) if self._body.usage_at_end else ""
         return (usage_event + DONE).encode()
 
     def whole(self) -> bytes:
@@ -109,7 +109,7 @@ class Answer:
         )
 
     def _ids(self, tokens: Sequence[Piece]) -> list[int] | None:
-        return token_ids(tokens) if self._asked.return_token_ids else None
+        return token_ids(tokens) if self._body.return_token_ids else None
 
     def _ids_json(self, tokens: Sequence[Piece]) -> str:
         return orjson.dumps(self._ids(tokens)).decode()
@@ -118,7 +118,7 @@ class Answer:
         return _json_text(self.tokens[index])
 
     def _id_json(self, index: int) -> str:
-        return f"[{token_id(self.tokens[index])}]" if self._asked.return_token_ids else NULL
+        return f"[{token_id(self.tokens[index])}]" if self._body.return_token_ids else NULL
 
     def _output_tokens(self, generated: int) -> int:
         """Count the tokens that the usage states."""
@@ -128,7 +128,7 @@ class Answer:
         return orjson.dumps(usage(self._prompt_tokens, self._output_tokens(generated))).decode()
 
     def _running_usage(self, generated: int) -> str:
-        if not self._asked.usage_in_chunks:
+        if not self._body.usage_in_chunks:
             return ""
         counts = usage(self._prompt_tokens, self._output_tokens(generated))
         return orjson.dumps(counts | {"completion_tokens_details": None}).decode()

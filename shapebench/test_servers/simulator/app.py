@@ -1,4 +1,4 @@
-"""The simulator's HTTP side: a bare ASGI application, since a framework would cost more than the tokens do."""
+"""The simulator's HTTP side: a bare ASGI application, since a framework would take more CPU than the tokens."""
 
 import asyncio
 import hmac
@@ -18,10 +18,10 @@ from shapebench.test_servers.simulator.engine import Engine, Request, block_hash
 from shapebench.test_servers.simulator.metrics import Metrics
 from shapebench.test_servers.simulator.presets import Preset
 from shapebench.test_servers.simulator.requests import (
-    Asked,
-    ChatAsked,
-    CompletionAsked,
+    ChatBody,
+    CompletionBody,
     Form,
+    GenerationBody,
     RequestRejectedError,
     Tokenize,
     check,
@@ -112,7 +112,7 @@ class Job:
         await self.call.start(200, [(b"content-type", b"text/event-stream; charset=utf-8"), _VARY])
 
     async def send(self) -> None:
-        """Write what was generated since the last time."""
+        """Write the tokens generated since the last call."""
         truth, generated = self.truth, self.request.generated
         events = self.answer.chunks(truth.output_tokens, generated)
         truth.mark(generated)
@@ -184,36 +184,38 @@ class App:
         await call.answer(orjson.dumps(model_list(self._preset.model, self._preset.max_model_len, self._started_s)))
 
     async def _tokenize(self, call: Call) -> None:
-        asked = await call.form(Tokenize)
-        check_model(asked.model, self._preset)
-        tokens = asked.tokens(self._preset)
+        body = await call.form(Tokenize)
+        check_model(body.model, self._preset)
+        tokens = body.tokens(self._preset)
         content = {"count": len(tokens), "max_model_len": self._preset.max_model_len, "tokens": token_ids(tokens)}
-        await call.answer(orjson.dumps(content | {"token_strs": tokens if asked.return_token_strs else None}))
+        await call.answer(orjson.dumps(content | {"token_strs": tokens if body.return_token_strs else None}))
 
     async def _complete(self, call: Call) -> None:
-        await self._generate(call, await call.form(CompletionAsked), CompletionFormat)
+        await self._generate(call, await call.form(CompletionBody), CompletionFormat)
 
     async def _chat(self, call: Call) -> None:
-        await self._generate(call, await call.form(ChatAsked), ChatFormat)
+        await self._generate(call, await call.form(ChatBody), ChatFormat)
 
-    async def _generate(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> None:
-        check_model(asked.model, self._preset)
-        job = self._job(call, asked, format_)
-        deliver = self._stream if asked.stream else self._whole
+    async def _generate(self, call: Call, body: GenerationBody, format_: type[AnswerFormat]) -> None:
+        check_model(body.model, self._preset)
+        job = self._job(call, body, format_)
+        deliver = self._stream if body.stream else self._whole
         try:
             await deliver(job)
         finally:
             self._driver.abort(job.request)
             self._log(job.truth)
 
-    def _job(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> Job:
-        return Job(call, self._answer(call, asked, format_, Answer))
+    def _job(self, call: Call, body: GenerationBody, format_: type[AnswerFormat]) -> Job:
+        return Job(call, self._answer(call, body, format_, Answer))
 
-    def _answer(self, call: Call, asked: Asked, format_: type[AnswerFormat], answer: type[AnswerType]) -> AnswerType:
-        prompt = asked.tokens(self._preset)
-        output = draw(asked, check(asked, len(prompt), self._preset), self._preset)
+    def _answer(
+        self, call: Call, body: GenerationBody, format_: type[AnswerFormat], answer: type[AnswerType]
+    ) -> AnswerType:
+        prompt = body.tokens(self._preset)
+        output = draw(body, check(body, len(prompt), self._preset), self._preset)
         name = call.header(b"x-request-id") or secrets.token_hex(8)
-        return answer(format_(name, self._preset.model, fingerprint(self._preset)), asked, prompt, output)
+        return answer(format_(name, self._preset.model, fingerprint(self._preset)), body, prompt, output)
 
     def _new_metrics(self, engine: Engine) -> Metrics:
         return Metrics(engine)
@@ -232,7 +234,7 @@ class App:
             await job.call.answer(job.answer.whole())
 
     async def _follow(self, job: Job, on_tokens: Callable[[], Awaitable[None]]) -> None:
-        """Put the request to the engine and act on its tokens until it ends, by itself or because the client left."""
+        """Pass the request to the engine and handle its tokens until it is complete or the client disconnects."""
         request, stepped = job.request, asyncio.Event()
         request.on_token = stepped.set
         watch = asyncio.create_task(self._abort_when_gone(job.call, request))

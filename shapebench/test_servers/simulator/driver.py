@@ -10,8 +10,8 @@ from shapebench.test_servers.simulator.metrics import Metrics
 class Driver:
     """Runs the engine's steps at their times, while there is work.
 
-    Steps are due at absolute times, each a duration after the one before, so that the error of one timer (uvloop's
-    count whole milliseconds: up to 0.5 ms early or late) is not added to the next.
+    Steps are due at absolute times, so that errors of timers (uvloop's have a resolution of a millisecond) do not add
+    up.
     """
 
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
@@ -24,7 +24,7 @@ class Driver:
             self._running = asyncio.get_running_loop().create_task(self._run())
 
     def abort(self, request: Request) -> None:
-        """Drop a request whose client left; one that ended is left as it is."""
+        """Drop a request whose client disconnected; one that has ended is not changed."""
         if not request.ended:
             self._engine.abort(request)
             self._metrics.on_end(request)
@@ -32,7 +32,7 @@ class Driver:
 
     async def _run(self) -> None:
         # A process that is held up makes up for it, so that the pace stays true on a busy machine; after a longer delay
-        # the clock starts anew, or a server that cannot keep up would owe ever more steps.
+        # the clock starts again, or a server that cannot keep up would owe ever more steps.
         due_s, makes_up_s = time.monotonic(), self._engine.preset.makes_up_s
         while self._engine.busy:
             now_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Continuous batching as a pure model: no clock, no sockets; times are arguments."""
+"""Model of continuous batching without clock and sockets; times are arguments."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ def _nobody() -> None:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request on its way through the engine; `on_token` is for whoever drives the engine to call."""
+    """One request in the engine; the driver calls `on_token`."""
 
     prompt_tokens: int
     output_tokens: int
@@ -45,7 +45,7 @@ class Request:
 
 
 class Step(NamedTuple):
-    """What one step computes, and how long that takes."""
+    """Work and duration of one step."""
 
     duration_s: float
     sequences: int
@@ -54,7 +54,7 @@ class Step(NamedTuple):
 
 
 class PrefixCache:
-    """Blocks of prompts seen before, the least recently used forgotten first."""
+    """LRU cache of blocks of prompts."""
 
     def __init__(self, capacity_tokens: int) -> None:
         self._capacity_blocks = capacity_tokens // BLOCK_TOKENS
@@ -105,7 +105,7 @@ class Engine:
         self.waiting.append(request)
 
     def abort(self, request: Request) -> None:
-        """Free a request's place at once, also in the middle of a step; one that ended is left as it is."""
+        """Free a request's place at once, even during a step; one that has ended is not changed."""
         if request.ended:
             return
         request.aborted = True
@@ -115,7 +115,7 @@ class Engine:
             self.waiting.remove(request)
 
     def begin_step(self, now_s: float) -> Step:
-        """Choose what is computed next: every running sequence first, then prompts as far as the budget goes."""
+        """Choose the work of the next step: all running sequences first, then prompts up to the budget."""
         preemptions = self._preempt()
         decoding = sum(not request.to_prefill for request in self.running)
         budget = max(self.preset.max_num_batched_tokens - decoding, 0)
@@ -136,7 +136,7 @@ class Engine:
         return sum(request.held_tokens for request in self.running)
 
     def _preempt(self) -> int:
-        """Send the latest back to the queue until the others have room for one more token each, as vLLM does."""
+        """Preempt the latest requests until the others have room for one more token each, as vLLM does."""
         preemptions, room = 0, self.preset.kv_capacity_tokens
         while len(self.running) > 1 and self._held_tokens() + len(self.running) > room:
             victim = self.running.pop()

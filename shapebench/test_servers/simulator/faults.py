@@ -1,4 +1,4 @@
-"""Faults of a server that benchmarks well: for tests of whether anybody notices."""
+"""Faults of a server, to test whether they are detected."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,17 +11,17 @@ from shapebench.test_servers.simulator.settings import Amount, Share, changed
 
 @dataclass(frozen=True)
 class Faults:
-    """The faults of a simulator; it is honest where all is 0.
+    """Faults of a simulator; none if all are 0.
 
-    Plain requests, such as a probe's, stay right but for the last three.
+    Requests that are not streamed, such as a probe's, are correct except for the last three faults.
     """
 
     refused: Share = 0.0  # of streamed requests: answered with 503
     zero_usage: Share = 0.0  # of streamed answers: usage says 0 completion tokens
-    merged: Share = 0.0  # of streamed tokens: come in one event with the token before; usage counts them all
-    short_tokens: NonNegativeInt = 0  # that many tokens are missing at the end, whatever was asked; one stays
+    merged: Share = 0.0  # of streamed tokens: sent in one event with the token before; usage counts all
+    short_tokens: NonNegativeInt = 0  # that many tokens are missing at the end of each answer; one stays
     prompt_tokens_off: NonNegativeInt = 0  # usage and /metrics say that many prompt tokens more than there are
-    bunched: NonNegativeInt = 0  # tokens are held back until there are that many, then written at once
+    bunched: NonNegativeInt = 0  # tokens are delayed until there are that many, then written together
     drift_s_per_s: Amount = 0.0  # a first token is so much later for each second since the first streamed request
     uncounted: Share = 0.0  # of streamed requests: not in /metrics, as if another replica had served them
     other_version_after: NonNegativeInt = 0  # streamed requests, after which /version names another version
@@ -41,14 +41,14 @@ def parse_faults(words: Iterable[str]) -> Faults:
 
 
 class Picks:
-    """A choice of that share of its calls, evenly spread: with 0.1 every tenth."""
+    """Picks that share of its calls, evenly spread: with 0.1 every tenth."""
 
     def __init__(self, share: float) -> None:
         self._step, self._full = Fraction(str(share)).as_integer_ratio()  # as it was typed: 0.29 is 29/100
         self._sum = 0
 
     def __call__(self, may: bool = True) -> bool:
-        """Decide whether this one is picked; one that may not be leaves its place to the next."""
+        """Decide whether this call is picked; if it may not be, the next one is."""
         self._sum += self._step
         picked = may and self._sum >= self._full
         self._sum -= self._full * picked

@@ -1,4 +1,4 @@
-"""The simulator with faults; the honest one knows nothing of this."""
+"""The simulator with faults, as subclasses."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ from shapebench.test_servers.simulator.engine import Engine, Request
 from shapebench.test_servers.simulator.faults import Faults, Picks
 from shapebench.test_servers.simulator.metrics import Metrics
 from shapebench.test_servers.simulator.presets import Preset
-from shapebench.test_servers.simulator.requests import Asked, overloaded
+from shapebench.test_servers.simulator.requests import GenerationBody, overloaded
 from shapebench.test_servers.simulator.tokenizer import EOS
 from shapebench.test_servers.simulator.truth import Log, no_log
 from shapebench.test_servers.vllm_format import AnswerFormat
@@ -35,7 +35,7 @@ class FaultyAnswer(Answer):
             self.tokens, self.finish_reason = [*self.tokens[: left - 1], EOS], "stop"
 
     def join(self, merges: Picks) -> None:
-        """Send tokens together with those before them, but for the first, which has none."""
+        """Send tokens together with the preceding ones, except for the first."""
         self._joined = frozenset(index for index in range(len(self.tokens)) if merges(may=index > 0))
 
     def bunch(self, tokens: int) -> None:
@@ -75,7 +75,7 @@ class FaultyAnswer(Answer):
 
 
 class FaultyJob(Job):
-    """An answer that holds back tokens, and the engine."""
+    """An answer that delays tokens, and the engine."""
 
     def __init__(self, call: Call, answer: FaultyAnswer, delay_s: float) -> None:
         super().__init__(call, answer)
@@ -83,7 +83,7 @@ class FaultyJob(Job):
 
     async def start(self) -> None:
         await super().start()
-        await asyncio.sleep(self._delay_s)  # before the engine has it, so that later tokens come at their usual pace
+        await asyncio.sleep(self._delay_s)  # before the engine gets it, so that later tokens keep their usual pace
 
     async def send(self) -> None:
         sent, ready = self.truth.output_tokens, self._ready(self.request.generated)
@@ -94,7 +94,7 @@ class FaultyJob(Job):
 
 
 class Miscount(NamedTuple):
-    """The way in which /metrics counts a request."""
+    """Errors of /metrics for one request."""
 
     left_out: bool = False
     prompt_tokens_off: int = 0
@@ -102,7 +102,7 @@ class Miscount(NamedTuple):
 
 
 class FaultyMetrics(Metrics):
-    """Metrics that leave out requests, and observe what was not."""
+    """Metrics that miscount requests, and distort their times."""
 
     def __init__(self, engine: Engine, ttft_factor: float) -> None:
         self._miscounts: dict[Request, Miscount] = {}  # of requests that have not ended
@@ -122,7 +122,7 @@ class FaultyMetrics(Metrics):
 
     def _on_first_token(self, request: Request) -> None:
         how = self._miscounts.get(request, Miscount())
-        request.arrived_s -= how.delay_s  # a server that is slow knows it
+        request.arrived_s -= how.delay_s  # the server's own TTFT includes the delay
         super()._on_first_token(request)
         self._counters["prompt_tokens"].inc(how.prompt_tokens_off)
 
@@ -140,7 +140,7 @@ class FaultyMetrics(Metrics):
 
 
 class FaultyApp(App):
-    """The server with faults; they touch streamed requests, and what the server reports of itself."""
+    """The server with faults, which affect streamed requests and the server's own metrics."""
 
     _metrics: FaultyMetrics
 
@@ -162,25 +162,25 @@ class FaultyApp(App):
         else:
             await super()._version(call)
 
-    def _job(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> Job:
-        if not asked.stream:
-            return super()._job(call, asked, format_)
+    def _job(self, call: Call, body: GenerationBody, format_: type[AnswerFormat]) -> Job:
+        if not body.stream:
+            return super()._job(call, body, format_)
         delay_s = self._enter(call)
-        job = FaultyJob(call, self._faulty_answer(call, asked, format_), delay_s)
+        job = FaultyJob(call, self._faulty_answer(call, body, format_), delay_s)
         how = Miscount(self._leaves_out(), self._faults.prompt_tokens_off, delay_s)
         self._metrics.miscount(job.request, how)
         return job
 
     def _enter(self, call: Call) -> float:
-        """Count one more streamed request; returns how long it is held up, or raises RequestRejectedError."""
+        """Count one more streamed request; returns its delay, or raises RequestRejectedError."""
         self._streamed += 1
         self._first_ns = self._first_ns or call.received_ns
         if self._refuses():
             raise overloaded()
         return max(self._faults.drift_s_per_s * (call.received_ns - self._first_ns) / 1e9, 0)
 
-    def _faulty_answer(self, call: Call, asked: Asked, format_: type[AnswerFormat]) -> FaultyAnswer:
-        answer = self._answer(call, asked, format_, FaultyAnswer)
+    def _faulty_answer(self, call: Call, body: GenerationBody, format_: type[AnswerFormat]) -> FaultyAnswer:
+        answer = self._answer(call, body, format_, FaultyAnswer)
         answer.shorten(self._faults.short_tokens)
         answer.join(self._merges)
         answer.bunch(self._faults.bunched)

@@ -152,7 +152,7 @@ class Metrics:
             self._inter_token.observe(gap_s, count)
 
     def on_end(self, request: Request) -> None:
-        """Count a request that is complete or was aborted; vLLM takes the times of complete ones only."""
+        """Count a request that is complete or was aborted; vLLM observes the times of complete ones only."""
         self._finished["abort" if request.aborted else request.finish_reason].inc()
         if not request.aborted:
             for name, seconds in _durations(request):

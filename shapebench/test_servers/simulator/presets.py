@@ -1,4 +1,4 @@
-"""Presets of the server's pace: a model on a machine, in few numbers."""
+"""Presets of the simulator: a model on a machine, described by a few numbers."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ FLOPS_SHARE = 0.45
 SAMPLING_S = 50e-6  # for each sequence, in each step
 CONTEXT_TOKENS = 250  # of a sequence, on average, in the article's workload
 MAX_MODEL_LEN = 8192
-LEAST_CAPABILITY = 7.0  # vLLM's
+MIN_CAPABILITY = 7.0  # vLLM's
 
 
 def on_gpu(name: str, model: Model, gpu: Shape) -> Preset:
@@ -73,10 +73,10 @@ def on_gpu(name: str, model: Model, gpu: Shape) -> Preset:
 
 
 def _on_each_gpu() -> Iterator[Preset]:
-    """Llama 3.2 3B on one of each GPU of the catalogue that vLLM runs on; a user's own catalogue changes nothing."""
+    """Make presets of Llama 3.2 3B on each GPU of the built-in catalogue that vLLM supports."""
     known = built_in_catalogue()
     for name, gpu in known.gpus.items():
-        if gpu.compute_capability is None or gpu.compute_capability >= LEAST_CAPABILITY:
+        if gpu.compute_capability is None or gpu.compute_capability >= MIN_CAPABILITY:
             model = model_from(LLAMA, Served("auto" if "bf16" in gpu.dense_tflops else "half"))
             yield on_gpu(f"{name.lower()}-llama-3.2-3b", model, single_gpu(name, known))
 

@@ -1,4 +1,4 @@
-"""Requests that clients may send, and vLLM's refusals of what it cannot do."""
+"""Requests that clients may send, and vLLM's errors for unsupported ones."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ class StreamOptions(BaseModel):
     continuous_usage_stats: bool | None = False
 
 
-class Asked(BaseModel):
-    """The fields that the two generating routes share; other fields are taken and have no effect."""
+class GenerationBody(BaseModel):
+    """The fields that the two generating routes share; other fields are accepted and have no effect."""
 
     model: str | None = None
     max_tokens: int | None = None
@@ -53,7 +53,7 @@ class Asked(BaseModel):
         return self.usage_at_end and bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
 
-class CompletionAsked(Asked):
+class CompletionBody(GenerationBody):
     prompt: str | list[int] | list[str] | list[list[int]]
     add_special_tokens: bool = True
 
@@ -64,7 +64,7 @@ class CompletionAsked(Asked):
         return max(min(room, 16), 1) if self.max_tokens is None else self.max_tokens
 
 
-class ChatAsked(Asked):
+class ChatBody(GenerationBody):
     messages: list[Json]
     max_completion_tokens: int | None = None
     add_generation_prompt: bool = True
@@ -129,10 +129,10 @@ def check_model(model: str | None, preset: Preset) -> None:
         raise RequestRejectedError(404, error(message, "NotFoundError", "model", 404))
 
 
-def check(asked: Asked, prompt_tokens: int, preset: Preset) -> int:
+def check(body: GenerationBody, prompt_tokens: int, preset: Preset) -> int:
     """Return the limit of the answer's tokens; raises RequestRejectedError where vLLM would."""
-    limit = asked.limit(preset.max_model_len - prompt_tokens)
-    for problem in _problems(asked, prompt_tokens, limit, preset.max_model_len):
+    limit = body.limit(preset.max_model_len - prompt_tokens)
+    for problem in _problems(body, prompt_tokens, limit, preset.max_model_len):
         if problem.wrong:
             raise bad_request(problem.message, problem.field, problem.value)
     return limit
@@ -145,16 +145,16 @@ class _Problem(NamedTuple):
     value: float | None = None
 
 
-def _problems(asked: Asked, prompt_tokens: int, limit: int, room: int) -> Iterator[_Problem]:
+def _problems(body: GenerationBody, prompt_tokens: int, limit: int, room: int) -> Iterator[_Problem]:
     yield _Problem(
-        asked.stream_options is not None and not asked.stream,
+        body.stream_options is not None and not body.stream,
         "Stream options can only be defined when `stream=True`.",
         "stream_options",
     )
     yield _Problem(prompt_tokens == 0, "The decoder prompt cannot be empty", "prompt")
-    yield _Problem((asked.n or 1) > 1, "The simulator gives one answer to a request: n must be 1.", "n", asked.n)
+    yield _Problem((body.n or 1) > 1, "The simulator gives one answer to a request: n must be 1.", "n", body.n)
     yield from _length_problems(prompt_tokens, limit, room)
-    yield from _sampling_problems(asked, limit)
+    yield from _sampling_problems(body, limit)
 
 
 def _length_problems(prompt_tokens: int, limit: int, room: int) -> Iterator[_Problem]:
@@ -183,8 +183,8 @@ def _length_problems(prompt_tokens: int, limit: int, room: int) -> Iterator[_Pro
     )
 
 
-def _sampling_problems(asked: Asked, limit: int) -> Iterator[_Problem]:
-    temperature, least = asked.temperature, asked.min_tokens
+def _sampling_problems(body: GenerationBody, limit: int) -> Iterator[_Problem]:
+    temperature, least = body.temperature, body.min_tokens
     yield _Problem(
         temperature is not None and temperature < 0,
         f"temperature must be non-negative, got {temperature}.",

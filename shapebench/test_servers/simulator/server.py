@@ -21,10 +21,10 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _WritesAtOnce(HttpToolsProtocol):
-    """A protocol that hands each write to the kernel when it is made.
+    """A protocol that passes each write to the kernel at once.
 
-    uvloop would keep it until every other task has had its turn, which at many streams is milliseconds after the time
-    that the truth log holds.
+    uvloop would delay it until all other tasks have run, which with many streams is milliseconds after the time in the
+    log.
     """
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(preset: Preset, port: int, log: Path | None, api_key: str | None, faults: Faults = HONEST) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 is any free one, and the line printed when ready names it."""
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 is any free one. Prints a line with the URL when ready."""
     with truth.opened(log) as write, listening(port) as listener, _ending_quietly():
         app = App(preset, write, api_key) if faults == HONEST else FaultyApp(preset, faults, write, api_key)
         server = _Server(_config(app))

@@ -1,4 +1,4 @@
-"""Text to tokens, much as a byte-pair encoder does it, without a vocabulary to download."""
+"""Tokenizer similar to byte-pair encoding, without a vocabulary to download."""
 
 import re
 import zlib

@@ -1,4 +1,4 @@
-"""The log of what really happened to each request: the truth that an instrument is checked against."""
+"""Log of the true times of each request, against which a load generator is checked."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The search for the greatest concurrency: its steps on curves that are known, and what it takes a level for."""
+"""The search for the highest concurrency: its steps on curves that are known, and what it takes a level for."""
 
 import math
 from collections.abc import Callable

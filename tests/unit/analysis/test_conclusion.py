@@ -69,7 +69,7 @@ def test_levels_are_judged_in_order_of_concurrency_however_they_come() -> None:
 def test_an_invalid_level_is_never_used() -> None:
     said = answer(level(16), level(32, verdict="invalid", ttft_s_p95=9.0), verdict="invalid")
     assert said.headline == "Suits at least 16 concurrent users"
-    assert "With 32 concurrent users, the numbers are invalid and take no part in this answer." in said.sentences
+    assert "With 32 concurrent users, the numbers are invalid and were not used." in said.sentences
 
 
 def test_a_suspect_level_is_used_and_named() -> None:
@@ -87,7 +87,7 @@ def test_a_level_without_numbers_is_left_out_and_named() -> None:
 @pytest.mark.parametrize("verdict", ["suspect", "invalid"])
 def test_without_a_usable_level_there_is_no_answer(verdict: str) -> None:
     said = answer(unmeasured(1, verdict), unmeasured(2, verdict), verdict=verdict)
-    assert said.headline == "No answer: no level gave numbers that can be used"
+    assert said.headline == "No answer: no level has usable numbers"
     assert any("With 1 and 2 concurrent users" in sentence for sentence in said.sentences)
 
 
@@ -151,7 +151,7 @@ def test_of_three_levels_and_more_all_say_whether_throughput_still_grows() -> No
 
 def test_where_growth_ends_it_is_said_with_an_interval() -> None:
     said = growing(100, 199, 390, 400, 401, 400)
-    assert said.startswith("System throughput stops growing at 4 concurrent users (somewhere from 2 to 8): saturated.")
+    assert said.startswith("System throughput stops growing at 4 concurrent users (95% interval 2 to 8): saturated.")
 
 
 def test_a_throughput_that_collapses_is_said_to() -> None:
@@ -275,7 +275,7 @@ def test_levels_that_a_slow_one_stopped_are_named_with_the_reason() -> None:
     found = said_of(Limits(), level(1), level(2, query_tokens_per_s_mean=8.5), load=CLIMB)
     assert (
         "With 4 and 8 concurrent users, nothing was measured: with 2, each query got 8.5 tokens/s on average, "
-        "less than the 10 tokens/s at which the run was to stop."
+        "below the stop limit of 10 tokens/s."
     ) in found.sentences
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shapebench.analysis.length_distribution import Fit, fit
-from shapebench.runs.prompt_sizing import LEAST_WORDS
+from shapebench.runs.prompt_sizing import MIN_WORDS
 from shapebench.spec.lengths import Lengths
 
 Z = 4.891638  # the normal distribution's quantile for one in a million, two-sided
-MOST_DISTANCE_OF_100 = math.sqrt(math.log(2e6) / 200)  # 0.2693
+MAX_DISTANCE_OF_100 = math.sqrt(math.log(2e6) / 200)  # 0.2693
 ASKED = Lengths(100, 20)
 EVEN = Lengths(10.5, 0.1)  # 10 or 11, each as likely: a mean of 10.5, a standard deviation of 0.5
 SEEDS = 200
@@ -57,14 +57,14 @@ def test_lengths_that_were_drawn_as_asked_stay_within_their_bounds(mean: float, 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("mean", "stddev"), [(1, 1), (3, 10), (5, 20), (1, 10), (20, 20), (1, 1000)])
 def test_so_do_those_of_which_many_are_cut_at_one(mean: float, stddev: float) -> None:
-    assert Lengths(mean, stddev).least == 1
+    assert Lengths(mean, stddev).min_tokens == 1
     assert worst(Lengths(mean, stddev)) <= 1
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("mean", "stddev", "least"),
-    [(200, 40, 52), (200, 100, 120), (50, 20, 40), (50, 20, 52), (50, 10, 95), (50, 0, 52), (8, 0, LEAST_WORDS)],
+    [(200, 40, 52), (200, 100, 120), (50, 20, 40), (50, 20, 52), (50, 10, 95), (50, 0, 52), (8, 0, MIN_WORDS)],
 )
 def test_so_do_prompts_of_which_many_are_raised_to_the_fewest_words(mean: float, stddev: float, least: int) -> None:
     assert worst(Lengths(mean, stddev), least=least) <= 1
@@ -100,7 +100,7 @@ def test_a_mean_is_held_against_its_standard_error() -> None:
 
 def test_a_shape_is_held_against_the_bound_of_dvoretzky_kiefer_and_wolfowitz() -> None:
     """All 11: half of them were to be 10."""
-    assert fit([11] * 100, EVEN, 0).shape_excess == pytest.approx(0.5 / MOST_DISTANCE_OF_100)
+    assert fit([11] * 100, EVEN, 0).shape_excess == pytest.approx(0.5 / MAX_DISTANCE_OF_100)
 
 
 def test_two_lengths_each_as_likely_have_a_spread_that_only_their_mean_moves() -> None:
@@ -167,7 +167,7 @@ def test_fixed_lengths_may_vary_within_the_slack(lengths: list[int]) -> None:
 @pytest.mark.parametrize("off", [-30, 30])
 def test_the_shape_of_lengths_is_held_against_the_slack_on_both_sides_alike(off: int) -> None:
     """All beyond 4 standard deviations and the slack: no share of them where all were to be, or all where none was."""
-    assert fit([100 + off] * 100, Lengths(100, 5), 2).shape_excess == pytest.approx(1 / MOST_DISTANCE_OF_100, rel=1e-4)
+    assert fit([100 + off] * 100, Lengths(100, 5), 2).shape_excess == pytest.approx(1 / MAX_DISTANCE_OF_100, rel=1e-4)
 
 
 @given(st.lists(st.integers(-2, 2), min_size=100, max_size=100), st.integers(0, 1000))

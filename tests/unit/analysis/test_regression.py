@@ -47,7 +47,7 @@ def test_a_number_that_is_far_worse_than_chance_is_a_regression() -> None:
 def test_one_of_twenty_that_lies_outside_its_own_range_is_worth_a_notice_only() -> None:
     found = check_regression([*ordinary(19), row(-3, -0.1)], RULE)
     assert (found.known, found.severity, found.worse) == ("no-regression", "notice", ())
-    assert found.sentences[0] == "Worse than usual, each by itself: 1 of 20; some are by chance."
+    assert found.sentences[0] == "Worse than their usual range: 1 of 20; chance explains some."
 
 
 def test_the_same_number_alone_is_a_regression() -> None:
@@ -124,7 +124,7 @@ def test_the_worst_comes_first() -> None:
 def test_it_says_how_often_it_would_be_wrong() -> None:
     rows = [row(0.1, 0.001, baseline_runs=runs) for runs in (3, 10)]
     said = check_regression(rows, RULE).sentences
-    assert said[0].startswith("Numbers compared: 2, earlier runs: 3 to 10;")
+    assert said[0].startswith("Numbers compared: 2; earlier runs: 3 to 10;")
     assert "0.01 at most" in said[0]
 
 

@@ -41,7 +41,7 @@ def test_every_flag_is_one_of_a_command() -> None:
         ("--ready-timeout", "[default: 60; 0 < x ≤ 7,200]"),
         ("--levels", "[default: 1,2,4,8,16,32]"),
         ("--input-tokens", "[default: 200,40]"),
-        ("--seed", "[default: prompts never sent before; 0 ≤ x < 9,007,199,254,740,992]"),
+        ("--seed", "[default: new prompts; 0 ≤ x < 9,007,199,254,740,992]"),
         ("--until-precise", "[0.001 ≤ x ≤ 0.5]"),
         ("--requests", "[default: 30 for each stream, at least 100; 1 ≤ x ≤ 10,000,000]"),
         ("--when-busy", "[default: wait]"),

@@ -121,7 +121,7 @@ def test_an_expectation_that_failed_comes_first_with_what_was_seen_its_severity_
         "A measuring process was busy for 90% of the time, where 85% are allowed. Set load.processes to 2.",
         "0.9",
         "critical (invalid)",
-        "Where the client is the bottleneck, the client is what is measured.",
+        "If the client is the bottleneck, the client is measured, not the server.",
     ]
 
 

@@ -187,7 +187,7 @@ FAULTS: dict[str, tuple[Fault, frozenset[str]]] = {
         NONE,
     ),
     "the_server_gave_its_account": (
-        lambda d: with_samples(d, closed_loop(2), server_metrics=None, server_error="/metrics is not there (404)."),
+        lambda d: with_samples(d, closed_loop(2), server_metrics=None, server_error="/metrics does not exist (404)."),
         NONE,
     ),
     "the_server_stayed_the_same": (
@@ -321,7 +321,7 @@ FIGURES = {
     "output_lengths_have_the_shape_asked": ["1.2 times"],
     "ttft_did_not_drift": ["+63%"],
     "no_faster_than_the_memory": ["2.0 times"],
-    "the_server_gave_its_account": ["/metrics is not there (404)"],
+    "the_server_gave_its_account": ["/metrics does not exist (404)"],
     "the_server_stayed_the_same": ["version was 0.11.0 and is 0.11.1"],
     "no_foreign_traffic": ["20 tokens", "1 requests"],
     "foreign_traffic_is_little": ["100.0%", "1%"],

@@ -151,7 +151,7 @@ FAULTS = {
     "an error in the stream": Fault([stream(STREAM[0], event(OVERLOADED), DONE)], "stream_error", "CUDA out of memory"),
     "no [DONE]": Fault([stream(*STREAM[:-1])], "incomplete", "without [DONE]"),
     "no usage": Fault([stream(STREAM[0], STREAM[1], DONE)], "no_usage", "sent no usage"),
-    "no token": Fault([stream(event(WITHOUT_TEXT), event(USAGE), DONE)], "empty", "carried no token"),
+    "no token": Fault([stream(event(WITHOUT_TEXT), event(USAGE), DONE)], "empty", "contained no token"),
     "no event": Fault([stream()], "incomplete", "without [DONE]"),
     "an error under status 200": Fault([plain(b'{"error":{"message":"no memory"}}')], "incomplete", "no memory"),
     "a completion that is not streamed": Fault([plain(COMPLETION)], "incomplete", "not a stream of events"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shapebench.apis.target import PlannedRequest
 from shapebench.load.prompts import RequestMix
-from shapebench.runs.prompt_sizing import LEAST_WORDS, PromptSizing, candidate_words, single_token_words
+from shapebench.runs.prompt_sizing import MIN_WORDS, PromptSizing, candidate_words, single_token_words
 from shapebench.spec.lengths import Lengths
 from tests.examples import examples
 
@@ -58,7 +58,7 @@ def test_the_shortest_prompts_do_not_repeat_either() -> None:
 def test_a_prompt_is_never_shorter_than_what_keeps_it_unique() -> None:
     mix = RequestMix(EXACT, Lengths(1, 0), Lengths(1, 0), seed=1)
     ask = mix.request(0, 1, warmup=0)
-    assert (ask.input_tokens, len(ask.prompt.split())) == (11 + LEAST_WORDS, 1 + LEAST_WORDS)
+    assert (ask.input_tokens, len(ask.prompt.split())) == (11 + MIN_WORDS, 1 + MIN_WORDS)
 
 
 @QUICKLY
@@ -98,7 +98,7 @@ def test_a_length_is_never_below_one_nor_outside_four_deviations(
 ) -> None:
     lengths = Lengths(mean, stddev)
     drawn = lengths.draw(rng)
-    assert 1 <= lengths.least <= drawn <= lengths.most
+    assert 1 <= lengths.min_tokens <= drawn <= lengths.max_tokens
     assert drawn <= max(1, mean + 4 * stddev + 0.5)
 
 

@@ -177,7 +177,7 @@ def test_a_server_without_metrics_is_measured_and_it_is_said_why_there_is_no_acc
     with running_simulator("fast", faults=["hidden_metrics=1"]) as address:
         level = measured_knowing(facts_of(address), address, tmp_path)
     assert (level.error, level.server_metrics, level.server_changes) == (None, None, ())
-    assert level.server_error == f"{address}/metrics answers 404."
+    assert level.server_error == f"{address}/metrics answers with HTTP 404."
 
 
 @pytest.mark.slow
@@ -263,7 +263,7 @@ def test_servers_that_take_turns_at_an_address_are_a_doubt_and_no_change() -> No
 def test_a_server_that_names_no_models_any_more_no_longer_says_what_it_is() -> None:
     _, doubt = changes({}, GET_v1__models=(503, "draining"))
     assert doubt is not None
-    assert doubt.startswith("it no longer says what it is (")
+    assert doubt.startswith("its identity can no longer be read (")
     assert "HTTP 503: draining" in doubt
 
 

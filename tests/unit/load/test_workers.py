@@ -516,7 +516,7 @@ def test_a_hard_limit_on_open_files_that_is_too_low_is_an_error_with_the_remedy(
     url: str, tmp_path: Path, processes: int
 ) -> None:
     said = error_under_a_limit(plan(url, tmp_path, processes=processes, **MANY), 100, 100)
-    assert f"{150 // processes} streams need {150 // processes + 64} open files, and this process may have 100" in said
+    assert f"{150 // processes} streams need {150 // processes + 64} open files, but the hard limit is 100" in said
     assert "ulimit -Hn" in said
     assert "--processes" in said
 

@@ -150,7 +150,7 @@ def test_a_server_that_wants_another_key(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("MY_KEY", "wrong")
     with serving(table(healthy(GET_v1__models=(401, "")))) as served:
         error = failure(endpoints.UnauthorizedError, served.url, api_key_env="MY_KEY")
-    assert "MY_KEY (the key in it was refused)" in error.remedy
+    assert "MY_KEY (its key was rejected)" in error.remedy
     assert "wrong" not in str(error)
 
 
@@ -172,7 +172,7 @@ def test_a_key_that_no_header_can_hold(key: str, monkeypatch: pytest.MonkeyPatch
 def test_an_address_without_the_api() -> None:
     with serving(table({})) as served:
         error = failure(endpoints.RouteNotFoundError, f"{served.url}/wrong")
-    assert "/wrong/v1/models is not there (404)" in error.problem
+    assert "/wrong/v1/models does not exist (404)" in error.problem
     assert "base address" in error.remedy
 
 

@@ -58,7 +58,7 @@ def test_where_there_is_no_command_there_are_no_gpus(tmp_path: Path, monkeypatch
             "code 9: NVIDIA-SMI",
         ),
         ("exit 1", "code 1: no message"),
-        ("echo 'NVIDIA A10, 580'", "gave 2 fields where 9"),
+        ("echo 'NVIDIA A10, 580'", "returned 2 fields instead of 9"),
         ("exec sleep 5", "does not answer"),
     ],
 )

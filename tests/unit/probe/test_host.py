@@ -93,7 +93,7 @@ def test_a_run_whose_shape_is_not_given_has_the_one_of_the_metadata(
 ) -> None:
     with caplog.at_level(logging.INFO, "shapebench"):
         assert detect_shape(spec(tmp_path)).endpoint.shape == "VM.GPU.A10.1"
-    assert "this machine is VM.GPU.A10.1, by its metadata" in caplog.text
+    assert "this machine is a VM.GPU.A10.1, by OCI's metadata service" in caplog.text
 
 
 @pytest.mark.usefixtures("on_oci")
@@ -108,7 +108,7 @@ def test_a_shape_that_nobody_names_stays_unknown_and_the_log_says_why(
 ) -> None:
     with caplog.at_level(logging.INFO, "shapebench"):
         assert detect_shape(spec(tmp_path)).endpoint.shape == UNKNOWN_SHAPE
-    assert "does not answer as OCI's does" in caplog.text
+    assert "did not answer like OCI's" in caplog.text
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_a_workload_that_cannot_fit_says_all_that_is_wrong_at_once(simulator: st
 @pytest.mark.parametrize("tokens", [19, 3996])
 def test_a_workload_that_just_fits_is_taken(tokens: int, simulator: str) -> None:
     workload = {"input_tokens": {"mean": tokens, "stddev": 0}, "output_tokens": {"mean": 100, "stddev": 0}}
-    assert probe(spec(simulator, workload)).sizing.least_tokens <= tokens
+    assert probe(spec(simulator, workload)).sizing.min_tokens <= tokens
 
 
 @pytest.mark.parametrize("tokens", [18, 3997])

@@ -98,7 +98,7 @@ def test_the_error_names_the_files_the_reasons_and_the_command(make_spec: MakeSp
     in_the_way(spec)
     with pytest.raises(PublishError) as caught:
         publish(spec, RUN_ID)
-    assert caught.value.problem == "1 of 2 files did not arrive:\n  index.html: Is a directory"
+    assert caught.value.problem == "1 of 2 files could not be published:\n  index.html: Is a directory"
     assert f"`shapebench publish {RUN_ID}`" in caught.value.remedy
 
 
@@ -310,7 +310,7 @@ def test_a_database_that_failed_is_on_record_until_it_arrives(
 ) -> None:
     assert whole_run.exists()
     storage.refuse(DATABASE, 409, "ObjectRetained")
-    with pytest.raises(PublishError, match=r"1 of 1 files did not arrive:\n  results\.duckdb: 409"):
+    with pytest.raises(PublishError, match=r"1 of 1 files could not be published:\n  results\.duckdb: 409"):
         publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert set(recorded(bucket_spec)) == {*WHOLE, warehouse.FILE_NAME}
     publish(extend_include(bucket_spec, ["database"]), RUN_ID)

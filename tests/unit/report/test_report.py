@@ -242,7 +242,7 @@ def test_a_level_that_ended_early_stands_in_the_table_with_its_error(tmp_path: P
 @pytest.mark.parametrize("rows", [[], [unmeasured(at) for at in range(6)]], ids=["no level", "no numbers"])
 def test_a_run_without_numbers_still_has_its_page(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     said = page(tmp_path, sample(rows, [], verdict="invalid"), *PLOTTED)
-    assert said.texts["h2"][0] == "No answer: no level gave numbers that can be used"
+    assert said.texts["h2"][0] == "No answer: no level has usable numbers"
     assert "No checks were run." in said.words
 
 

@@ -191,7 +191,7 @@ def test_a_folder_with_a_quote_in_its_name_is_a_folder_like_any_other(tmp_path: 
 
 
 def test_a_file_that_is_missing_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match=r"There is no .*results\.duckdb") as caught:
+    with pytest.raises(WarehouseError, match=r"results\.duckdb does not exist") as caught:
         query(tmp_path, "FROM runs")
     assert "`shapebench run`" in caught.value.remedy
 
@@ -278,7 +278,7 @@ def test_a_file_that_is_not_ours_is_refused_and_not_overwritten(make: Callable[[
     for use in (lambda: load(tmp_path, "x", run_tables(tmp_path, "x")), lambda: query(tmp_path, "FROM runs")):
         with pytest.raises(WarehouseError, match="is not a DuckDB file that this version can read") as caught:
             use()
-        assert caught.value.remedy.startswith("Move it aside (`shapebench doctor --set-aside`)")
+        assert caught.value.remedy.startswith("Rename it with `shapebench doctor --set-aside`")
     assert file(tmp_path).read_bytes() == before
 
 
@@ -376,7 +376,7 @@ def test_four_processes_that_load_at_once_lose_nothing(data: Path) -> None:
 
 def test_a_load_that_waits_too_long_for_another_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warehouse, "LOCK_TIMEOUT_S", 0.1)
-    with warehouse._locked(data / "results.lock"), pytest.raises(WarehouseError, match="Another load has held"):
+    with warehouse._locked(data / "results.lock"), pytest.raises(WarehouseError, match="Another process has locked"):
         load(data, "other", run_tables(data, "other"))
 
 

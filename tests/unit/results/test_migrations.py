@@ -73,7 +73,7 @@ def of_a_later_version(data: Path) -> None:
 def test_a_file_of_a_later_version_is_refused_with_what_to_do(data: Path) -> None:
     of_a_later_version(data)
     before = (data / warehouse.FILE_NAME).read_bytes()
-    with pytest.raises(LaterVersionError, match="is of a later version of shapebench") as caught:
+    with pytest.raises(LaterVersionError, match="was written by a later version of shapebench") as caught:
         load(data, "new", run_tables(data, "new"))
     assert "Use that version" in caught.value.remedy
     assert (data / warehouse.FILE_NAME).read_bytes() == before

@@ -262,7 +262,7 @@ def holder(interrupted: RunFile) -> Iterator["subprocess.Popen[str]"]:
 def test_a_run_that_another_process_measures_is_refused_and_the_process_named(
     interrupted: RunFile, holder: "subprocess.Popen[str]"
 ) -> None:
-    with pytest.raises(RunInProgressError, match=f"by a process of this machine, number {holder.pid}"):
+    with pytest.raises(RunInProgressError, match=f"by a process on this machine, number {holder.pid}"):
         find(interrupted.run.spec.data, RUN_ID, None)
 
 

@@ -68,7 +68,7 @@ def test_an_unknown_run_names_the_newest_known_ones(tmp_path: Path) -> None:
 
 
 def test_without_any_run_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFoundError, match="The newest runs there: none; --data names another folder"):
+    with pytest.raises(RunNotFoundError, match="The newest runs there: none; use another folder with --data"):
         load(tmp_path, "nope")
 
 
@@ -108,9 +108,9 @@ def test_no_secret_of_the_environment_is_written_down(tmp_path: Path, monkeypatc
 
 def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(ShapebenchError, match="Cannot make the folder") as caught:
+    with pytest.raises(ShapebenchError, match="Cannot create the folder") as caught:
         begin(run(tmp_path / "file").spec)
-    assert "Name another folder" in caught.value.remedy
+    assert "Use another folder" in caught.value.remedy
 
 
 def test_the_revision_is_that_of_the_checkout_of_this_code() -> None:

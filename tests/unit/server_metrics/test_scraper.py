@@ -163,7 +163,7 @@ def client(url: str, timeout_s: float = PATIENCE_S) -> Client:
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        ((404, {"detail": "Not Found"}), "/metrics answers 404."),
+        ((404, {"detail": "Not Found"}), "/metrics answers with HTTP 404."),
         ((200, "<html>"), "/metrics has none of vLLM's metrics."),
         ((200, "vllm:prompt_tokens_total many\n"), "/metrics cannot be read: "),
         ((200, 'vllm:prompt_tokens_total{engine="0", ="1"} 1\n'), "/metrics cannot be read: "),

@@ -54,7 +54,7 @@ def test_a_search_takes_the_place_of_levels_that_are_given_for_all() -> None:
 
 
 def test_one_endpoint_is_no_choice() -> None:
-    assert "endpoints: at least two are needed" in problem(A10)
+    assert "endpoints: at least two endpoints are needed" in problem(A10)
 
 
 @pytest.mark.parametrize("name", ["url", "shape"])

@@ -12,8 +12,8 @@ from shapebench.spec.presets import presets
 
 SCHEMA = Spec.model_json_schema()
 CHOICE = Choice.model_json_schema()
-LEAST = {"url": "http://h:8000", "model": "m"}
-TWO = [{**LEAST, "shape": "A"}, {"url": "http://i:8000", "model": "m", "shape": "B"}]
+MINIMAL = {"url": "http://h:8000", "model": "m"}
+TWO = [{**MINIMAL, "shape": "A"}, {"url": "http://i:8000", "model": "m", "shape": "B"}]
 
 
 def inputs() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,7 +55,7 @@ def test_a_default_is_taken_by_its_own_field(name: str) -> None:
 
 
 def refused(**endpoint_or_section: Any) -> str:
-    return where_refused({"endpoint": LEAST, **endpoint_or_section}, SCHEMA)
+    return where_refused({"endpoint": MINIMAL, **endpoint_or_section}, SCHEMA)
 
 
 def where_refused(content: dict[str, Any], schema: dict[str, Any]) -> str:
@@ -65,9 +65,9 @@ def where_refused(content: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "endpoint.url": {"endpoint": {**LEAST, "url": "h:8000"}},
-    "endpoint.api": {"endpoint": {**LEAST, "api": "both"}},
-    "endpoint.api_key_block": {"endpoint": {**LEAST, "api_key_block": "Our Key"}},
+    "endpoint.url": {"endpoint": {**MINIMAL, "url": "h:8000"}},
+    "endpoint.api": {"endpoint": {**MINIMAL, "api": "both"}},
+    "endpoint.api_key_block": {"endpoint": {**MINIMAL, "api_key_block": "Our Key"}},
     "workload.preset": {"workload": {"preset": "article"}},
     "load.levels": {"load": {"levels": []}},
     "load.levels.1": {"load": {"levels": [1, 0]}},
@@ -86,7 +86,7 @@ def test_the_form_refuses_a_level_that_is_named_twice() -> None:
 
 
 def test_the_least_spec_is_taken() -> None:
-    jsonschema.validate({"endpoint": LEAST}, SCHEMA)
+    jsonschema.validate({"endpoint": MINIMAL}, SCHEMA)
 
 
 REFUSED_CHOICES: dict[str, dict[str, Any]] = {

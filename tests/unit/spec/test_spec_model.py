@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 from shapebench.spec.model import Load, Spec, SpecError, parse, parse_as, read
 from shapebench.spec.multi_endpoint import Choice
 
-LEAST = {"endpoint": {"url": "http://127.0.0.1:8000", "model": "m"}}
+MINIMAL = {"endpoint": {"url": "http://127.0.0.1:8000", "model": "m"}}
 
 
 def spec(**sections: Any) -> Spec:
-    return parse({**LEAST, **sections})
+    return parse({**MINIMAL, **sections})
 
 
 def problem(content: dict[str, Any]) -> str:
@@ -84,7 +84,7 @@ def test_a_length_without_a_spread_is_fixed(given: Any) -> None:
 
 @pytest.mark.parametrize("given", ["many", "200,40,3", "-5,1", 0, "nan", "200,inf"])
 def test_lengths_that_are_none_are_refused(given: Any) -> None:
-    assert "workload.input_tokens" in problem({**LEAST, "workload": {"input_tokens": given}})
+    assert "workload.input_tokens" in problem({**MINIMAL, "workload": {"input_tokens": given}})
 
 
 @pytest.mark.parametrize("given", ["1,2,4", "1, 2, 4", [1, 2, 4]])
@@ -94,21 +94,21 @@ def test_levels_are_given_as_a_list_or_with_commas(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [[2, 2], "2,2", [], "", [0], ["x"], [10_001]])
 def test_levels_that_are_none_are_refused(given: Any) -> None:
-    assert "load.levels" in problem({**LEAST, "load": {"levels": given}})
+    assert "load.levels" in problem({**MINIMAL, "load": {"levels": given}})
 
 
 def test_a_level_named_twice_is_said() -> None:
-    assert "a level is named twice" in problem({**LEAST, "load": {"levels": [4, 4]}})
+    assert "a level is listed twice" in problem({**MINIMAL, "load": {"levels": [4, 4]}})
 
 
 def test_fewer_requests_than_streams_are_refused_with_what_would_do() -> None:
-    said = problem({**LEAST, "load": {"levels": [1, 8, 16], "requests": 4}})
-    assert "leaves streams idle at 8, 16: ask for at least 16 requests" in said
+    said = problem({**MINIMAL, "load": {"levels": [1, 8, 16], "requests": 4}})
+    assert "leaves streams idle at 8, 16: set at least 16 requests" in said
 
 
 def test_a_search_that_goes_beyond_the_requests_is_refused_with_what_would_do() -> None:
-    said = problem({**LEAST, "load": {"requests": 40}, "search": {"max_level": 64}})
-    assert "leaves streams idle at 64: ask for at least 64 requests" in said
+    said = problem({**MINIMAL, "load": {"requests": 40}, "search": {"max_level": 64}})
+    assert "leaves streams idle at 64: set at least 64 requests" in said
     assert "or search up to 40" in said
 
 
@@ -158,13 +158,13 @@ def test_a_precision_is_given_as_a_percentage_or_a_share(given: Any) -> None:
 
 @pytest.mark.parametrize("given", ["soon", "%", "2%%", "2% or so", "2", 2, "0%", 0, "-1%", "nan%", "nan", "51%"])
 def test_a_precision_that_is_none_is_refused(given: Any) -> None:
-    assert "load.until_precise" in problem({**LEAST, "load": {"until_precise": given}})
+    assert "load.until_precise" in problem({**MINIMAL, "load": {"until_precise": given}})
 
 
 @pytest.mark.parametrize("name", ["processes", "duration_s", "stall_timeout_s", "requests", "requests_per_stream"])
 @pytest.mark.parametrize("given", [0, -1, "some", float("inf")])
 def test_a_load_that_cannot_be_is_refused_by_name(name: str, given: Any) -> None:
-    assert f"load.{name}" in problem({**LEAST, "load": {name: given}})
+    assert f"load.{name}" in problem({**MINIMAL, "load": {name: given}})
 
 
 def test_the_client_is_tried_out_unless_that_is_turned_off() -> None:
@@ -217,8 +217,8 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 def test_an_extra_field_is_refused_in_every_section() -> None:
     for section in ("workload", "load", "limits", "publish"):
-        assert f"{section}.nope: there is no such field" in problem({**LEAST, section: {"nope": 1}})
-    assert "nope: there is no such field" in problem({**LEAST, "nope": 1})
+        assert f"{section}.nope: there is no such field" in problem({**MINIMAL, section: {"nope": 1}})
+    assert "nope: there is no such field" in problem({**MINIMAL, "nope": 1})
 
 
 def test_a_spec_cannot_be_changed() -> None:
@@ -227,7 +227,7 @@ def test_a_spec_cannot_be_changed() -> None:
 
 
 FULL = {
-    "endpoint": {**LEAST["endpoint"], "launch": "vllm serve m", "ca_file": "ca.pem"},
+    "endpoint": {**MINIMAL["endpoint"], "launch": "vllm serve m", "ca_file": "ca.pem"},
     "workload": {"input_tokens": "10,1", "seed": 7},
     "load": {"levels": "1,2", "requests": 9, "duration_s": 60, "until_precise": "2%", "processes": 2},
     "publish": {"oci": {"bucket": "b", "auth": "instance_principal"}},
@@ -235,7 +235,7 @@ FULL = {
 }
 
 
-@pytest.mark.parametrize("content", [LEAST, FULL])
+@pytest.mark.parametrize("content", [MINIMAL, FULL])
 def test_a_spec_survives_json_as_prefect_passes_it(content: dict[str, Any]) -> None:
     given = parse(content)
     assert Spec.model_validate_json(given.model_dump_json()) == given
@@ -291,8 +291,8 @@ def test_the_schema_is_json() -> None:
 
 BAD_FILES = {
     "a: [1": "is not YAML",
-    "- 1": "holds no fields",
-    "": "holds no fields",
+    "- 1": "has no fields",
+    "": "has no fields",
 }
 
 

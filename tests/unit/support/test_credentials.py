@@ -16,7 +16,7 @@ def test_a_secret_is_at_hand_while_it_is_open() -> None:
 
 
 def test_a_secret_that_nobody_opened_is_asked_for_by_name() -> None:
-    with pytest.raises(vault.SecretNotAvailableError, match=r"endpoint.api_key_block names the Prefect block prod"):
+    with pytest.raises(vault.SecretNotAvailableError, match=r"endpoint.api_key_block is the Prefect block prod"):
         vault.secret(*KEY)
 
 
@@ -62,7 +62,7 @@ def test_a_spec_without_blocks_lists_none() -> None:
 
 @pytest.mark.parametrize("half", [{"auth": "block"}, {"credentials_block": "ours"}])
 def test_a_block_that_is_not_used_and_a_use_without_block_are_refused(half: dict[str, str]) -> None:
-    with pytest.raises(SpecError, match=r"publish.oci: auth: block and credentials_block go together"):
+    with pytest.raises(SpecError, match=r"publish.oci: auth: block and credentials_block need each other"):
         with_bucket(**half)
 
 

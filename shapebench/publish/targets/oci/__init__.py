@@ -15,6 +15,6 @@ __all__ = ["client", "send", "share"]
 def send(spec: Spec, batch: UploadBatch) -> Iterator[Artifact]:
     """Upload files as PREFIX/RUN_ID/… and verify them; raises StoreError for a problem of all files."""
     if spec.publish.oci is None:
-        raise StoreError("The spec names no bucket", "Set publish.oci.bucket.")
+        raise StoreError("The spec has no bucket", "Set publish.oci.bucket.")
     with open_bucket(spec.publish.oci) as bucket:
         yield from upload.send(bucket, batch)

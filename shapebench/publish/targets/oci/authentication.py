@@ -86,7 +86,7 @@ def _fresh_token(file: Path, target: OciTarget) -> str:
     except OSError as error:
         raise StoreError(f"The session token in {file} cannot be read: {error.strerror}", remedy) from None
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
-        raise StoreError(f"{file} holds no session token", remedy) from None
+        raise StoreError(f"{file} contains no session token", remedy) from None
     if expires_at <= datetime.now(UTC):
         raise StoreError(f"The session token in {file} expired at {expires_at:%Y-%m-%d %H:%M} UTC", remedy)
     return token
@@ -121,7 +121,7 @@ class Principal:
 
 
 INSTANCE = Principal(
-    "InstancePrincipalsSecurityTokenSigner", "OCI gives this machine no token as an instance", _INSTANCE
+    "InstancePrincipalsSecurityTokenSigner", "This machine gets no token as an OCI instance", _INSTANCE
 )
 RESOURCE = Principal("get_resource_principals_signer", "This process has no token as an OCI resource", _RESOURCE)
 SAFE_ERRORS = (OSError, ServiceError)  # the messages of others can quote a key

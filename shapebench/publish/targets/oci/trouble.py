@@ -136,7 +136,7 @@ def explain_errors(target: OciTarget, storage: Any, denied: str | None = None) -
         problem, remedy = next(text for kind, text in UNREACHABLE.items() if isinstance(root(error), kind))
         raise StoreError(problem.format(endpoint=endpoint, root=root(error)) + _notes(error), remedy) from None
     except ValueError as error:  # the SDK's check of the address
-        raise StoreError(f"{endpoint} is not an address: {error}", _ENDPOINT) from None
+        raise StoreError(f"{endpoint} is not a valid address: {error}", _ENDPOINT) from None
 
 
 def find_refusal(error: ServiceError) -> Refusal:

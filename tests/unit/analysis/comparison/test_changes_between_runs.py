@@ -42,7 +42,7 @@ def test_the_headline_says_whether_it_is_better_or_worse(ttft: Any, throughput: 
 
 
 def test_what_cannot_be_told_from_noise_is_no_change_to_be_seen() -> None:
-    assert changes(pd.DataFrame(of("ttft_s", 0.1, -0.1, 0.05, 0.0, half=0.2))).headline == "No change is to be seen"
+    assert changes(pd.DataFrame(of("ttft_s", 0.1, -0.1, 0.05, 0.0, half=0.2))).headline == "No change was detected"
 
 
 def test_a_change_that_one_interval_of_many_just_leaves_out_is_not_found() -> None:
@@ -68,7 +68,7 @@ def test_where_nothing_changed_it_says_how_far_it_may_have() -> None:
 
 def test_an_invalid_level_is_not_judged() -> None:
     rows = [row(1, "ttft_s", 0.5, 0.01, after_verdict="invalid")]
-    assert changes(pd.DataFrame(rows)).headline == "It cannot be told whether anything changed"
+    assert changes(pd.DataFrame(rows)).headline == "It is unknown whether anything changed"
 
 
 def test_without_intervals_nothing_is_judged() -> None:

@@ -215,7 +215,7 @@ def test_rows_without_throughput_take_no_part() -> None:
 def test_fewer_than_two_levels_say_nothing_of_growth(count: int) -> None:
     of = found((4,) * count, (100.0,) * count)
     assert (of.saturated, of.knee, of.collapses, of.law, of.headroom) == (None,) * 5
-    assert "Nothing is known of growth" in said(of)
+    assert "Growth is unknown" in said(of)
 
 
 def test_the_peak_is_the_level_with_the_most_as_it_was_measured() -> None:
@@ -257,7 +257,7 @@ def test_growth_that_has_not_ended_may_go_on_whatever_the_law_expects() -> None:
 def test_where_no_law_describes_the_levels_no_headroom_is_stated() -> None:
     of = found(*NAMED["cliff, then flat"][:2])
     assert of.headroom is None
-    assert "does not describe these levels" in said(of)
+    assert "does not fit these levels" in said(of)
 
 
 def test_the_fitted_curve_lies_within_its_band() -> None:
@@ -273,8 +273,8 @@ def test_without_a_law_there_is_no_curve() -> None:
 
 def test_the_knee_is_said_with_its_neighbours() -> None:
     text = said(found(*NAMED["Llama 3.3 70B, Oracle's"][:2]))
-    assert "Saturated: growth ends at 128 concurrent users (somewhere from 64 to 256)" in text
-    assert "The most was 2,315 tokens/s, with 128; then throughput collapses: with 256 it is 15% lower." in text
+    assert "Saturated: growth ends at 128 concurrent users (95% interval 64 to 256)" in text
+    assert "Maximum: 2,315 tokens/s at concurrency 128. Then throughput collapses: at 256 it is 15% lower." in text
 
 
 def test_growth_is_said_with_its_size() -> None:
@@ -282,4 +282,4 @@ def test_growth_is_said_with_its_size() -> None:
 
 
 def test_an_answer_that_noise_could_turn_is_said_to_be_unsure() -> None:
-    assert "That is not sure" in said(found((8, 16, 32), (500, 880, 968 + 1)))
+    assert "This is uncertain" in said(found((8, 16, 32), (500, 880, 968 + 1)))

@@ -82,7 +82,7 @@ def test_two_levels_have_no_law_and_are_answered_all_the_same(file: Path) -> Non
 
 def test_people_read_sentences_and_the_points(file: Path) -> None:
     shown = typed(file, LLAMA_70B).stdout
-    assert "Saturated: growth ends at 128 concurrent users (somewhere from 64 to 256)" in shown
+    assert "Saturated: growth ends at 128 concurrent users (95% interval 64 to 256)" in shown
     assert "1,977" in shown
 
 

@@ -185,8 +185,8 @@ def without_an_end(folder: Path) -> None:
 
 SPOILED_TOKENS = {
     no_token: "cannot be read",
-    another_text: "holds no session token",
-    without_an_end: "holds no session",
+    another_text: "contains no session token",
+    without_an_end: "contains no session",
 }
 
 
@@ -273,7 +273,7 @@ def deny(*_: object) -> None:
 def test_a_machine_that_is_no_instance_is_told_so(metadata: Metadata, bucket_spec: MakeSpec, report: Path) -> None:
     metadata.pages.clear()
     error = refusal(as_instance(bucket_spec), report)
-    assert error.problem.startswith("OCI gives this machine no token as an instance: 404")
+    assert error.problem.startswith("This machine gets no token as an OCI instance: 404")
     assert "publish.oci.auth" in error.remedy
 
 
@@ -284,7 +284,7 @@ def test_a_machine_without_metadata_is_told_so(
     assert metadata.url
     monkeypatch.setenv("OCI_METADATA_BASE_URL", "http://127.0.0.1:1/opc/v2")
     error = refusal(as_instance(bucket_spec), report)
-    assert "no token as an instance" in error.problem
+    assert "no token as an OCI instance" in error.problem
     assert "Connection refused" in error.problem
 
 

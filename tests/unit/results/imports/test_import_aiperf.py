@@ -157,7 +157,7 @@ def test_times_for_tokens_after_the_first_chunk_differ(tmp_path: Path) -> None:
 def test_requests_at_a_rate_are_no_concurrency_level(tmp_path: Path) -> None:
     content = summary("c1")
     content["input_config"]["phases"][-1] |= {"type": "request_rate", "rate": 5}
-    with pytest.raises(ImportRefusedError, match="fixed number of streams"):
+    with pytest.raises(ImportRefusedError, match="number of streams was not fixed"):
         written(tmp_path, content)
 
 
@@ -170,7 +170,7 @@ def test_several_measured_phases_are_refused(tmp_path: Path) -> None:
 
 def test_records_without_their_summary_are_refused(folder: Path) -> None:
     (folder / SUMMARY).unlink()
-    with pytest.raises(ImportRefusedError, match="summary that belongs to it is missing"):
+    with pytest.raises(ImportRefusedError, match="its summary is missing"):
         sweeps([folder])
 
 

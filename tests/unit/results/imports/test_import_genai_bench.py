@@ -109,7 +109,7 @@ def test_a_level_without_its_experiment_is_refused() -> None:
 
 
 def test_an_experiment_without_levels_is_refused() -> None:
-    with pytest.raises(ImportRefusedError, match="no level of this experiment"):
+    with pytest.raises(ImportRefusedError, match="the experiment has no level files"):
         sweeps([SAMPLES / EXPERIMENT / METADATA])
 
 
@@ -117,5 +117,5 @@ def test_sizes_of_batches_are_no_concurrency(folder: Path) -> None:
     said = content()
     said["aggregated_metrics"]["iteration_type"] = "batch_size"
     (folder / LEVEL_4).write_text(json.dumps(said))
-    with pytest.raises(ImportRefusedError, match="fixed number of streams"):
+    with pytest.raises(ImportRefusedError, match="number of streams was not fixed"):
         sweeps([folder])

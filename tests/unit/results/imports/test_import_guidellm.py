@@ -134,7 +134,7 @@ def test_tokens_of_its_own_tokenizer_differ(tmp_path: Path) -> None:
 
 
 def test_requests_at_a_rate_are_no_concurrency_level() -> None:
-    with pytest.raises(ImportRefusedError, match="fixed number of streams"):
+    with pytest.raises(ImportRefusedError, match="number of streams was not fixed"):
         sweep("guidellm/constant")
 
 

@@ -142,7 +142,7 @@ def test_responses_of_another_level_are_refused(tmp_path: Path) -> None:
 
 def test_responses_without_their_summary_are_refused(tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "llmperf" / "level-1" / RESPONSES, tmp_path)
-    with pytest.raises(ImportRefusedError, match="summary that belongs to it is missing"):
+    with pytest.raises(ImportRefusedError, match="its summary is missing"):
         sweeps([tmp_path])
 
 

@@ -80,8 +80,8 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ImportRefusedError) as refused:
         sweeps([tmp_path, tmp_path / "missing.json", SAMPLES / "llmperf"])
     for words in (
-        "cut.json: is not JSON, or is cut off",
-        "empty.json: is not JSON, or is cut off: it is empty",
+        "cut.json: is not JSON, or is truncated",
+        "empty.json: is not JSON, or is truncated: it is empty",
         "foreign.json: none of the tools",
         "binary.json: is not JSON",
         "missing.json: does not exist",
@@ -91,7 +91,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_json_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefusedError, match="holds no JSON file"):
+    with pytest.raises(ImportRefusedError, match="contains no JSON file"):
         sweeps([tmp_path])
 
 
@@ -106,7 +106,7 @@ def test_json_deeper_than_anybody_writes_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_cut_off_is_refused(file: Path, share: float, tmp_path: Path) -> None:
     said = file.read_text().rstrip()
     (tmp_path / file.name).write_text(said[: int(len(said) * share)])
-    with pytest.raises(ImportRefusedError, match="cut off"):
+    with pytest.raises(ImportRefusedError, match="is truncated"):
         sweeps([tmp_path])
 
 

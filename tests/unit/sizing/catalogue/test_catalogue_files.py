@@ -163,10 +163,10 @@ def test_all_that_does_not_add_up_is_said_at_once(own_folder: Path) -> None:
         "gpus.New: memory_bandwidth_gb_per_s is needed",
         "parts.X: unit and price are needed",
         "shapes.one: there is no GPU 'Nowhere'",
-        "shapes.two: there is no GPU 'A10', or not said how many",
+        "shapes.two: there is no GPU 'A10', or the number of GPUs",
         "shapes.three: there is no part 'Y'",
         "shapes.three: gpu or cpu is needed",
-        "shapes.four: there is no CPU 'EPYC-9J14', or ocpus and memory_gb are not said",
+        "shapes.four: there is no CPU 'EPYC-9J14', or ocpus and memory_gb are missing",
     ):
         assert part in str(raised.value)
 
@@ -176,8 +176,8 @@ def test_all_that_does_not_add_up_is_said_at_once(own_folder: Path) -> None:
     [
         ("gpus: [", "is not YAML"),
         ("- 1", "cannot be used"),
-        ("gpus: {A10: {memory_gb: {value: 24, sure: very}}}", "is none of price list"),
-        ("shapes: {x: {gpu: A10, gpus: 1, cpu: EPYC-9J14}}", "name one of them"),
+        ("gpus: {A10: {memory_gb: {value: 24, sure: very}}}", "is not one of price list"),
+        ("shapes: {x: {gpu: A10, gpus: 1, cpu: EPYC-9J14}}", "needs either a gpu or a cpu"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(own_folder: Path, content: str, problem: str) -> None:

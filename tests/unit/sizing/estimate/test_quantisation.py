@@ -91,12 +91,12 @@ def test_a_number_in_the_cache_takes_what_was_asked_or_what_the_checkpoint_says(
 
 
 def test_a_cache_dtype_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no dtype of a KV cache"):
+    with pytest.raises(ConfigError, match="not a dtype for KV caches"):
         kv_cache_bytes("tiny", None, "float16")
 
 
 def test_a_dtype_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no dtype of weights"):
+    with pytest.raises(ConfigError, match="not a dtype for weights"):
         model_from("Llama-3.1-8B", Served(dtype="int3"))
 
 

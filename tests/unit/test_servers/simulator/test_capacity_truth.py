@@ -7,7 +7,7 @@ import pytest
 
 from shapebench.test_servers.simulator.engine import Engine, Request
 from shapebench.test_servers.simulator.presets import PRESETS, Preset, with_settings
-from tests.simulator_truth import MOST_STREAMS, Lengths, greatest_concurrency, places, truth
+from tests.simulator_truth import MAX_STREAMS, Lengths, greatest_concurrency, places, truth
 
 ARTICLE = Lengths(200, 100)
 A10 = PRESETS["a10-llama-3.2-3b"]
@@ -74,7 +74,7 @@ def test_a_limit_that_one_stream_does_not_meet_is_met_by_none() -> None:
 
 
 def test_without_a_limit_there_is_no_end() -> None:
-    assert greatest_concurrency(A10, ARTICLE) == MOST_STREAMS
+    assert greatest_concurrency(A10, ARTICLE) == MAX_STREAMS
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from shapebench.test_servers.simulator.driver import Driver
 from shapebench.test_servers.simulator.engine import Engine, Request
 from shapebench.test_servers.simulator.metrics import Metrics
 from shapebench.test_servers.simulator.presets import PRESETS, Preset
-from shapebench.test_servers.simulator.requests import ChatAsked, CompletionAsked
+from shapebench.test_servers.simulator.requests import ChatBody, CompletionBody
 from shapebench.test_servers.simulator.truth import Truth
 
 FAST = PRESETS["fast"]
@@ -48,14 +48,14 @@ def test_the_text_of_an_answer_has_as_many_tokens_as_its_usage_says() -> None:
 
 
 def test_a_natural_length_lies_between_min_tokens_and_max_tokens() -> None:
-    asked = CompletionAsked(prompt="Hi", min_tokens=5)
-    lengths = {len(draw(asked, 20, FAST).tokens) for _ in range(400)}
+    body = CompletionBody(prompt="Hi", min_tokens=5)
+    lengths = {len(draw(body, 20, FAST).tokens) for _ in range(400)}
     assert lengths == set(range(5, 21))
 
 
 def test_an_answer_that_ends_by_itself_stops_with_a_token_without_text() -> None:
-    asked = ChatAsked(messages=[])
-    drawn = [draw(asked, 4000, FAST) for _ in range(20)]
+    body = ChatBody(messages=[])
+    drawn = [draw(body, 4000, FAST) for _ in range(20)]
     assert {output.finish_reason for output in drawn} == {"stop"}
     app = App(FAST)
     stream: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
