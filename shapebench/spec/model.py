@@ -334,7 +334,7 @@ class Load(StrictModel):
 
 
 class Limits(StrictModel):
-    """The limits that the users accept: drawn in the plots and evaluated in the report."""
+    """The limits that users accept: drawn in the plots and evaluated in the report."""
 
     query_tokens_per_s: float = Field(
         10,

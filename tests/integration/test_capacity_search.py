@@ -183,7 +183,7 @@ def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path:
     [
         (["--slo", "ttft p95 <= 1"], "limits.slo.0: there is no metric 'ttft p95'"),
         (["--min-level", "9", "--max-level", "3"], "search: min_level 9 is above max_level 3"),
-        (["--min-level", "0"], "search.min_level"),
+        (["--min-level", "0"], "--min-level"),
         (["--workload", "article"], "workload.preset: there is no such preset"),
     ],
 )
