@@ -148,7 +148,7 @@ def load(data: Path, run_id: str) -> RunFile:
             f"There is no run {run_id} in {data}.",
             f"The newest runs there: {', '.join(known[:-6:-1]) or 'none'}; use another folder with --data.",
         ) from None
-    except (ValueError, LookupError, AttributeError) as error:  # pydantic's and orjson's are ValueErrors
+    except (ValueError, LookupError, AttributeError, TypeError) as error:  # pydantic's and orjson's are ValueErrors
         raise RunNotFoundError(
             f"{path} cannot be read: {error}", "Check whether another version of shapebench wrote it."
         ) from None

@@ -24,13 +24,15 @@ _SECRET = re.compile(
     r"|(?:auth|access|api|hf|hub|my|refresh|session|security|private|shared|account|master|admin|server|signing|encryption"
     r"|ai|aws|azure|oci|ngc|github|gitlab)(?:key|token)$"  # names without a word's border, such as APITOKEN
     r"|(?:api|auth|access|refresh|session|security|hf|hub|id)_tokens$"
+    r"|[a-z](?:token|key)$"  # written together, as in HFTOKEN or --sshkey
 )
 # Names that look like it and are none: references to where a secret is kept, special tokens of a vocabulary, counts.
 _HARMLESS = re.compile(
     r"_(?:env|block|var|type|count|counts|name|names)$"
-    r"|(?:^|_)(?:public|cache|primary|foreign|partition|sort|group|hash|prefix)_keys?$"
+    r"|(?:^|_)(?:public|cache|primary|foreign|partition|sort|group|hash|prefix)_?keys?$"
+    r"|(?:^|_)(?:mon|tur|don|hoc|joc|whis|hot)key$"
     r"|(?:^|_)(?:per|first|next|last|second|new|each|input|output|prompt|completion|cached|reasoning|eos|bos|pad|unk|sep"
-    r"|max|min|num|total|cls|mask|stop|special|image|audio|video|added|decoder_start|draft|generated)_token$"
+    r"|max|min|num|total|cls|mask|stop|special|image|audio|video|added|decoder_?start|draft|generated)_?token$"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-.\s]+")
 _SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}  # in URLs
@@ -63,7 +65,8 @@ _REST = {
 }
 
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"://[^/\s?#'\"<>]+@"), f"://{REDACTED}@"),
+    # A password may have a ' in it; one before the end of a quotation ends the address instead.
+    (re.compile(r"://(?:[^/\s'\"<>]|'(?![\s,;:)}\]]|$))+@"), f"://{REDACTED}@"),
     (re.compile(r"/p/[\w-]{16,}/n/"), f"/p/{REDACTED}/n/"),  # OCI's pre-authenticated requests
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), REDACTED),
     (re.compile(r"\b(Bearer[ \t]+)(?!tokens?\b|auth|scheme)[^\s\"',;)}\]]+", re.IGNORECASE), rf"\1{REDACTED}"),

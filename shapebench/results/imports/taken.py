@@ -16,6 +16,7 @@ from shapebench.results import database as warehouse
 from shapebench.results.imports.answers import rows
 from shapebench.results.imports.recognise import Sweep, sweeps
 from shapebench.results.imports.tool import Level
+from shapebench.support.redact import redact_mapping
 
 UNKNOWN_SHAPE = "unknown shape"
 ORIGINAL = "original"
@@ -120,7 +121,9 @@ def _run(sweep: Sweep, shape: str) -> dict[str, object]:
         "verdict": "suspect",
         "headline": f"Imported from {sweep.tool.label}: not validated",
         "spec": "{}",
-        "facts": _json({"configuration": {str(level.concurrency): level.configuration for level in sweep.levels}}),
+        "facts": _json(
+            {"configuration": {str(level.concurrency): redact_mapping(level.configuration) for level in sweep.levels}}
+        ),
         "versions": _json({sweep.tool.source: origin.version} if origin.version else {}),
         "machine": "{}",
     }

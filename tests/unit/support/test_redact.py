@@ -23,6 +23,7 @@ SECRETS = {
         "docker run -e HF_TOKEN=… -eOPENAI_API_KEY=… --env=PGPASSWORD=… i"
     ),
     "OCI_CLI_KEY_CONTENT=abc": "OCI_CLI_KEY_CONTENT=…",
+    "HFTOKEN=abc SSHKEY=abc LICENSEKEY=abc vllm": "HFTOKEN=… SSHKEY=… LICENSEKEY=… vllm",
     # options
     "vllm serve m --api-key sk-1 sk-2 --port 80": "vllm serve m --api-key … --port 80",
     "vllm --api-key a b": "vllm --api-key …",
@@ -34,6 +35,7 @@ SECRETS = {
     "run --credentials abc": "run --credentials …",
     "run --password abc --hf-token abc -token abc": "run --password … --hf-token … -token …",
     "run --token=abc": "run --token=…",
+    "run --authtoken abc --sshkey=abc": "run --authtoken … --sshkey=…",
     "vllm --ssl-keyfile /k.pem --ssl-certfile /c.pem": "vllm --ssl-keyfile … --ssl-certfile /c.pem",
     "llama-server --ssl-key-file /k.pem --api-key-file /k": "llama-server --ssl-key-file … --api-key-file …",
     "['vllm', '--api-key', 'abc', '--port', '80']": "['vllm', '--api-key', … '--port', '80']",
@@ -47,6 +49,7 @@ SECRETS = {
     # URLs
     "http://user:pass@host:80/v1": "http://…@host:80/v1",
     "http://user:p@ss@host/v1": "http://…@host/v1",
+    "http://user:p'ss@host and 'http://user:p?s#s@host'": "http://…@host and 'http://…@host'",
     "http://h/v1?key=abc&n=1": "http://h/v1?key=…&n=1",
     "'https://h/a?n=1&sig=abc' x": "'https://h/a?n=1&sig=…' x",
     "https://h/a?token=abc#x and X-Amz-Signature": "https://h/a?token=…#x and X-Amz-Signature",
@@ -98,6 +101,7 @@ def test_redacting_again_changes_nothing(text: str) -> None:
         "endpoint.api_key_block: the Prefect block wrong; api_key_env=SHAPEBENCH_API_KEY",
         "HTTP 500: the model's task-force risk-averse sk-learn hf_overrides",
         "2026-07-14 02:41:00 UTC, NVIDIA A10, driver 580.126.20",
+        "['http://host:8000', 'somebody@host'] and {'url':'http://host','mail':'somebody@host'}",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -131,6 +135,8 @@ SECRET_NAMES = [
     "extra_headers",
     "api_keys",
     "auth_tokens",
+    "hftoken",
+    "masterkey",
 ]
 OTHER_NAMES = [
     "input_tokens",
@@ -150,6 +156,9 @@ OTHER_NAMES = [
     "api_key_block",
     "credentials_block",
     "monkey",
+    "hotkey",
+    "eostoken",
+    "cachekey",
     "keyboard",
     "cache_key",
     "public_key",
