@@ -16,7 +16,7 @@ from shapebench.support.child_processes import stopped_on_error
 from tasks.compare import compare
 from tasks.measure_endpoint import measure_endpoint
 
-BENCHMARK = (sys.executable, "-m", "flows.benchmark_process")
+BENCHMARK = (sys.executable, "-P", "-m", "flows.benchmark_process")  # -P: not the working directory's flows/
 
 
 @dataclass(frozen=True)
