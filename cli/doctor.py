@@ -60,7 +60,7 @@ def prefect_api(_spec: Spec | None, _data: Path) -> str:
         return "No Prefect server is set: `shapebench run` starts one for each run. Schedules and the UI need a server."
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SetUpError(
             f"The Prefect API at {url} does not answer: {error}",
             "Start it (`prefect server start`), correct PREFECT_API_URL, or unset it to run without a server.",

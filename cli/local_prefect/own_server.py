@@ -111,7 +111,7 @@ def _wait_for_set_server() -> None:
                     "Start it (`prefect server start`), correct PREFECT_API_URL, or unset it to run without a server.",
                 ) from None
             time.sleep(0.5)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):  # what it is, Prefect will say
             return
         else:
             return

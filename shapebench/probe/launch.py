@@ -4,7 +4,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shapebench.probe.client import Client, EndpointError, EndpointUnreachableError, HostNotFoundError
@@ -83,6 +83,7 @@ def launched(command: str | None, log: Path) -> Iterator[Callable[[], None]]:
 def _redact_log(log: Path) -> None:
     """Redact the server's log: vLLM prints its arguments, including its API key."""
     with (
+        suppress(FileNotFoundError),  # somebody has removed it
         atomic_write(log) as path,
         log.open(encoding="utf-8", errors="replace") as lines,
         path.open("w", encoding="utf-8") as redacted,
