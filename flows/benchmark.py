@@ -110,9 +110,10 @@ def search_levels(begun: RunFile, facts: ServerFacts) -> tuple[Run, ServerFacts,
     outcomes = [check_slos(run, level) for level in levels]
     while step := next_step(outcomes, search.min_level, search.max_level):
         run = begin(run, step)
-        calibration = calibrate.submit(run, step.concurrency).result()
-        with show_progress(run):
-            level = measure.submit(run_for_step(run, step), facts, calibration).result()
+        of_step = run_for_step(run, step)
+        calibration = calibrate.submit(of_step, step.concurrency).result()
+        with show_progress(of_step):
+            level = measure.submit(of_step, facts, calibration).result()
         assert level  # a search skips none
         levels.append(level)
         if level.stopped:
