@@ -16,9 +16,9 @@ SELECT
     (client->>'tokens')::BIGINT AS tokens,
     (client->>'shared_receive_tokens')::BIGINT AS shared_receive_tokens,
     (client->>'clock_step_s')::DOUBLE AS clock_step_s,
-    (client->'calibration'->>'added_ttft_mean_s')::DOUBLE AS added_ttft_mean_s,
-    (client->'calibration'->>'added_ttft_p50_s')::DOUBLE AS added_ttft_p50_s,
-    (client->'calibration'->>'added_ttft_p99_s')::DOUBLE AS added_ttft_p99_s,
-    (client->'calibration'->>'capacity_tokens_per_s')::DOUBLE AS capacity_tokens_per_s,
-    client->'calibration'->>'error' AS calibration_error
+    ((client->'calibration')->>'added_ttft_mean_s')::DOUBLE AS added_ttft_mean_s,
+    ((client->'calibration')->>'added_ttft_p50_s')::DOUBLE AS added_ttft_p50_s,
+    ((client->'calibration')->>'added_ttft_p99_s')::DOUBLE AS added_ttft_p99_s,
+    ((client->'calibration')->>'capacity_tokens_per_s')::DOUBLE AS capacity_tokens_per_s,
+    (client->'calibration')->>'error' AS calibration_error
 FROM raw.levels
