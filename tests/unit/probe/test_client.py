@@ -58,7 +58,7 @@ def test_nothing_listens() -> None:
         port = listener.getsockname()[1]
     error = failure(endpoints.EndpointUnreachableError, f"http://127.0.0.1:{port}")
     assert "Connection refused" in error.problem
-    assert "started" in error.remedy
+    assert "server runs" in error.remedy
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".example", "xn--0.example"])
@@ -124,7 +124,7 @@ def test_something_that_hangs_up_or_speaks_no_http(answer: bytes) -> None:
     with raw(answer) as url:
         error = failure(endpoints.ConnectionDroppedError, url)
     assert "closed the connection" in error.problem
-    assert "Something listens" in error.remedy
+    assert "still starting" in error.remedy
 
 
 def test_a_server_that_does_not_answer_in_time() -> None:
@@ -325,7 +325,7 @@ def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
 def test_a_server_without_metrics_has_no_such_route(status: int) -> None:
     with serving(table(healthy(GET_metrics=(status, "")))) as served:
         error = failure(endpoints.RouteNotFoundError, served.url, Client.metrics)
-    assert f"{served.url}/metrics answers {status}." in error.problem
+    assert f"{served.url}/metrics answers with HTTP {status}." in error.problem
 
 
 def test_a_server_that_hangs_up_on_its_metrics_has_another_error() -> None:

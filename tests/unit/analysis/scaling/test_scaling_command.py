@@ -64,7 +64,7 @@ def test_an_impossible_row_is_a_part_of_the_answer(file: Path) -> None:
     (row,) = found["impossible_rows"]
     assert (row["row"], row["concurrency"]) == (3, 1)
     assert found["knee"] == 128
-    assert any(sentence.startswith("Line 3 is left out") for sentence in found["sentences"])
+    assert any(sentence.startswith("Line 3 is skipped") for sentence in found["sentences"])
 
 
 def test_where_nothing_can_be_used_nothing_is_claimed(file: Path) -> None:
