@@ -366,7 +366,7 @@ def test_requests_that_failed_in_a_way_that_is_not_kept_are_counted(tmp_path: Pa
 def test_where_single_requests_are_not_kept_the_page_says_so(tmp_path: Path) -> None:
     said = page(tmp_path, sample())
     assert "This run has no stored requests, so there are no distributions." in said.words
-    assert "What happened second by second is not kept of this run." in said.words
+    assert "This run has no stored time series." in said.words
 
 
 @pytest.mark.parametrize("view", ["level_summary", "scaling", "requests", "timeline", "server_timeline", "findings"])
