@@ -107,7 +107,7 @@ def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[Endpoint
 def test_a_server_that_is_never_healthy() -> None:
     with serving(table(healthy(GET_health=(503, "")))) as served:
         error = failure(NeverHealthyError, spec(served.url, ready_timeout_s=SHORT_S))
-    assert "answers 503" in error.problem
+    assert "answers with HTTP 503" in error.problem
     assert "endpoint.ready_timeout_s" in error.remedy
 
 
