@@ -70,7 +70,7 @@ def test_kinds_that_are_left_alone_in_all_layers_keep_the_dtype(left_alone: list
 
 
 def test_a_method_that_is_not_known_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match=r"(?s)'hqq' is not known.*awq, bitsandbytes"):
+    with pytest.raises(ConfigError, match=r"(?s)'hqq' is unknown.*awq, bitsandbytes"):
         scheme({"quant_method": "hqq"}, "bfloat16")
 
 
