@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, until
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
 
@@ -48,7 +48,7 @@ def stored(data: Path) -> None:
         summarise_level(level(data, n, closed_loop(n, requests_each=-(-REQUESTS // n)), planned_requests=REQUESTS))
         for n in LEVELS
     ]
-    warehouse.load(data, RUN_ID, run_tables(data, levels=levels))
+    database.load(data, RUN_ID, run_tables(data, levels=levels))
 
 
 def timed(what: Callable[[], object]) -> float:

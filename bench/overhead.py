@@ -25,7 +25,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.test_servers.simulator.presets import LLAMA
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import BroughtUp, brought_up_in, ended
@@ -113,7 +113,7 @@ def one_run(url: str, scratch: Path) -> tuple[float, float, float]:
 
 def measuring_s(data: Path, run_id: str) -> float:
     sql = "SELECT sum(wall_s) AS s FROM level_summary WHERE run_id = ?"
-    return float(warehouse.query(data, sql, [run_id]).to_pylist()[0]["s"])
+    return float(database.query(data, sql, [run_id]).to_pylist()[0]["s"])
 
 
 def flow_s(log: str) -> float:

@@ -23,7 +23,7 @@ from rich.table import Table
 from expectations.validate import validate
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results import migrations as schema
 from shapebench.results.rows import Tables, tables
 from tests.level_sample import FACTS, closed_loop, counted, level, run, server_says
@@ -60,11 +60,11 @@ def of_a_file(data: Path, count: int) -> tuple[list[str], dict[str, float]]:
     """Size, load, prune and size again, and the time (s) of each view, of a file with so many runs."""
     one = of_one_run(data)
     fill(data, one, count)
-    file = data / warehouse.FILE_NAME
+    file = data / database.FILE_NAME
     size_mb = file.stat().st_size / 1e6
-    load_s = median_s(lambda: warehouse.load(data, "next", renamed(one, "next")))
-    views = {name: median_s(partial(warehouse.query, data, sql)) for name, sql in statements(data).items()}
-    prune_s = took_s(lambda: warehouse.prune(data, datetime(2100, 1, 1, tzinfo=UTC)))
+    load_s = median_s(lambda: database.load(data, "next", renamed(one, "next")))
+    views = {name: median_s(partial(database.query, data, sql)) for name, sql in statements(data).items()}
+    prune_s = took_s(lambda: database.prune(data, datetime(2100, 1, 1, tzinfo=UTC)))
     return [f"{size_mb:,.0f}", f"{load_s:.2f}", f"{prune_s:.2f}", f"{file.stat().st_size / 1e6:,.0f}"], views
 
 
@@ -99,8 +99,8 @@ OF_COPY = {
 
 def fill(data: Path, one: Tables, count: int) -> None:
     """Put so many runs into the file, all but the first by SQL, a day apart."""
-    warehouse.load(data, FIRST, one)
-    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+    database.load(data, FIRST, one)
+    with duckdb.connect(data / database.FILE_NAME) as connection:
         for name in one:
             columns = [row[0] for row in connection.execute(f"DESCRIBE raw.{name}").fetchall()]
             chosen = ", ".join(OF_COPY.get(column, column) for column in columns)
@@ -111,7 +111,7 @@ def fill(data: Path, one: Tables, count: int) -> None:
 def statements(data: Path) -> dict[str, str]:
     """Return a query for each view and macro: all its rows and columns, which are counted."""
     views = {file.stem: f"FROM {file.stem}" for file in sorted((schema.SQL / "views").glob("*.sql"))}
-    runs = warehouse.query(data, "SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 2")["run_id"].to_pylist()
+    runs = database.query(data, "SELECT run_id FROM runs ORDER BY started_at DESC LIMIT 2")["run_id"].to_pylist()
     macros = {name: sql.format(run=runs[0], other=runs[-1]) for name, sql in CALLS.items()}
     return {name: f"SELECT count(t) FROM ({sql}) AS t" for name, sql in (views | macros).items()}
 

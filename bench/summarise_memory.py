@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.runs.samples_file import ROW_GROUP, schema
 from tests.level_sample import RUN_ID, STARTED_NS, level, run_tables
 
@@ -94,7 +94,7 @@ def main() -> int:
         tables = run_tables(data, levels=[measured])
         note("as tables")
         peak_mb = most_mb()
-        warehouse.load(data, RUN_ID, tables)
+        database.load(data, RUN_ID, tables)
         note("in the results file")
     print(", ".join(found))
     return int(peak_mb * 1e6 >= LIMIT_BYTES)

@@ -12,7 +12,7 @@ from flows.prefect_settings import set_defaults
 from shapebench.errors import ShapebenchError
 from shapebench.probe.client import Client
 from shapebench.probe.probe import check_health, served_model
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.spec.model import OciTarget, Spec
 
 
@@ -99,10 +99,10 @@ def data_writable(_spec: Spec | None, data: Path) -> str:
 
 
 def database_readable(_spec: Spec | None, data: Path) -> str:
-    if not (data / warehouse.FILE_NAME).exists():
-        raise NothingToCheckError(f"{data / warehouse.FILE_NAME} does not exist yet: the first run creates it.")
-    count = warehouse.query(data, "SELECT count(*) AS n FROM runs").to_pylist()[0]["n"]
-    return f"{data / warehouse.FILE_NAME} has {count} runs."
+    if not (data / database.FILE_NAME).exists():
+        raise NothingToCheckError(f"{data / database.FILE_NAME} does not exist yet: the first run creates it.")
+    count = database.query(data, "SELECT count(*) AS n FROM runs").to_pylist()[0]["n"]
+    return f"{data / database.FILE_NAME} has {count} runs."
 
 
 def oci_config(spec: Spec | None, _data: Path) -> str:

@@ -23,8 +23,7 @@ from shapebench.analysis.capacity.wording import row_sentences
 from shapebench.errors import ShapebenchError
 from shapebench.load.counters import Progress
 from shapebench.load.progress import format_done, listening, share
-from shapebench.results import database as warehouse
-from shapebench.results import views
+from shapebench.results import database, views
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Spec
 
@@ -138,7 +137,7 @@ def result_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
         "sentences": list(outcome.conclusion.sentences),
         "findings": [asdict(finding) for finding in outcome.verdict.failed],
         "levels": levels.astype(object).where(levels.notna(), None).to_dict("records"),
-        "slos": warehouse.query(spec.data, SLOS, [outcome.run_id]).to_pylist(),
+        "slos": database.query(spec.data, SLOS, [outcome.run_id]).to_pylist(),
         "database": str(outcome.database),
         "report": str(outcome.report),
         "published": [asdict(artifact) for artifact in outcome.published],
@@ -152,7 +151,7 @@ SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHER
 
 def search_sentences(spec: Spec, run_id: str) -> list[str]:
     """Describe the result of a capacity search, if the run was one."""
-    rows = warehouse.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
+    rows = database.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
     return [sentence for row in rows for sentence in row_sentences(row)]
 
 
@@ -163,9 +162,7 @@ class _Interruptions(TypedDict):
 
 def _interruptions(spec: Spec, run_id: str) -> _Interruptions:
     """Read how often the run was resumed, and which levels were skipped."""
-    [row] = warehouse.query(
-        spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]
-    ).to_pylist()
+    [row] = database.query(spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]).to_pylist()
     return {"resumes": row["resumes"], "skipped_levels": row["skipped_levels"]}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import Artifact
 from tasks.publish import publish
 from tasks.report import report
@@ -20,6 +20,6 @@ def republish(run_id: str, data: Path = Path("data")) -> list[Artifact]:
         run_id: Id of the run, such as 20261125T065930-231414; `shapebench runs` lists them.
         data: The data folder with results.duckdb and the runs, on the machine of the worker.
     """
-    run = runs.load(data, run_id).run
+    run = run_file.load(data, run_id).run
     report(run)
     return publish(run)

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from shapebench.publish.publish import PublishError
 from shapebench.publish.publish import publish as publish_report
 from shapebench.runs.records import Artifact, Run
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
 from tasks.prefect.blocks import credentials_from_blocks
@@ -26,7 +26,7 @@ def single_files_failed(_task: Task[..., object], _run: TaskRun, state: State[ob
     cache_policy=NO_CACHE,
 )
 def publish(run: Run) -> list[Artifact]:
-    with credentials_from_blocks(run.spec, (vault.OCI_CREDENTIALS,)):
+    with credentials_from_blocks(run.spec, (credentials.OCI_CREDENTIALS,)):
         published = publish_report(run.spec, run.run_id)
     there = sum(not artifact.sent for artifact in published)
     words = "{files} files to {place}" + (", {there} of them unchanged" if there else "")

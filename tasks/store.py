@@ -7,8 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel
-from shapebench.results import database as warehouse
-from shapebench.results import rows
+from shapebench.results import database, rows
 from shapebench.runs.records import Run, ServerFacts, Verdict
 from shapebench.support.run_log import milestone
 from shapebench.support.timing import timing
@@ -16,6 +15,6 @@ from shapebench.support.timing import timing
 
 @task(name="store", retries=2, retry_delay_seconds=timing().store_retry_delay_s, cache_policy=NO_CACHE)
 def store(run: Run, facts: ServerFacts, levels: list[MeasuredLevel], verdict: Verdict, conclusion: Conclusion) -> Path:
-    database = warehouse.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
-    milestone("store", "run {run_id} is in {database}", run_id=run.run_id, database=str(database))
-    return database
+    file = database.load(run.spec.data, run.run_id, rows.tables(run, facts, levels, verdict, conclusion))
+    milestone("store", "run {run_id} is in {database}", run_id=run.run_id, database=str(file))
+    return file

@@ -9,7 +9,7 @@ import click
 from cli.options import as_json, data_option
 from cli.output import print_json
 from shapebench.publish import publish as publishing
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import Spec
 
@@ -29,7 +29,7 @@ from shapebench.spec.model import Spec
 def publish(run_id: str, data: Path | None, as_json: bool, share_for_days: int | None, **also: bool) -> None:
     """Publish a run's report again, as its spec says; files that are there already are not sent."""
     folder = data or Path("data")
-    spec = runs.load(folder, run_id).run.spec.model_copy(update={"data": folder})
+    spec = run_file.load(folder, run_id).run.spec.model_copy(update={"data": folder})
     spec = publishing.extend_include(spec, [name for name, wanted in also.items() if wanted])
     with _credentials(spec):
         days = publishing.days_to_share(spec, run_id, share_for_days)

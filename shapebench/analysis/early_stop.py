@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shapebench.analysis import level_samples
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile
 from shapebench.spec.model import Load
@@ -31,7 +31,7 @@ def stopped_by(run: Run, concurrency: int) -> SlowLevel | None:
     load = run.spec.load
     if run.spec.search or not load.stop_below_query_tokens_per_s:
         return None
-    before = runs.load(run.spec.data, run.run_id).measured
+    before = run_file.load(run.spec.data, run.run_id).measured
     fewer = [(level.concurrency, level.samples) for level in before if level.concurrency < concurrency]
     return too_slow(load, ((n, _query_tokens_per_s(samples)) for n, samples in fewer if samples))
 

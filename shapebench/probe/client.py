@@ -18,7 +18,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.probe.route import tls_context
 from shapebench.server_metrics import vllm_metrics as exposition
 from shapebench.spec.model import Endpoint
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 from shapebench.support.redact import redact_value
 
 METRICS_TIMEOUT_S, MAX_METRICS_BYTES = 5.0, 16_000_000
@@ -73,7 +73,11 @@ class BadAnswerError(EndpointError):
 def api_key(endpoint: Endpoint) -> str | None:
     """Read the key from the spec's block, else from the environment; raises BadAddressError for a malformed one."""
     block = endpoint.api_key_block
-    given = vault.secret(vault.ENDPOINT_KEY, block)["api_key"] if block else os.environ.get(endpoint.api_key_env, "")
+    given = (
+        credentials.secret(credentials.ENDPOINT_KEY, block)["api_key"]
+        if block
+        else os.environ.get(endpoint.api_key_env, "")
+    )
     key = given.strip()
     if not (key.isascii() and key.isprintable()):
         raise BadAddressError(

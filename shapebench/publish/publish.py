@@ -19,8 +19,7 @@ from shapebench.publish.targets.upload_batch import (
     report_files,
     sample_files,
 )
-from shapebench.results import database as warehouse
-from shapebench.results import rows
+from shapebench.results import database, rows
 from shapebench.runs.records import Artifact, Link
 from shapebench.spec.model import Spec
 
@@ -54,8 +53,8 @@ def extend_include(spec: Spec, names: Iterable[str]) -> Spec:
 def share(spec: Spec, run_id: str, days: int) -> Link:
     """Create a link that opens a published report for some days, and record it without its URL."""
     link = targets.share(spec, run_id, days)
-    known = warehouse.query(spec.data, "FROM shared_links WHERE run_id = ?", [run_id]).to_pylist()
-    warehouse.load(spec.data, run_id, rows.link_table([*known, rows.link_row(link)]))
+    known = database.query(spec.data, "FROM shared_links WHERE run_id = ?", [run_id]).to_pylist()
+    database.load(spec.data, run_id, rows.link_table([*known, rows.link_row(link)]))
     return link
 
 
@@ -87,8 +86,8 @@ def _labels(spec: Spec, run_id: str) -> dict[str, str]:
 
 
 def _query(spec: Spec, sql: str, run_id: str) -> list[dict[str, Any]]:
-    exists = (spec.data / warehouse.FILE_NAME).exists()
-    return warehouse.query(spec.data, sql, [run_id]).to_pylist() if exists else []
+    exists = (spec.data / database.FILE_NAME).exists()
+    return database.query(spec.data, sql, [run_id]).to_pylist() if exists else []
 
 
 def _send_database(spec: Spec, run_id: str, earlier: list[Artifact]) -> list[Artifact]:
@@ -102,16 +101,16 @@ def _send_database(spec: Spec, run_id: str, earlier: list[Artifact]) -> list[Art
 def _snapshot(data: Path) -> Iterator[OutgoingFile]:
     """Copy the results file; a load replaces the file, and an opened one stays unchanged."""
     with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=data) as folder:
-        copy = Path(folder) / warehouse.FILE_NAME
+        copy = Path(folder) / database.FILE_NAME
         try:
-            with (data / warehouse.FILE_NAME).open("rb") as file, copy.open("wb") as written:
+            with (data / database.FILE_NAME).open("rb") as file, copy.open("wb") as written:
                 shutil.copyfileobj(file, written)
         except OSError as error:
             raise StoreError(
-                f"{data / warehouse.FILE_NAME} cannot be copied: {error.strerror}",
+                f"{data / database.FILE_NAME} cannot be copied: {error.strerror}",
                 "Check that it exists and that the disk has space, or remove `database` from publish.include.",
             ) from None
-        yield outgoing_file(copy, warehouse.FILE_NAME)
+        yield outgoing_file(copy, database.FILE_NAME)
 
 
 def _send(spec: Spec, batch: UploadBatch, earlier: list[Artifact] | None = None) -> list[Artifact]:
@@ -145,10 +144,10 @@ def _record(spec: Spec, run_id: str, artifacts: list[Artifact]) -> None:
     recorded = elsewhere | {
         name: known[name] if _is_unchanged(artifact, known.get(name)) else artifact
         for name, artifact in current.items()
-        if artifact.error or name != warehouse.FILE_NAME
+        if artifact.error or name != database.FILE_NAME
     }
     if recorded != known:
-        warehouse.load(spec.data, run_id, rows.artifact_tables(recorded.values()))
+        database.load(spec.data, run_id, rows.artifact_tables(recorded.values()))
 
 
 def _parse_artifact(row: dict[str, Any]) -> Artifact:
@@ -157,7 +156,7 @@ def _parse_artifact(row: dict[str, Any]) -> Artifact:
 
 def _keep(earlier: Artifact) -> bool:
     """Keep files that arrived once; drop those that never did and are no longer part of the report."""
-    return earlier.error is None or earlier.name == warehouse.FILE_NAME
+    return earlier.error is None or earlier.name == database.FILE_NAME
 
 
 def _is_unchanged(artifact: Artifact, earlier: Artifact | None) -> bool:

@@ -10,8 +10,7 @@ import pandas as pd
 from shapebench.analysis import percentile_intervals as intervals
 from shapebench.report.pages import run as page
 from shapebench.report.pages.run_content import Detail, Report
-from shapebench.results import database as warehouse
-from shapebench.results import views
+from shapebench.results import database, views
 from shapebench.runs.records import DATA_DOCS
 
 COMPLETED = """
@@ -41,15 +40,15 @@ def build_report(data: Path, run_id: str) -> Path:
 
 
 def _detail(data: Path, run_id: str) -> Detail:
-    requests = warehouse.query(data, COMPLETED, [run_id]).to_pandas()
+    requests = database.query(data, COMPLETED, [run_id]).to_pandas()
     by_level = ("scaling", "timeline", "server_timeline")
     return Detail(
         **{view: views.read_levels(data, view, run_id) for view in by_level},
         requests=requests,
         intervals=_intervals(requests, data / "runs" / run_id),
-        errors=warehouse.query(data, ERRORS, [run_id]).to_pandas(),
+        errors=database.query(data, ERRORS, [run_id]).to_pandas(),
         client=views.read_levels(data, "client_health", run_id),
-        searches=warehouse.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
+        searches=database.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
     )
 
 

@@ -15,8 +15,7 @@ from shapebench.analysis.comparison.ranking import ranking
 from shapebench.analysis.comparison.wording import headline, sentences
 from shapebench.analysis.regression import Rule
 from shapebench.errors import ShapebenchError
-from shapebench.results import database as warehouse
-from shapebench.results import views
+from shapebench.results import database, views
 from shapebench.results.regression import check_run
 from shapebench.results.views import RunRow
 from shapebench.runs.run_file import RunNotFoundError
@@ -67,7 +66,7 @@ def compare(request: ComparisonRequest, view: str | None = None) -> Comparison:
 
 def find_runs(data: Path, names: Sequence[str]) -> list[RunRow]:
     """Find runs by ids or unique beginnings of ids, in order; raises RunNotFoundError that lists all wrong ones."""
-    known = [row["run_id"] for row in warehouse.query(data, "SELECT run_id FROM runs").to_pylist()]
+    known = [row["run_id"] for row in database.query(data, "SELECT run_id FROM runs").to_pylist()]
     matching = {name: [run_id for run_id in known if run_id == name] or _with_prefix(known, name) for name in names}
     if wrong := [_not_found(name, matches) for name, matches in matching.items() if len(matches) != 1]:
         raise RunNotFoundError(
@@ -175,7 +174,7 @@ def _levels(request: ComparisonRequest) -> pd.DataFrame:
 
 
 def _frame(request: ComparisonRequest, sql: str, parameters: list[Any]) -> pd.DataFrame:
-    frame: pd.DataFrame = warehouse.query(request.data, sql, parameters).to_pandas()
+    frame: pd.DataFrame = database.query(request.data, sql, parameters).to_pandas()
     return frame
 
 

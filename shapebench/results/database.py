@@ -30,7 +30,7 @@ FILE_NAME = "results.duckdb"
 LOCK_TIMEOUT_S = 60
 PRUNED = ("requests", "timeline", "server_metrics")
 
-logger = logging.getLogger("shapebench.warehouse")
+logger = logging.getLogger("shapebench.results")
 
 
 class WarehouseError(ShapebenchError):

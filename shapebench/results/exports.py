@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from shapebench.analysis.summary import STAT_FUNCTIONS
 from shapebench.errors import ShapebenchError
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.imports.llmperf import EXPORTED, OF_SUMMARY, RESPONSES, STATS, SUMMARY
 from shapebench.results.views import RunRow, read_run
 from shapebench.runs.run_file import RunNotFoundError
@@ -54,14 +54,14 @@ class Source:
     run_id: str
 
     def rows(self, view: str) -> pa.Table:
-        return warehouse.query(self.data, f"FROM {view} WHERE run_id = ?", [self.run_id])
+        return database.query(self.data, f"FROM {view} WHERE run_id = ?", [self.run_id])
 
 
 def export(data: Path, run_id: str, form: str, to: Path | None) -> list[Path]:
     """Write a run's files in a format of FORMATS and return their paths; raises ShapebenchError."""
     source = Source(data, run_id)
     if not source.rows("runs").num_rows:
-        raise RunNotFoundError(f"{data / warehouse.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists them.")
+        raise RunNotFoundError(f"{data / database.FILE_NAME} has no run {run_id}.", "`shapebench runs` lists them.")
     folder = to or data / "exports" / run_id / form
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.spec import presets, slo
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.slo import Slo
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 from shapebench.support.frozen_model import FrozenModel
 
 USUAL_REQUESTS_PER_STREAM = 30
@@ -527,8 +527,8 @@ class Spec(StrictModel):
         """Map each field that names a Prefect block to the block's name."""
         oci = self.publish.oci
         named = {
-            vault.ENDPOINT_KEY: self.endpoint.api_key_block,
-            vault.OCI_CREDENTIALS: oci.credentials_block if oci else None,
+            credentials.ENDPOINT_KEY: self.endpoint.api_key_block,
+            credentials.OCI_CREDENTIALS: oci.credentials_block if oci else None,
         }
         return {field: name for field, name in named.items() if name}
 

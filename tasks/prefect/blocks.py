@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from shapebench.errors import ShapebenchError
 from shapebench.spec.model import Spec
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 
 
 class EndpointKey(Block):
@@ -39,13 +39,15 @@ class BlockError(ShapebenchError):
     """A block of the spec cannot be read."""
 
 
-BLOCKS: dict[str, type[Block]] = {vault.ENDPOINT_KEY: EndpointKey, vault.OCI_CREDENTIALS: OciCredentials}
+BLOCKS: dict[str, type[Block]] = {credentials.ENDPOINT_KEY: EndpointKey, credentials.OCI_CREDENTIALS: OciCredentials}
 
 
 @contextmanager
 def credentials_from_blocks(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
     """Read the blocks that these fields of the spec name, for as long as the block runs; raises BlockError."""
-    with vault.opened({(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}):
+    with credentials.opened(
+        {(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}
+    ):
         yield
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from tests.browser.chromium import needs_chromium
 from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import set_state
@@ -175,7 +175,7 @@ def test_a_run_is_started_in_the_form_and_seen_to_finish(form: Page, simulator: 
 
 
 def test_the_levels_of_the_form_are_measured(data: Path) -> None:
-    found = warehouse.query(data, "SELECT concurrency FROM level_summary ORDER BY concurrency").to_pylist()
+    found = database.query(data, "SELECT concurrency FROM level_summary ORDER BY concurrency").to_pylist()
     assert [row["concurrency"] for row in found] == [1, 3]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.runs.resume import unfinished
 from shapebench.runs.run_file import RunFile, load
 from shapebench.test_servers.simulator.process import running_simulator
@@ -76,7 +76,7 @@ def test_what_was_measured_is_kept(cancelled: Cancelled) -> None:
 def test_what_was_measured_can_be_stored_as_it_is(cancelled: Cancelled, shell: Shell) -> None:
     done = shell.run("resume", cancelled.run_id, "--data", str(cancelled.copy), "--as-is", "--json")
     assert done.code == 0, done.stderr
-    stored = warehouse.query(cancelled.copy, "SELECT levels, skipped_levels FROM runs").to_pylist()
+    stored = database.query(cancelled.copy, "SELECT levels, skipped_levels FROM runs").to_pylist()
     assert stored == [{"levels": [1], "skipped_levels": [8]}]
     assert Path(done.json["report"]).exists()
 
@@ -89,7 +89,7 @@ def test_the_run_goes_on_when_it_is_retried(cancelled: Cancelled) -> None:
     after = level_files(cancelled.data)
     assert after["level-0001.parquet"] == before["level-0001.parquet"]
     assert after["level-0008.interrupted-1.parquet"][1] == before["level-0008.parquet"][1]
-    stored = warehouse.query(cancelled.data, "SELECT levels, resumes FROM runs").to_pylist()
+    stored = database.query(cancelled.data, "SELECT levels, resumes FROM runs").to_pylist()
     assert stored == [{"levels": [1, 8], "resumes": 1}]
 
 

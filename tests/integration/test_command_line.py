@@ -13,7 +13,7 @@ import pytest
 
 from cli.local_prefect.own_server import free_port
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.database import load
 from shapebench.spec.metric_definitions import DISTRIBUTIONS, STATS
 from shapebench.test_servers.reference.process import running_reference_server
@@ -44,10 +44,10 @@ def measured(offline: Shell, simulator: str) -> Finished:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a run of no use."""
+def unusable_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a run whose only level has no samples."""
     folder = tmp_path_factory.mktemp("data")
-    warehouse.load(folder, RUN_ID, run_tables(folder, levels=[summarise_level(level(folder, 1, None))]))
+    database.load(folder, RUN_ID, run_tables(folder, levels=[summarise_level(level(folder, 1, None))]))
     return folder
 
 
@@ -188,15 +188,15 @@ def test_measure_fails_where_no_request_completes(here: InProcess, simulator: st
     assert (done.code, done.json["completed"], done.json["errors"]) == (1, 0, {"timeout": 2})
 
 
-def test_exact_numbers_of_sql_are_numbers_in_json(here: InProcess, database: Path) -> None:
+def test_exact_numbers_of_sql_are_numbers_in_json(here: InProcess, unusable_run: Path) -> None:
     rows = here.run(
-        "query", "SELECT sum(completed) AS total, 0.5 AS half FROM level_summary", "--data", str(database), "--json"
+        "query", "SELECT sum(completed) AS total, 0.5 AS half FROM level_summary", "--data", str(unusable_run), "--json"
     )
     assert rows.json == [{"total": 0, "half": 0.5}]
 
 
-def test_columns_of_one_name_are_refused(here: InProcess, database: Path) -> None:
-    done = here.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(database))
+def test_columns_of_one_name_are_refused(here: InProcess, unusable_run: Path) -> None:
+    done = here.run("query", "SELECT 1 AS a, 2 AS a", "--data", str(unusable_run))
     assert (done.code, "Rename them with AS" in done.stderr) == (1, True)
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from playwright.sync_api import sync_playwright
 
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from tests import oci_lookalike
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
 from tests.conftest import MODEL, ROOT, Finished, Shell
@@ -92,11 +92,11 @@ def test_a_flow_sends_the_report_its_pages_and_what_the_spec_includes(published:
     samples = {f"samples/{of}-{level:04}.parquet" for of in ("level", "server") for level in LEVELS}
     of_run = {"index.html", "validation/index.html", "throughput-ttft.svg", *samples}
     assert {published.folder + name for name in of_run} <= published.names_by_flow
-    assert f"shapebench/{warehouse.FILE_NAME}" in published.names_by_flow
+    assert f"shapebench/{database.FILE_NAME}" in published.names_by_flow
 
 
 def test_the_database_in_the_bucket_answers_queries(published: Published, tmp_path: Path) -> None:
-    content = published.storage.buckets["reports"][f"shapebench/{warehouse.FILE_NAME}"].content
+    content = published.storage.buckets["reports"][f"shapebench/{database.FILE_NAME}"].content
     (tmp_path / "copy.duckdb").write_bytes(content)
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as copy:
         rows = copy.sql("SELECT run_id, concurrency FROM level_summary ORDER BY ALL").fetchall()
@@ -200,7 +200,7 @@ def test_a_link_in_json_opens_the_page_and_what_it_leads_to(link: dict[str, Any]
 
 
 def test_a_link_does_not_open_the_database_of_all_runs(link: dict[str, Any]) -> None:
-    assert httpx.get(str(httpx.URL(link["url"]).join(f"../{warehouse.FILE_NAME}"))).status_code == 404
+    assert httpx.get(str(httpx.URL(link["url"]).join(f"../{database.FILE_NAME}"))).status_code == 404
 
 
 def test_who_asks_for_a_link_to_a_folder_is_told_that_there_is_none(published: Published, tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def files(folder: Path) -> str:
 def tables(data: Path) -> str:
     """DuckDB's file is compressed: what its tables and views say, row by row."""
     listed = "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables"
-    names = warehouse.query(data, listed).to_pylist()
-    return "".join(str(warehouse.query(data, f"FROM {row['name']}").to_pylist()) for row in names)
+    names = database.query(data, listed).to_pylist()
+    return "".join(str(database.query(data, f"FROM {row['name']}").to_pylist()) for row in names)
 
 
 def objects(published: Published) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.local_prefect.own_server import free_port
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.test_servers.simulator.process import running_simulator
 from tests import flow_runs, oci_lookalike
 from tests.conftest import MODEL, ROOT, BroughtUp, Finished, Shell, ended
@@ -148,10 +148,10 @@ def files(folder: Path, name: str = "*") -> str:
 
 def tables(used: Used) -> str:
     """DuckDB's file is compressed: what its tables and views say, row by row."""
-    names = warehouse.query(
+    names = database.query(
         used.data, "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables"
     ).to_pylist()
-    return "".join(str(warehouse.query(used.data, f"FROM {n['name']}").to_pylist()) for n in names)
+    return "".join(str(database.query(used.data, f"FROM {n['name']}").to_pylist()) for n in names)
 
 
 def samples(used: Used) -> str:

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from shapebench.analysis.capacity.search import Step
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import LevelRun, Run
 from shapebench.spec.model import Load, Spec
 
@@ -14,11 +14,11 @@ FIRST = "first"  # what a level's files are named that was measured again
 
 def begin(run: Run, step: Step) -> Run:
     """Add a level to run.json, and rename its files if it was measured before."""
-    content = runs.load(run.spec.data, run.run_id)
+    content = run_file.load(run.spec.data, run.run_id)
     levels = tuple(_aside(run, level) if level.concurrency == step.concurrency else level for level in content.levels)
     spec = _with_level(run.spec, [level.concurrency for level in content.levels], step.concurrency)
     begun = replace(content.run, spec=spec)
-    runs.save(replace(content, run=begun, levels=levels))
+    run_file.save(replace(content, run=begun, levels=levels))
     return begun
 
 

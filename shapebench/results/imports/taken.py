@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shapebench.errors import ShapebenchError
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.imports.answers import rows
 from shapebench.results.imports.recognise import Sweep, sweeps
 from shapebench.results.imports.tool import Level
@@ -62,7 +62,7 @@ def take(paths: list[Path], data: Path, shape: str | None) -> list[Imported]:
 def _store(sweep: Sweep, data: Path, shape: str) -> Imported:
     run_id = run_id_of(sweep)
     kept = _keep(sweep, data / "runs" / run_id / ORIGINAL)
-    warehouse.load(data, run_id, tables(sweep, run_id, shape))
+    database.load(data, run_id, tables(sweep, run_id, shape))
     origin = sweep.origin
     concurrencies = [level.concurrency for level in sweep.levels]
     return Imported(run_id, sweep.tool.label, origin.version, origin.model, shape, concurrencies, kept)

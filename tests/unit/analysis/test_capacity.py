@@ -26,7 +26,7 @@ from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.measured_level import MeasuredLevel, evaluate_level, summarise_level
 from shapebench.results.database import load, query
 from shapebench.results.rows import tables
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import Run
 from shapebench.runs.run_file import RunFile, save
 from shapebench.runs.samples_file import Sample
@@ -318,7 +318,7 @@ def begun(tmp_path: Path) -> Run:
 
 
 def stored(begun: Run) -> RunFile:
-    return runs.load(begun.spec.data, begun.run_id)
+    return run_file.load(begun.spec.data, begun.run_id)
 
 
 def test_a_run_names_the_levels_of_its_search_as_they_come(begun: Run) -> None:
@@ -345,7 +345,7 @@ def test_what_was_measured_first_stays_under_another_name(begun: Run) -> None:
 def test_of_a_level_that_was_measured_again_the_second_is_the_runs(begun: Run) -> None:
     begin(begun, Step(8, again=True))
     second = level(begun.spec.data, 8, closed_loop(8))
-    runs.keep(begun, second)
+    run_file.keep(begun, second)
     assert len(stored(begun).levels) == 2
     assert [measured.samples for measured in stored(begun).measured] == [begun.samples_at(8)]
 

@@ -14,7 +14,7 @@ from shapebench.publish.publish import PublishError, days_to_share, extend_inclu
 from shapebench.publish.targets.oci import connection
 from shapebench.publish.targets.oci.upload import Upload
 from shapebench.publish.targets.upload_batch import StoreError
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.spec.model import Spec, SpecError, parse
 from tests.level_sample import RUN_ID, run_tables
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
@@ -61,7 +61,7 @@ def bucket_spec(
 
 
 def recorded(spec: Spec) -> dict[str, str | None]:
-    rows = warehouse.query(spec.data, "SELECT name, error FROM artifacts WHERE run_id = ?", [RUN_ID]).to_pylist()
+    rows = database.query(spec.data, "SELECT name, error FROM artifacts WHERE run_id = ?", [RUN_ID]).to_pylist()
     return {row["name"]: row["error"] for row in rows}
 
 
@@ -70,7 +70,7 @@ WHOLE = {"index.html": None, "ttft.svg": None}
 
 def test_every_file_that_arrived_is_recorded(make_spec: MakeSpec) -> None:
     sent = publish(make_spec(), RUN_ID)
-    rows = warehouse.query(make_spec().data, "FROM artifacts ORDER BY name").to_pylist()
+    rows = database.query(make_spec().data, "FROM artifacts ORDER BY name").to_pylist()
     assert [(row["name"], row["url"], row["size_bytes"], row["md5"]) for row in rows] == [
         (artifact.name, artifact.url, artifact.size_bytes, artifact.md5) for artifact in sent
     ]
@@ -143,7 +143,7 @@ def test_publishing_one_run_leaves_the_record_of_another(make_spec: MakeSpec) ->
     (other / "index.html").write_text("<h1>other</h1>", encoding="utf-8")
     publish(spec, "other")
     publish(spec, RUN_ID)
-    assert warehouse.query(spec.data, "SELECT DISTINCT run_id FROM artifacts ORDER BY ALL").to_pylist() == [
+    assert database.query(spec.data, "SELECT DISTINCT run_id FROM artifacts ORDER BY ALL").to_pylist() == [
         {"run_id": RUN_ID},
         {"run_id": "other"},
     ]
@@ -158,7 +158,7 @@ def test_a_run_without_a_report_is_told_to_draw_one(make_spec: MakeSpec) -> None
 
 
 def all_recorded(spec: Spec) -> list[dict[str, Any]]:
-    return warehouse.query(spec.data, "FROM artifacts ORDER BY name").to_pylist()
+    return database.query(spec.data, "FROM artifacts ORDER BY name").to_pylist()
 
 
 def test_publishing_the_same_again_sends_nothing_and_leaves_the_record(
@@ -173,9 +173,9 @@ def test_publishing_the_same_again_sends_nothing_and_leaves_the_record(
 
 def test_publishing_the_same_again_leaves_the_results_file_as_it_is(make_spec: MakeSpec) -> None:
     publish(make_spec(), RUN_ID)
-    before = (make_spec().data / warehouse.FILE_NAME).read_bytes()
+    before = (make_spec().data / database.FILE_NAME).read_bytes()
     publish(make_spec(), RUN_ID)
-    assert (make_spec().data / warehouse.FILE_NAME).read_bytes() == before
+    assert (make_spec().data / database.FILE_NAME).read_bytes() == before
 
 
 def test_the_record_says_when_a_file_was_sent_and_not_when_it_was_found_to_be_there(make_spec: MakeSpec) -> None:
@@ -190,7 +190,7 @@ def test_the_record_says_when_a_file_was_sent_and_not_when_it_was_found_to_be_th
 
 def test_a_copy_of_which_nothing_is_on_record_is_recorded(make_spec: MakeSpec) -> None:
     publish(make_spec(), RUN_ID)
-    (make_spec().data / warehouse.FILE_NAME).unlink()
+    (make_spec().data / database.FILE_NAME).unlink()
     assert [artifact.sent for artifact in publish(make_spec(), RUN_ID)] == [False, False]
     assert recorded(make_spec()) == WHOLE
 
@@ -202,7 +202,7 @@ def test_a_copy_of_which_nothing_is_on_record_is_recorded(make_spec: MakeSpec) -
 def whole_run(make_spec: MakeSpec) -> Path:
     """The data folder, with a run that is stored and has samples of two levels."""
     data = make_spec().data
-    warehouse.load(data, RUN_ID, run_tables(data))
+    database.load(data, RUN_ID, run_tables(data))
     (data / "runs" / RUN_ID / "run.json").touch()
     return data
 
@@ -240,19 +240,19 @@ def test_a_file_that_never_arrived_is_forgotten_when_the_report_no_longer_has_it
 def test_neither_samples_nor_the_database_go_up_unless_asked(
     whole_run: Path, storage: ObjectStorage, bucket_spec: Spec
 ) -> None:
-    assert (whole_run / warehouse.FILE_NAME).exists()
+    assert (whole_run / database.FILE_NAME).exists()
     publish(bucket_spec, RUN_ID)
     assert len(storage.buckets["reports"]) == 2
 
 
-DATABASE = f"shapebench/{warehouse.FILE_NAME}"
+DATABASE = f"shapebench/{database.FILE_NAME}"
 
 
 def test_the_database_goes_up_as_a_file_that_opens_and_knows_of_the_report(
     whole_run: Path, storage: ObjectStorage, bucket_spec: Spec, tmp_path: Path
 ) -> None:
-    *_, database = publish(extend_include(bucket_spec, ["database"]), RUN_ID)
-    assert (database.url.rpartition("/o/")[2], database.error, database.sent) == (DATABASE, None, True)
+    *_, copy = publish(extend_include(bucket_spec, ["database"]), RUN_ID)
+    assert (copy.url.rpartition("/o/")[2], copy.error, copy.sent) == (DATABASE, None, True)
     (tmp_path / "copy.duckdb").write_bytes(storage.buckets["reports"][DATABASE].content)
     with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as copy:
         assert copy.sql("SELECT run_id FROM runs").fetchall() == [(RUN_ID,)]
@@ -264,9 +264,9 @@ def test_the_database_goes_to_the_folder_beside_the_runs(whole_run: Path, make_s
     publish(make_spec(folder=tmp_path / "web", include=["database", "samples"]), RUN_ID)
     assert {path.relative_to(tmp_path / "web").as_posix() for path in (tmp_path / "web").rglob("*.*")} == {
         *(f"{RUN_ID}/{name}" for name in (*WHOLE, *SAMPLES)),
-        warehouse.FILE_NAME,
+        database.FILE_NAME,
     }
-    assert (tmp_path / "web" / warehouse.FILE_NAME).read_bytes() == (whole_run / warehouse.FILE_NAME).read_bytes()
+    assert (tmp_path / "web" / database.FILE_NAME).read_bytes() == (whole_run / database.FILE_NAME).read_bytes()
 
 
 def test_a_database_without_anything_new_is_not_sent_again(
@@ -288,7 +288,7 @@ def test_a_copy_of_the_database_is_what_was_there_when_it_was_made(
 
     def put_after_a_load(upload: Upload) -> None:
         if upload.name == DATABASE:
-            warehouse.load(whole_run, "other", run_tables(tmp_path / "other", "other"))
+            database.load(whole_run, "other", run_tables(tmp_path / "other", "other"))
         put(upload)
 
     (tmp_path / "other").mkdir()
@@ -301,7 +301,7 @@ def test_a_copy_of_the_database_is_what_was_there_when_it_was_made(
 
 def test_no_copy_of_the_database_is_left_in_the_data_folder(whole_run: Path, bucket_spec: Spec) -> None:
     publish(extend_include(bucket_spec, ["database"]), RUN_ID)
-    assert {path.name for path in whole_run.glob("*.duckdb")} == {warehouse.FILE_NAME}
+    assert {path.name for path in whole_run.glob("*.duckdb")} == {database.FILE_NAME}
     assert list(whole_run.glob(".snapshot*")) == []
 
 
@@ -312,7 +312,7 @@ def test_a_database_that_failed_is_on_record_until_it_arrives(
     storage.refuse(DATABASE, 409, "ObjectRetained")
     with pytest.raises(PublishError, match=r"1 of 1 files could not be published:\n  results\.duckdb: 409"):
         publish(extend_include(bucket_spec, ["database"]), RUN_ID)
-    assert set(recorded(bucket_spec)) == {*WHOLE, warehouse.FILE_NAME}
+    assert set(recorded(bucket_spec)) == {*WHOLE, database.FILE_NAME}
     publish(extend_include(bucket_spec, ["database"]), RUN_ID)
     assert recorded(bucket_spec) == WHOLE
 
@@ -340,7 +340,7 @@ def test_objects_are_labelled_with_run_model_shape_and_verdict(
 
 
 def links(spec: Spec) -> list[dict[str, Any]]:
-    return warehouse.query(spec.data, "FROM shared_links").to_pylist()
+    return database.query(spec.data, "FROM shared_links").to_pylist()
 
 
 def test_a_link_is_on_record_but_for_its_url(storage: ObjectStorage, bucket_spec: Spec) -> None:
@@ -352,7 +352,7 @@ def test_a_link_is_on_record_but_for_its_url(storage: ObjectStorage, bucket_spec
     [token] = storage.preauthenticated
     assert token in link.url
     assert token not in str(row)
-    assert token.encode() not in (bucket_spec.data / warehouse.FILE_NAME).read_bytes()
+    assert token.encode() not in (bucket_spec.data / database.FILE_NAME).read_bytes()
 
 
 def test_an_earlier_link_stays_on_record(storage: ObjectStorage, bucket_spec: Spec) -> None:

@@ -12,7 +12,7 @@ from shapebench.analysis.measured_level import summarise_level
 from shapebench.report.build import build_report
 from shapebench.report.pages.run import plots
 from shapebench.report.pages.run_content import Report
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.imports.taken import take
 from shapebench.runs.run_file import RunNotFoundError
 from tests.level_sample import RUN_ID, clean, closed_loop, level, refused, run_tables
@@ -37,7 +37,7 @@ def drawn(report: Report) -> set[str]:
 def data(tmp_path: Path) -> Path:
     samples = [*closed_loop(2, requests_each=20), refused(98, 1.0), refused(99, 2.0)]
     some_fail = summarise_level(level(tmp_path, 2, samples))
-    warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[clean(tmp_path, 1), some_fail]))
+    database.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[clean(tmp_path, 1), some_fail]))
     return tmp_path
 
 
@@ -89,7 +89,7 @@ def test_a_parquet_file_that_is_cut_short_is_told_and_done_without(
 
 
 def test_a_run_that_was_pruned_keeps_what_its_summaries_give(data: Path) -> None:
-    warehouse.prune(data, before=datetime(2030, 1, 1, tzinfo=UTC))
+    database.prune(data, before=datetime(2030, 1, 1, tzinfo=UTC))
     report = collected(data)
     assert report.detail.requests.empty
     assert drawn(report) >= {"throughput-query", "throughput-ttft", "scaling", "ttft-percentiles"}
@@ -105,8 +105,8 @@ def test_a_run_that_another_tool_measured_is_drawn_as_far_as_it_goes(tmp_path: P
 
 @pytest.mark.parametrize("file", EARLIER, ids=lambda file: file.name)
 def test_runs_of_earlier_versions_are_drawn(tmp_path: Path, file: Path) -> None:
-    (tmp_path / warehouse.FILE_NAME).write_bytes(lzma.decompress(file.read_bytes()))
-    for run in warehouse.query(tmp_path, "FROM runs").to_pylist():
+    (tmp_path / database.FILE_NAME).write_bytes(lzma.decompress(file.read_bytes()))
+    for run in database.query(tmp_path, "FROM runs").to_pylist():
         assert {"throughput-query", "throughput-ttft"} <= drawn(collected(tmp_path, run["run_id"]))
 
 

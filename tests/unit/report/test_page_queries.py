@@ -7,7 +7,7 @@ import pytest
 
 from shapebench.report.pages.columns import COLUMNS
 from shapebench.report.pages.queries import queries
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from tests.level_sample import RUN_ID, run_tables
 
 WHAT = [*queries(RUN_ID, 2)]
@@ -16,7 +16,7 @@ WHAT = [*queries(RUN_ID, 2)]
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored") / "data"
-    warehouse.load(folder, RUN_ID, run_tables(folder))
+    database.load(folder, RUN_ID, run_tables(folder))
     return folder
 
 
@@ -35,22 +35,22 @@ def typed(command: str) -> str:
 
 @pytest.mark.parametrize("what", WHAT)
 def test_each_can_be_typed_as_it_is(data: Path, what: str) -> None:
-    warehouse.query(data, typed(queries(RUN_ID, 2)[what]))
+    database.query(data, typed(queries(RUN_ID, 2)[what]))
 
 
 def test_the_table_of_levels_has_its_columns_in_order(data: Path) -> None:
-    found = warehouse.query(data, typed(queries(RUN_ID, 2)["Results by level"]))
+    found = database.query(data, typed(queries(RUN_ID, 2)["Results by level"]))
     assert found.column_names == [*(column.source for column in COLUMNS), "verdict"]
     assert found["concurrency"].to_pylist() == [1, 2]
 
 
 def test_each_token_comes_out_of_the_parquet_file(data: Path) -> None:
-    assert warehouse.query(data, typed(queries(RUN_ID, 2)["Token times, from the Parquet file"])).num_rows > 0
+    assert database.query(data, typed(queries(RUN_ID, 2)["Token times, from the Parquet file"])).num_rows > 0
 
 
 @pytest.mark.parametrize("run_id", ["a'b", 'a"b', "$(touch there)", "`x`", "a\\b"])
 def test_a_strange_run_id_stays_text(data: Path, run_id: str) -> None:
     sql = typed(queries(run_id, 1)["Scaling"])
-    assert warehouse.query(data, sql).num_rows == 0
+    assert database.query(data, sql).num_rows == 0
     doubled = run_id.replace("'", "''")
     assert f"'{doubled}'" in sql

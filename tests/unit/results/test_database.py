@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from shapebench.analysis.measured_level import summarise_level
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.database import WarehouseError, load, query
 from shapebench.spec import metric_definitions
 from tests.examples import nightly_but
@@ -375,25 +375,25 @@ def test_four_processes_that_load_at_once_lose_nothing(data: Path) -> None:
 
 
 def test_a_load_that_waits_too_long_for_another_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warehouse, "LOCK_TIMEOUT_S", 0.1)
-    with warehouse._locked(data / "results.lock"), pytest.raises(WarehouseError, match="Another process has locked"):
+    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.1)
+    with database._locked(data / "results.lock"), pytest.raises(WarehouseError, match="Another process has locked"):
         load(data, "other", run_tables(data, "other"))
 
 
 DIE = """
 import os, signal
-from shapebench.results import database as warehouse
-sql = warehouse.schema.sql
+from shapebench.results import database
+sql = database.schema.sql
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def die_at_metrics(path): return die() if path.parts[-2:] == ("loads", "metrics.sql") else sql(path)
 """
 STAGES = {
-    "before the copy": "warehouse.shutil.copy = die",
-    "before the copy is opened": "warehouse._connect = die",
-    "before its tables are there": "warehouse.schema.prepare = die",
-    "between two tables": "warehouse.schema.sql = die_at_metrics",
-    "before it is on the disk": "warehouse._flush = die",
-    "before it takes the old one's place": "warehouse._set_wal_aside = die",
+    "before the copy": "database.shutil.copy = die",
+    "before the copy is opened": "database._connect = die",
+    "before its tables are there": "database.schema.prepare = die",
+    "between two tables": "database.schema.sql = die_at_metrics",
+    "before it is on the disk": "database._flush = die",
+    "before it takes the old one's place": "database._set_wal_aside = die",
 }
 
 

@@ -9,8 +9,7 @@ import duckdb
 import pytest
 
 from shapebench.analysis.measured_level import MeasuredLevel, summarise_level
-from shapebench.results import database as warehouse
-from shapebench.results import dictionary, make_dictionary
+from shapebench.results import database, dictionary, make_dictionary
 from shapebench.results import migrations as schema
 from shapebench.results.database import WarehouseError, load, prune, query, set_aside
 from shapebench.results.migrations import LaterVersionError
@@ -23,7 +22,7 @@ EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glo
 @pytest.fixture(params=EARLIER, ids=lambda path: path.name.partition(".")[0])
 def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A data folder with a file that an earlier version wrote: one run of two levels."""
-    (tmp_path / warehouse.FILE_NAME).write_bytes(lzma.decompress(request.param.read_bytes()))
+    (tmp_path / database.FILE_NAME).write_bytes(lzma.decompress(request.param.read_bytes()))
     return tmp_path
 
 
@@ -66,17 +65,17 @@ def test_what_an_earlier_version_measured_was_measured_by_shapebench(earlier: Pa
 
 
 def of_a_later_version(data: Path) -> None:
-    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+    with duckdb.connect(data / database.FILE_NAME) as connection:
         connection.execute("INSERT INTO raw.migrations VALUES (999, '999_from_the_future', now()::TIMESTAMP)")
 
 
 def test_a_file_of_a_later_version_is_refused_with_what_to_do(data: Path) -> None:
     of_a_later_version(data)
-    before = (data / warehouse.FILE_NAME).read_bytes()
+    before = (data / database.FILE_NAME).read_bytes()
     with pytest.raises(LaterVersionError, match="was written by a later version of shapebench") as caught:
         load(data, "new", run_tables(data, "new"))
     assert "Use that version" in caught.value.remedy
-    assert (data / warehouse.FILE_NAME).read_bytes() == before
+    assert (data / database.FILE_NAME).read_bytes() == before
 
 
 def test_a_file_of_a_later_version_can_be_read(data: Path) -> None:
@@ -85,13 +84,13 @@ def test_a_file_of_a_later_version_can_be_read(data: Path) -> None:
 
 
 def test_a_change_that_fails_leaves_the_file_as_it_was(earlier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (earlier / warehouse.FILE_NAME).read_bytes()
+    before = (earlier / database.FILE_NAME).read_bytes()
     broken = earlier / "999_broken.sql"
     broken.write_text("ALTER TABLE raw.nothing ADD COLUMN x INTEGER")
     monkeypatch.setattr(schema, "migrations", lambda: {**BEFORE, 999: broken})
     with pytest.raises(WarehouseError, match="The load failed"):
         load(earlier, "new", run_tables(earlier, "new"))
-    assert (earlier / warehouse.FILE_NAME).read_bytes() == before
+    assert (earlier / database.FILE_NAME).read_bytes() == before
 
 
 BEFORE = schema.migrations()
@@ -102,7 +101,7 @@ def test_changes_are_numbered_without_a_gap() -> None:
 
 
 def test_columns_that_were_renamed_show_the_data_of_before(data: Path) -> None:
-    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+    with duckdb.connect(data / database.FILE_NAME) as connection:
         connection.execute("ALTER TABLE raw.runs RENAME COLUMN skipped_levels TO left_out")
         connection.execute("ALTER TABLE raw.runs RENAME COLUMN levels_not_reached TO skipped")
         connection.execute("ALTER TABLE raw.slos RENAME COLUMN evaluated_stat TO judged_stat")
@@ -144,12 +143,12 @@ def test_the_dictionary_has_no_words_for_what_there_is_not(data: Path) -> None:
 
 
 def _columns(data: Path) -> list[tuple[str, ...]]:
-    with duckdb.connect(data / warehouse.FILE_NAME, read_only=True) as connection:
+    with duckdb.connect(data / database.FILE_NAME, read_only=True) as connection:
         return connection.execute(dictionary.COLUMNS).fetchall()
 
 
 def test_the_page_of_the_dictionary_is_written_anew_by_make_docs() -> None:
-    assert make_dictionary.PAGE.read_text(encoding="utf-8") == warehouse.data_dictionary()
+    assert make_dictionary.PAGE.read_text(encoding="utf-8") == database.data_dictionary()
 
 
 def test_a_metrics_direction_in_the_macros_is_that_of_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +181,9 @@ def test_pruning_leaves_runs_that_are_young_enough(data: Path) -> None:
 def test_pruning_gives_the_room_back(data: Path) -> None:
     for number in range(5):
         load(data, f"run-{number}", run_tables(data, f"run-{number}", levels=[many(data, f"run-{number}")]))
-    before = (data / warehouse.FILE_NAME).stat().st_size
+    before = (data / database.FILE_NAME).stat().st_size
     prune(data, datetime(2030, 1, 1, tzinfo=UTC))
-    assert (data / warehouse.FILE_NAME).stat().st_size < 0.8 * before
+    assert (data / database.FILE_NAME).stat().st_size < 0.8 * before
 
 
 def many(data: Path, run_id: str) -> MeasuredLevel:
@@ -192,7 +191,7 @@ def many(data: Path, run_id: str) -> MeasuredLevel:
 
 
 def test_pruning_leaves_what_others_made_in_the_file_and_what_it_says_of_itself(data: Path) -> None:
-    with duckdb.connect(data / warehouse.FILE_NAME) as connection:
+    with duckdb.connect(data / database.FILE_NAME) as connection:
         connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
     prune(data, datetime(2030, 1, 1, tzinfo=UTC))
     assert query(data, "FROM mine").to_pylist() == [{"answer": 42}]
@@ -202,7 +201,7 @@ def test_pruning_leaves_what_others_made_in_the_file_and_what_it_says_of_itself(
 
 
 def test_a_file_that_cannot_be_read_is_set_aside_whole(tmp_path: Path) -> None:
-    (tmp_path / warehouse.FILE_NAME).write_text("These are not the results that you are looking for.")
+    (tmp_path / database.FILE_NAME).write_text("These are not the results that you are looking for.")
     aside = set_aside(tmp_path)
     assert aside.read_text().startswith("These are not")
     load(tmp_path, RUN_ID, run_tables(tmp_path))
@@ -217,7 +216,7 @@ def test_a_file_that_can_be_read_is_not_set_aside(data: Path) -> None:
 
 def test_what_an_earlier_version_stored_of_a_search_has_todays_names(tmp_path: Path) -> None:
     [file] = [file for file in EARLIER if file.name.startswith("4-")]
-    (tmp_path / warehouse.FILE_NAME).write_bytes(lzma.decompress(file.read_bytes()))
+    (tmp_path / database.FILE_NAME).write_bytes(lzma.decompress(file.read_bytes()))
     [row] = query(tmp_path, "SELECT spec->>'search' AS search, skipped_levels FROM runs").to_pylist()
     assert (json.loads(row["search"]), row["skipped_levels"]) == ({"min_level": 1, "max_level": 64}, [4])
     [found] = query(tmp_path, "SELECT min_level, max_level FROM searches").to_pylist()

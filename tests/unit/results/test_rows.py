@@ -9,8 +9,7 @@ import pyarrow as pa
 import pytest
 
 from shapebench.analysis.measured_level import MeasuredLevel, level_frame, summarise_level
-from shapebench.results import database as warehouse
-from shapebench.results import rows
+from shapebench.results import database, rows
 from shapebench.runs.records import Artifact
 from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, STARTED_AT, clean, closed_loop, level, refused, run_tables, server_says, verdict
@@ -38,8 +37,8 @@ def test_every_level_has_a_row_in_order_whether_it_has_samples_or_not(tmp_path: 
 def test_the_summary_before_storing_is_what_the_view_shows_after(tmp_path: Path) -> None:
     levels = [clean(tmp_path, 1), clean(tmp_path, 2), summarise_level(level(tmp_path, 4, None))]
     before = level_frame(levels, verdict(levels))
-    warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=levels))
-    after = warehouse.query(tmp_path, "FROM level_summary").to_pandas()
+    database.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=levels))
+    after = database.query(tmp_path, "FROM level_summary").to_pandas()
     common = [
         name for name in after.columns if name in before.columns and name != "started_at"
     ]  # the run's, the level's

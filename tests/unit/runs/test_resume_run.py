@@ -17,9 +17,9 @@ from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
 from shapebench.probe.known_server import record_facts
-from shapebench.results import database as warehouse
+from shapebench.results import database
 from shapebench.results.rows import tables
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.records import ServerFacts
 from shapebench.runs.resume import (
     NothingMeasuredError,
@@ -162,20 +162,20 @@ def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(inter
     data, begun = interrupted.run.spec.data, resumed(interrupted)
     settled = replace(begun.run, skipped_levels=(2,))
     levels = [summarise_level(one) for one in begun.measured]
-    warehouse.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
-    [row] = warehouse.query(data, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
+    database.load(data, RUN_ID, tables(settled, FACTS, levels, verdict(levels), Conclusion("Suits 1 user", ())))
+    [row] = database.query(data, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
     resumed_at = [at.replace(tzinfo=None) for at in begun.run.resumed_at]
     assert row == {"resumes": 1, "resumed_at": resumed_at, "skipped_levels": [2]}
 
 
 def test_a_run_that_was_never_broken_off_was_resumed_no_times(tmp_path: Path) -> None:
-    warehouse.load(tmp_path, RUN_ID, run_tables(tmp_path))
-    [row] = warehouse.query(tmp_path, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
+    database.load(tmp_path, RUN_ID, run_tables(tmp_path))
+    [row] = database.query(tmp_path, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
     assert row == {"resumes": 0, "resumed_at": [], "skipped_levels": []}
 
 
 def test_a_level_is_in_the_file_as_soon_as_it_is_measured(interrupted: RunFile) -> None:
-    runs.keep(interrupted.run, level(interrupted.run.spec.data, 2, closed_loop(2)))
+    run_file.keep(interrupted.run, level(interrupted.run.spec.data, 2, closed_loop(2)))
     assert [kept.concurrency for kept in load(interrupted.run.spec.data, RUN_ID).measured] == [1, 2]
 
 
@@ -215,7 +215,7 @@ def probed_again(interrupted: RunFile, **found: Any) -> ServerFacts:
 
 
 def test_the_first_probe_s_facts_are_the_run_s(tmp_path: Path) -> None:
-    begun = runs.begin(run(tmp_path).spec)
+    begun = run_file.begin(run(tmp_path).spec)
     save(RunFile(begun))
     assert record_facts(begun, FACTS) == FACTS
     assert load(tmp_path, begun.run_id).facts == FACTS

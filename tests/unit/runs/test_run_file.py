@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.runs import run_file as runs
+from shapebench.runs import run_file
 from shapebench.runs.run_file import RunFile, RunNotFoundError, begin, load, redact_spec, restore_secrets, save
 from shapebench.spec.model import Endpoint, Search, Spec, parse
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, run
@@ -114,22 +114,22 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_the_revision_is_that_of_the_checkout_of_this_code() -> None:
-    found = runs.git_revision()
+    found = run_file.git_revision()
     assert found is None or re.fullmatch("[0-9a-f]{40}", found)
 
 
 def test_code_installed_inside_another_checkout_has_no_revision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs._git("init", "--quiet", str(tmp_path))
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "run_file.py"))
+    run_file._git("init", "--quiet", str(tmp_path))
+    monkeypatch.setattr(run_file, "__file__", str(tmp_path / "run_file.py"))
     (tmp_path / "runs.py").write_text("", encoding="utf-8")  # there, but nothing that this repository tracks
-    assert runs.git_revision() is None
+    assert run_file.git_revision() is None
 
 
 def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert runs.git_revision() is None
+    assert run_file.git_revision() is None
 
 
 def test_a_run_json_of_format_1_opens(tmp_path: Path) -> None:

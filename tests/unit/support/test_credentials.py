@@ -4,44 +4,44 @@ import pytest
 
 from shapebench.probe.client import BadAddressError, api_key
 from shapebench.spec.model import Endpoint, Spec, SpecError, parse
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 
-KEY = (vault.ENDPOINT_KEY, "prod")
+KEY = (credentials.ENDPOINT_KEY, "prod")
 PROD = Endpoint(url="http://h", model="m", api_key_block="prod")
 
 
 def test_a_secret_is_at_hand_while_it_is_open() -> None:
-    with vault.opened({KEY: {"api_key": "a"}}):
-        assert vault.secret(*KEY) == {"api_key": "a"}
+    with credentials.opened({KEY: {"api_key": "a"}}):
+        assert credentials.secret(*KEY) == {"api_key": "a"}
 
 
 def test_a_secret_that_nobody_opened_is_asked_for_by_name() -> None:
-    with pytest.raises(vault.SecretNotAvailableError, match=r"endpoint.api_key_block is the Prefect block prod"):
-        vault.secret(*KEY)
+    with pytest.raises(credentials.SecretNotAvailableError, match=r"endpoint.api_key_block is the Prefect block prod"):
+        credentials.secret(*KEY)
 
 
 def test_a_secret_is_gone_when_it_is_closed() -> None:
-    with vault.opened({KEY: {"api_key": "a"}}):
+    with credentials.opened({KEY: {"api_key": "a"}}):
         pass
-    with pytest.raises(vault.SecretNotAvailableError):
-        vault.secret(*KEY)
+    with pytest.raises(credentials.SecretNotAvailableError):
+        credentials.secret(*KEY)
 
 
 def test_opening_it_again_does_not_close_it_for_others() -> None:
-    with vault.opened({KEY: {"api_key": "a"}}):
-        with vault.opened({KEY: {"api_key": "a"}}):
+    with credentials.opened({KEY: {"api_key": "a"}}):
+        with credentials.opened({KEY: {"api_key": "a"}}):
             pass
-        assert vault.secret(*KEY)["api_key"] == "a"
+        assert credentials.secret(*KEY)["api_key"] == "a"
 
 
 def test_the_key_in_a_block_comes_before_the_one_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PROD.api_key_env, "from the environment")
-    with vault.opened({KEY: {"api_key": "from the block"}}):
+    with credentials.opened({KEY: {"api_key": "from the block"}}):
         assert api_key(PROD) == "from the block"
 
 
 def test_a_key_that_no_header_can_hold_is_refused_without_repeating_it() -> None:
-    with vault.opened({KEY: {"api_key": "hunter2\nX: y"}}), pytest.raises(BadAddressError) as caught:
+    with credentials.opened({KEY: {"api_key": "hunter2\nX: y"}}), pytest.raises(BadAddressError) as caught:
         api_key(PROD)
     assert ("the Prefect block prod" in str(caught.value), "hunter2" in str(caught.value)) == (True, False)
 

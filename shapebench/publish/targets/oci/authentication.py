@@ -18,7 +18,7 @@ from oci.exceptions import ServiceError
 from shapebench.publish.targets.oci.trouble import SESSION, describe, root
 from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import OciTarget
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 
 Signing = dict[str, Any]  # arguments of the SDK's client: config and signer
 
@@ -151,7 +151,7 @@ def _safe_message(error: Exception) -> str:
 
 def _block(target: OciTarget) -> Signing:
     name = target.credentials_block or ""
-    return _from_values(target, vault.secret(vault.OCI_CREDENTIALS, name), {}, f"the Prefect block {name}")
+    return _from_values(target, credentials.secret(credentials.OCI_CREDENTIALS, name), {}, f"the Prefect block {name}")
 
 
 def _environment(target: OciTarget) -> Signing:

@@ -11,7 +11,7 @@ from shapebench.publish.targets.oci import client
 from shapebench.publish.targets.oci.authentication import ENVIRONMENT
 from shapebench.publish.targets.upload_batch import StoreError
 from shapebench.spec.model import Spec
-from shapebench.support import credentials as vault
+from shapebench.support import credentials
 from tests.oci_lookalike import NAMESPACE, REGION, TENANCY, USER, ObjectStorage, fingerprint, register, write_key
 
 MakeSpec = Callable[..., Spec]
@@ -40,7 +40,7 @@ def namespace(spec: Spec) -> Any:
 
 
 def by_block(bucket_spec: MakeSpec, values: dict[str, str]) -> Any:
-    with vault.opened({(vault.OCI_CREDENTIALS, "ours"): values}):
+    with credentials.opened({(credentials.OCI_CREDENTIALS, "ours"): values}):
         return namespace(bucket_spec(auth="block", credentials_block="ours", config_file="/nowhere"))
 
 
