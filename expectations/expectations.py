@@ -15,9 +15,9 @@ def always(_: MeasuredLevel) -> bool:
     return True
 
 
-def served_by_vllm(m: MeasuredLevel) -> bool:
-    """Tell whether the server is vLLM: the metrics of other servers are not read."""
-    return m.level.is_vllm and m.level.error is None
+def has_metrics(m: MeasuredLevel) -> bool:
+    """Tell whether metrics are to be had: vLLM always has them, other servers only where they were read."""
+    return (m.level.is_vllm or m.level.server_metrics is not None) and m.level.error is None
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,7 @@ LEVEL = (
         "Without them, foreign traffic and cached answers cannot be detected.",
         gxe.ExpectColumnValuesToBeBetween(column="server_metrics_missing", max_value=0),
         "The server has no /metrics.",
-        applies=served_by_vllm,
+        applies=has_metrics,
     ),
     Expectation(
         "the_server_stayed_the_same",

@@ -19,8 +19,8 @@ invalid: it stays in the results, is drawn hollow, and is not used for conclusio
 `on_invalid: fail` makes the flow end as Failed on an invalid level.
 
 A finding is a sentence with the observed figures, and a remedy. Expectations that do not apply are skipped: those on
-the server's own metrics if the server is not vLLM, those on lengths if lengths could not be enforced, those on answers
-if there are none. Great Expectations' pages of a run, with the observed values, are next to its report, under
+numbers that the server's metrics do not have, those on lengths if lengths could not be enforced, those on answers if
+there are none. Great Expectations' pages of a run, with the observed values, are next to its report, under
 `validation/`.
 
 A percentile p is stated only where at least 5/(1-p) requests completed (p95: 100, p99: 500; below the median 5/p), so

@@ -220,6 +220,20 @@ def prefix_cache_hit_rate(server: ServerMetrics) -> float:
     return server.growth("prefix_cache_hit_tokens") / queried if queried > 0 else np.nan
 
 
+@from_server
+def draft_acceptance_rate(server: ServerMetrics) -> float:
+    """Return the share of drafted tokens that speculative decoding accepted."""
+    drafted = server.growth("draft_tokens")
+    return server.growth("accepted_draft_tokens") / drafted if drafted > 0 else np.nan
+
+
+@from_server
+def acceptance_length_tokens(server: ServerMetrics) -> float:
+    """Return the mean tokens of a verification: what it accepts, and the one that it adds."""
+    drafts = server.growth("drafts")
+    return 1 + server.growth("accepted_draft_tokens") / drafts if drafts > 0 else np.nan
+
+
 def ttft_outside_server_s(samples: Samples) -> float:
     """Subtract the server's mean TTFT from that of all our requests, warm-up included: network and client.
 

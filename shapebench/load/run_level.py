@@ -12,7 +12,7 @@ from shapebench.load.workers import Outcome
 from shapebench.probe.client import Client, EndpointError, api_key, target
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, Run, ServerFacts
 from shapebench.runs.resume import attempt
-from shapebench.server_metrics import vllm_metrics as exposition
+from shapebench.server_metrics import exposition
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec

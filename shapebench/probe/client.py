@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,12 +16,13 @@ from shapebench.apis.table import APIS
 from shapebench.apis.target import Target
 from shapebench.errors import ShapebenchError
 from shapebench.probe.route import tls_context
-from shapebench.server_metrics import vllm_metrics as exposition
+from shapebench.server_metrics import exposition
 from shapebench.spec.model import Endpoint
 from shapebench.support import credentials
 from shapebench.support.redact import redact_value
 
 METRICS_TIMEOUT_S, MAX_METRICS_BYTES = 5.0, 16_000_000
+BEHIND_JSON = "/prometheus/metrics"  # of trtllm-serve, whose /metrics are statistics as JSON
 
 
 class EndpointError(ShapebenchError):
@@ -131,6 +132,7 @@ class Client:
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = 10) -> None:
         self._endpoint, self._api = endpoint, APIS[endpoint.api]
+        self._metrics_at = endpoint.metrics_url or "/metrics"
         key = api_key(endpoint)
         with _usable(endpoint):
             self._http = httpx.Client(
@@ -169,12 +171,23 @@ class Client:
 
     def metrics(self) -> str:
         """Fetch the text of /metrics, within a time limit for the complete answer, since a level waits for it."""
+        text = self._fetch_metrics()
+        if text.startswith(("[", "{")) and self._metrics_at != BEHIND_JSON:
+            self._metrics_at = BEHIND_JSON
+            text = self._fetch_metrics()
+        return text
+
+    def _fetch_metrics(self) -> str:
         deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
-        with self._errors(), self._http.stream("GET", "/metrics", timeout=METRICS_TIMEOUT_S) as response:
+        request = self._http.build_request("GET", self._metrics_at, timeout=METRICS_TIMEOUT_S)
+        if _origin(request.url) != _origin(self._http.base_url):
+            request.headers.pop("Authorization", None)  # the key belongs to the endpoint only
+        with self._errors(), closing(self._http.send(request, stream=True)) as response:
             if response.status_code != 200:
                 raise RouteNotFoundError(
                     f"{response.url} answers with HTTP {response.status_code}.",
-                    "Make vLLM's /metrics reachable at this URL; metrics of other servers are not supported.",
+                    "Let the server have metrics (SGLang: --enable-metrics; llama.cpp: --metrics; trtllm-serve: "
+                    "return_perf_metrics), and set endpoint.metrics_url if they are at another address.",
                 )
             for piece in response.iter_bytes():
                 content += piece
@@ -332,6 +345,10 @@ def _usable(endpoint: Endpoint) -> Iterator[None]:
         raise BadAddressError(
             f"No certificates can be read from {endpoint.ca_file}: {error}", "Set endpoint.ca_file to a PEM file."
         ) from None
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

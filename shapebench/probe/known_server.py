@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from shapebench.runs import run_file
 from shapebench.runs.records import Run, ServerFacts
-from shapebench.server_metrics import vllm_metrics
+from shapebench.server_metrics import exposition
 
 
 def record_facts(run: Run, probed: ServerFacts) -> ServerFacts:
@@ -20,8 +20,8 @@ def record_facts(run: Run, probed: ServerFacts) -> ServerFacts:
 
 
 def _with_changes(first: ServerFacts, probed: ServerFacts) -> ServerFacts:
-    changes = vllm_metrics.list_changes(_described(first), _described(probed))
-    started = {vllm_metrics.ITS_START: probed.identity.get(vllm_metrics.ITS_START)}
+    changes = exposition.list_changes(_described(first), _described(probed))
+    started = {exposition.ITS_START: probed.identity.get(exposition.ITS_START)}
     identity = first.identity | {name: when for name, when in started.items() if when}
     return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
 

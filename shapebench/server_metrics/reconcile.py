@@ -48,9 +48,12 @@ class ServerMetrics:
         return first.groupby("metric")["value"].sum(), last.groupby("metric")["value"].sum()
 
     def growth(self, metric: str) -> float:
-        """Return by how much a counter grew; NaN if the server does not have it."""
-        first, last = (float(values.get(metric, math.nan)) for values in self._ends)
-        return last - first
+        """Return by how much a counter grew; NaN if the server does not have it.
+
+        Some servers name a counter only once it has counted something: it was 0 until then.
+        """
+        first, last = self._ends
+        return float(last.get(metric, math.nan)) - float(first.get(metric, 0.0))
 
     def without_buckets_between(self) -> pd.DataFrame:
         """Drop histograms' buckets except those of the first and the last scrape."""
@@ -88,12 +91,13 @@ def reconcile(requests: pd.DataFrame, server: ServerMetrics, shared_tokens: int)
         "generation": server.growth("generation_tokens"),
     }
     over = {name: float(np.maximum(counted - bound[name], 0.0)) for name, counted in theirs.items()}  # NaN stays NaN
-    foreign_tokens = over["prompt"] + over["generation"]
+    tokens = [name for name in ("prompt", "generation") if math.isfinite(theirs[name])]
+    foreign_tokens = sum(over[name] for name in tokens) if tokens else math.nan
     shares = [counted / ours[name] for name, counted in theirs.items() if ours[name] and math.isfinite(counted)]
     return Reconciliation(
         foreign_requests=over["requests"],
         foreign_tokens=foreign_tokens,
-        foreign_share=foreign_tokens / max(bound["prompt"] + bound["generation"], 1),
+        foreign_share=foreign_tokens / max(sum(bound[name] for name in tokens), 1),
         counted_share=min(shares, default=math.nan),
         uncached_hit_share=_hit_share(server, bound["requests"] * shared_tokens / max(bound["prompt"], 1)),
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from shapebench.errors import ShapebenchError
-from shapebench.server_metrics.vllm_metrics import Values, known_values
+from shapebench.server_metrics.engines import ENGINES
+from shapebench.server_metrics.exposition import Values, known_values
 from shapebench.support.atomic_file import atomic_write
 from shapebench.support.timestamps import clock_ns
 
@@ -75,7 +76,7 @@ class Scraper:
             self.error = f"/metrics cannot be read: {error}"
             return {}
         if not values:
-            self.error = "/metrics has none of vLLM's metrics."
+            self.error = f"/metrics has none of the metrics of {', '.join(ENGINES[:-1])} or {ENGINES[-1]}."
             return {}
         self.error, keys = None, tuple(values)  # a gap in between shows in the series
         self._keys.append(self._keys[-1] if self._keys and self._keys[-1] == keys else keys)

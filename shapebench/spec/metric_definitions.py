@@ -79,6 +79,8 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("kv_cache_usage_max", "Fullest KV cache", "1", None),
     Total("preemptions", "Preemptions", "count", LOWER),
     Total("prefix_cache_hit_rate", "Prompt tokens found in the prefix cache", "1", HIGHER),
+    Total("draft_acceptance_rate", "Tokens of speculative drafts that were accepted", "1", HIGHER, (0, 1)),
+    Total("acceptance_length_tokens", "Tokens of each step that verifies a draft", "tokens", HIGHER, (1, math.inf)),
 )
 DISTRIBUTIONS = tuple(m for m in METRICS if isinstance(m, Distribution))
 BOUNDS = {m.name: m.bounds for m in METRICS}

@@ -75,6 +75,15 @@ def _base_url(url: str) -> str:
     return url
 
 
+def _metrics_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not a URL, such as http://127.0.0.1:8002/metrics")
+    if parts.username or parts.password:
+        raise PydanticCustomError("maybe_secret", "a name or password before @ would be written into results")
+    return url
+
+
 def _mean_and_stddev(value: object) -> object:
     if isinstance(value, int | float):
         return {"mean": value}
@@ -172,6 +181,12 @@ class Endpoint(StrictModel):
     )
     api: ApiName = Field(
         "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
+    )
+    metrics_url: Annotated[str, AfterValidator(_metrics_url)] | None = Field(
+        None,
+        title="Metrics URL",
+        description="Where the server's own metrics are, if not at URL/metrics: Triton's are at port 8002, those of a "
+        "server behind a gateway at its own address. The API key is sent there only if host and port are the URL's.",
     )
     api_key_env: str = Field(
         "SHAPEBENCH_API_KEY",

@@ -116,6 +116,10 @@ SERVER_COLUMNS = (
         *("", "Prefix cache hits (%)", "prefix_cache_hit_rate", PERCENT),
         "Share of prompt tokens found in the prefix cache; all prompts share the chat template.",
     ),
+    Column(
+        *("", "Drafts accepted (%)", "draft_acceptance_rate", PERCENT),
+        "Share of the tokens that speculative decoding drafted and the model accepted.",
+    ),
 )
 
 CLIENT_COLUMNS = (

@@ -118,6 +118,8 @@ BY_SERVER = [  # where it gave an account
     "kv_cache_usage_max",
     "preemptions",
     "prefix_cache_hit_rate",
+    "draft_acceptance_rate",
+    "acceptance_length_tokens",
 ]
 
 

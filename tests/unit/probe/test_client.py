@@ -16,7 +16,7 @@ import trustme
 
 from shapebench.probe import client as endpoints
 from shapebench.probe.client import Client, EndpointError, Model
-from shapebench.server_metrics.vllm_metrics import known_values
+from shapebench.server_metrics.exposition import known_values
 from shapebench.spec.model import Endpoint
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage

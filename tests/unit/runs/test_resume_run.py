@@ -32,7 +32,7 @@ from shapebench.runs.resume import (
     unfinished,
 )
 from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
-from shapebench.server_metrics.vllm_metrics import ITS_START
+from shapebench.server_metrics.exposition import ITS_START
 from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
 
 HOLDER = """
