@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from shapebench.analysis import level_samples
 from shapebench.analysis.summary import summarise
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load import workers
 from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
@@ -137,7 +137,7 @@ def main() -> int:
             samples=str(Path(scratch) / "level.parquet"),
             processes=arguments.processes,
         )
-        outcome = workers.run_workers(plan, None, look)
+        outcome = workers.run_workers(plan, Credentials(), look)
         if outcome.error or outcome.samples is None:
             print(outcome.error, file=sys.stderr)
             return 1

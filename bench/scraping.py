@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shapebench.analysis import level_samples
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load import workers
 from shapebench.load.calibration import true_ttft_s
 from shapebench.load.plan import LevelPlan
@@ -54,7 +54,7 @@ def level(streams: int, duration_s: float, *, scrapes: bool) -> Row:
         folder = Path(scratch)
         log = folder / "truth.jsonl"
         with running_reference_server(TTFT_S, GAP_S, 0.1, log, PAGE) as url, asking(url, scrapes):
-            outcome = workers.run_workers(plan(url, streams, duration_s, folder), None, lambda _: None)
+            outcome = workers.run_workers(plan(url, streams, duration_s, folder), Credentials(), lambda _: None)
         assert outcome.samples, outcome.error
         done = level_samples.completed(level_samples.read(outcome.samples), "ttft_s", "response_id")
         true_s = true_ttft_s(log).reindex(done["response_id"])

@@ -28,16 +28,13 @@ PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokeni
 def answers(m: MeasuredLevel) -> pd.DataFrame:
     """Put the figures of each completed, measured request into a row."""
     assert m.samples is not None
-    planned = "planned_input_tokens", "planned_output_tokens"
-    done = level_samples.completed(
-        m.samples, "ttft_s", "e2e_s", "input_tokens", "output_tokens", "counted_tokens", *planned
-    )
+    done = level_samples.completed(m.samples)
     return pd.DataFrame(
         {
             "ttft_s": done["ttft_s"],
             "e2e_s": done["e2e_s"],
             "output_tokens": done["output_tokens"],
-            "counted_tokens": done["counted_tokens"],
+            "carried_tokens": done["output_tokens"] - done.get("unaccounted_tokens", 0),
             "output_length_error": done["output_tokens"] - done["planned_output_tokens"],
             "input_length_error": done["input_tokens"] - done["planned_input_tokens"],
         }

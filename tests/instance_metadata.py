@@ -22,7 +22,7 @@ from werkzeug import Request, Response
 from tests.oci_lookalike import REGION, TENANCY, ObjectStorage, new_key
 from tests.route_server import RouteServer
 
-SECRET = "whoever gives tokens keeps this one to itself"  # noqa: S105 - made up
+SECRET = "whoever gives tokens keeps this one to itself"
 TOKEN_LIFE = timedelta(minutes=20)
 
 

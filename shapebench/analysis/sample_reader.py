@@ -66,7 +66,7 @@ class Chunks:
         follows = np.repeat(wanted, self.counts)
         follows[(self.ends - self.counts)[self.counts > 0]] = False
         tokens = self.tokens[follows]
-        return np.repeat(np.diff(self.offsets_s, prepend=0)[follows] / tokens, tokens)
+        return np.repeat(np.diff(self.offsets_s, prepend=0)[follows] / np.maximum(tokens, 1), tokens)
 
     def arrivals_s(self, sent_s: Values) -> Values:
         """Return when each chunk came, if the samples were sent at these moments."""

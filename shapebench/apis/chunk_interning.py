@@ -6,7 +6,7 @@ the memory.
 
 import re
 
-TEXT = re.compile(rb'"(?:content|text)":"([^"\\]*)"')
+TEXT = re.compile(rb'"(?:content|text|reasoning|reasoning_content|delta)":"([^"\\]*)"')
 # Chunks with any of these, or with a backslash, which may hide a name, differ in more than their text.
 MORE_THAN_TEXT = re.compile(rb'\\|"role"|"(?:usage|token_ids|finish_reason)"\s*+:\s*+(?!null)')
 MAX_TRIES = 8
@@ -37,7 +37,7 @@ class ChunkInterner:
     def intern(self, piece: bytes) -> bytes:
         """Return the known piece if this one is like it, else the piece itself, which is learned."""
         before, after = self._before, self._after
-        if before and piece.startswith(before) and piece.endswith(after) and len(piece) >= self._min_bytes:
+        if before and piece.startswith(before) and piece.endswith(after) and len(piece) > self._min_bytes:
             if _is_plain(piece[len(before) : -len(after)]):
                 return self._model
         elif self._tries < MAX_TRIES:  # a server that counts in each chunk sends no equal ones
@@ -46,7 +46,7 @@ class ChunkInterner:
 
     def _learn(self, piece: bytes) -> None:
         self._tries += 1
-        if found := cut(piece):
+        if (found := cut(piece)) and len(piece) > sum(map(len, found)):  # an empty text may be no token
             (self._before, self._after), self._model = found, piece
             self._min_bytes = len(self._before) + len(self._after)
 

@@ -1,88 +1,111 @@
 """OpenAI's chat and completions, as vLLM and most other servers answer them."""
 
-from collections.abc import Callable
-from typing import TypedDict, cast
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import orjson
 
 from shapebench.apis.api import Api, Json
 from shapebench.apis.reading import Reading, StreamError, checked_count, error_text, excerpt
+from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
 
 DONE = b"[DONE]"
-TEXT_FIELDS = ("content", "reasoning", "reasoning_content", "tool_calls", "refusal")
-
-Usage = dict[str, object]
-
-
-class Choice(TypedDict, total=False):
-    """A choice of a chunk: a chat's has a delta, a completion's has its text next to the other fields."""
-
-    finish_reason: object
-    token_ids: list[int] | None
-    delta: dict[str, object]
+ANSWER_FIELDS = ("content", "text", "refusal", "tool_calls", "function_call")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")  # often the same text under two names
+TEXT_PARTS = ("text", "content", "thinking", "summary", "name", "arguments", "function")  # of a list of parts
 
 
-class Chunk(TypedDict, total=False):
-    """An event of a streamed answer; nothing in it can be relied on to be there."""
-
-    id: object
-    choices: list[Choice]
-    usage: Usage | None
-    system_fingerprint: object
-
-
-def _read_event(reading: Reading, arrival_ns: int, data: bytes) -> None:
+def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
+    name, data = event
     if data == DONE:
         reading.done = True
-    elif not reading.done:
-        _read_chunk(reading, arrival_ns, _parse_chunk(data))
+    elif reading.done:
+        with suppress(StreamError, AttributeError):  # only usage may come late
+            _read_usage_of(reading, parse_object(data))
+    elif chunk := parse_object(data):
+        raise_if_error(name, chunk, data)
+        _read_chunk(reading, arrival_ns, chunk)
 
 
-def _parse_chunk(data: bytes) -> Chunk:
+def parse_object(data: bytes) -> Json:
+    """Parse an event's data; empty for a heartbeat: nothing, or null. Raises StreamError if it is no object."""
     try:
-        chunk = orjson.loads(data)
+        content = orjson.loads(data) if data.strip() else None
     except orjson.JSONDecodeError as error:
         raise StreamError("malformed", f"not JSON ({error}): {excerpt(data)}") from None
-    if not isinstance(chunk, dict):
+    if content is not None and not isinstance(content, dict):
         raise StreamError("malformed", f"not an object: {excerpt(data)}")
-    if chunk.get("error") is not None:
+    return content or {}
+
+
+def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
+    """Raise StreamError with the server's words if the event is an error, in whatever form."""
+    message_only = not content.get("choices") and any(content.get(key) for key in ("message", "detail"))
+    if name == "error" or content.get("error") or content.get("object") == "error" or message_only:
         raise StreamError("stream_error", error_text(data))
-    return cast("Chunk", chunk)
 
 
-def _read_chunk(reading: Reading, arrival_ns: int, chunk: Chunk) -> None:
-    reading.response_id = reading.response_id or _text(chunk.get("id"))
-    usage = chunk.get("usage")
-    for choice in chunk.get("choices", ()):
-        reading.finish_reason = _text(choice.get("finish_reason")) or reading.finish_reason
-        if tokens := count_tokens(choice, usage if reading.counts_each_chunk else None, reading.counted_tokens):
-            reading.arrivals_ns.append(arrival_ns)
-            reading.chunk_tokens.append(tokens)
-            reading.counts_each_chunk = reading.counts_each_chunk and bool(usage)
-    if usage:
-        reading.fingerprint = _text(chunk.get("system_fingerprint"))
-        reading.input_tokens = checked_count(usage["prompt_tokens"], "prompt_tokens")
-        reading.output_tokens = checked_count(usage["completion_tokens"], "completion_tokens")
-        reading.counted_tokens = max(reading.counted_tokens, reading.output_tokens)
+def _read_chunk(reading: Reading, arrival_ns: int, chunk: Json) -> None:
+    reading.response_id = reading.response_id or text_or_none(chunk.get("id"))
+    for choice in objects(chunk.get("choices")):
+        reading.finish_reason = text_or_none(choice.get("finish_reason")) or reading.finish_reason
+        _read_choice(reading, arrival_ns, choice)
+    _read_usage_of(reading, chunk)
 
 
-def count_tokens(choice: Choice, usage: Usage | None, sum_so_far: int) -> int:
-    """Count the tokens of a chunk by its token ids or by running usage, else one where there is a text field.
+def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
+    """Add the text of a choice: a chat's is in its delta, a completion's next to the other fields.
 
     A text may be empty and still be a token: half a character, or a special token.
     """
-    if token_ids := choice.get("token_ids"):
-        return len(token_ids)
-    if usage:
-        return max(checked_count(usage["completion_tokens"], "completion_tokens") - sum_so_far, 0)
-    delta = choice.get("delta", choice)
-    if delta.get("role") and not any(delta.get(name) for name in TEXT_FIELDS):
-        return 0  # only opens the message
-    return int("text" in delta or any(delta.get(name) is not None for name in TEXT_FIELDS))
+    content = choice.get("delta", choice)
+    delta = content if isinstance(content, dict) else {}
+    answer = "".join(join_texts(delta.get(name)) for name in ANSWER_FIELDS)
+    reasoning = next(filter(None, (join_texts(delta.get(name)) for name in REASONING_FIELDS)), "")
+    if not (answer or reasoning):
+        has_text = any(delta.get(name) is not None for name in (*ANSWER_FIELDS, *REASONING_FIELDS))
+        if not has_text or delta.get("role"):
+            return  # an end without a text, or a chunk that only opens the message
+    token_ids = choice.get("token_ids")
+    reading.add_chunk(
+        arrival_ns,
+        answer or reasoning,
+        is_reasoning=bool(reasoning and not answer),
+        tokens=len(token_ids) if isinstance(token_ids, list) else None,
+    )
 
 
-def _text(value: object) -> str | None:
+def _read_usage_of(reading: Reading, chunk: Json) -> None:
+    usage = chunk.get("usage")
+    if not usage or not isinstance(usage, dict):
+        return
+    details = usage.get("completion_tokens_details")
+    reading.fingerprint = text_or_none(chunk.get("system_fingerprint"))
+    reading.add_usage(
+        checked_count(usage.get("prompt_tokens"), "prompt_tokens"),
+        checked_count(usage.get("completion_tokens"), "completion_tokens"),
+        checked_count(details.get("reasoning_tokens"), "reasoning_tokens") if isinstance(details, dict) else None,
+    )
+
+
+def join_texts(value: object) -> str:
+    """Join the texts of a field: a text, or parts of a message or of tool calls that hold texts."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(join_texts, value))
+    if isinstance(value, dict):
+        return "".join(join_texts(value.get(name)) for name in TEXT_PARTS)
+    return ""
+
+
+def objects(value: object) -> Iterable[Json]:
+    """Return the objects of a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text_or_none(value: object) -> str | None:
     return None if value is None else str(value)
 
 
@@ -103,7 +126,7 @@ def _body_writer(write_prompt: Callable[[str], Json]) -> Callable[[Target, str, 
             "model": target.model,
             **write_prompt(prompt),
             "max_tokens": output_tokens,
-            "temperature": target.temperature,
+            **({} if target.temperature is None else {"temperature": target.temperature}),
             **enforced,
             **streamed,
         }

@@ -1,8 +1,13 @@
 """The content of a streamed answer in the same terms for each API: tokens with their arrivals, and the usage."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
+
+from shapebench.apis.token_counts import TokenCounts, count_tokens_of_chunks
+
+TokenSource = Literal["usage", "tokenize", "tokenizer", "chunks"]
 
 MAX_TOKENS = 2**31 - 1  # what a column of the samples can hold
 EXCERPT = 2000  # characters of what went wrong, in a message
@@ -19,32 +24,119 @@ class StreamError(Exception):
 
 @dataclass
 class Reading:
-    """The part of a streamed answer that has been read, which an error leaves in place."""
+    """The part of a streamed answer that has been read, which an error leaves in place.
 
-    arrivals_ns: list[int] = field(default_factory=list)  # of the chunks that carry tokens
-    chunk_tokens: list[int] = field(default_factory=list)
+    APIs call `add_chunk` and `add_usage`; `resolve` then tells how many tokens each chunk carries.
+    """
+
+    keeps_text: bool = False
+    arrivals_ns: list[int] = field(default_factory=list)  # of chunks; after `resolve`, of those that carry tokens
+    text_bytes: list[int] = field(default_factory=list)  # of each chunk
+    chunk_tokens: list[int] = field(default_factory=list)  # by `resolve`
+    token_counts: TokenCounts = "unknown"
+    token_source: TokenSource = "usage"
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    first_answer_ns: int | None = None  # arrival of the first text that is not reasoning
     finish_reason: str | None = None
     response_id: str | None = None
     fingerprint: str | None = None  # of the server's configuration
     done: bool = False  # the server said that the answer is complete
-    counted_tokens: int = 0  # by running usage, the most so far
-    counts_each_chunk: bool = True  # each with tokens had usage, which only then says how many
+    usage_ends: bool = False  # usage came after the last text, by `resolve`
+    texts: list[str] = field(default_factory=list)  # only if `keeps_text`
+    _event_begins: int = field(default=0, compare=False)  # the number of chunks before the event
+    _usage_at: int | None = None  # the number of chunks before usage without text
+    _carried: int | None = None  # tokens, by the chunks alone
+    _first_answer: int | None = None  # index of its chunk
+    _reasoning_chunks: int = 0
+    _stated: dict[int, int] = field(default_factory=dict)
+    _running: dict[int, int] = field(default_factory=dict)
+
+    def begin_event(self) -> None:
+        self._event_begins = len(self.arrivals_ns)
+
+    def add_chunk(self, arrival_ns: int, text: str, *, is_reasoning: bool = False, tokens: int | None = None) -> None:
+        """Add a chunk with text, which may be empty; `tokens` where the chunk says how many it carries."""
+        index = len(self.arrivals_ns)
+        if is_reasoning:
+            self._reasoning_chunks += 1
+        elif text and self._first_answer is None:
+            self._first_answer, self.first_answer_ns = index, arrival_ns
+        if tokens:
+            self._stated[index] = tokens
+        self.arrivals_ns.append(arrival_ns)
+        self.text_bytes.append(len(text.encode("utf-8", "surrogatepass")))
+        if self.keeps_text:
+            self.texts.append(text)
+
+    def add_usage(
+        self, input_tokens: int | None, output_tokens: int | None, reasoning_tokens: int | None = None
+    ) -> None:
+        """Add the usage so far or at the end, after the chunks of the same event; None and 0 tell nothing."""
+        self.input_tokens = input_tokens or self.input_tokens
+        self.output_tokens = output_tokens or self.output_tokens
+        self.reasoning_tokens = self.reasoning_tokens if reasoning_tokens is None else reasoning_tokens
+        if self.adds_chunks:
+            self._running[len(self.arrivals_ns) - 1] = output_tokens or 0
+        else:
+            self._usage_at = len(self.arrivals_ns) if output_tokens else None
+
+    @property
+    def adds_chunks(self) -> bool:
+        """True if the event that is being read has added chunks."""
+        return len(self.arrivals_ns) > self._event_begins
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+    @property
+    def has_reasoning(self) -> bool:
+        return bool(self._reasoning_chunks)
 
     @property
     def unaccounted_tokens(self) -> int | None:
         """The tokens that the server counted less those that its chunks carried; None where it did not count."""
-        if self.output_tokens is None:
+        if self.output_tokens is None or self._carried is None:
             return None
-        return max(self.output_tokens - sum(self.chunk_tokens), -MAX_TOKENS)
+        return max(self.output_tokens - self._carried, -MAX_TOKENS)
+
+    def resolve(self) -> None:
+        """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
+        self.usage_ends = self._usage_at == len(self.arrivals_ns)
+        tokens, self.token_counts = count_tokens_of_chunks(
+            self.text_bytes, self._stated, self._running, self.output_tokens
+        )
+        self._carried = sum(tokens)
+        if self.token_counts == "apportioned":
+            self._carried = sum(map(bool, self.text_bytes)) or len(tokens)
+        if self.has_reasoning and self.reasoning_tokens is None:
+            answer = len(tokens) if self._first_answer is None else self._first_answer
+            self.reasoning_tokens = sum(tokens[:answer])
+        if 0 in tokens:
+            self._drop_empty(tokens)
+        else:
+            self.chunk_tokens = tokens
+
+    def _drop_empty(self, tokens: list[int]) -> None:
+        """Drop chunks without a token, except for the last text, with which the last token ends."""
+        last = max((index for index, length in enumerate(self.text_bytes) if length), default=-1)
+        kept = [index for index, count in enumerate(tokens) if count or index == last]
+        self.arrivals_ns = [self.arrivals_ns[index] for index in kept]
+        self.text_bytes = [self.text_bytes[index] for index in kept]
+        self.chunk_tokens = [tokens[index] for index in kept]
 
 
-def checked_count(count: object, name: str) -> int:
-    """Return a token count of the server's usage; raises StreamError where it is none."""
-    if not isinstance(count, int) or not 0 <= count <= MAX_TOKENS:
+def checked_count(count: object, name: str) -> int | None:
+    """Return a token count of the server's usage, None where it is missing; raises StreamError where it is no count."""
+    if count is None:
+        return None
+    if isinstance(count, bool) or not isinstance(count, int | float) or count != count // 1:
         raise StreamError("malformed", f"usage has no count of {name}: {count!r}"[:EXCERPT])
-    return count
+    if not 0 <= count <= MAX_TOKENS:
+        raise StreamError("malformed", f"usage has no count of {name}: {count!r}"[:EXCERPT])
+    return int(count)
 
 
 def error_text(body: bytes) -> str:

@@ -1,31 +1,75 @@
 """The bytes of a streamed request, ready to send."""
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
+from shapebench.apis.api import Json
+from shapebench.apis.auth import signer
 from shapebench.apis.table import APIS
-from shapebench.apis.target import PlannedRequest, Target
+from shapebench.apis.target import Credentials, PlannedRequest, Target
 
 
-def request_writer(target: Target, api_key: str | None) -> Callable[[PlannedRequest], bytes]:
+def request_url(target: Target) -> str:
+    """Return the address that requests go to, with path and query."""
+    path = (target.path or APIS[target.api].path).replace("{model}", quote(target.model, safe=""))
+    query = ("&" if "?" in path else "?") + target.query if target.query else ""
+    return f"{target.url}{path}{query}"
+
+
+def build_body(target: Target, prompt: str, output_tokens: int, stream: bool) -> Json:
+    """Build a request's body as the server takes it: with the spec's fields, without those that it refuses."""
+    body = APIS[target.api].write_body(target, prompt, output_tokens, stream)
+    for old, new in target.renamed_fields.items():
+        if old in body:
+            body[new] = body.pop(old)
+    for name in target.dropped_fields:
+        _drop(body, name.split("."))
+    return _merge(body, target.extra_body)
+
+
+def _drop(body: Json, names: list[str]) -> None:
+    *outer, last = names
+    for name in outer:
+        inner = body.get(name)
+        if not isinstance(inner, dict):
+            return
+        body = inner
+    body.pop(last, None)
+
+
+def _merge(body: Json, extra: Json) -> Json:
+    """Add fields; objects are merged, and null removes a field."""
+    merged = dict(body)
+    for name, value in extra.items():
+        before = merged.get(name)
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def request_writer(target: Target, credentials: Credentials) -> Callable[[PlannedRequest], bytes]:
     """Make a function that writes a planned request, headers and all."""
-    url, api = urlsplit(target.url), APIS[target.api]
-    head = "".join(
-        f"{line}\r\n"
-        for line in (
-            f"POST {url.path}{api.path} HTTP/1.1",
-            f"Host: {url.netloc.rpartition('@')[2]}",
-            "Content-Type: application/json",
-            "Accept: text/event-stream",
-            "User-Agent: shapebench",
-            *([f"Authorization: Bearer {api_key}"] if api_key else []),
-        )
-    ).encode()
+    url, sign = request_url(target), signer(target, credentials)
+    parts = urlsplit(url)
+    headers = {
+        "Host": parts.netloc.rpartition("@")[2],
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "User-Agent": "shapebench",
+        **APIS[target.api].headers,
+        **target.headers,
+        **credentials.headers,
+    }
+    begin = f"POST {parts.path}{'?' + parts.query if parts.query else ''} HTTP/1.1\r\n"
 
     def write(request: PlannedRequest) -> bytes:
-        body = orjson.dumps(api.write_body(target, request.prompt, request.output_tokens, True))
-        return b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+        body = orjson.dumps(build_body(target, request.prompt, request.output_tokens, True))
+        signed = {**headers, **sign("POST", url, headers, body)}
+        head = begin + "".join(f"{name}: {value}\r\n" for name, value in signed.items())
+        return b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(body), body)
 
     return write

@@ -2,46 +2,47 @@
 
 import re
 
-Piece = tuple[int, bytes]  # arrival (ns), and the bytes of the body that arrived
+Event = tuple[str | None, bytes]  # its name, None where it has none, and its data
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Events:
-    """A parser that takes the stream piece by piece, and returns each event's data with the piece that ends it."""
+    """A parser that takes the stream piece by piece, and returns each event with the piece that ends it."""
 
     def __init__(self) -> None:
         self._lines = _Lines()
         self._data: list[bytes] = []
+        self._name: str | None = None
 
     @property
     def between(self) -> bool:
         """True if the next byte is the first of an event."""
-        return not self._data and self._lines.at_start
+        return not self._data and self._name is None and self._lines.at_start
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """Return the data of the events that end within the piece."""
+    def feed(self, piece: bytes) -> list[Event]:
+        """Return the events that end within the piece."""
         ended = []
         for line in self._lines.ended_by(piece):
             if line.startswith(b"data:"):
-                self._data.append(_value(line))
-            elif not line and self._data:
-                ended.append(self._take())
+                self._data.append(line[5:].removeprefix(b" "))
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode("utf-8", "replace")
+            elif not line:
+                ended += self._take()
         return ended
 
-    def end(self) -> list[bytes]:
-        """Return the data of an event that the end of the stream truncated, complete or not."""
+    def end(self) -> list[Event]:
+        """Return an event that the end of the stream truncated, complete or not."""
         if (line := self._lines.rest).startswith(b"data:"):
-            self._data.append(_value(line))
-        return [self._take()] if self._data else []
+            self._data.append(line[5:].removeprefix(b" "))
+        return self._take()
 
-    def _take(self) -> bytes:
-        data, self._data = b"\n".join(self._data), []
-        return data
-
-
-def _value(line: bytes) -> bytes:
-    return line[5:].removeprefix(b" ")
+    def _take(self) -> list[Event]:
+        """Take the event that has ended; an event without data is none."""
+        ended = [(self._name, b"\n".join(self._data))] if self._data else []
+        self._data, self._name = [], None
+        return ended
 
 
 class _Lines:

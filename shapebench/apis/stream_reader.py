@@ -5,32 +5,40 @@ from collections.abc import Iterable
 from shapebench.apis.api import Api
 from shapebench.apis.chunk_interning import cut
 from shapebench.apis.reading import Reading, StreamError
-from shapebench.apis.sse import Events, Piece
+
+Piece = tuple[int, bytes, int]  # arrival (ns), the bytes, and how many they were before they were interned
 
 
 def read(api: Api, pieces: Iterable[Piece], reading: Reading) -> None:
     """Read a streamed answer into `reading`; raises StreamError if it is not a complete answer."""
-    events, arrivals_ns, chunk_tokens = Events(), reading.arrivals_ns, reading.chunk_tokens
-    usual: bytes | None = None  # an interned chunk of one token: a repetition is another chunk of one token
-    arrival_ns, repeated = 0, None
-    for arrival_ns, piece in pieces:
-        if piece is repeated:
-            arrivals_ns.append(arrival_ns)
-            chunk_tokens.append(1)
-            continue
-        tokens_before = len(arrivals_ns)
-        for data in events.feed(piece):
-            api.read_event(reading, arrival_ns, data)
-        if reading.done:
-            break
-        if chunk_tokens[tokens_before:] == [1] and cut(piece):
-            usual = piece
-        repeated = usual if events.between else None
-    for data in events.end():
-        api.read_event(reading, arrival_ns, data)
-    if not reading.done:
+    try:
+        _read_events(api, pieces, reading)
+    finally:
+        reading.resolve()
+    if not (reading.done or reading.finish_reason or reading.usage_ends):
         raise StreamError("incomplete", f"the stream ended without {api.last_event}")
     if not reading.arrivals_ns:
         raise StreamError("empty", "the answer contained no token")
-    if reading.output_tokens is None:
-        raise StreamError("no_usage", "the server sent no usage, so token counts are unknown")
+
+
+def _read_events(api: Api, pieces: Iterable[Piece], reading: Reading) -> None:
+    framing, arrivals_ns, text_bytes = api.framing(), reading.arrivals_ns, reading.text_bytes
+    usual: bytes | None = None  # an interned chunk with a text: a repetition is another chunk with another text
+    arrival_ns, repeated, other_bytes = 0, None, 0
+    for arrival_ns, piece, length in pieces:
+        if piece is repeated:
+            arrivals_ns.append(arrival_ns)
+            text_bytes.append(length - other_bytes)
+            continue
+        before = len(text_bytes)
+        for event in framing.feed(piece):
+            reading.begin_event()
+            api.read_event(reading, arrival_ns, event)
+        if len(text_bytes) == before + 1 and text_bytes[-1]:
+            text_bytes[-1] += length - len(piece)
+            if cut(piece):
+                usual, other_bytes = piece, length - text_bytes[-1]
+        repeated = usual if framing.between and not reading.done else None
+    for event in framing.end():
+        reading.begin_event()
+        api.read_event(reading, arrival_ns, event)

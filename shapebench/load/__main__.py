@@ -1,6 +1,6 @@
 """Process that measures a level, or its part of one: the plan comes on stdin, results go to stdout.
 
-It reads {"plan": …, "api_key": …}, opens its connections, prints {"ready": true}, and begins at the time in
+It reads {"plan": …, "credentials": …}, opens its connections, prints {"ready": true}, and begins at the time in
 {"start_ns": …}, so that all processes of a level begin together. It then prints {"tally": …} several times a
 second and {"result": …} at the end; {"finish": true} ends it early, after the answers in flight. When stdin
 ends, the parent process is gone: it stops, as on SIGTERM, and saves what was measured.
@@ -18,6 +18,7 @@ from importlib.abc import MetaPathFinder
 
 import orjson
 
+from shapebench.apis.target import Credentials
 from shapebench.errors import ShapebenchError
 from shapebench.load.level import Level
 from shapebench.load.messages import Order, WorkerMessage, WorkerResult
@@ -38,7 +39,7 @@ def main() -> None:
     raise_priority()
     try:
         raise_file_limit(len(plan.streams) + OTHER_FILES)
-        _measure(plan, given["api_key"])
+        _measure(plan, Credentials(**given["credentials"]))
     except ShapebenchError as error:
         _print({"error": str(error)})
 
@@ -67,9 +68,9 @@ def raise_priority() -> None:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
-def _measure(plan: LevelPlan, api_key: str | None) -> None:
+def _measure(plan: LevelPlan, credentials: Credentials) -> None:
     samples = SampleStream(plan.part_samples)
-    level = Level(plan, api_key, samples.add)
+    level = Level(plan, credentials, samples.add)
     orders = _Orders(level)
     with _stopped_by_signals(level):
         level.connect()

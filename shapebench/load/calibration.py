@@ -10,7 +10,7 @@ import pandas as pd
 
 from shapebench.analysis import level_samples
 from shapebench.analysis.sample_reader import Samples
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.errors import ShapebenchError
 from shapebench.load import workers
 from shapebench.load.client_health import cores
@@ -70,7 +70,9 @@ def _try(concurrency: int, processes: int) -> Calibration:
         folder = Path(scratch)
         try:
             with running_reference_server(TTFT_S, gap_s, log=folder / "truth.jsonl") as url:
-                outcome = workers.run_workers(_plan(url, concurrency, processes, gap_s, folder), None, lambda _: None)
+                outcome = workers.run_workers(
+                    _plan(url, concurrency, processes, gap_s, folder), Credentials(), lambda _: None
+                )
         except ShapebenchError as error:
             return Calibration(concurrency, processes, error=str(error))
         if outcome.error or outcome.samples is None:

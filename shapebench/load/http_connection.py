@@ -16,7 +16,7 @@ from functools import partial
 import httptools
 
 from shapebench.apis.chunk_interning import ChunkInterner
-from shapebench.apis.sse import Piece
+from shapebench.apis.stream_reader import Piece
 from shapebench.probe.route import Fault, Route, fault_of
 from shapebench.support.event_loop import Callback, EventLoop
 from shapebench.support.timestamps import Receive, Stamps, clock_ns
@@ -37,13 +37,15 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)  # those of KEPT_HEADERS
     received: list[bytes] = field(default_factory=list)  # its body, in pieces
     arrivals_ns: "array[int]" = field(default_factory=partial(array, "q"))  # of each of them
+    lengths: "array[int]" = field(default_factory=partial(array, "i"))  # in bytes, as they came
     ended_ns: int | None = None
     fault: Fault | None = None
     resent: bool = False  # the server had closed the connection before the request came
+    server_address: str | None = None
 
     @property
     def pieces(self) -> Iterator[Piece]:
-        return zip(self.arrivals_ns, self.received, strict=True)
+        return zip(self.arrivals_ns, self.received, self.lengths, strict=True)
 
     @property
     def body(self) -> bytes:
@@ -61,20 +63,35 @@ class Connection:
 
     # Slots, since what each token touches, for each of a thousand streams, is more than a core's cache holds otherwise.
     __slots__ = (
-        *("done", "_loop", "_route", "_stamps", "_socket", "_tls", "_opening", "_wanted", "_address", "_answers"),
+        *(
+            "done",
+            "_interns",
+            "_first_address",
+            "_loop",
+            "_route",
+            "_stamps",
+            "_socket",
+            "_tls",
+            "_opening",
+            "_wanted",
+            "_address",
+            "_answers",
+        ),
         *("_asked_s", "_request", "_limit_bytes", "_unsent", "_broken", "_answer"),
         *("_receive", "_now_ns", "_parser", "_alike", "_framed", "_complete", "_kept", "_received_bytes"),
     )
 
-    def __init__(self, loop: EventLoop, route: Route, stamps: Stamps) -> None:
+    def __init__(self, loop: EventLoop, route: Route, stamps: Stamps, number: int = 0, *, interns: bool = True) -> None:
+        """Connections of different numbers begin at different addresses of the host; without interning texts remain."""
         self._loop = loop
+        self._interns = interns
         self._route = route
         self._stamps = stamps
         self._socket: socket.socket | None = None
         self._tls: _Tls | None = None
         self._opening = False
         self._wanted = False
-        self._address = 0  # which of the way's is used
+        self._first_address = self._address = number % route.balanced  # which of the route's is used
         self._answers = 0  # on this socket
         self._asked_s = 0.0  # monotonic clock
         self._request = b""
@@ -187,7 +204,7 @@ class Connection:
         """Try the host's next address; after the last, the exchange has failed."""
         self._close()
         self._address = (self._address + 1) % len(self._route.addresses)
-        if self._address:
+        if self._address != self._first_address:
             self._loop.call_soon(self._open)
         else:
             self._finish(fault_of(error))
@@ -202,6 +219,7 @@ class Connection:
         self._framed = self._complete = self._kept = False
         self._received_bytes = 0
         request = self._tls.seal(self._request) if self._tls else self._request
+        answer.server_address = self._route.names[self._address]
         answer.sent_ns = clock_ns()
         self._write(request)
         if self._unsent:
@@ -338,7 +356,8 @@ class Connection:
     def on_body(self, body: bytes) -> None:
         if (answer := self._answer) and not self._complete:
             answer.arrivals_ns.append(self._now_ns)
-            answer.received.append(self._alike.intern(body))
+            answer.lengths.append(len(body))
+            answer.received.append(self._alike.intern(body) if self._interns else body)
 
     def on_message_complete(self) -> None:
         if self._complete or not self._answer:

@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from shapebench.apis.reading import Reading
 from shapebench.apis.request_body import request_writer
-from shapebench.apis.table import APIS
-from shapebench.apis.target import PlannedRequest
+from shapebench.apis.target import Credentials, PlannedRequest
 from shapebench.load.client_health import ClientHealth
 from shapebench.load.counters import Tally
 from shapebench.load.http_connection import Answer, Connection
 from shapebench.load.pacing import ClosedLoop, Pacer
 from shapebench.load.plan import LevelPlan
-from shapebench.load.sample_writer import redact_sample, sample
+from shapebench.load.sample_writer import COUNT_TEXTS, make_sample, read_answer, redact_sample
 from shapebench.probe.route import Fault, resolve
 from shapebench.runs.samples_file import Sample
 from shapebench.support.batch_means import Buckets
@@ -28,24 +28,27 @@ MAX_HEAD_AND_USAGE_BYTES, MAX_TOKEN_BYTES = 1 << 20, 1 << 14
 class Level:
     """Runs one level, or a process's part of it; `keep` is called with each sample, warm-up included."""
 
-    def __init__(self, plan: LevelPlan, api_key: str | None, keep: Callable[[Sample], None]) -> None:
+    def __init__(self, plan: LevelPlan, credentials: Credentials, keep: Callable[[Sample], None]) -> None:
         self._plan = plan
-        self._api_key = api_key
+        self._secrets = credentials.secrets
         self._keep = keep
-        self._api = APIS[plan.target.api]
         self._pacer: Pacer = ClosedLoop()
         self.loop = EventLoop()
         self.stamps = Stamps()
         self.health = ClientHealth()
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
-        self._requests = _PreparedRequests(plan, request_writer(plan.target, api_key))
-        route = resolve(plan.target)
-        self._streams = [_Stream(number, self, Connection(self.loop, route, self.stamps)) for number in plan.streams]
+        self._requests = _PreparedRequests(plan, request_writer(plan.target, credentials))
+        self._route, self._keeps_text = resolve(plan.target), plan.target.token_source in COUNT_TEXTS
+        self._streams = [_Stream(number, self, self._connection(number)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
+        self.uncounted: list[tuple[PlannedRequest, int, Answer, Reading]] = []  # whose texts are counted after the load
         self._unread: deque[tuple[PlannedRequest, int, Answer]] = deque()
         self._ends_s: float | None = None
         self.interrupted = self._finishing = False
+
+    def _connection(self, number: int) -> Connection:
+        return Connection(self.loop, self._route, self.stamps, number, interns=not self._keeps_text)
 
     def connect(self) -> None:
         """Open all connections, some at a time; errors are reported by their first requests."""
@@ -142,12 +145,17 @@ class Level:
         return self._requests.refill() or bool(self._unread)
 
     def _read_answer(self) -> None:
-        done = redact_sample(sample(self._api, *self._unread.popleft()), self._api_key)
+        request, stream, answer = self._unread.popleft()
+        reading, fault = read_answer(self._plan.target, answer)
+        done = redact_sample(make_sample(request, stream, answer, reading, fault), self._secrets)
         self.health.received(done.seen_tokens, done.chunk_offsets_s)
         self.tally.add(done)
         if self._plan.until_precise and done.chunk_offsets_s:
             self._add_to_buckets(done)
-        self._keep(done)
+        if fault is None and self._keeps_text and reading.token_source == "chunks":
+            self.uncounted.append((request, stream, answer, reading))
+        else:
+            self._keep(done)
 
     def _add_to_buckets(self, done: Sample) -> None:
         sent_s = (done.sent_at_ns - self._start_ns) / 1e9

@@ -65,9 +65,9 @@ class LevelPlan:
     def from_json(cls, text: bytes) -> Self:
         """Read what `to_json` wrote; without pydantic, which takes too long to import in each measuring process."""
         content = orjson.loads(text)
-        mix = content.pop("mix")
+        mix, target = content.pop("mix"), content.pop("target")
         return cls(
-            target=Target(**content.pop("target")),
+            target=Target(**{**target, "dropped_fields": tuple(target["dropped_fields"])}),
             mix=RequestMix(
                 sizing=PromptSizing(**{**mix["sizing"], "words": tuple(mix["sizing"]["words"])}),
                 input_tokens=Lengths(**mix["input_tokens"]),

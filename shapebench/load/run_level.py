@@ -9,7 +9,7 @@ from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome
-from shapebench.probe.client import Client, EndpointError, api_key, target
+from shapebench.probe.client import Client, EndpointError, request_credentials, target
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, Run, ServerFacts
 from shapebench.runs.resume import attempt
 from shapebench.server_metrics import exposition
@@ -25,9 +25,7 @@ def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> Leve
     """Make the plan for the measuring processes."""
     spec = run.spec
     return LevelPlan(
-        target=target(
-            spec.endpoint, temperature=spec.workload.temperature, enforce_output_tokens=enforces_output(spec, facts)
-        ),
+        target=target(spec.endpoint, spec.workload, enforce_output_tokens=enforces_output(spec, facts)),
         mix=_mix(run, facts, concurrency),
         concurrency=concurrency,
         requests=spec.load.requests_at(concurrency),
@@ -64,7 +62,7 @@ def measure_level(
     level = plan(run, facts, calibration.concurrency, calibration.processes)
     with Client(run.spec.endpoint) as client:
         with Scraper(client.metrics) as scraper:
-            outcome = workers.run_workers(level, api_key(run.spec.endpoint), on_progress)
+            outcome = workers.run_workers(level, request_credentials(run.spec.endpoint), on_progress)
             if not outcome.error:
                 scraper.scrape_at_end()
         changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client)

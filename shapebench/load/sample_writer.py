@@ -3,21 +3,51 @@
 from dataclasses import fields, replace
 from pathlib import Path
 
-from shapebench.apis.api import Api
 from shapebench.apis.reading import Reading, StreamError, error_text
 from shapebench.apis.stream_reader import read
-from shapebench.apis.target import PlannedRequest
+from shapebench.apis.table import APIS
+from shapebench.apis.target import PlannedRequest, Target
 from shapebench.load.http_connection import Answer
+from shapebench.probe.route import Fault
 from shapebench.runs.samples_file import Sample, schema
 from shapebench.support.redact import redact_value
 
+COUNT_TEXTS = ("tokenize", "tokenizer")  # sources of token counts that need the text of answers
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
 
 
-def sample(api: Api, request: PlannedRequest, stream: int, answer: Answer) -> Sample:
+def sample(target: Target, request: PlannedRequest, stream: int, answer: Answer) -> Sample:
     """Make a sample of the answer to a request."""
-    reading = Reading()
-    error_kind, error_message = _read(api, answer, reading) or (None, None)
+    return make_sample(request, stream, answer, *read_answer(target, answer))
+
+
+def read_answer(target: Target, answer: Answer) -> tuple[Reading, Fault | None]:
+    """Read an answer; an error of the exchange has precedence over an incomplete stream."""
+    reading, api = Reading(keeps_text=target.token_source in COUNT_TEXTS), APIS[target.api]
+    if answer.status is not None and answer.status != 200:
+        return reading, answer.fault or ("http_status", _refusal(answer))
+    try:
+        read(api, answer.pieces, reading)
+    except StreamError as fault:
+        return reading, answer.fault or (fault.kind, _no_stream(answer) or fault.message)
+    except Exception as error:  # noqa: BLE001 - whatever a server sends, the request becomes a sample
+        return reading, answer.fault or ("malformed", f"not an answer of {api.path}: {error!r}")
+    if not answer.fault and reading.output_tokens is None:
+        return reading, _count_without_usage(target, reading)
+    return reading, answer.fault
+
+
+def _count_without_usage(target: Target, reading: Reading) -> Fault | None:
+    """Count each chunk as a token, provisionally where the text is counted later."""
+    if target.token_source == "usage":
+        return "no_usage", "the server sent no usage, so token counts are unknown"
+    reading.output_tokens, reading.token_source = sum(reading.chunk_tokens), "chunks"
+    return None
+
+
+def make_sample(request: PlannedRequest, stream: int, answer: Answer, reading: Reading, fault: Fault | None) -> Sample:
+    """Make a sample of what was read of an answer."""
+    error_kind, error_message = fault or (None, None)
     return Sample(
         request_index=request.index,
         stream=stream,
@@ -38,27 +68,23 @@ def sample(api: Api, request: PlannedRequest, stream: int, answer: Answer) -> Sa
         unaccounted_tokens=reading.unaccounted_tokens,
         resent=answer.resent,
         fingerprint=reading.fingerprint,
+        first_answer_s=(reading.first_answer_ns - answer.sent_ns) / 1e9 if reading.first_answer_ns else None,
+        reasoning_tokens=reading.reasoning_tokens,
+        token_counts=reading.token_counts,
+        token_source=reading.token_source,
+        has_end_marker=reading.done,
+        server_address=answer.server_address,
     )
 
 
-def redact_sample(done: Sample, secret: str | None) -> Sample:
-    """Redact the API key in a sample's error message: some servers repeat the key that they reject."""
-    if not secret or not done.error_message:
+def redact_sample(done: Sample, secrets: tuple[str, ...]) -> Sample:
+    """Redact secrets in a sample's error message: some servers repeat the key that they reject."""
+    if not (secrets and done.error_message):
         return done
-    return replace(done, error_message=redact_value(done.error_message or "", secret) or None)
-
-
-def _read(api: Api, answer: Answer, reading: Reading) -> tuple[str, str] | None:
-    """Fill in `reading`; an error of the exchange has precedence over an incomplete stream."""
-    if answer.status is not None and answer.status != 200:
-        return answer.fault or ("http_status", _refusal(answer))
-    try:
-        read(api, answer.pieces, reading)
-    except StreamError as fault:
-        return answer.fault or (fault.kind, _no_stream(answer) or fault.message)
-    except Exception as error:  # noqa: BLE001 - whatever a server sends, the request becomes a sample
-        return answer.fault or ("malformed", f"not an answer of {api.path}: {error!r}")
-    return answer.fault
+    message = done.error_message
+    for secret in secrets:
+        message = redact_value(message, secret) or ""
+    return replace(done, error_message=message or None)
 
 
 def _no_stream(answer: Answer) -> str | None:

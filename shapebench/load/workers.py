@@ -16,6 +16,7 @@ from typing import IO, Literal, Self
 
 import orjson
 
+from shapebench.apis.target import Credentials
 from shapebench.load.client_health import merge_summaries
 from shapebench.load.counters import Progress, Tally, sum_progress
 from shapebench.load.messages import Order, WorkerMessage, WorkerResult
@@ -45,14 +46,14 @@ class Outcome:
     stopped: bool = False  # on purpose, before all requests were sent
 
 
-def run_workers(plan: LevelPlan, api_key: str | None, on_progress: Callable[[Progress], None]) -> Outcome:
+def run_workers(plan: LevelPlan, credentials: Credentials, on_progress: Callable[[Progress], None]) -> Outcome:
     """Measure one level in worker processes; all errors are in the outcome."""
     started_at, children = datetime.now(UTC), child_processes.current()
     if children.stopped:
         return Outcome(started_at, 0.0, error="The run was stopped before this level began.", stopped=True)
     try:
         with ExitStack() as stack:
-            parts = [stack.enter_context(_Part(part, api_key, children)) for part in plan.parts()]
+            parts = [stack.enter_context(_Part(part, credentials, children)) for part in plan.parts()]
             stack.callback(_stop, parts)  # all together, before one after the other is waited for
             _conduct(plan, parts, on_progress)
             for part in parts:
@@ -157,7 +158,7 @@ def _joined(plan: LevelPlan) -> tuple[Path | None, str | None]:
 class _Part:
     """One worker process of a level; it has ended when the block is left."""
 
-    def __init__(self, plan: LevelPlan, api_key: str | None, children: ChildProcesses) -> None:
+    def __init__(self, plan: LevelPlan, credentials: Credentials, children: ChildProcesses) -> None:
         self._name = f"Measuring process {plan.part + 1} of {plan.processes}" if plan.processes > 1 else MEASURING
         self._begun = b""  # of a line
         self._silent = False
@@ -168,15 +169,15 @@ class _Part:
         self.error: str | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end, in __exit__
         self._children = children
-        self.process = self._start(api_key)
+        self.process = self._start(credentials)
         self.stdout: IO[bytes] = _given(self.process.stdout)
-        # The key goes through the pipe: in arguments or in the environment others could read it.
-        self._write(b'{"plan":%s,"api_key":%s}\n' % (plan.to_json(), orjson.dumps(api_key)))
+        # Secrets go through the pipe: in arguments or in the environment others could read them.
+        self._write(b'{"plan":%s,"credentials":%s}\n' % (plan.to_json(), orjson.dumps(credentials)))
 
-    def _start(self, api_key: str | None) -> subprocess.Popen[bytes]:
+    def _start(self, credentials: Credentials) -> subprocess.Popen[bytes]:
         # -P keeps the working directory out of sys.path.
         command = [sys.executable, "-P", "-m", "shapebench.load"]
-        pipe, environment = subprocess.PIPE, _without(api_key) | NO_SPINNING
+        pipe, environment = subprocess.PIPE, _without(credentials.secrets) | NO_SPINNING
         # Its own session, so that we handle a Ctrl-C, and stop it gracefully.
         process = subprocess.Popen(
             command,
@@ -253,8 +254,8 @@ def _given(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _without(api_key: str | None) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if value.strip() != api_key}
+def _without(secrets: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if value.strip() not in secrets}
 
 
 def _ending(code: int) -> str:

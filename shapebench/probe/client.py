@@ -13,11 +13,11 @@ import httpx
 
 from shapebench.apis.reading import error_text
 from shapebench.apis.table import APIS
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.errors import ShapebenchError
 from shapebench.probe.route import tls_context
 from shapebench.server_metrics import exposition
-from shapebench.spec.model import Endpoint
+from shapebench.spec.model import Endpoint, Workload
 from shapebench.support import credentials
 from shapebench.support.redact import redact_value
 
@@ -93,17 +93,28 @@ def _key_place(endpoint: Endpoint) -> str:
     return f"the Prefect block {block}" if block else f"the environment variable {endpoint.api_key_env}"
 
 
-def target(endpoint: Endpoint, *, temperature: float = 0, enforce_output_tokens: bool = False) -> Target:
-    """Reduce an endpoint to what the load needs to know."""
+def request_credentials(endpoint: Endpoint) -> Credentials:
+    """Collect the secrets of requests; raises BadAddressError where one is malformed."""
+    return Credentials(api_key(endpoint))
+
+
+def target(endpoint: Endpoint, workload: Workload, *, enforce_output_tokens: bool = False) -> Target:
+    """Reduce endpoint and workload to what the load needs to know."""
     return Target(
         url=endpoint.url,
         model=endpoint.model,
         api=endpoint.api,
-        temperature=temperature,
+        temperature=workload.temperature,
         enforce_output_tokens=enforce_output_tokens,
         verify_tls=endpoint.verify_tls,
         ca_file=str(endpoint.ca_file) if endpoint.ca_file else None,
         continuous_usage=endpoint.continuous_usage,
+        path=endpoint.path,
+        query=endpoint.query,
+        extra_body=workload.extra_body,
+        auth=endpoint.auth,
+        auth_options=endpoint.auth_options,
+        tokenizer=str(endpoint.tokenizer) if endpoint.tokenizer else None,
     )
 
 
@@ -222,7 +233,7 @@ class Client:
 
     def complete(self, prompt: str, output_tokens: int) -> Completion:
         """Request one completion, not streamed."""
-        request = self._api.write_body(target(self._endpoint), prompt, output_tokens, False)
+        request = self._api.write_body(target(self._endpoint, Workload()), prompt, output_tokens, False)
         response = self._request("POST", self._api.path, json=request, timeout=self._endpoint.ready_timeout_s)
         content = self._ok(response)
         try:

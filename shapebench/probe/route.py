@@ -3,7 +3,7 @@
 import socket
 import ssl
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,19 @@ class Route:
     tls: ssl.SSLContext | None = None
     fault: Fault | None = None
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name the addresses, such as 10.0.0.7:8000."""
+        return tuple(f"{address[0]}:{address[1]}" for _, address in self.addresses)
+
+    @cached_property
+    def balanced(self) -> int:
+        """Count the addresses that streams are spread over: those of the first one's family, which come first.
+
+        An IPv4 and an IPv6 address of the same name usually lead to the same server.
+        """
+        return sum(family == self.addresses[0][0] for family, _ in self.addresses) or 1
+
 
 def resolve(target: Target) -> Route:
     """Look up the target's host; never raises."""
@@ -32,7 +45,8 @@ def resolve(target: Target) -> Route:
         addresses = socket.getaddrinfo(host, url.port or (443 if tls else 80), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
         return Route(host, fault=fault_of(error))
-    return Route(host, tuple((family, address) for family, *_, address in addresses), tls)
+    found = [(family, address) for family, *_, address in addresses]
+    return Route(host, tuple(sorted(found, key=lambda one: one[0] != found[0][0])), tls)
 
 
 @cache  # one for all streams: each would read hundreds of certificates

@@ -37,6 +37,12 @@ class Sample:
     unaccounted_tokens: int | None = None  # the server's usage less what its chunks carried
     resent: bool = False  # the server had closed the kept connection before the request came
     fingerprint: str | None = None  # of the server's configuration, where it gives one
+    first_answer_s: float | None = None  # arrival of the first text that is not reasoning
+    reasoning_tokens: int | None = None
+    token_counts: str | None = None  # how the tokens of each chunk are known: counted, apportioned, unknown
+    token_source: str | None = None  # where the number of tokens comes from: usage, tokenize, tokenizer, chunks
+    has_end_marker: bool | None = None  # the stream ended with the API's last event
+    server_address: str | None = None
 
     @property
     def seen_tokens(self) -> int:

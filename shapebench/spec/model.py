@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from shapebench.apis.table import ApiName
+from shapebench.apis.target import AuthName
 from shapebench.errors import ShapebenchError
 from shapebench.spec import presets, slo
 from shapebench.spec.lengths import Lengths
@@ -146,6 +147,7 @@ Tokens = Annotated[Normal, BeforeValidator(_mean_and_stddev)]
 Share = Annotated[float, Field(ge=0.001, le=0.5), BeforeValidator(_share)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 SloText = Annotated[Slo, PlainValidator(_slo), PlainSerializer(str), WithJsonSchema({"type": "string"})]
+HeaderSource = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*|block:[a-z0-9-]+)$")]
 BlockName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
@@ -199,6 +201,36 @@ class Endpoint(StrictModel):
         description="Name of a Prefect block of the type Endpoint key that holds the API key. Empty: the key is in the "
         "environment variable.",
     )
+    auth: AuthName = Field(
+        "key",
+        title="Authentication",
+        description="key: the API key, sent as the API expects it. none: nothing. oci, google, aws: requests are "
+        "signed with the credentials of that cloud.",
+    )
+    auth_options: dict[str, str] = Field(
+        {},
+        title="Authentication options",
+        description="What the authentication needs, such as a region, a profile or a credentials file.",
+    )
+    path: Annotated[str, Field(pattern="^/[^?#]*$")] | None = Field(
+        None,
+        title="Path",
+        description="The API's path below the URL, in place of its usual one, such as /v3/chat/completions.",
+    )
+    query: Annotated[str, Field(pattern="^[^?#]+=[^?#]*$")] | None = Field(
+        None, title="Query", description="A query that requests need, such as api-version=2024-10-21; no secrets."
+    )
+    headers: dict[Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")], HeaderSource] = Field(
+        {},
+        title="Headers",
+        description="Further headers, such as `api-key: AZURE_KEY`: each with the environment variable that holds its "
+        "value, or block:NAME for a Prefect block. The values are never written down.",
+    )
+    tokenizer: Path | None = Field(
+        None,
+        title="Tokenizer",
+        description="A tokenizer.json, or its folder, to count tokens with if the server does not.",
+    )
     verify_tls: bool = Field(True, title="Verify TLS", description="Check the server's certificate.")
     ca_file: Path | None = Field(
         None, title="CA file", description="A PEM file of certificate authorities to trust instead of the system's."
@@ -238,7 +270,15 @@ class Workload(StrictModel):
     output_tokens: Tokens = Field(
         Normal(mean=100, stddev=10), title="Output tokens", description="Length of the answers."
     )
-    temperature: float = Field(0, ge=0, le=2, title="Temperature", description="Sampling temperature.")
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        0, title="Temperature", description="Sampling temperature. Empty: the server's own."
+    )
+    extra_body: dict[str, Any] = Field(
+        {},
+        title="Further fields",
+        description="Fields to add to each request, such as `chat_template_kwargs: {enable_thinking: false}`, tools or "
+        "response_format; objects are merged, and null removes a field.",
+    )
     enforce_output_tokens: Annotated[bool, Field(title="Yes or no")] | None = Field(
         None,
         title="Enforce output length",

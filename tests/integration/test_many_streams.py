@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from shapebench.analysis import level_samples
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome, run_workers
@@ -43,7 +43,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             samples=str(tmp_path_factory.mktemp("many") / "level.parquet"),
             processes=PROCESSES,
         )
-        return run_workers(plan, None, lambda _: None)
+        return run_workers(plan, Credentials(), lambda _: None)
 
 
 @pytest.fixture(scope="module")

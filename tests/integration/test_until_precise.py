@@ -8,7 +8,7 @@ import pytest
 
 from shapebench.analysis import level_samples
 from shapebench.analysis.level_precision import estimate_precision
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome, run_workers
@@ -48,7 +48,7 @@ def plan(url: str, folder: Path) -> LevelPlan:
 def outcome(request: pytest.FixtureRequest, url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     made = plan(url, tmp_path_factory.mktemp("level"))
     with set_testing(precise_after_s=WATCHED_S):
-        return run_workers(replace(made, processes=request.param), None, lambda _: None)
+        return run_workers(replace(made, processes=request.param), Credentials(), lambda _: None)
 
 
 def test_it_ends_before_its_time(outcome: Outcome) -> None:

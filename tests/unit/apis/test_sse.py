@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shapebench.apis.sse import Events, Piece
+from shapebench.apis.sse import Events
 
 RECORDED = Path(__file__).parents[2] / "contract" / "recorded"
 NAMES = ("sse_chat.txt", "sse_chat_usage_each_chunk.txt", "sse_completions.txt")
+Piece = tuple[int, bytes]  # when it arrived, and its bytes
+
 LINE_ENDS = (b"\n", b"\r\n", b"\r")
 
 
@@ -19,8 +21,8 @@ def events(pieces: Iterable[Piece]) -> list[Piece]:
     """The data of each event, with the arrival of the piece that ends it."""
     stream, arrival, found = Events(), 0, []
     for arrival, piece in pieces:
-        found += [(arrival, data) for data in stream.feed(piece)]
-    return found + [(arrival, data) for data in stream.end()]
+        found += [(arrival, data) for _, data in stream.feed(piece)]
+    return found + [(arrival, data) for _, data in stream.end()]
 
 
 def body(name: str) -> bytes:
@@ -115,6 +117,15 @@ def test_lines_make_these_events(lines: list[bytes], expected: list[bytes], line
     stream = b"".join(line + line_end for line in lines)
     for place in range(len(stream) + 1):
         assert [text for _, text in events(cut(stream, [place]))] == expected
+
+
+def test_an_event_has_the_name_before_its_data() -> None:
+    stream = Events()
+    assert stream.feed(b"event: ping\ndata: {}\n\ndata: 1\n\nevent:x\n\ndata: 2\n\n") == [
+        ("ping", b"{}"),
+        (None, b"1"),
+        (None, b"2"),
+    ]
 
 
 def test_line_ends_of_three_kinds_may_be_mixed() -> None:

@@ -13,7 +13,7 @@ from shapebench.apis.api import Api
 from shapebench.apis.chunk_interning import ChunkInterner, cut
 from shapebench.apis.openai import CHAT, COMPLETIONS
 from shapebench.apis.reading import Reading, StreamError, error_text
-from shapebench.apis.stream_reader import read
+from shapebench.apis.stream_reader import Piece, read
 from tests.examples import examples
 from tests.unit.apis.test_sse import NAMES, body
 
@@ -31,14 +31,23 @@ def usage(prompt: Any = 20, completion: Any = 2) -> dict[str, Any]:
 
 TOKEN = delta(content=" he")
 LAST = {"id": "a-1", "choices": [], "usage": usage()}
+ONE = {"id": "a-1", "choices": [], "usage": usage(completion=1)}
+
+
+def pieces(*texts: bytes) -> list[Piece]:
+    """Pieces that arrive at 0, 1, 2, …"""
+    return [(at, text, len(text)) for at, text in enumerate(texts)]
 
 
 def stream(*chunks: Any) -> Reading:
     """Read chunks that arrive at 0, 1, 2, …; bytes are sent as they are."""
     reading = Reading()
     texts = [chunk if isinstance(chunk, bytes) else orjson.dumps(chunk) for chunk in chunks]
-    read(CHAT, [(at, b"data: %b\n\n" % text) for at, text in enumerate(texts)], reading)
+    read(CHAT, pieces(*(b"data: %b\n\n" % text for text in texts)), reading)
     return reading
+
+
+FINISH = {"id": "a-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}
 
 
 def fault(*chunks: Any) -> StreamError:
@@ -50,7 +59,7 @@ def fault(*chunks: Any) -> StreamError:
 @pytest.mark.parametrize("name", NAMES)
 def test_in_a_recorded_stream_the_tokens_counted_are_those_of_its_usage(name: str) -> None:
     reading = Reading()
-    read(CHAT, [(7, body(name))], reading)
+    read(CHAT, pieces(body(name)), reading)
     assert sum(reading.chunk_tokens) == reading.output_tokens
     assert len(reading.arrivals_ns) == len(reading.chunk_tokens)
     assert reading.finish_reason == "length"
@@ -71,7 +80,7 @@ def test_a_chunk_with_only_a_role_carries_no_token(opening: dict[str, Any]) -> N
 
 
 def test_a_role_beside_a_text_does_not_hide_the_token() -> None:
-    assert stream(delta(role="assistant", content=" he"), LAST, DONE).chunk_tokens == [1]
+    assert stream(delta(role="assistant", content=" he"), ONE, DONE).chunk_tokens == [1]
 
 
 @pytest.mark.parametrize("empty", [delta(content=""), delta(role=None, content="")])
@@ -81,12 +90,12 @@ def test_an_empty_text_is_a_token(empty: dict[str, Any]) -> None:
 
 def test_an_empty_text_is_a_token_in_a_completion() -> None:
     text = {"id": "a-1", "choices": [{"index": 0, "text": "", "finish_reason": None}]}
-    assert stream(text, LAST, DONE).chunk_tokens == [1]
+    assert stream(text, ONE, DONE).chunk_tokens == [1]
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "tool_calls", "refusal"])
 def test_what_a_model_thinks_or_calls_is_made_of_tokens(field: str) -> None:
-    assert stream(delta(**{field: "x"}), LAST, DONE).chunk_tokens == [1]
+    assert stream(delta(**{field: "x"}), ONE, DONE).chunk_tokens == [1]
 
 
 @pytest.mark.parametrize("content", [{}, {"content": None}])
@@ -98,24 +107,26 @@ def test_a_finish_chunk_without_content_carries_no_token(content: dict[str, Any]
 
 def test_token_ids_say_how_many_tokens_a_chunk_carries() -> None:
     several = {"id": "a-1", "choices": [{"index": 0, "delta": {"content": " he he"}, "token_ids": [602, 602, 5]}]}
-    assert stream(several, TOKEN, LAST, DONE).chunk_tokens == [3, 1]
+    assert stream(several, several, LAST | {"usage": usage(completion=6)}, DONE).chunk_tokens == [3, 3]
 
 
 def test_running_usage_says_how_many_tokens_a_chunk_carries() -> None:
-    counts = [0, 1, 4, 4, 5]
+    counts = [1, 4, 5]
     chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in counts]
     reading = stream(*chunks, LAST | {"usage": usage(completion=5)}, DONE)
-    assert (reading.arrivals_ns, reading.chunk_tokens) == ([1, 2, 4], [1, 3, 1])
+    assert (reading.chunk_tokens, reading.token_counts) == ([1, 3, 1], "counted")
 
 
-def test_running_usage_that_goes_back_takes_no_tokens_away() -> None:
-    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (3, 2)]
-    assert stream(*chunks, LAST, DONE).chunk_tokens == [3]
+def test_a_chunk_without_a_text_at_which_running_usage_grows_is_a_token() -> None:
+    chunks = [delta(content=text) | {"usage": usage(completion=n)} for text, n in (("", 0), ("x", 1), ("", 1), ("", 2))]
+    assert stream(*chunks, LAST, DONE).arrivals_ns == [1, 3]
 
 
-def test_running_usage_that_goes_back_and_forth_counts_no_token_twice() -> None:
-    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (3, 2, 3, 4)]
-    assert stream(*chunks, LAST | {"usage": usage(completion=4)}, DONE).chunk_tokens == [3, 1]
+@pytest.mark.parametrize("counts", [(0, 0, 0), (3, 3, 3), (0, 1, 3), (1, 2, 2), (3, 2, 3), (None, 1, 3)])
+def test_running_usage_that_does_not_grow_with_the_text_says_nothing_of_chunks(counts: tuple[int | None, ...]) -> None:
+    chunks = [delta(content="xyz") | {"usage": usage(completion=count)} for count in counts]
+    reading = stream(*chunks, LAST | {"usage": usage(completion=6)}, DONE)
+    assert (reading.chunk_tokens, reading.token_counts) == ([2, 2, 2], "apportioned")
 
 
 def test_usage_only_in_the_last_chunk_with_a_token_does_not_count_those_before_it_again() -> None:
@@ -142,7 +153,7 @@ def test_the_usage_chunk_gives_the_counts_and_is_no_token() -> None:
 
 
 def test_an_error_field_of_null_is_no_error() -> None:
-    assert stream(TOKEN | {"error": None}, LAST, DONE).chunk_tokens == [1]
+    assert stream(TOKEN | {"error": None}, ONE, DONE).chunk_tokens == [1]
 
 
 def test_ids_and_reasons_that_are_numbers_become_text() -> None:
@@ -151,34 +162,127 @@ def test_ids_and_reasons_that_are_numbers_become_text() -> None:
     assert (reading.response_id, reading.finish_reason) == ("17", "3")
 
 
-def test_an_error_object_in_the_stream_is_a_fault_with_its_message() -> None:
-    error = {"error": {"message": "CUDA out of memory", "type": "InternalServerError", "code": 500}}
-    raised = fault(TOKEN, error, DONE)
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "CUDA out of memory", "type": "InternalServerError", "code": 500}},
+        {"error": "CUDA out of memory"},
+        {"object": "error", "message": "CUDA out of memory"},
+        {"detail": "CUDA out of memory"},
+        {"choices": None, "message": "CUDA out of memory"},
+        {"choices": [], "error": {"message": "CUDA out of memory"}, "usage": usage()},
+    ],
+)
+def test_an_error_in_the_stream_is_a_fault_with_its_message(error: dict[str, Any]) -> None:
+    raised = fault(TOKEN, error, LAST, DONE)
     assert (raised.kind, raised.message) == ("stream_error", "CUDA out of memory")
 
 
+def test_an_event_of_the_name_error_is_one_whatever_comes_after_it() -> None:
+    texts = b'event: error\ndata: {"message": "boom"}\n\n', b"data: %b\n\n" % orjson.dumps(LAST), b"data: [DONE]\n\n"
+    with pytest.raises(StreamError, match="boom"):
+        read(CHAT, pieces(b"data: %b\n\n" % orjson.dumps(TOKEN), *texts), Reading())
+
+
 def test_a_stream_without_its_end_is_incomplete() -> None:
-    assert fault(TOKEN, TOKEN, LAST).kind == "incomplete"
+    assert fault(TOKEN, TOKEN).kind == "incomplete"
 
 
 def test_an_empty_stream_is_incomplete() -> None:
     assert fault().kind == "incomplete"
 
 
-def test_a_stream_without_usage_is_a_fault() -> None:
-    assert fault(TOKEN, DONE).kind == "no_usage"
+@pytest.mark.parametrize("end", [(FINISH, LAST), (FINISH,), (LAST,)])
+def test_a_stream_that_ends_with_a_reason_or_usage_is_complete_without_a_marker(end: tuple[Any, ...]) -> None:
+    assert not stream(TOKEN, TOKEN, *end).done
+
+
+def test_an_answer_without_usage_has_a_token_in_each_chunk_which_is_not_known() -> None:
+    reading = stream(delta(content=""), TOKEN, TOKEN, DONE)
+    assert (reading.arrivals_ns, reading.chunk_tokens, reading.token_counts) == ([1, 2], [1, 1], "unknown")
+    assert reading.output_tokens is None
+
+
+def test_usage_may_come_after_the_end() -> None:
+    assert stream(TOKEN, TOKEN, FINISH, DONE, LAST).output_tokens == 2
+
+
+def test_usage_may_come_with_the_finish() -> None:
+    assert stream(TOKEN, TOKEN, FINISH | {"usage": usage()}, DONE).chunk_tokens == [1, 1]
+
+
+def test_usage_of_zero_tokens_tells_nothing() -> None:
+    assert stream(TOKEN, TOKEN, LAST, LAST | {"usage": usage(0, 0)}, DONE).output_tokens == 2
+
+
+def test_chunks_of_several_tokens_share_the_usage_by_their_text() -> None:
+    reading = stream(delta(content="ab"), delta(content="abcd"), LAST | {"usage": usage(completion=12)}, DONE)
+    assert (reading.chunk_tokens, reading.token_counts) == ([4, 8], "apportioned")
+
+
+def test_a_token_of_several_chunks_counts_when_it_is_complete() -> None:
+    reading = stream(*[delta(content="x")] * 6, LAST | {"usage": usage(completion=2)}, DONE)
+    assert (reading.arrivals_ns, reading.chunk_tokens) == ([0, 5], [1, 1])
+
+
+def test_a_single_token_of_several_chunks_ends_with_the_last_of_them() -> None:
+    reading = stream(*[delta(content="x")] * 4, LAST | {"usage": usage(completion=1)}, DONE)
+    assert (reading.arrivals_ns, reading.chunk_tokens) == ([0, 3], [1, 0])
+
+
+def test_chunks_before_any_text_are_no_first_token() -> None:
+    reading = stream(delta(content=""), delta(content=""), TOKEN, TOKEN, LAST, DONE)
+    assert reading.arrivals_ns == [2, 3]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "reasoning_details"])
+def test_the_answer_begins_after_the_reasoning(field: str) -> None:
+    thought = [{"type": "reasoning.text", "text": "x"}] if field == "reasoning_details" else "x"
+    reading = stream(delta(**{field: thought}), delta(**{field: thought, "content": ""}), TOKEN, TOKEN, DONE)
+    assert (reading.first_answer_ns, reading.reasoning_tokens) == (2, 2)
+
+
+def test_the_server_counts_its_reasoning_better() -> None:
+    counted = usage(completion=3) | {"completion_tokens_details": {"reasoning_tokens": 1}}
+    assert stream(delta(reasoning="x"), TOKEN, TOKEN, LAST | {"usage": counted}, DONE).reasoning_tokens == 1
+
+
+def test_an_answer_without_reasoning_has_no_reasoning_tokens() -> None:
+    reading = stream(TOKEN, TOKEN, LAST, DONE)
+    assert (reading.first_answer_ns, reading.reasoning_tokens) == (0, None)
+
+
+@pytest.mark.parametrize("heartbeat", [b"", b" ", b"null", b"{}", b'{"choices":[]}', b'{"choices":null}'])
+def test_a_heartbeat_is_no_arrival(heartbeat: bytes) -> None:
+    assert stream(heartbeat, TOKEN, heartbeat, TOKEN, LAST, DONE).arrivals_ns == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"index": 0, "delta": None, "finish_reason": "stop"},
+        {"index": 0, "finish_reason": "stop"},
+        {"delta": {"role": None, "content": None, "tool_calls": None, "reasoning": None}, "finish_reason": None},
+        {"delta": {"content": None, "tool_calls": []}, "token_ids": None},
+        {"delta": []},
+        None,
+    ],
+)
+def test_null_may_be_in_any_place(nothing: Any) -> None:
+    chunk = {"id": None, "choices": [nothing], "usage": None, "system_fingerprint": None}
+    assert stream(TOKEN, TOKEN, chunk, LAST, DONE).arrivals_ns == [0, 1]
 
 
 def test_an_answer_without_a_token_is_a_fault() -> None:
     assert fault(delta(role="assistant"), LAST, DONE).kind == "empty"
 
 
-@pytest.mark.parametrize("data", [b"{", b'{"id": "a', b"hello", b"[1,2]", b"7", b"null", b'"text"', b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"{", b'{"id": "a', b"hello", b"[1,2]", b"7", b'"text"', b"\xff\xfe"])
 def test_a_chunk_that_is_no_json_object_is_malformed(data: bytes) -> None:
     assert fault(TOKEN, data, DONE).kind == "malformed"
 
 
-@pytest.mark.parametrize("count", ["2", 1.5, -1, None, [], 2**40])
+@pytest.mark.parametrize("count", ["2", 1.5, -1, True, [], 2**40])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 def test_a_usage_that_is_no_count_is_malformed(name: str, count: Any) -> None:
     assert fault(TOKEN, {"choices": [], "usage": usage() | {name: count}}, DONE).kind == "malformed"
@@ -187,12 +291,12 @@ def test_a_usage_that_is_no_count_is_malformed(name: str, count: Any) -> None:
 def test_what_came_before_a_fault_is_kept() -> None:
     reading = Reading()
     with pytest.raises(StreamError):
-        read(CHAT, [(5, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'), (6, b"data: {\n\n")], reading)
-    assert (reading.arrivals_ns, reading.chunk_tokens) == ([5], [1])
+        read(CHAT, pieces(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', b"data: {\n\n"), reading)
+    assert (reading.arrivals_ns, reading.chunk_tokens) == ([0], [1])
 
 
 def test_what_comes_after_the_end_is_not_read() -> None:
-    assert stream(TOKEN, LAST, DONE, b"{").chunk_tokens == [1]
+    assert stream(TOKEN, ONE, DONE, b"{").chunk_tokens == [1]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +330,7 @@ def test_a_long_error_is_cut() -> None:
     assert len(error_text(orjson.dumps({"error": "x" * 100_000}))) == 2000
 
 
-def outcome(pieces: list[tuple[int, bytes]], api: Api) -> tuple[Reading, str | None]:
+def outcome(pieces: list[Piece], api: Api) -> tuple[Reading, str | None]:
     """All that reading comes to, and the kind of its fault, whose message may cite another piece's text."""
     reading = Reading()
     try:
@@ -238,11 +342,11 @@ def outcome(pieces: list[tuple[int, bytes]], api: Api) -> tuple[Reading, str | N
     return reading, None
 
 
-def alike_and_not(texts: list[bytes]) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+def alike_and_not(texts: list[bytes]) -> tuple[list[Piece], list[Piece]]:
     """The pieces as a connection keeps them, and as they came, none of which is another."""
     alike = ChunkInterner()
-    kept = [(at, alike.intern(text)) for at, text in enumerate(texts)]
-    return kept, [(at, bytes(bytearray(text))) for at, text in enumerate(texts)]
+    kept = [(at, alike.intern(text), len(text)) for at, text in enumerate(texts)]
+    return kept, [(at, bytes(bytearray(text)), len(text)) for at, text in enumerate(texts)]
 
 
 EVENTS = [text for name in NAMES for text in re.findall(rb".*?\n\n", body(name), re.DOTALL)]
@@ -303,7 +407,7 @@ def test_most_chunks_of_a_recorded_stream_are_alike(name: str) -> None:
     """Or else the property above would say nothing."""
     texts = re.findall(rb".*?\n\n", body(name), re.DOTALL)
     kept, _ = alike_and_not(texts)
-    assert len({id(text) for _, text in kept}) < len(texts)
+    assert len({id(text) for _, text, _ in kept}) < len(texts)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ FAULTS = {
     "JSON that is none": Fault([stream(STREAM[0], b"data: {\n\n", *STREAM[1:])], "malformed", "not JSON"),
     "JSON that is no object": Fault([stream(STREAM[0], b"data: [1]\n\n", *STREAM[1:])], "malformed", "not an object"),
     "an error in the stream": Fault([stream(STREAM[0], event(OVERLOADED), DONE)], "stream_error", "CUDA out of memory"),
-    "no [DONE]": Fault([stream(*STREAM[:-1])], "incomplete", "without [DONE]"),
+    "no end": Fault([stream(STREAM[0])], "incomplete", "without [DONE]"),
     "no usage": Fault([stream(STREAM[0], STREAM[1], DONE)], "no_usage", "sent no usage"),
     "no token": Fault([stream(event(WITHOUT_TEXT), event(USAGE), DONE)], "empty", "contained no token"),
     "no event": Fault([stream()], "incomplete", "without [DONE]"),

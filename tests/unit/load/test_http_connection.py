@@ -21,7 +21,7 @@ from shapebench.apis.openai import CHAT
 from shapebench.apis.reading import Reading
 from shapebench.apis.request_body import request_writer
 from shapebench.apis.stream_reader import read
-from shapebench.apis.target import PlannedRequest, Target
+from shapebench.apis.target import Credentials, PlannedRequest, Target
 from shapebench.load.http_connection import MAX_HEAD_BYTES, Answer, Connection
 from shapebench.load.sample_writer import sample
 from shapebench.probe.route import Route, resolve
@@ -61,7 +61,8 @@ def target(url: str, ca_file: Path | None = None) -> Target:
     return Target(url=url, model="m", api="chat", ca_file=str(ca_file) if ca_file else None)
 
 
-REQUEST = request_writer(target("http://localhost"), None)(ASK)
+TARGET = target("http://localhost")
+REQUEST = request_writer(TARGET, Credentials())(ASK)
 
 
 @cache
@@ -165,13 +166,13 @@ def exchanges(*scripts: Script, tls: bool = False) -> tuple[list[Answer], Played
 
 def exchange(*actions: Action, tls: bool = False) -> Sample:
     [answer], _ = exchanges(list(actions), tls=tls)
-    return sample(CHAT, ASK, 0, answer)
+    return sample(TARGET, ASK, 0, answer)
 
 
 def unserved(url: str, ca_file: Path | None = None) -> Sample:
     """What an exchange with something that is no scripted server comes to."""
     with Client(resolve(target(url, ca_file))) as client:
-        return sample(CHAT, ASK, 0, client.ask())
+        return sample(TARGET, ASK, 0, client.ask())
 
 
 @contextmanager
@@ -218,7 +219,7 @@ def test_an_answer_is_whole_though_its_bytes_drip(text: bytes, tls: bool) -> Non
             server.send(text[place : place + 1])
             client.turn()
         client.turn_until(lambda: client.answers)
-    made = sample(CHAT, ASK, 0, client.answers[0])
+    made = sample(TARGET, ASK, 0, client.answers[0])
     assert (made.error_kind, made.chunk_tokens) == (None, [1, 1])
 
 
@@ -231,7 +232,7 @@ def recorded(name: str) -> list[bytes]:
 def carriers(parts: list[bytes]) -> list[int]:
     """Which parts carry tokens."""
     reading = Reading()
-    read(CHAT, [(place, part.partition(b"\r\n")[2]) for place, part in enumerate(parts) if place], reading)
+    read(CHAT, [(place, part.partition(b"\r\n")[2], len(part)) for place, part in enumerate(parts) if place], reading)
     return reading.arrivals_ns
 
 
@@ -255,7 +256,7 @@ def test_a_recorded_answer_that_is_cut_at_any_byte_is_the_same_and_each_token_ha
             client.turn_until(lambda: client.answers)
             answer = client.answers.pop()
             early = sum(ends[part] <= place for part in carriers(parts))
-            made = sample(CHAT, ASK, 0, answer)
+            made = sample(TARGET, ASK, 0, answer)
             assert (made.error_kind, made.unaccounted_tokens, made.finish_reason) == (None, 0, "length")
             last_early = max(made.chunk_offsets_s[:early], default=0.0)
             assert all(offset_s > last_early for offset_s in made.chunk_offsets_s[early:])
@@ -280,7 +281,7 @@ def test_tokens_of_one_receive_share_their_arrival() -> None:
         client.send()
         server.send(CHUNKED_ANSWER)
         client.turn_until(lambda: client.answers)
-    first_s, second_s = sample(CHAT, ASK, 0, client.answers[0]).chunk_offsets_s
+    first_s, second_s = sample(TARGET, ASK, 0, client.answers[0]).chunk_offsets_s
     assert first_s == second_s
 
 
@@ -296,7 +297,7 @@ def test_an_answer_ends_where_tls_says_so_though_the_server_leaves_the_line_open
         server.hear(len(REQUEST))
         server.put(server.sealed(head() + BODY) + server.farewell())
         client.turn_until(lambda: client.answers)
-    assert sample(CHAT, ASK, 0, client.answers[0]).error_kind is None
+    assert sample(TARGET, ASK, 0, client.answers[0]).error_kind is None
 
 
 def test_tokens_are_stamped_when_they_arrive() -> None:
@@ -375,7 +376,7 @@ UNASKED = {
 @pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
 def test_what_comes_with_an_answer_unasked_ends_the_connection_and_not_the_answer(unasked: bytes, tls: bool) -> None:
     answers, played = exchanges([send(CHUNKED_ANSWER + unasked)], [send(CHUNKED_ANSWER)], tls=tls)
-    assert [(answer.status, sample(CHAT, ASK, 0, answer).chunk_tokens) for answer in answers] == [(200, [1, 1])] * 2
+    assert [(answer.status, sample(TARGET, ASK, 0, answer).chunk_tokens) for answer in answers] == [(200, [1, 1])] * 2
     assert played.connections == 2
 
 
@@ -451,7 +452,7 @@ def test_a_refusal_is_heard_though_the_server_hangs_up_before_the_request_is_sen
         server.send(error("413 Content Too Large", {"error": "too long"}))
         server.line.close()  # with bytes of the request unread, so that the client's next ones are answered by RST
         client.turn_until(lambda: client.answers)
-    assert sample(CHAT, ASK, 0, client.answers[0]).error_message == "HTTP 413: too long"
+    assert sample(TARGET, ASK, 0, client.answers[0]).error_message == "HTTP 413: too long"
 
 
 def test_a_server_that_hangs_up_before_the_request_is_sent_in_full_is_a_reset() -> None:
@@ -460,7 +461,7 @@ def test_a_server_that_hangs_up_before_the_request_is_sent_in_full_is_a_reset() 
         server.hear(1000)
         server.line.close()
         client.turn_until(lambda: client.answers)
-    assert sample(CHAT, ASK, 0, client.answers[0]).error_kind == "reset"
+    assert sample(TARGET, ASK, 0, client.answers[0]).error_kind == "reset"
 
 
 BROKEN: dict[str, tuple[Script, str]] = {
@@ -496,7 +497,7 @@ def test_a_broken_answer_is_a_sample_with_its_fault(script: Script, kind: str) -
 @pytest.mark.parametrize(("script", "kind"), BROKEN.values(), ids=BROKEN)
 def test_after_a_broken_answer_the_next_one_is_whole(script: Script, kind: str) -> None:
     (broken, whole), _ = exchanges(script, [send(CHUNKED_ANSWER)])
-    assert sample(CHAT, ASK, 0, broken).error_kind == kind
+    assert sample(TARGET, ASK, 0, broken).error_kind == kind
     assert whole.fault is None
 
 
@@ -509,7 +510,7 @@ def test_the_selectors_of_other_platforms_carry_exchanges_as_well(
     monkeypatch.setattr("shapebench.support.event_loop.selectors.DefaultSelector", selector)
     scripts = [[send(CHUNKED_ANSWER), hang_up], dripped(CHUNKED_ANSWER), [send(CHUNKED), reset]]
     answers, _ = exchanges(*scripts, tls=tls)
-    assert [sample(CHAT, ASK, 0, answer).error_kind for answer in answers] == [None, None, "reset"]
+    assert [sample(TARGET, ASK, 0, answer).error_kind for answer in answers] == [None, None, "reset"]
 
 
 def test_the_selectors_of_other_platforms_send_a_long_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -644,14 +645,14 @@ def test_a_redirect_is_not_followed_and_says_where_it_leads(status: str) -> None
 
 
 def test_a_key_and_a_path_prefix_are_in_the_request() -> None:
-    request = request_writer(target("http://example.org:81/api/x"), "secret")(ASK)
+    request = request_writer(target("http://example.org:81/api/x"), Credentials("secret"))(ASK)
     assert request.startswith(b"POST /api/x/v1/chat/completions HTTP/1.1\r\nHost: example.org:81\r\n")
     assert b"\r\nAuthorization: Bearer secret\r\n" in request
 
 
 @pytest.mark.parametrize("wanted", [False, True])
 def test_running_usage_is_asked_for_where_it_is_wanted(wanted: bool) -> None:
-    request = request_writer(replace(target("http://localhost"), continuous_usage=wanted), None)(ASK)
+    request = request_writer(replace(target("http://localhost"), continuous_usage=wanted), Credentials())(ASK)
     asked = orjson.loads(request.partition(b"\r\n\r\n")[2])["stream_options"]
     assert asked == {"include_usage": True} | ({"continuous_usage_stats": True} if wanted else {})
 
@@ -703,7 +704,7 @@ def test_plain_http_where_tls_was_asked_for_is_a_tls_fault() -> None:
         server.hear(1)
         server.send(error("400 Bad Request", {}))
         client.turn_until(lambda: client.answers)
-    assert sample(CHAT, ASK, 0, client.answers[0]).error_kind == "tls"
+    assert sample(TARGET, ASK, 0, client.answers[0]).error_kind == "tls"
 
 
 def test_a_handshake_outlives_a_call_without_anything_to_read() -> None:
@@ -724,4 +725,4 @@ def test_a_record_that_was_tampered_with_is_a_tls_fault() -> None:
         sealed = server.sealed(CHUNKED_ANSWER)
         server.put(sealed[:-1] + bytes([sealed[-1] ^ 1]))
         client.turn_until(lambda: client.answers)
-    assert sample(CHAT, ASK, 0, client.answers[0]).error_kind == "tls"
+    assert sample(TARGET, ASK, 0, client.answers[0]).error_kind == "tls"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load.counters import Progress, sum_progress
 from shapebench.load.level import Level
 from shapebench.load.plan import LevelPlan
@@ -46,9 +46,9 @@ def plan(url: str, concurrency: int = 4, **changes: Any) -> LevelPlan:
 class Kept(Level):
     """A level whose samples stay in memory."""
 
-    def __init__(self, plan: LevelPlan, api_key: str | None = None) -> None:
+    def __init__(self, plan: LevelPlan, credentials: Credentials | None = None) -> None:
         self.samples: list[Sample] = []
-        super().__init__(plan, api_key, self.samples.append)
+        super().__init__(plan, credentials or Credentials(), self.samples.append)
 
     def measure(self) -> "Kept":
         self.connect()

@@ -19,8 +19,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from shapebench.apis.openai import CHAT
-from shapebench.apis.target import PlannedRequest, Target
+from shapebench.apis.target import Credentials, PlannedRequest, Target
 from shapebench.load.counters import Progress
 from shapebench.load.http_connection import Answer
 from shapebench.load.plan import LevelPlan
@@ -37,6 +36,7 @@ from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import Reply, serving
 
 KEY = "sk-a-key-that-must-not-leak"
+SECRET = Credentials(KEY)
 ENDLESS = 1_000_000
 TTFT_S = 2.0
 
@@ -101,7 +101,7 @@ def ended(one: psutil.Process) -> bool:
 
 @pytest.mark.slow
 def test_all_samples_are_in_the_file(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path), SECRET, nothing)
     assert outcome.error is None
     samples = rows(outcome)
     assert sorted(row["request_index"] for row in samples) == list(range(68))
@@ -111,13 +111,13 @@ def test_all_samples_are_in_the_file(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_token_is_in_the_samples(url: str, tmp_path: Path) -> None:
-    for row in rows(run_workers(plan(url, tmp_path), KEY, nothing)):
+    for row in rows(run_workers(plan(url, tmp_path), SECRET, nothing)):
         assert sum(row["chunk_tokens"]) == row["output_tokens"] == row["planned_output_tokens"]
 
 
 @pytest.mark.slow
 def test_the_outcome_says_when_and_how_it_was_measured(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path), SECRET, nothing)
     assert outcome.wall_s > 0
     assert outcome.timestamps in ("user", "kernel")
     assert outcome.client["max_rss_bytes"] > 1e6
@@ -130,13 +130,13 @@ def test_the_outcome_says_when_and_how_it_was_measured(url: str, tmp_path: Path)
 def test_where_that_is_allowed_it_waits_for_no_other_process(url: str, tmp_path: Path) -> None:
     ask = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
     allowed = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=False).returncode == 0
-    assert run_workers(plan(url, tmp_path), None, nothing).client["realtime"] == allowed
+    assert run_workers(plan(url, tmp_path), Credentials(), nothing).client["realtime"] == allowed
 
 
 @pytest.mark.slow
 def test_progress_arrives_and_ends_with_all_that_was_planned(url: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    run_workers(plan(url, tmp_path, requests=800), KEY, seen.append)
+    run_workers(plan(url, tmp_path, requests=800), SECRET, seen.append)
     assert len(seen) > 1
     assert [step.completed for step in seen] == sorted(step.completed for step in seen)
     assert (seen[-1].completed, seen[-1].failed, seen[-1].planned) == (800, 0, 800)
@@ -144,15 +144,17 @@ def test_progress_arrives_and_ends_with_all_that_was_planned(url: str, tmp_path:
 
 @pytest.mark.slow
 def test_without_its_key_every_sample_is_an_error_with_the_server_s_words(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path), None, nothing)
+    outcome = run_workers(plan(url, tmp_path), Credentials(), nothing)
     assert outcome.error is None
     assert {row["error_message"] for row in rows(outcome)} == {"HTTP 401: Unauthorized"}
 
 
 def test_a_key_that_the_server_repeats_is_redacted() -> None:
+    target = Target("http://h", "m", "chat")
     answer = Answer(0, status=500, received=[b'{"error":{"message":"no such key: sk-123"}}'])
     done = redact_sample(
-        sample(CHAT, PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer), "sk-123"
+        sample(target, PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1), 0, answer),
+        ("sk-123",),
     )
     assert done.error_message == "HTTP 500: no such key: …"
 
@@ -167,7 +169,7 @@ def test_the_key_is_neither_in_arguments_nor_environment_nor_file(
     def look(_: Progress) -> None:
         readable.extend(repr(one.as_dict(["cmdline", "environ"])) for one in measuring())
 
-    outcome = run_workers(plan(url, tmp_path), KEY, look)
+    outcome = run_workers(plan(url, tmp_path), SECRET, look)
     assert any("SHAPEBENCH" in text or "PATH" in text for text in readable)
     assert not any(KEY in text for text in readable)
     assert {row["error_kind"] for row in rows(outcome)} == {None}, "the key reached the server"
@@ -178,13 +180,13 @@ def test_the_key_is_neither_in_arguments_nor_environment_nor_file(
 @pytest.mark.slow
 def test_the_file_says_what_was_planned(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path)
-    run_workers(planned, KEY, nothing)
+    run_workers(planned, SECRET, nothing)
     assert LevelPlan.from_json(pq.read_metadata(planned.samples).metadata[b"plan"]) == planned
 
 
 @pytest.mark.slow
 def test_nothing_but_the_file_is_left(url: str, tmp_path: Path) -> None:
-    run_workers(plan(url, tmp_path, processes=2), KEY, nothing)
+    run_workers(plan(url, tmp_path, processes=2), SECRET, nothing)
     assert [path.name for path in tmp_path.iterdir()] == ["level.parquet"]
 
 
@@ -198,7 +200,8 @@ UNEVEN = {"concurrency": 7, "requests": 75, "warmup_requests": 14}
 def shared(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcome]:
     """The same seven streams, measured by one process, by two and by three."""
     return {
-        n: run_workers(plan(url, tmp_path_factory.mktemp("p"), processes=n, **UNEVEN), KEY, nothing) for n in PROCESSES
+        n: run_workers(plan(url, tmp_path_factory.mktemp("p"), processes=n, **UNEVEN), SECRET, nothing)
+        for n in PROCESSES
     }
 
 
@@ -263,7 +266,7 @@ def test_the_same_seed_sends_the_same_prompts_whatever_the_number_of_processes(t
 
     for processes in PROCESSES:
         with serving(answer(sent.setdefault(processes, Counter()))) as served:
-            run_workers(plan(served.url, tmp_path, processes=processes, **UNEVEN), None, nothing)
+            run_workers(plan(served.url, tmp_path, processes=processes, **UNEVEN), Credentials(), nothing)
     assert len(sent[1]) == 75 + 14
     assert sent[1] == sent[2] == sent[3]
 
@@ -271,7 +274,7 @@ def test_the_same_seed_sends_the_same_prompts_whatever_the_number_of_processes(t
 @pytest.fixture(scope="module")
 def begun(sluggish: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     changes = {"concurrency": 6, "requests": 6, "warmup_requests": 0, "processes": 3}
-    return run_workers(plan(sluggish, tmp_path_factory.mktemp("begun"), **changes), None, nothing)
+    return run_workers(plan(sluggish, tmp_path_factory.mktemp("begun"), **changes), Credentials(), nothing)
 
 
 @pytest.mark.slow
@@ -296,7 +299,7 @@ def test_a_killed_process_is_in_the_outcome(url: str, tmp_path: Path) -> None:
         for one in measuring():
             one.kill()
 
-    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS), KEY, kill)
+    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS), SECRET, kill)
     assert outcome.error == "The measuring process was ended by SIGKILL: it said nothing"
 
 
@@ -314,7 +317,7 @@ def kill_second_when_samples_are_written(planned: LevelPlan) -> Callable[[Progre
 @pytest.fixture(scope="module")
 def one_killed(url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     planned = plan(url, tmp_path_factory.mktemp("killed"), requests=ENDLESS, processes=3)
-    return run_workers(planned, KEY, kill_second_when_samples_are_written(planned))
+    return run_workers(planned, SECRET, kill_second_when_samples_are_written(planned))
 
 
 @pytest.mark.slow
@@ -350,7 +353,7 @@ def test_a_lonely_stream_s_samples_are_written_while_it_measures(sluggish: str, 
             for one in measuring():
                 one.kill()
 
-    assert len(rows(run_workers(planned, None, kill_when_some_are_written))) >= 1
+    assert len(rows(run_workers(planned, Credentials(), kill_when_some_are_written))) >= 1
 
 
 @pytest.mark.slow
@@ -364,7 +367,7 @@ def test_stopped_processes_keep_what_they_measured(
             for one in measuring():
                 one.send_signal(number)
 
-    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS, processes=processes), KEY, stop)
+    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS, processes=processes), SECRET, stop)
     assert outcome.error == "The measurement was stopped before all requests were sent."
     assert any(row["error_kind"] is None for row in rows(outcome))
 
@@ -379,7 +382,7 @@ def test_whoever_stops_listening_stops_the_processes_and_keeps_what_was_measured
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_workers(plan(url, tmp_path, requests=ENDLESS, processes=processes), KEY, give_up)
+        run_workers(plan(url, tmp_path, requests=ENDLESS, processes=processes), SECRET, give_up)
     assert measuring() == []
     assert pq.read_table(tmp_path / "level.parquet").num_rows > 0
 
@@ -388,13 +391,13 @@ def test_whoever_stops_listening_stops_the_processes_and_keeps_what_was_measured
 def test_a_plan_that_cannot_be_carried_out_is_in_the_outcome(url: str, tmp_path: Path) -> None:
     """What keeps everybody from the server is each request's error, as anything else that does."""
     target = Target(url=url.replace("http:", "https:"), model=LLAMA, api="chat", ca_file=str(tmp_path / "none.pem"))
-    outcome = run_workers(plan(url, tmp_path, target=target), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path, target=target), SECRET, nothing)
     assert {row["error_message"] for row in rows(outcome)} == {"[Errno 2] No such file or directory"}
 
 
 @pytest.mark.slow
 def test_samples_that_cannot_be_written_are_in_the_outcome(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path, samples=str(tmp_path / "none" / "level.parquet")), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path, samples=str(tmp_path / "none" / "level.parquet")), SECRET, nothing)
     assert outcome.samples is None
     assert "none/level" in (outcome.error or "")
 
@@ -403,7 +406,7 @@ def test_samples_that_cannot_be_written_are_in_the_outcome(url: str, tmp_path: P
 def test_where_one_cannot_start_the_level_ends_and_names_it(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path, processes=3)
     planned.parts()[1].part_samples.symlink_to(tmp_path / "none" / "there")
-    outcome = run_workers(planned, KEY, nothing)
+    outcome = run_workers(planned, SECRET, nothing)
     assert outcome.error is not None
     assert outcome.error.startswith("Measuring process 2 of 3 ended with code 1")
     assert "level.parquet.1.arrow" in outcome.error
@@ -413,7 +416,7 @@ def test_where_one_cannot_start_the_level_ends_and_names_it(url: str, tmp_path: 
 def test_a_level_without_samples_leaves_no_file(url: str, tmp_path: Path) -> None:
     planned = plan(url, tmp_path, processes=2)
     planned.parts()[1].part_samples.symlink_to(tmp_path / "none" / "there")
-    outcome = run_workers(planned, KEY, nothing)
+    outcome = run_workers(planned, SECRET, nothing)
     assert (outcome.samples, Path(planned.samples).exists()) == (None, False)
 
 
@@ -425,7 +428,7 @@ def test_after_a_stop_no_other_level_begins_until_the_next_run(url: str, tmp_pat
     outcome = of_the_run.run(run_workers, plan(url, tmp_path), KEY, nothing)
     assert outcome.error == "The run was stopped before this level began."
     with stopped_on_error():
-        assert run_workers(plan(url, tmp_path), KEY, nothing).error is None
+        assert run_workers(plan(url, tmp_path), SECRET, nothing).error is None
 
 
 # The end that was asked for
@@ -433,7 +436,7 @@ def test_after_a_stop_no_other_level_begins_until_the_next_run(url: str, tmp_pat
 
 @pytest.mark.slow
 def test_a_duration_alone_ends_a_level(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path, requests=None, duration_s=0.5, processes=2), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path, requests=None, duration_s=0.5, processes=2), SECRET, nothing)
     assert outcome.error is None
     samples = rows(outcome)
     assert indices(outcome)[:8] == list(range(8))
@@ -446,7 +449,7 @@ def test_a_duration_alone_ends_a_level(url: str, tmp_path: Path) -> None:
 def test_nothing_is_sent_after_the_duration(url: str, tmp_path: Path) -> None:
     sent_ns = [
         row["sent_at_ns"]
-        for row in rows(run_workers(plan(url, tmp_path, requests=None, duration_s=0.5), KEY, nothing))
+        for row in rows(run_workers(plan(url, tmp_path, requests=None, duration_s=0.5), SECRET, nothing))
         if not row["warmup"]
     ]
     assert max(sent_ns) - min(sent_ns) <= 0.5e9 + 1e8
@@ -455,14 +458,14 @@ def test_nothing_is_sent_after_the_duration(url: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_level_is_measured_for_as_long_as_was_asked(sluggish: str, tmp_path: Path) -> None:
     outcome = run_workers(
-        plan(sluggish, tmp_path, requests=None, duration_s=1.5 * TTFT_S, warmup_requests=0), None, nothing
+        plan(sluggish, tmp_path, requests=None, duration_s=1.5 * TTFT_S, warmup_requests=0), Credentials(), nothing
     )
     assert outcome.wall_s >= 1.5 * TTFT_S
 
 
 @pytest.mark.slow
 def test_where_the_duration_comes_first_it_ends_the_level(url: str, tmp_path: Path) -> None:
-    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS, duration_s=0.5), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path, requests=ENDLESS, duration_s=0.5), SECRET, nothing)
     assert outcome.error is None
     assert 0 < outcome.sent < ENDLESS
 
@@ -470,7 +473,7 @@ def test_where_the_duration_comes_first_it_ends_the_level(url: str, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 3])
 def test_where_the_requests_come_first_they_end_the_level(url: str, tmp_path: Path, processes: int) -> None:
-    outcome = run_workers(plan(url, tmp_path, requests=61, duration_s=3600.0, processes=processes), KEY, nothing)
+    outcome = run_workers(plan(url, tmp_path, requests=61, duration_s=3600.0, processes=processes), SECRET, nothing)
     assert outcome.error is None
     assert indices(outcome) == list(range(69))
 
@@ -478,7 +481,7 @@ def test_where_the_requests_come_first_they_end_the_level(url: str, tmp_path: Pa
 @pytest.mark.slow
 def test_where_time_alone_ends_a_level_progress_knows_no_number_of_requests(url: str, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    run_workers(plan(url, tmp_path, requests=None, duration_s=0.5), KEY, seen.append)
+    run_workers(plan(url, tmp_path, requests=None, duration_s=0.5), SECRET, seen.append)
     assert {step.planned for step in seen} == {None}
     assert seen[-1].completed > 0
 
@@ -487,10 +490,11 @@ def test_where_time_alone_ends_a_level_progress_knows_no_number_of_requests(url:
 
 LIMITED = """
 import resource, sys
+from shapebench.apis.target import Credentials
 from shapebench.load.plan import LevelPlan
 from shapebench.load.workers import run_workers
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[3])))
-print(run_workers(LevelPlan.from_json(sys.stdin.buffer.readline()), sys.argv[1], lambda _: None).error)
+print(run_workers(LevelPlan.from_json(sys.stdin.buffer.readline()), Credentials(sys.argv[1]), lambda _: None).error)
 """
 
 
@@ -530,10 +534,11 @@ def test_more_processes_get_by_with_a_lower_limit(url: str, tmp_path: Path) -> N
 
 PARENT = """
 import sys
+from shapebench.apis.target import Credentials
 from shapebench.load.plan import LevelPlan
 from shapebench.load.workers import run_workers
 plan = LevelPlan.from_json(sys.stdin.buffer.readline())
-run_workers(plan, sys.argv[1], lambda seen: print(seen.completed, flush=True))
+run_workers(plan, Credentials(sys.argv[1]), lambda seen: print(seen.completed, flush=True))
 """
 
 

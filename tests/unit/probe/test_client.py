@@ -17,7 +17,7 @@ import trustme
 from shapebench.probe import client as endpoints
 from shapebench.probe.client import Client, EndpointError, Model
 from shapebench.server_metrics.exposition import known_values
-from shapebench.spec.model import Endpoint
+from shapebench.spec.model import Endpoint, Workload
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage
 
@@ -306,7 +306,7 @@ def test_a_completion_has_its_counts_and_its_time() -> None:
 
 def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> None:
     spec = at("http://127.0.0.1:1/api/", api="completions", ca_file=tmp_path / "ca.pem", verify_tls=False)
-    made = endpoints.target(spec, temperature=0.5, enforce_output_tokens=True)
+    made = endpoints.target(spec, Workload(temperature=0.5), enforce_output_tokens=True)
     assert (made.url, made.model, made.api) == ("http://127.0.0.1:1/api", MODEL, "completions")
     assert (made.temperature, made.enforce_output_tokens, made.verify_tls) == (0.5, True, False)
     assert made.ca_file == str(tmp_path / "ca.pem")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shapebench.analysis.level_samples import read
-from shapebench.apis.target import Target
+from shapebench.apis.target import Credentials, Target
 from shapebench.load import workers
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
@@ -184,7 +184,7 @@ def measured(url: str, facts: ServerFacts, api: str, tmp_path: Path) -> Any:
         request_timeout_s=60,
         samples=str(tmp_path / "level.parquet"),
     )
-    outcome = workers.run_workers(level, None, lambda _: None)
+    outcome = workers.run_workers(level, Credentials(), lambda _: None)
     assert outcome.samples is not None
     return read(outcome.samples)
 

@@ -21,7 +21,7 @@ from tests.upload_batches import sent
 
 MakeSpec = Callable[..., Spec]
 
-SECRET = "hunter2"  # noqa: S105 - made up
+SECRET = "hunter2"
 
 
 def refusal(spec: Spec, report: Path) -> StoreError:

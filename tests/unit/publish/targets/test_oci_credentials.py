@@ -15,7 +15,7 @@ from shapebench.support import credentials
 from tests.oci_lookalike import NAMESPACE, REGION, TENANCY, USER, ObjectStorage, fingerprint, register, write_key
 
 MakeSpec = Callable[..., Spec]
-SECRET = "hunter2"  # noqa: S105 - made up
+SECRET = "hunter2"
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""Tokens of each chunk of an answer, from what the server says and from the share of text that each carries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+TokenCounts = Literal["counted", "apportioned", "unknown"]
+
+
+def count_tokens_of_chunks(
+    text_bytes: Sequence[int], stated: Mapping[int, int], running: Mapping[int, int], total: int | None
+) -> tuple[list[int], TokenCounts]:
+    """Return the tokens of each chunk, and how they are known.
+
+    `text_bytes` has the length of each chunk's text; `stated` and `running`, by the chunk's index, the tokens that the
+    chunk says it carries, and those that the server has counted so far; `total` is the server's final count.
+
+    A chunk may hold no token, one, several, or a part of one. An empty text is a token, half a character or a special
+    token, where there are as many chunks as tokens.
+    """
+    chunks = len(text_bytes)
+    if stated and len(stated) == chunks:
+        return [stated[index] for index in range(chunks)], "counted"
+    if running and (growth := _growth(text_bytes, running, total)):
+        return growth, "counted"
+    if total == chunks:
+        return [1] * chunks, "counted"
+    first = next((index for index, length in enumerate(text_bytes) if length), 0)
+    if total is None:  # what comes before any text opens the answer
+        return [int(index >= first) for index in range(chunks)], "unknown"
+    if total == chunks - text_bytes.count(0):
+        return [int(length > 0) for length in text_bytes], "counted"
+    return apportion(text_bytes, total), "apportioned"
+
+
+def _growth(text_bytes: Sequence[int], running: Mapping[int, int], total: int | None) -> list[int] | None:
+    """Return by how much the running count grows with each chunk; None where it does not grow with the text."""
+    growth, before = [], 0
+    for index, length in enumerate(text_bytes):
+        count = running.get(index, before)
+        if count < before or (length and count == before):
+            return None
+        growth.append(count - before)
+        before = count
+    return growth if total in (None, before) else None
+
+
+def apportion(text_bytes: Sequence[int], total: int) -> list[int]:
+    """Divide the tokens among chunks by their share of the text; the first chunk with text has at least one.
+
+    A token counts where its last byte arrives.
+    """
+    weights = text_bytes if any(text_bytes) else [1] * len(text_bytes)
+    whole, seen, given, tokens = sum(weights), 0, 0, []
+    for weight in weights:
+        seen += weight
+        due = max(total * seen // whole, min(total, int(seen > 0)))
+        tokens.append(due - given)
+        given = due
+    return tokens
