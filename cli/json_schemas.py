@@ -11,6 +11,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import TypeAdapter
 
 from cli.doctor import Check
+from shapebench.apis.reading import TokenCounts, TokenSource
 from shapebench.results.imports.taken import Imported
 from shapebench.results.views import LevelRow
 from shapebench.runs.progress_events import EVENTS
@@ -65,6 +66,8 @@ MEASURE = merged(
             "completed": WHOLE,
             "failed": WHOLE,
             "timestamps": of(Literal["kernel", "user"]),
+            "token_counts": of(TokenCounts | None),
+            "token_source": of(TokenSource | None),
             "wall_s": NUMBER,
         }
     ),

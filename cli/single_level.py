@@ -69,6 +69,8 @@ def _result(level: LevelRun) -> dict[str, Any]:
         "completed": summary.completed,
         "failed": summary.failed,
         "timestamps": level.timestamps,
+        "token_counts": summary.token_counts,
+        "token_source": summary.token_source,
         "wall_s": level.wall_s,
         **metrics_object([*summary.metrics, *summary.withheld]),
         "withheld": [metric_definitions.column_name(row.metric, row.stat) for row in summary.withheld],
@@ -97,7 +99,8 @@ SHOWN_STATS = ("mean", "p50", "p95", "p99", "max")
 def print_level(result: dict[str, Any]) -> None:
     """Print a result as text: totals as lines, distributions as a table."""
     console = Console()
-    for name in ("concurrency", "completed", "failed", "timestamps", *(m.name for m in metric_definitions.TOTALS)):
+    facts = ("concurrency", "completed", "failed", "timestamps", "token_counts", "token_source")
+    for name in (*facts, *(m.name for m in metric_definitions.TOTALS)):
         console.print(f"{name:<21}{_plain(result[name])}", highlight=False)
     table = Table("", *SHOWN_STATS, box=None)
     table.columns[0].no_wrap = True

@@ -127,7 +127,7 @@ ANSWERS = (
         "In {count} of {all} answers the number of chunks is not that of the tokens that the server counted, in one of "
         "them {0:.0f} instead of {1:.0f}: tokens are apportioned to chunks by their share of the text.",
         "For exact times between tokens, have the server send a token in each chunk, or usage with each chunk "
-        "(endpoint.continuous_usage), if it can. TTFT, TPOT and throughput are exact anyway.",
+        "(endpoint.continuous_usage), if it can; TTFT, TPOT and throughput are exact anyway.",
         "If a chunk has several tokens, or a part of one, the times between single tokens are estimates.",
         gxe.ExpectColumnPairValuesToBeEqual(column_A="carried_tokens", column_B="output_tokens"),
         "The server puts two tokens into one chunk.",

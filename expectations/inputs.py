@@ -34,11 +34,18 @@ def answers(m: MeasuredLevel) -> pd.DataFrame:
             "ttft_s": done["ttft_s"],
             "e2e_s": done["e2e_s"],
             "output_tokens": done["output_tokens"],
-            "carried_tokens": done["output_tokens"] - done.get("unaccounted_tokens", 0),
+            "carried_tokens": _carried_tokens(done),
             "output_length_error": done["output_tokens"] - done["planned_output_tokens"],
             "input_length_error": done["input_tokens"] - done["planned_input_tokens"],
         }
     )
+
+
+def _carried_tokens(done: pd.DataFrame) -> "pd.Series[float]":
+    """Count the tokens that the chunks of each answer carried, before any were apportioned."""
+    if "unaccounted_tokens" not in done:  # samples of an earlier version
+        return done["counted_tokens"].astype(float)
+    return (done["output_tokens"] - done["unaccounted_tokens"]).astype(float).fillna(done["counted_tokens"])
 
 
 def level(m: MeasuredLevel) -> pd.DataFrame:

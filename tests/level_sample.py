@@ -62,6 +62,8 @@ def request(index: int, sent_s: float, offsets_s: Iterable[float], **changes: An
         http_status=200,
         error_kind=None,
         error_message=None,
+        token_counts="counted",
+        token_source="usage",
     )
     return replace(whole, **changes)
 

@@ -36,6 +36,22 @@ class MeasuredLevel:
     def failed(self) -> int:
         return 0 if self.samples is None else int(level_samples.is_measured(self.samples).sum()) - self.completed
 
+    @property
+    def token_counts(self) -> str | None:
+        """Tell how the tokens of chunks are known: as those of the answer about which the least is known."""
+        return self._last_of("token_counts", ("counted", "apportioned", "unknown"))
+
+    @property
+    def token_source(self) -> str | None:
+        """Tell where the counts of tokens come from, of the answer whose count is the least certain."""
+        return self._last_of("token_source", ("usage", "tokenize", "tokenizer", "chunks"))
+
+    def _last_of(self, column: str, order: tuple[str, ...]) -> str | None:
+        if self.samples is None or column not in self.samples.requests:
+            return None
+        found = set(level_samples.completed(self.samples, column)[column])
+        return next((value for value in reversed(order) if value in found), None)
+
 
 def summarise_level(level: LevelRun) -> MeasuredLevel:
     """Read a level's samples from its Parquet file and compute its metrics."""
@@ -75,6 +91,8 @@ def _row(m: MeasuredLevel, verdict: Verdict) -> dict[str, object]:
         "failed": m.failed,
         "wall_s": m.level.wall_s,
         "timestamps": m.level.timestamps,
+        "token_counts": m.token_counts,
+        "token_source": m.token_source,
         "error": m.level.error,
         **missing,
         **{metric_definitions.column_name(r.metric, r.stat): r.value for r in m.metrics},

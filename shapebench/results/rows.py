@@ -143,6 +143,8 @@ def _level(m: MeasuredLevel, verdict: Verdict) -> Row:
         "started_at": _utc(level.started_at),
         "wall_s": level.wall_s,
         "timestamps": level.timestamps,
+        "token_counts": m.token_counts,
+        "token_source": m.token_source,
         "enforced_output_tokens": level.enforced_output_tokens,
         "exact_prompts": level.exact_prompts,
         "client": orjson.dumps({**level.client, "calibration": level.calibration}).decode(),

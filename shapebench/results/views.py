@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import pandas as pd
 import pyarrow as pa
 
+from shapebench.apis.reading import TokenCounts, TokenSource
 from shapebench.results import database
 from shapebench.runs.run_file import RunNotFoundError
 
@@ -64,6 +65,8 @@ class LevelRow(TypedDict):
     failed: int
     wall_s: float | None
     timestamps: Literal["kernel", "user"] | None
+    token_counts: TokenCounts | None
+    token_source: TokenSource | None
     error: str | None
 
 

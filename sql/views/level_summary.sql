@@ -23,6 +23,8 @@ SELECT
     wide.* EXCLUDE (run_id, concurrency),
     l.wall_s,
     l.timestamps,
+    l.token_counts,
+    l.token_source,
     l.error
 FROM raw.levels AS l
 JOIN raw.runs AS r USING (run_id)

@@ -119,7 +119,7 @@ def test_the_summarys_columns_are_the_promised_ones(data: Path) -> None:
         *("run_id", "started_at", "model", "shape", "workload", "concurrency", "verdict"),
         *("planned_requests", "completed", "failed"),
         *metric_definitions.COLUMNS,
-        *("wall_s", "timestamps", "error"),
+        *("wall_s", "timestamps", "token_counts", "token_source", "error"),
     ]
 
 
