@@ -282,8 +282,8 @@ def test_at_one_stream_the_time_of_a_failed_request_is_no_fault_of_the_client(tm
 
 EXAMPLES = {
     "chunks_agree_with_usage": "In 1 of 10 answers the number of chunks is not that of the tokens that the server "
-    "counted, in one of them 9 instead of 10: tokens are apportioned to chunks by their share of the text. For exact times "
-    "between tokens, have the server send a token in each chunk, or usage with each chunk "
+    "counted, in one of them 9 instead of 10: tokens are apportioned to chunks by their share of the text. For exact "
+    "times between tokens, have the server send a token in each chunk, or usage with each chunk "
     "(endpoint.continuous_usage), if it can; TTFT, TPOT and throughput are exact anyway.",
     "client_kept_up": "A measuring process was busy for 90% of the time, where 85% are allowed. "
     "Set load.processes to 2.",
