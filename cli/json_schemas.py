@@ -11,7 +11,8 @@ from typing import Any, Literal, get_type_hints
 from pydantic import TypeAdapter
 
 from cli.doctor import Check
-from shapebench.apis.reading import TokenCounts, TokenSource
+from shapebench.apis.reading import TokenSource
+from shapebench.apis.token_counts import TokenCounts
 from shapebench.results.imports.taken import Imported
 from shapebench.results.views import LevelRow
 from shapebench.runs.progress_events import EVENTS

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import pandas as pd
 import pyarrow as pa
 
-from shapebench.apis.reading import TokenCounts, TokenSource
+from shapebench.apis.reading import TokenSource
+from shapebench.apis.token_counts import TokenCounts
 from shapebench.results import database
 from shapebench.runs.run_file import RunNotFoundError
 
