@@ -5,9 +5,11 @@ BIN := .venv/bin
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
+# INSTALL(environment, lock): locks are complete, so nothing else is added.
+INSTALL = env UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --system-certs --python $(1)/bin/python --no-deps --requirement $(2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-shapes demo-vllm up down test test-all test-fast check lint format types docs vllm bench bench-peers lock clean
+.PHONY: help setup demo demo-shapes demo-vllm up down test test-all test-fast check lint format types docs vllm servers llama-cpp bench bench-peers lock clean
 
 help:  ## Show what there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -53,7 +55,7 @@ test: setup  ## Run the tests of every part, within some minutes
 	$(PYTEST) -m "measures_time and not nightly and not live" $(TIMED)
 
 test-all: export TESTS = all
-test-all: setup vllm  ## Run all tests: long waits, real vLLM, all faults
+test-all: setup servers  ## Run all tests: long waits, real servers, all faults
 	$(PYTEST) $(PARALLEL) -m "not measures_time"
 	$(PYTEST) -m measures_time $(TIMED)
 
@@ -81,6 +83,23 @@ docs: setup  ## Write docs/validation.md, docs/data-dictionary.md and docs/schem
 
 vllm: ## Install real vLLM for the CPU into .venv-vllm, with a tiny model (3.5 GB, minutes)
 	sh vllm/install.sh .venv-vllm
+
+LIVE := tests/live/servers
+
+servers: setup vllm .venv-litellm/ready  ## Install the real servers of the tests: vLLM, LiteLLM's proxy (4 GB, minutes)
+
+.venv-litellm/ready: $(LIVE)/litellm.lock
+	@$(PYTHON) -m venv --clear .venv-litellm
+	@$(call INSTALL,.venv-litellm,$<)
+	@touch $@
+
+# It compiles, so neither `servers` nor the tests ask for it; where it is, the tests use it.
+llama-cpp: setup .venv-llama-cpp/models/tiny.gguf  ## Build llama-cpp-python's server for the tests (10 minutes on 2 cores)
+
+.venv-llama-cpp/models/tiny.gguf: $(LIVE)/llama_cpp.lock $(LIVE)/make_gguf.py
+	@$(PYTHON) -m venv --clear .venv-llama-cpp
+	@export CMAKE_BUILD_PARALLEL_LEVEL=2; nice $(call INSTALL,.venv-llama-cpp,$<)
+	@.venv-llama-cpp/bin/python $(LIVE)/make_gguf.py $@
 
 bench: setup  ## Measure the load generator against a server of known timing
 	$(BIN)/python bench/accuracy.py

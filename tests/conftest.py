@@ -34,7 +34,7 @@ from tests.examples import EVERYTHING
 ROOT = Path(__file__).parents[1]
 MODEL = LLAMA
 SERVER_START_S = 120
-READERS_OF_ONE_RUN = ("test_pipeline.py", "test_logs.py")
+TOGETHER = {"test_pipeline.py": "one run", "test_logs.py": "one run", "test_vllm.py": "live", "test_servers.py": "live"}
 # What is only waited for comes sooner: runs that a worker looks for, events, leases that have run out.
 SOONER = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -74,7 +74,7 @@ class Scheduler(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "one run" if Path(file).name in READERS_OF_ONE_RUN else file
+        return TOGETHER.get(Path(file).name, file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:

@@ -1,40 +1,23 @@
-"""The main job against real vLLM on this machine's CPU, started and stopped by the spec."""
+"""The main job against real vLLM on this machine's CPU."""
 
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
-from cli.local_prefect.own_server import free_port
-from tests.conftest import ROOT, Finished, Shell
+from tests.conftest import Finished, Shell
+from tests.live.conftest import Running, example
 
-INSTALLED = (ROOT / ".venv-vllm" / "models" / "tiny" / "config.json").exists()
-pytestmark = [
-    pytest.mark.nightly,
-    pytest.mark.live,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),  # next to other tests, vLLM takes minutes to start
-    pytest.mark.skipif(not INSTALLED, reason="real vLLM is not set up here: type `make vllm` (3.5 GB, a few minutes)"),
-]
+pytestmark = [pytest.mark.nightly, pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("live")
-
-
-@pytest.fixture(scope="module")
-def spec(folder: Path) -> dict[str, Any]:
-    """The spec of `make demo-vllm`, shorter, and on a free port."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "vllm-cpu.yaml").read_text(encoding="utf-8"))
-    port = str(free_port())
-    taken = content["endpoint"]["url"].rpartition(":")[2]
-    content["endpoint"]["url"] = f"http://127.0.0.1:{port}"
-    content["endpoint"]["launch"] = content["endpoint"]["launch"].replace(taken, port)
-    content["load"] = {"levels": [1, 4], "requests": 16, "warmup_requests_per_stream": 1}
-    return {**content, "data": str(folder / "data")}
+def spec(vllm: Running, folder: Path) -> dict[str, Any]:
+    """Return the spec of `make demo-vllm`, shorter, for the server that runs."""
+    endpoint = {**example()["endpoint"], "url": vllm.url, "launch": None}
+    load = {"levels": [1, 4], "requests": 16, "warmup_requests_per_stream": 1}
+    return {"endpoint": endpoint, "load": load, "data": str(folder / "data")}
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +83,5 @@ def test_the_server_needs_no_longer_for_a_first_token_than_the_client_waits(
     assert all(0 < row["s"] < 0.1 for row in waits)
 
 
-def test_the_servers_log_is_kept(result: Any, folder: Path) -> None:
-    log = folder / "data" / "runs" / result["run_id"] / "server.log"
-    assert "Application startup complete" in log.read_text(encoding="utf-8")
-
-
-def test_the_server_is_stopped_at_the_end(result: Any, spec: dict[str, Any]) -> None:
-    assert result["run_id"]
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{spec['endpoint']['url']}/health")
+def test_the_example_s_launch_command_starts_it_and_its_log_is_kept(vllm: Running) -> None:
+    assert "Application startup complete" in vllm.log.read_text(encoding="utf-8")

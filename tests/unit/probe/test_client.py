@@ -328,6 +328,39 @@ def test_a_server_without_metrics_has_no_such_route(status: int) -> None:
     assert f"{served.url}/metrics answers with HTTP {status}." in error.problem
 
 
+TRTLLM = "trtllm_num_requests_running 1\n"
+
+
+def test_where_the_metrics_are_json_they_are_behind_another_path() -> None:
+    """It is trtllm-serve, which has statistics of its own at /metrics; it is asked for them once."""
+    answers = table(healthy(GET_metrics=(200, [{"iter": 1}]), GET_prometheus__metrics=(200, TRTLLM)))
+    with serving(answers) as served, Client(at(served.url)) as client:
+        assert (client.metrics(), client.metrics()) == (TRTLLM, TRTLLM)
+    assert [route for route, _ in served.asked] == ["GET /metrics", *["GET /prometheus/metrics"] * 2]
+
+
+def test_metrics_at_an_address_of_their_own_are_read_there_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "secret")
+    with (
+        serving(table(healthy())) as served,
+        serving(table({"GET /metrics?model=m": (200, TRTLLM)})) as other,
+        Client(at(served.url, metrics_url=f"{other.url}/metrics?model=m")) as client,
+    ):
+        assert client.metrics() == TRTLLM
+    assert served.asked == []
+    assert "Authorization" not in other.headers[0]
+
+
+def test_the_key_goes_to_metrics_of_the_same_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "secret")
+    with (
+        serving(table({"GET /stats": (200, TRTLLM)})) as served,
+        Client(at(served.url, metrics_url=f"{served.url}/stats")) as client,
+    ):
+        client.metrics()
+    assert served.headers[0]["Authorization"] == "Bearer secret"
+
+
 def test_a_server_that_hangs_up_on_its_metrics_has_another_error() -> None:
     with raw(b"") as url:
         failure(endpoints.ConnectionDroppedError, url, Client.metrics)

@@ -40,6 +40,16 @@ def test_the_defaults_are_the_articles() -> None:
     assert given.publish.oci is None
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8002/metrics", "ftp://host/metrics", "http://", "https://u:p@host/metrics"])
+def test_the_address_of_metrics_is_a_url_without_a_password(url: str) -> None:
+    assert "metrics_url" in problem({"endpoint": {**MINIMAL["endpoint"], "metrics_url": url}})
+
+
+def test_the_address_of_metrics_may_have_a_path_and_a_query() -> None:
+    url = "http://127.0.0.1:8080/metrics?model=m"
+    assert spec(endpoint={**MINIMAL["endpoint"], "metrics_url": url}).endpoint.metrics_url == url
+
+
 def test_all_that_is_wrong_is_listed_at_once() -> None:
     said = problem(
         {
