@@ -115,5 +115,6 @@ def llama_cpp(folder: Path) -> Iterator[Running]:
     installed(GGUF, "make llama-cpp (compiles for minutes)")
     url, log = f"http://127.0.0.1:{(port := free_port())}", folder / "llama_cpp.log"
     command = f"{LLAMA_CPP}/bin/python -m llama_cpp.server --model {GGUF} --model_alias tiny --host 127.0.0.1"
-    with started(f"{command} --port {port} --n_ctx 4096 --n_threads 1", log, f"{url}/v1/models"):
+    settings = "--n_ctx 4096 --n_threads 1 --interrupt_requests false"  # or a new request ends the one before
+    with started(f"{command} --port {port} {settings}", log, f"{url}/v1/models"):
         yield Running(url, "tiny", log)
