@@ -1,1 +1,1 @@
-"""The simulator and the reference server of known timing."""
+"""The simulator, the reference server of known timing, and the odd server, which differs from OpenAI's."""

@@ -24,6 +24,7 @@ UsageValues = Literal[
     "as_text",
     "as_floats",
 ]
+ReasoningCount = Literal["true", "missing", "zero"]
 Key = Literal[
     "id",
     "object",
@@ -144,7 +145,7 @@ class Oddities:
     usage_place: Annotated[UsagePlace, "where the final usage stands"] = "own_chunk"
     usage_unasked: Annotated[bool, "sends usage without stream_options"] = False
     usage_values: Annotated[UsageValues, "what usage says"] = "true"
-    no_reasoning_tokens: Annotated[bool, "usage does not say how many tokens are reasoning"] = False
+    reasoning_count: Annotated[ReasoningCount, "how many tokens are reasoning, by usage"] = "true"
 
     # Nothing where something is expected
     nulls: Annotated[tuple[Key, ...], "null for each of these keys, where it says nothing"] = ()

@@ -8,7 +8,7 @@ from shapebench.test_servers.odd.events import CHOICE, CHUNK, DELTA, Event, choi
 from shapebench.test_servers.odd.oddities import Oddities, Timing
 
 # After the last token, in gaps between tokens.
-_FINISH, BEFORE_DONE, _DONE, AFTER_DONE = 0.4, 0.6, 0.8, 1.0
+_EMPTY, _FINISH, BEFORE_DONE, _DONE, AFTER_DONE = 0.1, 0.4, 0.6, 0.8, 1.0
 
 _ROLE: Json = {"role": "assistant"}
 _OPENINGS: dict[str, Json] = {
@@ -43,7 +43,10 @@ def add_empty_chunks(oddities: Oddities, asked: Asked, timing: Timing, events: l
     leading = [empty(timing.role_s / 2 * (at + 1) / (count + 1)) for at in range(count)]
     if not oddities.empty_chunks_between:
         return [*leading, *events]
-    return [*leading, *(x for event in events for x in (event, *([empty(event.at_s)] if event.text else [])))]
+    return [
+        *leading,
+        *(x for event in events for x in (event, *([empty(event.at_s + _EMPTY * timing.gap_s)] if event.text else []))),
+    ]
 
 
 def add_finish(oddities: Oddities, asked: Asked, timing: Timing, events: list[Event]) -> list[Event]:

@@ -102,7 +102,7 @@ def _details(text: str) -> Json:
 def _tool_call(text: str, first: bool) -> Json:
     if not first:
         return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
-    function = {"name": text.strip(), "arguments": ""}
+    function = {"name": text, "arguments": ""}
     return {"tool_calls": [{"index": 0, "id": "call-1", "type": "function", "function": function}]}
 
 

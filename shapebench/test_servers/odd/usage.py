@@ -63,8 +63,10 @@ IN_CHUNKS: dict[str, Callable[[int, int, int, int], int]] = {
 def usage(oddities: Oddities, asked: Asked, output_tokens: int, reasoning_tokens: int) -> Json:
     """Write the usage of an answer, or of what there is of it so far."""
     said = VALUES[oddities.usage_values](asked.prompt_tokens, output_tokens, reasoning_tokens)
-    tells = reasoning_tokens and not oddities.no_reasoning_tokens
-    return said | ({"completion_tokens_details": {"reasoning_tokens": reasoning_tokens}} if tells else {})
+    if not reasoning_tokens or oddities.reasoning_count == "missing":
+        return said
+    count = reasoning_tokens if oddities.reasoning_count == "true" else 0
+    return said | {"completion_tokens_details": {"reasoning_tokens": count}}
 
 
 def add_usage(oddities: Oddities, asked: Asked, events: list[Event], end_s: tuple[float, float]) -> list[Event]:

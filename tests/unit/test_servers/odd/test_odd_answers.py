@@ -146,7 +146,7 @@ def test_it_thinks_unless_it_is_told_not_to(may_think: bool, reasoned: int) -> N
 
 def test_a_tool_call_has_its_name_first() -> None:
     calls = [delta["tool_calls"][0]["function"] for delta in deltas(written(tool_calls=True)) if "tool_calls" in delta]
-    assert calls == [{"name": "tick", "arguments": ""}, *[{"arguments": " tick"}] * 3]
+    assert calls == [{"name": " tick", "arguments": ""}, *[{"arguments": " tick"}] * 3]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,14 @@ def test_usage_comes_unasked_only_if_so(unasked: bool, count: int) -> None:
 )
 def test_usage_says(values: UsageValues, expected: dict[str, Any]) -> None:
     assert usages(written(usage_values=values)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("count", "details"), [("true", {"reasoning_tokens": 2}), ("zero", {"reasoning_tokens": 0}), ("missing", None)]
+)
+def test_usage_says_how_many_tokens_are_reasoning(count: str, details: dict[str, int] | None) -> None:
+    usage = usages(written(reasoning="reasoning", reasoning_count=count))[0]
+    assert usage.get("completion_tokens_details") == details
 
 
 def test_usage_leaves_out_reasoning() -> None:
