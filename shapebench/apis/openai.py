@@ -23,6 +23,8 @@ def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
     elif reading.done:
         with suppress(StreamError, AttributeError):  # only usage may come late
             _read_usage_of(reading, parse_object(data))
+    elif name == "error":
+        raise StreamError("stream_error", error_text(data))
     elif chunk := parse_object(data):
         raise_if_error(name, chunk, data)
         _read_chunk(reading, arrival_ns, chunk)
@@ -41,7 +43,7 @@ def parse_object(data: bytes) -> Json:
 
 def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
     """Raise StreamError with the server's words if the event is an error, in whatever form."""
-    message_only = not content.get("choices") and any(content.get(key) for key in ("message", "detail"))
+    message_only = not content.get("choices") and any(content.get(key) for key in ("message", "detail", "errors"))
     if name == "error" or content.get("error") or content.get("object") == "error" or message_only:
         raise StreamError("stream_error", error_text(data))
 
@@ -51,6 +53,8 @@ def _read_chunk(reading: Reading, arrival_ns: int, chunk: Json) -> None:
     for choice in objects(chunk.get("choices")):
         reading.finish_reason = text_or_none(choice.get("finish_reason")) or reading.finish_reason
         _read_choice(reading, arrival_ns, choice)
+        if error := choice.get("error") or (reading.finish_reason == "error" and "the finish reason is an error"):
+            raise StreamError("stream_error", error_text(orjson.dumps({"error": error})))
     _read_usage_of(reading, chunk)
 
 
@@ -59,7 +63,7 @@ def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
 
     A text may be empty and still be a token: half a character, or a special token.
     """
-    content = choice.get("delta", choice)
+    content = choice.get("delta") or choice
     delta = content if isinstance(content, dict) else {}
     answer = "".join(join_texts(delta.get(name)) for name in ANSWER_FIELDS)
     reasoning = next(filter(None, (join_texts(delta.get(name)) for name in REASONING_FIELDS)), "")
@@ -71,7 +75,7 @@ def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
     reading.add_chunk(
         arrival_ns,
         answer or reasoning,
-        is_reasoning=bool(reasoning and not answer),
+        is_reasoning=not answer and (bool(reasoning) or all(delta.get(name) is None for name in ANSWER_FIELDS)),
         tokens=len(token_ids) if isinstance(token_ids, list) else None,
     )
 
@@ -80,13 +84,31 @@ def _read_usage_of(reading: Reading, chunk: Json) -> None:
     usage = chunk.get("usage")
     if not usage or not isinstance(usage, dict):
         return
-    details = usage.get("completion_tokens_details")
     reading.fingerprint = text_or_none(chunk.get("system_fingerprint"))
-    reading.add_usage(
-        checked_count(usage.get("prompt_tokens"), "prompt_tokens"),
-        checked_count(usage.get("completion_tokens"), "completion_tokens"),
-        checked_count(details.get("reasoning_tokens"), "reasoning_tokens") if isinstance(details, dict) else None,
+    reading.add_usage(*_counts(usage))
+
+
+def _counts(usage: Json) -> tuple[int | None, int | None, int | None]:
+    """Read the tokens of prompt and output, and those of the output that are reasoning.
+
+    Some servers count cached or reasoning tokens only beside these and in the total.
+    """
+    prompt, output, total = (
+        checked_count(usage.get(name), name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
     )
+    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+    if prompt is not None and output is not None and total and (left_out := total - prompt - output):
+        if left_out == reasoning:
+            output += left_out
+        elif left_out == cached:
+            prompt += left_out
+    return prompt, output, reasoning
+
+
+def _detail(usage: Json, details: str, name: str) -> int | None:
+    found = usage.get(details)
+    return checked_count(found.get(name), name) if isinstance(found, dict) else None
 
 
 def join_texts(value: object) -> str:

@@ -1,6 +1,7 @@
 """The content of a streamed answer in the same terms for each API: tokens with their arrivals, and the usage."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import orjson
@@ -50,6 +51,7 @@ class Reading:
     _carried: int | None = None  # tokens, by the chunks alone
     _first_answer: int | None = None  # index of its chunk
     _reasoning_chunks: int = 0
+    _empty_answers: set[int] = field(default_factory=set)  # indices of chunks with an empty text that is not reasoning
     _stated: dict[int, int] = field(default_factory=dict)
     _running: dict[int, int] = field(default_factory=dict)
 
@@ -63,6 +65,8 @@ class Reading:
             self._reasoning_chunks += 1
         elif text and self._first_answer is None:
             self._first_answer, self.first_answer_ns = index, arrival_ns
+        elif not text:
+            self._empty_answers.add(index)
         if tokens:
             self._stated[index] = tokens
         self.arrivals_ns.append(arrival_ns)
@@ -106,18 +110,36 @@ class Reading:
         """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
         self.usage_ends = self._usage_at == len(self.arrivals_ns)
         tokens, self.token_counts = count_tokens_of_chunks(
-            self.text_bytes, self._stated, self._running, self.output_tokens
+            self.text_bytes,
+            self._stated,
+            self._running,
+            self.output_tokens,
+            opens_without_token=self._opens_without_token(),
         )
         self._carried = sum(tokens)
         if self.token_counts == "apportioned":
             self._carried = sum(map(bool, self.text_bytes)) or len(tokens)
-        if self.has_reasoning and self.reasoning_tokens is None:
+        if self.has_reasoning and not self.reasoning_tokens:
             answer = len(tokens) if self._first_answer is None else self._first_answer
+            while answer - 1 in self._empty_answers:  # such as the first half of a character
+                answer -= 1
             self.reasoning_tokens = sum(tokens[:answer])
         if 0 in tokens:
             self._drop_empty(tokens)
         else:
             self.chunk_tokens = tokens
+
+    def _opens_without_token(self) -> bool:
+        """Check whether the text keeps waiting after the first chunk, which is empty: that came before prefill ended.
+
+        There may be as many chunks as tokens all the same, where another chunk holds two.
+        """
+        if not self.text_bytes or self.text_bytes[0]:
+            return False
+        first = next((index for index, length in enumerate(self.text_bytes) if length), 0)
+        later = self.arrivals_ns[first:]
+        longest_ns = max((after - before for before, after in pairwise(later)), default=0)
+        return self.arrivals_ns[first] - self.arrivals_ns[0] > longest_ns
 
     def _drop_empty(self, tokens: list[int]) -> None:
         """Drop chunks without a token, except for the last text, with which the last token ends."""
@@ -139,6 +161,16 @@ def checked_count(count: object, name: str) -> int | None:
     return int(count)
 
 
+def is_error(body: bytes) -> bool:
+    """Check whether a text is the JSON of an error, in one of the forms that `error_text` knows."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    said = isinstance(content, dict) and not content.get("choices")
+    return said and any(content.get(name) for name in ("error", "message", "detail", "errors"))
+
+
 def error_text(body: bytes) -> str:
     """Find the message in an error body, in each of the forms that vLLM sends; else return the body itself."""
     try:
@@ -147,7 +179,9 @@ def error_text(body: bytes) -> str:
         return excerpt(body)
     if not isinstance(content, dict):
         return excerpt(body)
-    error = content.get("error") or content.get("detail") or content
+    error = content.get("error") or content.get("detail") or content.get("errors") or content
+    if isinstance(error, list) and error and isinstance(error[0], dict) and "message" in error[0]:
+        error = error[0]
     return str(error.get("message", error) if isinstance(error, dict) else error)[:EXCERPT]
 
 

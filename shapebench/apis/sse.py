@@ -3,6 +3,7 @@
 import re
 
 Event = tuple[str | None, bytes]  # its name, None where it has none, and its data
+BARE = "{"  # name of a line of JSON between events, which the standard ignores, and some servers tell errors by
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -30,13 +31,15 @@ class Events:
                 self._name = line[6:].strip().decode("utf-8", "replace")
             elif not line:
                 ended += self._take()
+            elif line.startswith(b"{"):
+                ended.append((BARE, line))
         return ended
 
     def end(self) -> list[Event]:
         """Return an event that the end of the stream truncated, complete or not."""
         if (line := self._lines.rest).startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
-        return self._take()
+        return [(BARE, line)] if line.startswith(b"{") else self._take()
 
     def _take(self) -> list[Event]:
         """Take the event that has ended; an event without data is none."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from shapebench.apis.api import Api
 from shapebench.apis.chunk_interning import cut
-from shapebench.apis.reading import Reading, StreamError
+from shapebench.apis.reading import Reading, StreamError, error_text, is_error
+from shapebench.apis.sse import BARE, Event
 
 Piece = tuple[int, bytes, int]  # arrival (ns), the bytes, and how many they were before they were interned
 
@@ -32,13 +33,21 @@ def _read_events(api: Api, pieces: Iterable[Piece], reading: Reading) -> None:
             continue
         before = len(text_bytes)
         for event in framing.feed(piece):
-            reading.begin_event()
-            api.read_event(reading, arrival_ns, event)
+            _read_event(api, reading, arrival_ns, event)
         if len(text_bytes) == before + 1 and text_bytes[-1]:
             text_bytes[-1] += length - len(piece)
             if cut(piece):
                 usual, other_bytes = piece, length - text_bytes[-1]
         repeated = usual if framing.between and not reading.done else None
     for event in framing.end():
-        reading.begin_event()
-        api.read_event(reading, arrival_ns, event)
+        _read_event(api, reading, arrival_ns, event)
+
+
+def _read_event(api: Api, reading: Reading, arrival_ns: int, event: Event) -> None:
+    name, data = event
+    if name == BARE:  # only an error counts: an answer that is not streamed is none
+        if is_error(data):
+            raise StreamError("stream_error", error_text(data))
+        return
+    reading.begin_event()
+    api.read_event(reading, arrival_ns, event)

@@ -7,7 +7,12 @@ TokenCounts = Literal["counted", "apportioned", "unknown"]
 
 
 def count_tokens_of_chunks(
-    text_bytes: Sequence[int], stated: Mapping[int, int], running: Mapping[int, int], total: int | None
+    text_bytes: Sequence[int],
+    stated: Mapping[int, int],
+    running: Mapping[int, int],
+    total: int | None,
+    *,
+    opens_without_token: bool = False,
 ) -> tuple[list[int], TokenCounts]:
     """Return the tokens of each chunk, and how they are known.
 
@@ -15,18 +20,17 @@ def count_tokens_of_chunks(
     chunk says it carries, and those that the server has counted so far; `total` is the server's final count.
 
     A chunk may hold no token, one, several, or a part of one. An empty text is a token, half a character or a special
-    token, where there are as many chunks as tokens.
+    token, where there are as many chunks as tokens, and `opens_without_token` does not say that the first are none.
     """
     chunks = len(text_bytes)
     if stated and len(stated) == chunks:
         return [stated[index] for index in range(chunks)], "counted"
     if running and (growth := _growth(text_bytes, running, total)):
         return growth, "counted"
-    if total == chunks:
+    if total == chunks and not opens_without_token:
         return [1] * chunks, "counted"
-    first = next((index for index, length in enumerate(text_bytes) if length), 0)
-    if total is None:  # what comes before any text opens the answer
-        return [int(index >= first) for index in range(chunks)], "unknown"
+    if total is None:  # an empty text rather opens or ends the answer than is a token
+        return [int(length > 0) for length in text_bytes] if any(text_bytes) else [1] * chunks, "unknown"
     if total == chunks - text_bytes.count(0):
         return [int(length > 0) for length in text_bytes], "counted"
     return apportion(text_bytes, total), "apportioned"

@@ -425,3 +425,63 @@ def test_most_chunks_of_a_recorded_stream_are_alike(name: str) -> None:
 )
 def test_a_piece_that_says_more_than_its_text_stands_for_no_other(text: bytes) -> None:
     assert cut(text) is None
+
+
+def test_an_error_between_events_is_a_fault_with_its_message() -> None:
+    pieces = [
+        b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n',
+        b'{"error":{"message":"boom"}}\n',
+        b"data: [DONE]\n\n",
+    ]
+    with pytest.raises(StreamError, match="boom"):
+        read(CHAT, [(at, piece, len(piece)) for at, piece in enumerate(pieces)], Reading())
+
+
+@pytest.mark.parametrize(
+    "named", [b"event: error\ndata: out of memory\n\n", b'data: {"errors":[{"message":"out of memory"}]}\n\n']
+)
+def test_an_error_is_told_in_any_form(named: bytes) -> None:
+    with pytest.raises(StreamError, match="out of memory"):
+        read(CHAT, [(0, named, len(named))], Reading())
+
+
+@pytest.mark.parametrize(
+    "choice", [{"finish_reason": "error"}, {"delta": {"content": ""}, "error": {"message": "bad"}}]
+)
+def test_an_error_in_a_choice_is_a_fault(choice: dict[str, Any]) -> None:
+    assert fault(TOKEN, {"choices": [choice]}, LAST, DONE).kind == "stream_error"
+
+
+def test_an_empty_chunk_from_before_prefill_is_no_token_though_there_are_as_many_chunks_as_tokens() -> None:
+    pieces = [
+        (at, b"data: %b\n\n" % orjson.dumps(chunk)) for at, chunk in [(0, delta(content="")), (50, TOKEN), (51, TOKEN)]
+    ]
+    usage_event = b"data: %b\n\n" % orjson.dumps(LAST | {"usage": usage(completion=3)})
+    reading = Reading()
+    read(
+        CHAT,
+        [(at, piece, len(piece)) for at, piece in [*pieces, (52, usage_event), (53, b"data: [DONE]\n\n")]],
+        reading,
+    )
+    assert (reading.arrivals_ns, reading.token_counts) == ([50, 51], "apportioned")
+
+
+@pytest.mark.parametrize(
+    ("details", "counts"),
+    [
+        ({"completion_tokens_details": {"reasoning_tokens": 6}}, (10, 8)),
+        ({"prompt_tokens_details": {"cached_tokens": 6}}, (16, 2)),
+        ({}, (10, 2)),
+    ],
+)
+def test_tokens_that_usage_counts_only_in_its_details_and_total_are_added(
+    details: dict[str, Any], counts: tuple[int, int]
+) -> None:
+    said = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 18} | details
+    reading = stream(TOKEN, TOKEN, LAST | {"usage": said}, DONE)
+    assert (reading.input_tokens, reading.output_tokens) == counts
+
+
+def test_reasoning_tokens_of_0_are_not_known_where_there_is_reasoning() -> None:
+    said = usage(completion=2) | {"completion_tokens_details": {"reasoning_tokens": 0}}
+    assert stream(delta(reasoning="x"), TOKEN, LAST | {"usage": said}, DONE).reasoning_tokens == 1

@@ -197,7 +197,7 @@ ASKED = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=examples(1500), suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(1000), suppress_health_check=[HealthCheck.too_slow])
 @given(MIXES, ASKED, st.sampled_from(["usage", "usage", "chunks"]))
 def test_whatever_the_mix_a_number_is_right_or_withheld(oddities: Oddities, asked: Asked, source: TokenSource) -> None:
     assert [*wrong(oddities, asked, source)] == []

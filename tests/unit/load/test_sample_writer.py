@@ -153,16 +153,17 @@ def test_tokens_that_no_chunk_carried_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "kind", "said"),
     [
-        (b'{"error":{"message":"out of memory"}}', "out of memory"),
-        (b"<h1>Sign in</h1>", "<h1>Sign in</h1>"),
-        (b'{"choices":[{"message":{"content":" he"}}]}', "{'choices': [{'message': {'content': ' he'}}]}"),
+        (b'{"error":{"message":"out of memory"}}', "stream_error", "out of memory"),
+        (b"<h1>Sign in</h1>", "incomplete", "<h1>Sign in</h1>"),
+        (b'{"choices":[{"text":" he","finish_reason":"stop"}],"usage":{"completion_tokens":1}}', "incomplete", "{'ch"),
     ],
 )
-def test_what_came_in_place_of_a_stream_is_said(body: bytes, said: str) -> None:
+def test_what_came_in_place_of_a_stream_is_said(body: bytes, kind: str, said: str) -> None:
     made = sample(TARGET, ASK, 5, answer(body))
-    assert (made.error_kind, made.error_message) == ("incomplete", f"the answer is not a stream of events: {said}")
+    assert made.error_kind == kind
+    assert (made.error_message or "").startswith(f"the answer is not a stream of events: {said}")
 
 
 def test_counts_that_no_column_can_hold_make_a_sample_that_can_be_stored(tmp_path: Path) -> None:
