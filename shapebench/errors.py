@@ -4,6 +4,7 @@ Each has a problem, a remedy, and the exit code of the command line (1: failed, 
 the code that raises it.
 
 x ShapebenchError (exit code 1)
+  · AuthError [shapebench.apis.signing]
   · BlockError [tasks.prefect.blocks]
   · CatalogueError [shapebench.sizing.catalogue.reading]
   · CompareError [shapebench.report.build_comparison]

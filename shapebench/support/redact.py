@@ -17,7 +17,7 @@ T = TypeVar("T")
 # Words of a name (`--ssl-keyfile`, `HF_TOKEN`, `clientSecret`) that make it a secret's.
 _SECRET = re.compile(
     r"passw|passphrase|pass_phrase|_pwd$|secret|credential|authorization|bearer|cookie|api_?key|key_?file"
-    r"|(?:basic|http|proxy)_auth$|^x_auth$|subscription_key"
+    r"|(?:basic|http|proxy)_auth$|^x_auth$|subscription_key|(?:^|_)signature$"
     r"|(?:^|_)key(?:_id|_pem|_content|_data|_path)?$"
     r"|(?:access|private|signing|account|encryption|master|admin|server)_keys$"
     r"|(?:^|_)token(?:_file|_path|_value)?$"
@@ -35,7 +35,7 @@ _HARMLESS = re.compile(
     r"|max|min|num|total|cls|mask|stop|special|image|audio|video|added|decoder_?start|draft|generated)_?token$"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[-.\s]+")
-_SIGNATURES = {"sig", "signature", "x-amz-signature", "x-goog-signature"}  # in URLs
+_SIGNATURES = {"sig"}  # in URLs, which is short for signature there
 
 # A word of a shell, or what stands for one in a sentence: an unmatched quote is a character like any other.
 _WORD = r"""(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|(?!\\\n)\S)+"""
@@ -52,11 +52,15 @@ _ASSIGNMENT = re.compile(rf"(?<![\w?&.-]){_QUOTE}-{{0,2}}{_NAME}(?:=|(?P<spaced>
 _FIELD = re.compile(rf"""(?P<quote>\\{{0,16}}["']){_NAME}(?P=quote)\s*:\s*""")
 _HEADER = re.compile(rf"(?<![\w-]){_QUOTE}{_NAME}:[ \t]*(?!//)")
 _HEADER_VALUE = re.compile(
-    r"""(?:(?:Bearer|Basic|Digest|Token|ApiKey)[ \t]+)?(?:(?:"[^"\n]*"|'[^'\n]*')[^\s"']*|[^\s"']+)""", re.IGNORECASE
+    r"""(?:AWS4-HMAC-SHA256|Signature)[ \t][^\n]+"""  # of clouds: a list of what was signed, and the signature
+    r"""|(?:(?:Bearer|Basic|Digest|Token|ApiKey)[ \t]+)?(?:(?:"[^"\n]*"|'[^'\n]*')[^\s"']*|[^\s"']+)""",
+    re.IGNORECASE,
 )
 _COOKIES = re.compile(r"""[^\n"']+""")
 _LIST = r"\[[^\]\n]*\]"  # of several secrets, as vLLM prints its API keys
-_PROSE = {"token", "key", "secret", "bearer", "credential", "credentials", "cookie", "cookies"}  # "Invalid token: …"
+_PROSE = {  # "Invalid token: …"
+    *("token", "key", "secret", "bearer", "credential", "credentials", "cookie", "cookies", "signature"),
+}
 
 # What follows a name after the quote before it, with its closing quote and what a shell joins to that.
 _REST = {
@@ -75,6 +79,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"), REDACTED),
     (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,})"), REDACTED),
     (re.compile(r"\b(?:xox[abprs]-[\w-]{10,}|nvapi-[\w-]{20,}|AIza[\w-]{30,})"), REDACTED),
+    (re.compile(r"\bya29\.[\w.-]{6,}"), REDACTED),  # Google's access tokens
     (re.compile(r"\beyJ[\w-]{6,}(?:\.[\w-]*){0,4}"), REDACTED),  # JSON web tokens
 )
 
@@ -83,7 +88,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 _TRIGGERS = (
     *("key", "token", "secret", "passw", "phrase", "pwd", "credential", "auth", "bearer", "cookie"),
     *("sig", "://", "/p/", "hf_", "sk-", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    *("github_pat_", "glpat-", "xox", "nvapi-", "aiza", "eyj"),
+    *("github_pat_", "glpat-", "xox", "nvapi-", "aiza", "eyj", "ya29."),
 )
 
 

@@ -46,6 +46,13 @@ SECRETS = {
     "curl -H 'Cookie: a=b; c=d' u": "curl -H 'Cookie: …' u",
     "got Authorization: Basic YWJj from it": "got Authorization: … from it",
     "Ocp-Apim-Subscription-Key: abc": "Ocp-Apim-Subscription-Key: …",
+    'Authorization: Signature version="1",keyId="ocid1/f",signature="abc"\nDate: x': "Authorization: …\nDate: x",
+    "authorization: AWS4-HMAC-SHA256 Credential=A/b, SignedHeaders=host, Signature=abc\nhost: h": (
+        "authorization: …\nhost: h"
+    ),
+    "POST\n/model\nx-amz-security-token:abc\nhost:h": "POST\n/model\nx-amz-security-token:…\nhost:h",
+    "x-goog-api-key: abc, then x": "x-goog-api-key: … then x",
+    "Signature=abc was not expected": "Signature=… was not expected",
     # URLs
     "http://user:pass@host:80/v1": "http://…@host:80/v1",
     "http://user:p@ss@host/v1": "http://…@host/v1",
@@ -73,6 +80,7 @@ SECRETS = {
     f"no such key: {HF}": "no such key: …",
     "Incorrect API key provided: sk-abc123def.": "Incorrect API key provided: ….",
     f"{AWS} {GITHUB} {JWT}": "… … …",
+    "invalid token ya29.a0AfB_by-C.d": "invalid token …",
     "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\n": "…\n",
 }
 

@@ -1,0 +1,27 @@
+"""Access to the fields of events whose form cannot be relied on, and the errors among them."""
+
+from shapebench.apis.api import Json
+from shapebench.apis.reading import StreamError, error_text
+
+
+def object_in(content: Json, name: str) -> Json:
+    """Return the object in a field; empty where there is none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def text_in(content: Json, name: str) -> str:
+    """Return the text in a field; empty where there is none."""
+    value = content.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
+    """Raise StreamError with the server's words if an event is an error, by its name, its type or an error in it."""
+    if name == "error" or content.get("type") == "error" or content.get("error"):
+        raise StreamError("stream_error", error_text(data))
+
+
+def first_text(content: Json, *names: str) -> str:
+    """Return the first of these fields with a text in it."""
+    return next((text for name in names if (text := text_in(content, name))), "")
