@@ -199,14 +199,20 @@ COLUMNS = {
     "TTFT\np95 ms": ("ttft_s_p95", 1000, ",.0f"),
     "token gap\np50 ms": ("inter_token_s_p50", 1000, ",.1f"),
 }
+REASONING_COLUMNS = {
+    "answer\nmean ms": ("time_to_first_answer_s_mean", 1000, ",.0f"),
+    "reasoning\ntokens": ("reasoning_tokens_mean", 1, ",.0f"),
+}
 
 
 def _table(levels: pd.DataFrame) -> Table:
-    table = Table(*COLUMNS, "verdict", box=None, header_style="dim")
+    reasoned = levels["reasoning_tokens_max"].fillna(0).gt(0).any()
+    columns = COLUMNS | (REASONING_COLUMNS if reasoned else {})
+    table = Table(*columns, "verdict", box=None, header_style="dim")
     for column in table.columns[:-1]:
         column.justify = "right"
     for row in levels.to_dict("records"):
-        numbers = [_number(row[name], scale, form) for name, scale, form in COLUMNS.values()]
+        numbers = [_number(row[name], scale, form) for name, scale, form in columns.values()]
         table.add_row(*numbers, row["verdict"])
     return table
 

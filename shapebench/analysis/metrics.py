@@ -27,6 +27,10 @@ def ttft_s(samples: Samples) -> Values:
     return _column(samples, "ttft_s")
 
 
+def time_to_first_answer_s(samples: Samples) -> Values:
+    return _column(samples, "time_to_first_answer_s")
+
+
 def e2e_s(samples: Samples) -> Values:
     return _column(samples, "e2e_s")
 
@@ -50,6 +54,11 @@ def input_tokens(samples: Samples) -> Values:
 
 def output_tokens(samples: Samples) -> Values:
     return _column(samples, "output_tokens")
+
+
+def reasoning_tokens(samples: Samples) -> Values:
+    """Return the tokens that each request thought; none where nothing is known of reasoning."""
+    return _column(samples, "reasoning_tokens") if "reasoning_tokens" in samples.requests else np.empty(0)
 
 
 def _column(samples: Samples, name: str) -> Values:

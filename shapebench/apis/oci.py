@@ -110,6 +110,7 @@ OCI = Api(
     read_usage=_read_usage,
     auth="oci",
     needs=(COMPARTMENT,),
+    choices={FORMAT: tuple(PROMPTS)},
     control_plane=False,
     can_enforce_length=False,
 )

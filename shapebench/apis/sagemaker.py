@@ -63,5 +63,6 @@ SAGEMAKER = Api(
     framing=PayloadParts,
     auth="aws",
     service="sagemaker",
+    choices={CONTAINER: tuple(CONTAINERS)},
     control_plane=False,
 )

@@ -153,10 +153,14 @@ def _level(m: MeasuredLevel, verdict: Verdict) -> Row:
     }
 
 
+# The fingerprint is the same in all, or a finding; the time to the answer is first_answer_s, else ttft_s.
+NOT_STORED = ["fingerprint", "time_to_first_answer_s"]
+
+
 def _requests(m: MeasuredLevel) -> pa.Table:
     """Build the request rows, most columns shared with the samples, not copied."""
     assert m.samples is not None
-    requests = m.samples.requests.drop(columns="fingerprint", errors="ignore")  # the same in all, or a finding
+    requests = m.samples.requests.drop(columns=NOT_STORED, errors="ignore")
     rows = pa.Table.from_pandas(requests, preserve_index=False)
     of_level = {"run_id": pa.scalar(m.level.run_id), "concurrency": pa.scalar(m.level.concurrency)}
     for name, value in of_level.items():

@@ -46,12 +46,14 @@ PERCENTILES = {f"p{p}": p for p in (25, 50, 75, 90, 95, 99)}
 STATS = ("mean", "stddev", "min", *PERCENTILES, "max")
 METRICS: tuple[Distribution | Total, ...] = (
     Distribution("ttft_s", "Time to first token", "s", LOWER, abbreviation="TTFT"),
+    Distribution("time_to_first_answer_s", "Time to first token of the answer", "s", LOWER, abbreviation="TTFA"),
     Distribution("e2e_s", "End-to-end latency", "s", LOWER),
     Distribution("inter_token_s", "Time between tokens", "s", LOWER, of_each="gap"),
     Distribution("tpot_s", "Time per output token", "s", LOWER, abbreviation="TPOT"),
     Distribution("query_tokens_per_s", "Throughput of each query", "tokens/s", HIGHER, abbreviation="query throughput"),
     Distribution("input_tokens", "Input tokens", "tokens", None, (1, math.inf)),
     Distribution("output_tokens", "Output tokens", "tokens", None, (1, math.inf)),
+    Distribution("reasoning_tokens", "Reasoning tokens", "tokens", None),
     Total("system_tokens_per_s", "System throughput", "tokens/s", HIGHER),
     Total("steady_tokens_per_s", "Steady throughput", "tokens/s", HIGHER),
     Total("steady_s", "Steady window", "s", None),

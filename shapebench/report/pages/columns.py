@@ -98,6 +98,23 @@ COLUMNS = (
     Column(_GAP, "p99", "inter_token_s_p99", MS, "99th percentile."),
 )
 
+_ANSWER = "Time to first token of the answer (ms)"
+REASONING_COLUMNS = (
+    Column(
+        *(_ANSWER, "mean", "time_to_first_answer_s_mean", MS),
+        "From the first byte of the request sent to the first token that is not reasoning; mean.",
+    ),
+    Column(_ANSWER, "p95", "time_to_first_answer_s_p95", MS, "95th percentile; withheld below 100 requests."),
+    Column("", "Reasoning tokens", "reasoning_tokens_mean", COUNT, "Tokens of the reasoning of a request; mean."),
+)
+
+
+def level_columns(levels: pd.DataFrame) -> tuple[Column, ...]:
+    """Return the columns of the table of levels: those about reasoning only where there is some."""
+    reasoned = "reasoning_tokens_max" in levels and levels["reasoning_tokens_max"].fillna(0).gt(0).any()
+    return (*COLUMNS, *REASONING_COLUMNS) if reasoned else COLUMNS
+
+
 SERVER_COLUMNS = (
     COLUMNS[0],
     Column(

@@ -1,14 +1,15 @@
 """The commands that query the numbers of a run's page from the results file."""
 
 import shlex
+from collections.abc import Iterable
 from string import Template
 
-from shapebench.report.pages.columns import COLUMNS, SERVER_COLUMNS, select_list
+from shapebench.report.pages.columns import COLUMNS, SERVER_COLUMNS, Column, select_list
 from shapebench.support.wording import quoted
 
 _OF_RUN = "WHERE run_id = $run"
 _STATEMENTS = {
-    "Results by level": f"SELECT {select_list(COLUMNS)} FROM level_summary {_OF_RUN} ORDER BY concurrency",  # noqa: S608
+    "Results by level": f"SELECT $columns FROM level_summary {_OF_RUN} ORDER BY concurrency",  # noqa: S608
     "Throughput and latency plots": "SELECT concurrency, system_tokens_per_s, query_tokens_per_s_mean, "
     "ttft_s_mean, ttft_s_p95, verdict FROM level_summary WHERE run_id = $run ORDER BY concurrency",
     "Scaling": "FROM scaling WHERE run_id = $run ORDER BY concurrency",
@@ -27,9 +28,10 @@ _STATEMENTS = {
 }
 
 
-def queries(run_id: str, level: int) -> dict[str, str]:
-    """Return the commands by title; queries of a single level use this one."""
-    filled = {title: Template(sql).substitute(run=quoted(run_id), level=level) for title, sql in _STATEMENTS.items()}
+def queries(run_id: str, level: int, columns: Iterable[Column] = COLUMNS) -> dict[str, str]:
+    """Return the commands by title; queries of a single level use this one, and the table of levels these columns."""
+    values = {"run": quoted(run_id), "level": level, "columns": select_list(columns)}
+    filled = {title: Template(sql).substitute(values) for title, sql in _STATEMENTS.items()}
     return {title: f"shapebench query {_shell_quoted(sql)}" for title, sql in filled.items()}
 
 

@@ -11,7 +11,7 @@ from altair.utils.schemapi import debug_mode
 from shapebench.report.charts import distributions, errors, figure2, quantiles, scaling, timelines
 from shapebench.report.charts.theme import Plot
 from shapebench.report.pages import summary
-from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS, SERVER_COLUMNS
+from shapebench.report.pages.columns import CLIENT_COLUMNS, SCALING_COLUMNS, SERVER_COLUMNS, level_columns
 from shapebench.report.pages.kit import Figure, figure, render
 from shapebench.report.pages.origin import origin
 from shapebench.report.pages.pictures import start_painters
@@ -63,7 +63,9 @@ def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
         report=report,
         conclusion=report.conclusion,
         parts=PARTS,
-        queries=queries(report.run["run_id"], int(max(report.levels["concurrency"], default=1))),
+        queries=queries(
+            report.run["run_id"], int(max(report.levels["concurrency"], default=1)), level_columns(report.levels)
+        ),
         **_levels(report),
         **_detail(report.detail),
         scaling_sentences=scaling.sentences(report.detail.scaling, report.fit),
@@ -73,9 +75,10 @@ def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
 
 def _levels(report: Report) -> dict[str, Any]:
     levels = report.levels.sort_values("concurrency")
+    columns = level_columns(levels)
     return {
-        "columns": COLUMNS,
-        "heads": [(group, list(members)) for group, members in groupby(COLUMNS, key=lambda column: column.group)],
+        "columns": columns,
+        "heads": [(group, list(members)) for group, members in groupby(columns, key=lambda column: column.group)],
         "levels": levels.to_dict("records"),
         "ended_early": list(levels.dropna(subset=["error"])[["error", "concurrency"]].itertuples(index=False)),
         "failed_requests": int(levels["failed"].astype(float).sum()),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,9 +35,13 @@ from tests.level_sample import STARTED_NS, closed_loop, refused, request, write
 GOLDEN = [
     request(0, 0.0, [0.1, 0.2], warmup=True, input_tokens=999),
     request(1, 0.0, [0.25], warmup=True, stream=1, input_tokens=999),
-    request(2, 0.2, [0.15, 0.25, 0.45], chunk_tokens=[1, 1, 2], ended_s=0.5, input_tokens=190),  # A
-    request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200),  # C
-    request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240),  # B
+    request(  # A, whose first token is reasoning
+        *(2, 0.2, [0.15, 0.25, 0.45]),
+        **{"chunk_tokens": [1, 1, 2], "ended_s": 0.5, "input_tokens": 190},
+        **{"first_answer_s": 0.25, "reasoning_tokens": 1},
+    ),
+    request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0),  # C
+    request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240, first_answer_s=0.2, reasoning_tokens=0),  # B
     request(5, 0.8, [0.1], stream=1, ended_s=0.2, error_kind="reset", error_message="gone", output_tokens=None),  # D
 ]
 
@@ -70,6 +75,10 @@ GOLDEN_VALUES = {
     "ttft_s_p95": 0.29,
     "ttft_s_p99": 0.298,
     "ttft_s_max": 0.3,
+    # 0.25, 0.2, 0.3
+    "time_to_first_answer_s_mean": 0.25,
+    "time_to_first_answer_s_max": 0.3,
+    "reasoning_tokens_mean": 1 / 3,  # 1, 0, 0
     # 0.45, 0.2, 0.5
     "e2e_s_mean": 1.15 / 3,
     "e2e_s_p50": 0.45,
@@ -214,6 +223,36 @@ def test_the_tokens_of_a_first_chunk_have_no_gap() -> None:
     assert found["tpot_s_mean"] == pytest.approx(0.1)  # (0.8 - 0.5) / (4 - 1)
 
 
+def test_an_answer_that_is_all_reasoning_has_no_time_to_the_answer() -> None:
+    found = summary([request(0, 0.0, [0.5, 0.6], reasoning_tokens=2)])
+    assert "time_to_first_answer_s_mean" not in found
+    assert found["ttft_s_mean"] == 0.5
+
+
+def test_where_nothing_is_known_of_reasoning_the_answer_begins_with_the_first_token() -> None:
+    """The first text comes after it, where the first token is half a character."""
+    found = summary([request(0, 0.0, [0.5, 0.6], first_answer_s=0.6)])
+    assert found["time_to_first_answer_s_mean"] == 0.5
+    assert "reasoning_tokens_mean" not in found
+
+
+def test_reasoning_that_was_not_sent_has_no_part_in_the_time_per_output_token() -> None:
+    """Of the 40 tokens 36 were thought before the first chunk, with which they count."""
+    hidden = request(0, 0.0, [2.0, 2.1, 2.2, 2.3], chunk_tokens=[37, 1, 1, 1], first_answer_s=2.0, reasoning_tokens=36)
+    found = summary([hidden])
+    assert found["tpot_s_mean"] == pytest.approx(0.1)
+    assert found["inter_token_s_max"] == pytest.approx(0.1)
+    assert found["query_tokens_per_s_mean"] == pytest.approx(40 / 2.3)
+
+
+def test_files_of_earlier_versions_tell_nothing_of_reasoning() -> None:
+    write([request(0, 0.0, [0.5, 0.6])], path := next(FILES))
+    pq.write_table(pq.read_table(path).drop_columns(["first_answer_s", "reasoning_tokens"]), path)
+    found = {row.metric for row in summarise("r", 2, level_samples.read(path))}
+    assert "ttft_s" in found
+    assert not found & {"time_to_first_answer_s", "reasoning_tokens"}
+
+
 def test_where_all_requests_failed_the_error_rate_is_all_there_is() -> None:
     assert summary([refused(0, 0.0), refused(1, 0.1)]) == {"error_rate": 1.0}
 
@@ -229,6 +268,7 @@ def test_a_warm_up_that_failed_is_no_error() -> None:
         ({"ttft_s": 0.2}, 0.5),  # what is just at its bound has kept it
         ({"e2e_s": 0.2}, 0.25),
         ({"query_tokens_per_s": 5}, 0.5),
+        ({"time_to_first_answer_s": 0.25}, 0.5),
         ({"tpot_s": 0.1001}, 0.5),  # of A, and of B, whose one token cannot miss it
         ({"ttft_s": 0.25, "query_tokens_per_s": 8}, 0.25),
     ],
@@ -257,12 +297,14 @@ def test_names_are_unique() -> None:
 def test_the_metrics_and_stats_are_the_promised_ones() -> None:
     assert [m.name for m in DISTRIBUTIONS] == [
         "ttft_s",
+        "time_to_first_answer_s",
         "e2e_s",
         "inter_token_s",
         "tpot_s",
         "query_tokens_per_s",
         "input_tokens",
         "output_tokens",
+        "reasoning_tokens",
     ]
     assert [m.name for m in TOTALS] == [
         "system_tokens_per_s",

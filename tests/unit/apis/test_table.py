@@ -21,7 +21,7 @@ PROMPTS = {
 
 
 def test_each_name_has_an_entry() -> None:
-    assert get_args(ApiName) == tuple(APIS) == tuple(PROMPTS)
+    assert get_args(ApiName) == tuple(APIS)
 
 
 @pytest.mark.parametrize("api", PROMPTS)
