@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 FORM = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<id>[^/]+)/(?P<scope>[^,]+), SignedHeaders=(?P<headers>[^,]+), Signature=(?P<it>\w+)"
+    r"AWS4-HMAC-SHA256 Credential=(?P<id>[^/]+)/(?P<scope>[^,]+), "
+    r"SignedHeaders=(?P<headers>[^,]+), Signature=(?P<it>\w+)"
 )
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from shapebench.apis.reading import Reading
 from shapebench.apis.sse import Event, Events
-from shapebench.apis.target import Target
+from shapebench.apis.target import AuthName, Target
 
 Json = dict[str, object]
 
@@ -47,3 +47,9 @@ class Api:
     framing: Callable[[], Framing] = Events
     key_headers: Callable[[str], dict[str, str]] = bearer
     headers: Mapping[str, str] = field(default_factory=dict)  # that every request has
+    auth: AuthName = "key"  # what it usually takes
+    service: str = ""  # its name in AWS's signatures
+    needs: tuple[str, ...] = ()  # names of auth_options without which there is no request
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that an option can have
+    control_plane: bool = True  # False for a hosted API without /v1/models, /health and /tokenize
+    can_enforce_length: bool = True  # it has fields like vLLM's min_tokens and ignore_eos

@@ -48,10 +48,11 @@ def make_google_signer(target: Target) -> Signer:
 
 def _credentials(options: Mapping[str, str]) -> "Credentials":
     import google.auth
-    from google.oauth2.service_account import Credentials
+    from google.oauth2 import service_account
 
     if file := options.get("service_account_file"):
-        return Credentials.from_service_account_file(Path(file).expanduser(), scopes=[SCOPE])
+        return service_account.Credentials.from_service_account_file(Path(file).expanduser(), scopes=[SCOPE])
+    credentials: Credentials
     credentials, _project = google.auth.default(scopes=[SCOPE])
     return credentials
 

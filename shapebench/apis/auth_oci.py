@@ -18,7 +18,8 @@ PROBLEMS = {
 }
 REMEDIES = {
     "config_file": "Set endpoint.auth_options profile and config_file to a profile that `oci setup config` wrote.",
-    "instance_principal": "Only an OCI instance can sign as itself; elsewhere set endpoint.auth_options kind to config_file.",
+    "instance_principal": "Only an OCI instance can sign as itself; elsewhere set endpoint.auth_options kind to "
+    "config_file.",
     "resource_principal": "OCI sets OCI_RESOURCE_PRINCIPAL_VERSION for a resource, such as a container instance; "
     "elsewhere set endpoint.auth_options kind to config_file.",
 }
@@ -47,7 +48,7 @@ def make_oci_signer(target: Target) -> Signer:
         raise AuthError(f"There is no kind {kind} of OCI signer.", f"Use one of {', '.join(_SIGNERS)}.")
     try:
         sdk_signer = _SIGNERS[kind](options)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the SDK raises many kinds, whose words can quote a secret
         raise AuthError(
             f"{PROBLEMS[kind].format(**options)}: {_reason(error)}.",
             REMEDIES[kind],

@@ -8,7 +8,7 @@ from shapebench.apis.openai import parse_object, text_or_none
 from shapebench.apis.reading import Reading, checked_count
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 CACHED = ("cacheReadInputTokens", "cacheWriteInputTokens")  # inputTokens leaves them out
 
@@ -61,8 +61,8 @@ def _counts(usage: Json) -> tuple[int | None, int | None]:
     return None if new is None else new + cached, output
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
-    return _counts(object_in(answer, "usage"))
+def _read_usage(answer: Json) -> tuple[int, int]:
+    return known_counts(*_counts(object_in(answer, "usage")))
 
 
 def _write_prompt(prompt: str) -> Json:

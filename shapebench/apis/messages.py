@@ -7,11 +7,15 @@ from shapebench.apis.openai import chat_prompt, parse_object, text_or_none
 from shapebench.apis.reading import Reading, checked_count
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 VERSION = "2023-06-01"
 # Where each kind of delta has its text, and whether that is reasoning; a signature or a citation is made of no tokens.
-DELTAS = {"text_delta": ("text", False), "thinking_delta": ("thinking", True), "input_json_delta": ("partial_json", False)}
+DELTAS = {
+    "text_delta": ("text", False),
+    "thinking_delta": ("thinking", True),
+    "input_json_delta": ("partial_json", False),
+}
 BLOCKS = {"text": ("text", False), "thinking": ("thinking", True), "tool_use": ("name", False)}
 CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")  # input_tokens leaves them out
 
@@ -78,9 +82,9 @@ def _input_tokens(usage: Json) -> int | None:
     return new + sum(checked_count(usage.get(name), name) or 0 for name in CACHED)
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
+def _read_usage(answer: Json) -> tuple[int, int]:
     usage = object_in(answer, "usage")
-    return _input_tokens(usage), checked_count(usage.get("output_tokens"), "output_tokens")
+    return known_counts(_input_tokens(usage), checked_count(usage.get("output_tokens"), "output_tokens"))
 
 
 def _write_body(target: Target, prompt: str, output_tokens: int, stream: bool) -> Json:

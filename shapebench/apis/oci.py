@@ -10,7 +10,7 @@ from shapebench.apis.openai import join_texts, objects, parse_object, text_or_no
 from shapebench.apis.reading import Reading, StreamError, checked_count, error_text
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 DONE = b"[DONE]"
 COMPARTMENT, FORMAT = "compartment", "api_format"  # options of the endpoint
@@ -57,8 +57,8 @@ def _counts(usage: Json) -> tuple[int | None, int | None, int | None]:
     )
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
-    return _counts(object_in(object_in(answer, "chatResponse"), "usage"))[:2]
+def _read_usage(answer: Json) -> tuple[int, int]:
+    return known_counts(*_counts(object_in(object_in(answer, "chatResponse"), "usage"))[:2])
 
 
 def _generic_prompt(prompt: str) -> Json:

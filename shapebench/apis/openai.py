@@ -156,7 +156,7 @@ def _body_writer(write_prompt: Callable[[str], Json]) -> Callable[[Target, str, 
     return write_body
 
 
-def _chat_prompt(prompt: str) -> Json:
+def chat_prompt(prompt: str) -> Json:
     return {"messages": [{"role": "user", "content": prompt}]}
 
 
@@ -168,5 +168,5 @@ def _entry(path: str, write_prompt: Callable[[str], Json]) -> Api:
     return Api(path, DONE.decode(), write_prompt, _body_writer(write_prompt), _read_event, _read_usage)
 
 
-CHAT = _entry("/v1/chat/completions", _chat_prompt)
+CHAT = _entry("/v1/chat/completions", chat_prompt)
 COMPLETIONS = _entry("/v1/completions", _completion_prompt)

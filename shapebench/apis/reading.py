@@ -6,7 +6,7 @@ from typing import Literal
 
 import orjson
 
-from shapebench.apis.token_counts import TokenCounts, count_tokens_of_chunks
+from shapebench.apis.token_counts import TokenCounts, apportion, count_tokens_of_chunks
 
 TokenSource = Literal["usage", "tokenize", "tokenizer", "chunks"]
 
@@ -109,21 +109,28 @@ class Reading:
     def resolve(self) -> None:
         """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
         self.usage_ends = self._usage_at == len(self.arrivals_ns)
+        hidden = self._count_hidden()
+        total = self.output_tokens - hidden if self.output_tokens else self.output_tokens
         tokens, self.token_counts = count_tokens_of_chunks(
             self.text_bytes,
             self._stated,
-            self._running,
-            self.output_tokens,
+            {index: max(count - hidden, 0) for index, count in self._running.items()},
+            total,
             opens_without_token=self._opens_without_token(),
         )
+        if total and self.token_counts == "apportioned":
+            tokens = self._apportion_reasoning(total) or tokens
         self._carried = sum(tokens)
         if self.token_counts == "apportioned":
             self._carried = sum(map(bool, self.text_bytes)) or len(tokens)
+        self._carried += hidden
         if self.has_reasoning and not self.reasoning_tokens:
             answer = len(tokens) if self._first_answer is None else self._first_answer
             while answer - 1 in self._empty_answers:  # such as the first half of a character
                 answer -= 1
             self.reasoning_tokens = sum(tokens[:answer])
+        if hidden:
+            tokens[next((index for index, count in enumerate(tokens) if count), 0)] += hidden
         if 0 in tokens:
             self._drop_empty(tokens)
         else:
@@ -140,6 +147,20 @@ class Reading:
         later = self.arrivals_ns[first:]
         longest_ns = max((after - before for before, after in pairwise(later)), default=0)
         return self.arrivals_ns[first] - self.arrivals_ns[0] > longest_ns
+
+    def _count_hidden(self) -> int:
+        """Count the tokens that were thought and not sent; they count with the first chunk, before which they came."""
+        total, thought = self.output_tokens or 0, self.reasoning_tokens or 0
+        chunks = len(self.text_bytes)
+        left_out = total in (chunks, chunks - self.text_bytes.count(0))  # some servers count it apart
+        return thought if chunks and thought < total and not (left_out or self.has_reasoning) else 0
+
+    def _apportion_reasoning(self, total: int) -> list[int] | None:
+        """Divide the tokens of the reasoning among its chunks, and the others among those of the answer."""
+        begin, thought = self._first_answer, self.reasoning_tokens
+        if not (begin and thought and thought < total):
+            return None
+        return apportion(self.text_bytes[:begin], thought) + apportion(self.text_bytes[begin:], total - thought)
 
     def _drop_empty(self, tokens: list[int]) -> None:
         """Drop chunks without a token, except for the last text, with which the last token ends."""

@@ -13,7 +13,9 @@ from shapebench.apis.target import Credentials, PlannedRequest, Target
 
 def request_url(target: Target) -> str:
     """Return the address that requests go to, with path and query."""
-    path = (target.path or APIS[target.api].path).replace("{model}", quote(target.model, safe=""))
+    path = target.path or APIS[target.api].path
+    for name, value in {**target.auth_options, "model": target.model}.items():
+        path = path.replace(f"{{{name}}}", quote(value, safe=""))
     query = ("&" if "?" in path else "?") + target.query if target.query else ""
     return f"{target.url}{path}{query}"
 

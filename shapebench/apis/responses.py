@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from shapebench.apis.api import Api, Json
 from shapebench.apis.openai import chat_prompt, parse_object, text_or_none
-from shapebench.apis.reading import Reading, StreamError, checked_count, error_text
+from shapebench.apis.reading import Reading, StreamError, checked_count
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 DELTA = ".delta"
 NO_TEXT = ("response.audio.delta",)  # sound, not tokens of text
@@ -43,7 +43,7 @@ def _read_end(reading: Reading, response: Json) -> None:
     status, reason = response.get("status"), object_in(response, "incomplete_details").get("reason")
     reading.finish_reason = text_or_none(reason or status)
     reading.response_id = reading.response_id or text_or_none(response.get("id"))
-    _add_usage(reading, object_in(response, "usage"))
+    reading.add_usage(*_counts(object_in(response, "usage")))
     reading.done = True
 
 
@@ -61,21 +61,17 @@ _READERS: dict[str, Callable[[Reading, Json], None]] = {
 }
 
 
-def _add_usage(reading: Reading, usage: Json) -> None:
-    reading.add_usage(
+def _counts(usage: Json) -> tuple[int | None, int | None, int | None]:
+    """Return input, output and reasoning tokens; those that were cached are among the input."""
+    return (
         checked_count(usage.get("input_tokens"), "input_tokens"),
         checked_count(usage.get("output_tokens"), "output_tokens"),
         checked_count(object_in(usage, "output_tokens_details").get("reasoning_tokens"), "reasoning_tokens"),
     )
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
-    if answer.get("status") == "failed":
-        raise ValueError(error_text(b"") or "the response failed")
-    usage = object_in(answer, "usage")
-    return checked_count(usage.get("input_tokens"), "input_tokens"), checked_count(
-        usage.get("output_tokens"), "output_tokens"
-    )
+def _read_usage(answer: Json) -> tuple[int, int]:
+    return known_counts(*_counts(object_in(answer, "usage"))[:2])
 
 
 def _write_body(target: Target, prompt: str, output_tokens: int, stream: bool) -> Json:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from shapebench.apis.reading import TokenSource
 
-AuthName = Literal["key", "none", "oci", "google", "aws"]
+AuthName = Literal["key", "bearer", "none", "oci", "google", "aws"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from shapebench.apis.openai import parse_object, text_or_none
 from shapebench.apis.reading import Reading, checked_count
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 
 def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
@@ -30,14 +30,13 @@ def read_token(reading: Reading, arrival_ns: int, content: Json) -> None:
         reading.done = True
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
-    """Read the usage of /generate, whose answer has the prompt's tokens as `prefill`."""
-    if "details" not in answer:
-        raise KeyError("details")
+def _read_usage(answer: Json) -> tuple[int, int]:
+    """Read the usage of an answer in one piece."""
     details = object_in(answer, "details")
-    prefill = details.get("prefill")
-    input_tokens = len(prefill) if isinstance(prefill, list) and prefill else None
-    return input_tokens, checked_count(details.get("generated_tokens"), "generated_tokens")
+    return known_counts(
+        checked_count(details.get("input_length"), "input_length"),
+        checked_count(details.get("generated_tokens"), "generated_tokens"),
+    )
 
 
 def _write_prompt(prompt: str) -> Json:

@@ -22,6 +22,8 @@ def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
         raise StreamError("stream_error", error_text(data))
 
 
-def first_text(content: Json, *names: str) -> str:
-    """Return the first of these fields with a text in it."""
-    return next((text for name in names if (text := text_in(content, name))), "")
+def known_counts(input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:
+    """Return the counts of a usage; raises ValueError where one is missing."""
+    if input_tokens is None or output_tokens is None:
+        raise ValueError(f"usage has {input_tokens} input and {output_tokens} output tokens")
+    return input_tokens, output_tokens

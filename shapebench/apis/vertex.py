@@ -7,7 +7,7 @@ from shapebench.apis.openai import objects, parse_object, text_or_none
 from shapebench.apis.reading import Reading, StreamError, checked_count
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
-from shapebench.apis.typed_events import object_in, raise_if_error, text_in
+from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 
 def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
@@ -39,14 +39,15 @@ def _counts(content: Json) -> tuple[int | None, int | None, int | None]:
     """Return input, output and reasoning tokens; thoughts are output that the candidates' count leaves out."""
     usage = object_in(content, "usageMetadata")
     prompt, candidates, thoughts = (
-        checked_count(usage.get(name), name) for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+        checked_count(usage.get(name), name)
+        for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
     )
     output = None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
     return prompt, output, thoughts
 
 
-def _read_usage(answer: Json) -> tuple[int | None, int | None]:
-    return _counts(answer)[:2]
+def _read_usage(answer: Json) -> tuple[int, int]:
+    return known_counts(*_counts(answer)[:2])
 
 
 def _write_prompt(prompt: str) -> Json:

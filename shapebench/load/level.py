@@ -1,9 +1,11 @@
 """One level: N streams; each sends a request when the pacer allows it, and waits for its answer."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from shapebench.apis.auth import max_age_s
 from shapebench.apis.reading import Reading
 from shapebench.apis.request_body import request_writer
 from shapebench.apis.target import Credentials, PlannedRequest
@@ -38,7 +40,7 @@ class Level:
         self.health = ClientHealth()
         self.tally = Tally()
         self.buckets = Buckets()  # filled where the level is to end when it is precise enough
-        self._requests = _PreparedRequests(plan, request_writer(plan.target, credentials))
+        self._requests = PreparedRequests(plan, request_writer(plan.target, credentials), max_age_s(plan.target))
         self._route, self._keeps_text = resolve(plan.target), plan.target.token_source in COUNT_TEXTS
         self._streams = [_Stream(number, self, self._connection(number)) for number in plan.streams]
         self._busy = self._warming_up = len(self._streams)
@@ -224,23 +226,34 @@ class _Stream:
         self.send_after(self._level.next_delay_s(answer))
 
 
-class _PreparedRequests:
-    """Requests that are written in advance, so that streams never wait for them."""
+class PreparedRequests:
+    """Requests that are written in advance, so that streams never wait for them.
 
-    def __init__(self, plan: LevelPlan, write: Callable[[PlannedRequest], bytes]) -> None:
-        requests = (plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices)
-        self._to_come: Iterator[tuple[PlannedRequest, bytes]] = ((request, write(request)) for request in requests)
-        self._ready: deque[tuple[PlannedRequest, bytes]] = deque()
+    One whose signature has become older than `max_age_s` since then is written again when it is taken.
+    """
+
+    def __init__(self, plan: LevelPlan, write: Callable[[PlannedRequest], bytes], max_age_s: float = math.inf) -> None:
+        self._write, self._max_age_s = write, max_age_s
+        self._to_come: Iterator[PlannedRequest] = (
+            plan.mix.request(i, plan.concurrency, warmup=plan.warmup_requests) for i in plan.indices
+        )
+        self._ready: deque[tuple[PlannedRequest, bytes, float]] = deque()
         self._wanted = 2 * len(plan.streams)
         while self.refill():
             pass
 
     def take(self) -> tuple[PlannedRequest, bytes] | None:
-        return self._ready.popleft() if self._ready else next(self._to_come, None)
+        """Take the next request with its bytes; None where there is no more."""
+        if not self._ready:
+            following = next(self._to_come, None)
+            return (following, self._write(following)) if following else None
+        request, data, written_s = self._ready.popleft()
+        is_old = time.monotonic() - written_s > self._max_age_s
+        return request, self._write(request) if is_old else data
 
     def refill(self) -> bool:
         """Write one more request where there is room, and return whether there was."""
         if len(self._ready) >= self._wanted or (request := next(self._to_come, None)) is None:
             return False
-        self._ready.append(request)
+        self._ready.append((request, self._write(request), time.monotonic()))
         return True

@@ -112,7 +112,7 @@ def target(endpoint: Endpoint, workload: Workload, *, enforce_output_tokens: boo
         path=endpoint.path,
         query=endpoint.query,
         extra_body=workload.extra_body,
-        auth=endpoint.auth,
+        auth=endpoint.auth or APIS[endpoint.api].auth,
         auth_options=endpoint.auth_options,
         tokenizer=str(endpoint.tokenizer) if endpoint.tokenizer else None,
     )

@@ -1,5 +1,6 @@
 """The spec: the YAML file, the flow's parameters and the command line's flags are this one model."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from shapebench.apis.table import ApiName
+from shapebench.apis.table import APIS, ApiName
 from shapebench.apis.target import AuthName
 from shapebench.errors import ShapebenchError
 from shapebench.spec import presets, slo
@@ -182,7 +183,11 @@ class Endpoint(StrictModel):
         "query is faster than the shape's memory bandwidth allows. Empty: not checked.",
     )
     api: ApiName = Field(
-        "chat", title="API", description="Which of /v1/chat/completions and /v1/completions to measure."
+        "chat",
+        title="API",
+        description="What is measured: OpenAI's chat, completions or responses, Anthropic's messages, Hugging Face's "
+        "TGI (/generate_stream), OCI Generative AI's own chat, Vertex AI's streamGenerateContent, an endpoint of Amazon "
+        "SageMaker, or Bedrock's Converse.",
     )
     metrics_url: Annotated[str, AfterValidator(_metrics_url)] | None = Field(
         None,
@@ -201,16 +206,18 @@ class Endpoint(StrictModel):
         description="Name of a Prefect block of the type Endpoint key that holds the API key. Empty: the key is in the "
         "environment variable.",
     )
-    auth: AuthName = Field(
-        "key",
+    auth: AuthName | None = Field(
+        None,
         title="Authentication",
-        description="key: the API key, sent as the API expects it. none: nothing. oci, google, aws: requests are "
-        "signed with the credentials of that cloud.",
+        description="key: the API key, sent as the API expects it. bearer: the API key as a bearer token. none: "
+        "nothing. oci, google, aws: requests are signed with the credentials of that cloud. Empty: as the API usually is, a key "
+        "or its cloud's.",
     )
     auth_options: dict[str, str] = Field(
         {},
         title="Authentication options",
-        description="What the authentication needs, such as a region, a profile or a credentials file.",
+        description="What the API and its authentication need: compartment, profile, config_file, kind for OCI; "
+        "project, location, service_account_file for Google; region, profile for AWS; container for SageMaker.",
     )
     path: Annotated[str, Field(pattern="^/[^?#]*$")] | None = Field(
         None,
@@ -251,6 +258,22 @@ class Endpoint(StrictModel):
         "redacted in the results, but not in Prefect: pass keys in environment variables. Empty: the server runs "
         "already.",
     )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        """Check that the options which the API needs are there, among them those that its path names."""
+        api = APIS[self.api]
+        in_path = re.findall(r"{(\w+)}", self.path or api.path)
+        missing = [name for name in (*api.needs, *in_path) if name not in {"model", *self.auth_options}]
+        wrong = [
+            f"{name} is one of {', '.join(choices)}"
+            for name, choices in api.choices.items()
+            if self.auth_options.get(name, choices[0]) not in choices
+        ]
+        if missing or wrong:
+            needed = [f"api {self.api} needs {', '.join(missing)}"] if missing else []
+            raise ValueError(f"auth_options: {'; '.join((*needed, *wrong))}")
+        return self
 
 
 class Workload(StrictModel):

@@ -37,8 +37,11 @@ GOLDEN = [
     request(1, 0.0, [0.25], warmup=True, stream=1, input_tokens=999),
     request(  # A, whose first token is reasoning
         *(2, 0.2, [0.15, 0.25, 0.45]),
-        **{"chunk_tokens": [1, 1, 2], "ended_s": 0.5, "input_tokens": 190},
-        **{"first_answer_s": 0.25, "reasoning_tokens": 1},
+        chunk_tokens=[1, 1, 2],
+        ended_s=0.5,
+        input_tokens=190,
+        first_answer_s=0.25,
+        reasoning_tokens=1,
     ),
     request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0),  # C
     request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240, first_answer_s=0.2, reasoning_tokens=0),  # B

@@ -1,7 +1,7 @@
 """Authentication of requests: each signature is verified by other means than those that made it."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.oci_lookalike import TENANCY, USER, fingerprint, new_key, write_confi
 URL = "https://inference.generativeai.eu-frankfurt-1.oci.oraclecloud.com/20231130/actions/chat"
 HEADERS = {"Host": "inference.generativeai.eu-frankfurt-1.oci.oraclecloud.com", "Content-Type": "application/json"}
 BODY = b'{"a":1}'
-ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - those of AWS's test suite
+ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
 def target(name: AuthName, url: str = "https://h", **options: str) -> Target:
@@ -108,9 +108,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-BEDROCK = Target(
-    url="https://bedrock-runtime.eu-central-1.amazonaws.com", model="a.b-v1:0", api="bedrock", auth="aws"
-)
+BEDROCK = Target(url="https://bedrock-runtime.eu-central-1.amazonaws.com", model="a.b-v1:0", api="bedrock", auth="aws")
 CONVERSE = "/model/a.b-v1%3A0/converse-stream"
 
 
@@ -127,8 +125,8 @@ def test_awss_signature_is_that_of_its_test_suite(aws: pytest.MonkeyPatch) -> No
     sign = signer(target("aws", region="us-east-1", service="service"), Credentials())
     added = sign("POST", "https://example.amazonaws.com/", {"Host": "example.amazonaws.com"}, b"")
     assert added["Authorization"] == (
-        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, "
-        "Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+        "SignedHeaders=host;x-amz-date, Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
     )
 
 
@@ -174,8 +172,8 @@ def test_what_keeps_aws_from_signing_is_said(aws: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def token_server(httpserver: HTTPServer, tmp_path: Path) -> Iterator["TokenServer"]:
-    yield TokenServer(httpserver, tmp_path)
+def token_server(httpserver: HTTPServer, tmp_path: Path) -> "TokenServer":
+    return TokenServer(httpserver, tmp_path)
 
 
 class TokenServer:

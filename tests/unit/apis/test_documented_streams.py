@@ -34,7 +34,9 @@ STREAMS = {
         '{"location":"Paris, France"}', [1, 4, 2, 3, 4, 2], (69, 16, 0), "completed", "apportioned", 0, RESPONSE
     ),
     "anthropic_messages": Expected("Hello!", [12, 3], (25, 15, None), "end_turn", "apportioned", 0, MESSAGE),
-    "tgi_generate_stream": Expected("\nDeep learning is a subset of machine learning</s>", [1] * 10, (5, 10, None), "eos_token"),
+    "tgi_generate_stream": Expected(
+        "\nDeep learning is a subset of machine learning</s>", [1] * 10, (5, 10, None), "eos_token"
+    ),
     "oci_generic": Expected("Hello there!", [1, 1, 1], (17, 3, 0), "stop"),
     "oci_generic_reasoning": Expected("The user greets.Hello!", [1] * 5, (17, 5, 3), "length", first_answer=3),
     "oci_cohere": Expected("Hello! How can I help?", [1] * 7, (18, 7, None), "COMPLETE"),
@@ -49,7 +51,7 @@ STREAMS = {
 
 def api_of(name: str) -> str:
     """Return the API of a file: most begin with its name."""
-    word = name.split("_")[0]
+    word = name.split("_", maxsplit=1)[0]
     return {"openai": "responses", "anthropic": "messages"}.get(word, word)
 
 

@@ -28,7 +28,10 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": ("/v1/messages", {"model": "m", **CHAT, "max_tokens": 3, "temperature": 0.5, "stream": True}),
     "tgi": (
         "/generate_stream",
-        {"inputs": "Hi there", "parameters": {"max_new_tokens": 3, "details": True, "do_sample": True, "temperature": 0.5}},
+        {
+            "inputs": "Hi there",
+            "parameters": {"max_new_tokens": 3, "details": True, "do_sample": True, "temperature": 0.5},
+        },
     ),
     "oci": (
         "/20231130/actions/chat",

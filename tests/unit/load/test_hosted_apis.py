@@ -16,7 +16,7 @@ from tests.recorded_streams import content_type, stream_pieces
 from tests.scripted_server import Played, Script, chunk, head, pause, send, served
 from tests.unit.load.test_level import Kept, kinds, plan
 
-ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - those of AWS's test suite
+ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 STREAMS = {
     "responses": ("openai_responses", 11),
     "messages": ("anthropic_messages", 15),
@@ -96,8 +96,6 @@ def test_no_secret_is_in_the_plan_or_the_samples() -> None:
     level, _ = measure("bedrock", target("bedrock", "aws"))
     kept = repr(level.samples) + level._plan.to_json().decode()
     assert not any(secret in kept for secret in (SECRET, "session-token", "Signature"))
-
-
 
 
 @pytest.mark.parametrize(("max_age_s", "written"), [(60.0, [0, 1, 2, 3]), (-1.0, [0, 1, 2, 3, 0, 1])])
