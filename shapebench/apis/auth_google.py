@@ -50,10 +50,11 @@ def _credentials(options: Mapping[str, str]) -> "Credentials":
     import google.auth
     from google.oauth2 import service_account
 
-    if file := options.get("service_account_file"):
-        return service_account.Credentials.from_service_account_file(Path(file).expanduser(), scopes=[SCOPE])
     credentials: Credentials
-    credentials, _project = google.auth.default(scopes=[SCOPE])
+    if file := options.get("service_account_file"):
+        credentials = service_account.Credentials.from_service_account_file(Path(file).expanduser(), scopes=[SCOPE])
+    else:
+        credentials, _project = google.auth.default(scopes=[SCOPE])
     return credentials
 
 

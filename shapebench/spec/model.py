@@ -186,8 +186,8 @@ class Endpoint(StrictModel):
         "chat",
         title="API",
         description="What is measured: OpenAI's chat, completions or responses, Anthropic's messages, Hugging Face's "
-        "TGI (/generate_stream), OCI Generative AI's own chat, Vertex AI's streamGenerateContent, an endpoint of Amazon "
-        "SageMaker, or Bedrock's Converse.",
+        "TGI (/generate_stream), OCI Generative AI's own chat, Vertex AI's streamGenerateContent, an endpoint of "
+        "Amazon SageMaker, or Bedrock's Converse.",
     )
     metrics_url: Annotated[str, AfterValidator(_metrics_url)] | None = Field(
         None,
@@ -210,8 +210,8 @@ class Endpoint(StrictModel):
         None,
         title="Authentication",
         description="key: the API key, sent as the API expects it. bearer: the API key as a bearer token. none: "
-        "nothing. oci, google, aws: requests are signed with the credentials of that cloud. Empty: as the API usually is, a key "
-        "or its cloud's.",
+        "nothing. oci, google, aws: requests are signed with the credentials of that cloud. Empty: as is usual for the "
+        "API, a key or its cloud's.",
     )
     auth_options: dict[str, str] = Field(
         {},

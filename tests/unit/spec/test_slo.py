@@ -52,7 +52,7 @@ def test_its_text_is_read_as_itself_again(slo: Slo) -> None:
         ("ttft_s p95 < 0.5", "METRIC STAT <= BOUND"),
         ("ttft_s p95 <= 0.5 s", "METRIC STAT <= BOUND"),
         ("ttft_s p95", "such as 'ttft_s p95 <= 0.5'"),
-        ("ttft p95 <= 0.5", "there is no metric 'ttft p95'; with a stat: ttft_s, e2e_s"),
+        ("ttft p95 <= 0.5", "there is no metric 'ttft p95'; with a stat: ttft_s, time_to_first_answer_s"),
         ("ttft_s p96 <= 0.5", "ttft_s has no stat 'p96'; there are mean, stddev, min, p25"),
         ("ttft_s <= 0.5", "ttft_s needs a stat; there are mean"),
         ("error_rate p95 <= 0.5", "error_rate has a single value per level, no stat 'p95'"),
