@@ -1,6 +1,8 @@
 """What Vega would paint of a chart."""
 
+import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -14,8 +16,15 @@ def items(chart: Drawn, kind: str, role: str = "mark", **signals: Any) -> list[d
     spec = chart.to_dict()
     for signal in spec["params"]:
         signal["value"] = signals.get(signal["name"], signal["value"])
-    marks = _marks(vl_convert.vegalite_to_scenegraph(spec)["scenegraph"])
+    marks = _marks(_painted(json.dumps(spec)))
     return [item for mark in marks if (mark["marktype"], mark.get("role")) == (kind, role) for item in mark["items"]]
+
+
+@cache
+def _painted(spec: str) -> dict[str, Any]:
+    """Many tests look at one chart."""
+    scene: dict[str, Any] = vl_convert.vegalite_to_scenegraph(json.loads(spec))["scenegraph"]
+    return scene
 
 
 def texts(chart: Drawn, role: str = "mark", **signals: Any) -> list[str]:

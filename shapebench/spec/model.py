@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -543,36 +543,9 @@ class Publish(StrictModel):
     )
 
 
-class Measured(Protocol):
-    """A model that has levels to measure and a number of requests for each."""
+class BenchmarkSettings(StrictModel):
+    """What to measure and where the results go: the fields that a spec and a choice share."""
 
-    @property
-    def load(self) -> Load: ...
-
-    @property
-    def search(self) -> Search | None: ...
-
-
-SomeMeasured = TypeVar("SomeMeasured", bound=Measured)
-
-
-def check_every_stream_has_work(given: SomeMeasured) -> SomeMeasured:
-    """Check that no level has fewer requests than streams; raises ValueError."""
-    requests, search = given.load.requests, given.search
-    levels = [search.max_level] if search else given.load.levels
-    if requests is not None and (idle := [n for n in levels if n > requests]):
-        other = f"search up to {requests}" if search else "leave those levels out"
-        raise ValueError(
-            f"load.requests={requests} leaves streams idle at {', '.join(map(str, idle))}: "
-            f"set at least {max(idle)} requests, or a number for each stream (load.requests_per_stream), or {other}"
-        )
-    return given
-
-
-class Spec(StrictModel):
-    """A benchmark: which server, which requests, how many at once, and where the results go."""
-
-    endpoint: Endpoint = Field(title="Endpoint")
     workload: Workload = Field(Workload(), title="Workload")
     load: Load = Field(Load(), title="Load")
     limits: Limits = Field(Limits(), title="Limits")
@@ -586,6 +559,31 @@ class Spec(StrictModel):
     data: Path = Field(
         Path("data"), title="Data folder", description="Contains results.duckdb, the raw samples and the reports."
     )
+
+    _with_preset = model_validator(mode="before")(presets.apply_preset)
+
+    @model_validator(mode="after")
+    def _check_every_stream_has_work(self) -> Self:
+        requests, search = self.load.requests, self.search
+        levels = [search.max_level] if search else self.load.levels
+        if requests is not None and (idle := [n for n in levels if n > requests]):
+            other = f"search up to {requests}" if search else "leave those levels out"
+            raise ValueError(
+                f"load.requests={requests} leaves streams idle at {', '.join(map(str, idle))}: "
+                f"set at least {max(idle)} requests, or a number for each stream (load.requests_per_stream), or {other}"
+            )
+        return self
+
+
+class OneEndpoint(StrictModel):
+    """The server of a spec."""
+
+    endpoint: Endpoint = Field(title="Endpoint")
+
+
+class Spec(BenchmarkSettings, OneEndpoint):  # the fields of the last base come first, in the form and in files
+    """A benchmark: which server, which requests, how many at once, and where the results go."""
+
     on_invalid: Literal["mark", "fail"] = Field(
         "mark",
         title="When a level is invalid",
@@ -596,9 +594,6 @@ class Spec(StrictModel):
         title="When another run measures the endpoint",
         description="wait: until that run is done. fail: end Failed at once, with the id of that run.",
     )
-
-    _with_preset = model_validator(mode="before")(presets.apply_preset)
-    _check_every_stream_has_work = model_validator(mode="after")(check_every_stream_has_work)
 
     @property
     def blocks(self) -> dict[str, str]:

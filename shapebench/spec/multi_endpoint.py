@@ -1,25 +1,10 @@
 """Several endpoints on their own machines, measured in the same way at the same time, to choose a machine."""
 
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shapebench.spec import presets
-from shapebench.spec.model import (
-    UNKNOWN_SHAPE,
-    Endpoint,
-    Limits,
-    Load,
-    Publish,
-    Search,
-    Spec,
-    StrictModel,
-    Workload,
-    check_every_stream_has_work,
-)
-
-SHARED = ("workload", "load", "limits", "search", "publish", "data")  # the same for all endpoints
+from shapebench.spec.model import UNKNOWN_SHAPE, BenchmarkSettings, Endpoint, Spec, StrictModel
 
 
 def _check_several(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -28,8 +13,8 @@ def _check_several(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     return endpoints
 
 
-class Choice(StrictModel):
-    """A comparison of endpoints: what to measure at each, and the number of users to choose a machine for."""
+class SeveralEndpoints(StrictModel):
+    """The servers of a choice, their users and their prices."""
 
     endpoints: Annotated[tuple[Endpoint, ...], AfterValidator(_check_several)] = Field(
         title="Endpoints",
@@ -49,22 +34,10 @@ class Choice(StrictModel):
         title="Prices",
         description='Dollars per hour of a shape, if not the list price, such as {"VM.GPU.A10.1": 1.5}.',
     )
-    workload: Workload = Field(Workload(), title="Workload")
-    load: Load = Field(Load(), title="Load")
-    limits: Limits = Field(Limits(), title="Limits")
-    search: Search | None = Field(
-        None,
-        title="Capacity search",
-        description="Search for the highest concurrency at which each machine meets all SLOs, instead of measuring the "
-        "levels above. Empty: measure the levels.",
-    )
-    publish: Publish = Field(Publish(), title="Publish")
-    data: Path = Field(
-        Path("data"), title="Data folder", description="Contains results.duckdb, the raw samples and the reports."
-    )
 
-    _with_preset = model_validator(mode="before")(presets.apply_preset)
-    _check_every_stream_has_work = model_validator(mode="after")(check_every_stream_has_work)
+
+class Choice(BenchmarkSettings, SeveralEndpoints):
+    """A comparison of endpoints: what to measure at each, and the number of users to choose a machine for."""
 
     @model_validator(mode="after")
     def _check_distinct(self) -> Self:
@@ -86,5 +59,5 @@ class Choice(StrictModel):
     @property
     def specs(self) -> tuple[Spec, ...]:
         """Build the spec of each endpoint's run."""
-        shared = {name: getattr(self, name) for name in SHARED}
+        shared = {name: getattr(self, name) for name in BenchmarkSettings.model_fields}
         return tuple(Spec(endpoint=endpoint, **shared) for endpoint in self.endpoints)

@@ -31,7 +31,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 NIGHTLY = ("light", "phone in the dark")  # the others show each width and each scheme once
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else []) for name in VIEWS])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else []) for name in VIEWS],
+)
 def page(browser: Browser, report: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     width, scheme = VIEWS[request.param]
     with browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
@@ -59,6 +62,7 @@ def test_every_control_can_be_reached_by_the_keyboard(page: Page) -> None:
 
 @pytest.mark.nightly
 def test_what_is_focused_is_to_be_seen(page: Page) -> None:
+    page.locator("body").click(position={"x": 1, "y": 1})
     page.keyboard.press("Tab")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"

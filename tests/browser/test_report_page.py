@@ -30,6 +30,13 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
+@pytest.fixture(scope="module")
+def seen(browser: Browser, report: str) -> Iterator[Page]:
+    """The page, for tests that only look at it, or point at it."""
+    with browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light") as page:
+        yield show(page, report)
+
+
 AT_THE_TOP = [QUERY, TTFT]  # the logarithmic one is drawn when it is asked for
 
 
@@ -59,14 +66,14 @@ def test_the_page_is_silent_and_asks_nothing_of_anyone(page: Page, report: str) 
 
 
 @pytest.mark.parametrize("entry", AT_THE_TOP, ids=lambda entry: entry.name)
-def test_each_plot_has_a_point_for_each_level(page: Page, report: str, entry: ChartEntry) -> None:
-    expect(show(page, report).locator(f"#{entry.name} {POINT}")).to_have_count(len(LEVELS))
+def test_each_plot_has_a_point_for_each_level(seen: Page, entry: ChartEntry) -> None:
+    expect(seen.locator(f"#{entry.name} {POINT}")).to_have_count(len(LEVELS))
 
 
-def test_hovering_over_a_point_shows_its_numbers(page: Page, report: str) -> None:
-    show(page, report).locator(f"#throughput-query {POINT}").nth(3).hover()
-    expect(page.locator("#vg-tooltip-element")).to_be_visible()
-    expect(page.locator("#vg-tooltip-element")).to_contain_text("concurrent users8")
+def test_hovering_over_a_point_shows_its_numbers(seen: Page) -> None:
+    seen.locator(f"#throughput-query {POINT}").nth(3).hover()
+    expect(seen.locator("#vg-tooltip-element")).to_be_visible()
+    expect(seen.locator("#vg-tooltip-element")).to_contain_text("concurrent users8")
 
 
 def test_the_plots_follow_the_colour_scheme_while_the_page_is_open(page: Page, report: str) -> None:

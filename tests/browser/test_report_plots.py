@@ -1,6 +1,7 @@
 """The page's plots in a real Chromium: what a person can do with them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,6 @@ from tests.browser.chromium import needs_chromium, until
 from tests.report_sample import failures, level, sample, whole
 
 POINT = '[aria-roledescription="point"]'
-DRAWN_S = 15  # all of them on a busy machine
 
 pytestmark = needs_chromium
 
@@ -28,9 +28,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def page(browser: Browser, report: str) -> Iterator[Page]:
+    """A page to do something with."""
+    with opened(browser, report) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def seen(browser: Browser, report: str) -> Iterator[Page]:
+    """A page that tests only look at, or point at."""
+    with opened(browser, report) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Browser, report: str) -> Iterator[Page]:
     with browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="light") as page:
         page.goto(report)
-        expect(page.locator("#timeline-0004 .live svg")).to_be_visible(timeout=DRAWN_S * 1000)
+        expect(page.locator("#timeline-0004 .live svg")).to_be_visible()
         yield page
 
 
@@ -46,22 +60,22 @@ def press(page: Page, group: str, name: str) -> None:
         ("inter-token-percentiles", 3 * 4),
     ],
 )
-def test_each_plot_has_its_points(page: Page, plot: str, marks: int) -> None:
-    expect(page.locator(f"#{plot} {POINT}")).to_have_count(marks)
+def test_each_plot_has_its_points(seen: Page, plot: str, marks: int) -> None:
+    expect(seen.locator(f"#{plot} {POINT}")).to_have_count(marks)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("plot", ["ttft-distribution", "e2e-distribution", "tpot-distribution"])
-def test_each_distribution_has_a_line_for_each_level(page: Page, plot: str) -> None:
-    expect(page.locator(f"#{plot} .mark-line path")).to_have_count(3)
+def test_each_distribution_has_a_line_for_each_level(seen: Page, plot: str) -> None:
+    expect(seen.locator(f"#{plot} .mark-line path")).to_have_count(3)
 
 
-def test_each_kind_of_error_at_each_level_is_a_bar(page: Page) -> None:
-    expect(page.locator("#errors .mark-rect.role-mark path")).to_have_count(3)
+def test_each_kind_of_error_at_each_level_is_a_bar(seen: Page) -> None:
+    expect(seen.locator("#errors .mark-rect.role-mark path")).to_have_count(3)
 
 
-def test_a_level_over_time_has_a_line_for_each_number(page: Page) -> None:
-    expect(page.locator("#timeline-0004 .mark-line path")).to_have_count(5)
+def test_a_level_over_time_has_a_line_for_each_number(seen: Page) -> None:
+    expect(seen.locator("#timeline-0004 .mark-line path")).to_have_count(5)
 
 
 def test_a_level_that_is_unfolded_is_drawn(page: Page) -> None:
@@ -130,10 +144,10 @@ def test_what_was_chosen_holds_for_a_plot_that_is_drawn_later(page: Page) -> Non
         ("#errors .mark-rect.role-mark path >> nth=0", "kind"),
     ],
 )
-def test_pointing_at_a_mark_shows_its_numbers(page: Page, mark: str, says: str) -> None:
-    page.locator(mark).hover(force=True)
-    expect(page.locator("#vg-tooltip-element")).to_be_visible()
-    expect(page.locator("#vg-tooltip-element")).to_contain_text(says)
+def test_pointing_at_a_mark_shows_its_numbers(seen: Page, mark: str, says: str) -> None:
+    seen.locator(mark).hover(force=True)
+    expect(seen.locator("#vg-tooltip-element")).to_be_visible()
+    expect(seen.locator("#vg-tooltip-element")).to_contain_text(says)
 
 
 @pytest.mark.nightly

@@ -15,10 +15,10 @@ LEVEL = {"ttft_s_mean": 0.1, "ttft_s_p95": 0.2, "ttft_s_max": 0.3, "query_tokens
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>{{ 7 * 7 }}"
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> ResultsFile:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> ResultsFile:
     """Two runs on one shape, and one on another that suits one user only."""
-    found = ResultsFile(tmp_path)
+    found = ResultsFile(tmp_path_factory.mktemp("stored"))
     for day, (run_id, shape) in enumerate((("20260701-a", "A10"), ("20260702-b", "A10"), ("20260703-c", "H100"))):
         found.run(run_id, day, shape=shape)
         for concurrency in (1, 2, 4):
@@ -27,6 +27,18 @@ def results(tmp_path: Path) -> ResultsFile:
             found.level(run_id, concurrency, **{**LEVEL, **slow, **precise, "system_tokens_per_s": 40.0 * concurrency})
     found.ask("SELECT 1")
     return found
+
+
+@pytest.fixture
+def drawn(stored: ResultsFile, tmp_path: Path) -> ResultsFile:
+    """Those runs, whose pages have their pictures."""
+    return stored.copy_to(tmp_path)
+
+
+@pytest.fixture
+def results(drawn: ResultsFile, blank: None) -> ResultsFile:
+    """Those runs, whose pages have blank pictures."""
+    return drawn
 
 
 def compared(results: ResultsFile, *names: str, view: str | None = None, **more: Any) -> Comparison:
@@ -109,8 +121,8 @@ def test_a_run_that_is_worse_than_those_before_is_marked(results: ResultsFile) -
     assert answer["headline"].startswith("Worse than the runs before: ")
 
 
-def test_each_plot_is_there_as_a_picture(results: ResultsFile) -> None:
-    folder = compared(results, "20260703-c", "20260701-a", prices={"A10": 2.0}).page.parent
+def test_each_plot_is_there_as_a_picture(drawn: ResultsFile) -> None:
+    folder = compared(drawn, "20260703-c", "20260701-a", prices={"A10": 2.0}).page.parent
     names = {"throughput-query", "throughput-ttft", "pareto", "cost-users"}
     assert {file.name for file in folder.iterdir()} == {
         "index.html",

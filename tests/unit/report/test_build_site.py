@@ -22,12 +22,18 @@ def add(results: ResultsFile, run_id: str, day: int, **about: str) -> None:
     (report / "validation" / "index.html").write_text("docs", encoding="utf-8")
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> ResultsFile:
-    found = ResultsFile(tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> ResultsFile:
+    found = ResultsFile(tmp_path_factory.mktemp("stored"))
     add(found, "first", 0)
     add(found, "other", 1, url="http://b", shape="H100")
     return found
+
+
+@pytest.fixture
+def results(stored: ResultsFile, tmp_path: Path, blank: None) -> ResultsFile:
+    """Two runs, whose pages have blank pictures."""
+    return stored.copy_to(tmp_path)
 
 
 def built(results: ResultsFile) -> Built:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import struct
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COL
 from shapebench.report.pages.run import PARTS, plots, write
 from shapebench.report.pages.run_content import Report
 from shapebench.spec import model as spec
+from tests.blank_pictures import blank_pictures
 from tests.report_sample import LEVELS, failures, finding, level, run, sample, unmeasured, whole
 
 PLOTTED = ("curves", "scaling", "percentiles", "distributions", "timelines", "errors")
@@ -61,7 +63,12 @@ def page(folder: Path, report: Report, *drawn: str) -> Page:
     """Written without plots but those of the parts named, since these take most of the time."""
     made = plots(report if drawn else sample([], []))
     some = [(part, group if part in drawn else []) for part, group in made]
-    with patch("shapebench.report.pages.run.plots", lambda _: some):
+    with patch("shapebench.report.pages.run.plots", lambda _: some), nullcontext() if drawn else blank_pictures():
+        return Page(write(report, folder))
+
+
+def page_with_blank_pictures(folder: Path, report: Report) -> Page:
+    with blank_pictures():
         return Page(write(report, folder))
 
 
@@ -87,7 +94,7 @@ def ordinary(folder: Path) -> Page:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return Page(write(two_levels(), tmp_path_factory.mktemp("small")))
+    return page_with_blank_pictures(tmp_path_factory.mktemp("small"), two_levels())
 
 
 def test_the_page_the_sheet_and_two_pictures_of_each_plot_are_written(folder: Path) -> None:
@@ -151,14 +158,16 @@ def test_the_policy_admits_exactly_the_scripts_and_the_style_of_the_page(ordinar
 
 
 def test_a_hostile_model_name_changes_only_the_text(small: Page, tmp_path: Path) -> None:
-    hostile = Page(write(two_levels(model=HOSTILE), tmp_path))
+    hostile = page_with_blank_pictures(tmp_path, two_levels(model=HOSTILE))
     assert [(tag, [*attrs]) for tag, attrs in hostile.tags] == [(tag, [*attrs]) for tag, attrs in small.tags]
     assert hostile.texts["h1"] == [f"{HOSTILE} on VM.GPU.A10.1"]
 
 
-@pytest.mark.parametrize("name", ["m" * 10_000, "a\x00b\x1b[31m"], ids=["long", "unprintable"])
+@pytest.mark.parametrize("name", ["m" * 10_000, "a\x00b\x1b[31m", HOSTILE], ids=["long", "unprintable", "hostile"])
 def test_a_model_name_that_cannot_be_drawn_is_shown_in_full(tmp_path: Path, name: str) -> None:
-    assert page(tmp_path, sample(model=name), "curves").texts["title"] == [f"{name} on VM.GPU.A10.1"]
+    said = page(tmp_path, two_levels(model=name), "curves")
+    assert said.texts["title"] == [f"{name} on VM.GPU.A10.1"]
+    assert {tag for tag, attrs in said.tags if "onerror" in attrs} == set()
     assert (tmp_path / "throughput-query.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "summary.pdf").read_bytes().startswith(b"%PDF")
 

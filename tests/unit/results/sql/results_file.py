@@ -1,5 +1,6 @@
 """A results file with rows that a test writes out, as the schema has them."""
 
+import shutil
 import tempfile
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -37,6 +38,12 @@ class ResultsFile:
         self.data = data
         (data / FILE_NAME).write_bytes(_empty())
         self._waiting: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def copy_to(self, data: Path) -> "ResultsFile":
+        """The same in another folder, with what lies beside it."""
+        copy = ResultsFile(data)
+        shutil.copytree(self.data, data, dirs_exist_ok=True)
+        return copy
 
     def run(self, run_id: str, day: int = 0, **changes: Any) -> None:
         started_at = FIRST + timedelta(days=day)
