@@ -5,14 +5,17 @@ What signals, a terminal or several processes have a part in is tested with `tes
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from unittest.mock import patch
 
 from click.testing import CliRunner
 
 from cli.main import main
+from shapebench.support.timing import timing
+from tests.blank_pictures import blank_pictures
 from tests.conftest import Finished, Shell
 
 
@@ -22,15 +25,61 @@ class InProcess(Shell):
     def run(self, *arguments: str, timeout_s: float = 240) -> Finished:
         del timeout_s  # pytest's own holds
         with (
-            patch.dict(os.environ, self.environment),
+            self.surroundings(),
             patch.object(sys, "argv", ["shapebench", *arguments]),
-            _same_logger_afterwards(),
+            _same_loggers_afterwards(),
             CliRunner().isolation() as (stdout, stderr, _),
         ):
             code = _exit_code()
             sys.stdout.flush()
             sys.stderr.flush()
             return Finished(code, stdout.getvalue().decode(), stderr.getvalue().decode())
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """The environment of the commands."""
+        with patch.dict(os.environ, self.environment):
+            yield
+
+
+class FlowsInProcess(InProcess):
+    """Runs flows, too, and the commands that do: what they import takes longer than a short run.
+
+    Prefect and its tasks read settings once in a process: here they are those of the environment given. Pages have
+    blank pictures unless told otherwise.
+    """
+
+    def __init__(self, environment: dict[str, str], *, pictures: bool = False) -> None:
+        super().__init__(environment)
+        self._pictures = pictures
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        from prefect.context import SettingsContext, get_settings_context
+        from prefect.settings import Settings
+
+        with ExitStack() as stack:
+            stack.enter_context(super().surroundings())
+            stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+            stack.enter_context(SettingsContext(profile=get_settings_context().profile, settings=Settings()))
+            stack.enter_context(_short_retry_delays())
+            stack.enter_context(nullcontext() if self._pictures else blank_pictures())
+            yield
+
+
+@contextmanager
+def _short_retry_delays() -> Iterator[None]:
+    from tasks.probe import probe
+    from tasks.publish import publish
+    from tasks.store import store
+
+    delays_s = list(timing().retry_delays_s)
+    with (
+        patch.object(probe, "retry_delay_seconds", delays_s),
+        patch.object(publish, "retry_delay_seconds", delays_s),
+        patch.object(store, "retry_delay_seconds", timing().store_retry_delay_s),
+    ):
+        yield
 
 
 def _exit_code() -> int:
@@ -42,12 +91,17 @@ def _exit_code() -> int:
 
 
 @contextmanager
-def _same_logger_afterwards() -> Iterator[None]:
-    logger = logging.getLogger("shapebench")
-    handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
+def _same_loggers_afterwards() -> Iterator[None]:
+    """Commands add handlers, which write to what is stderr then."""
+    before = {logger.name: ([*logger.handlers], logger.level, logger.propagate) for logger in _our_loggers()}
     try:
         yield
     finally:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
+        for logger in _our_loggers():
+            logger.handlers[:], level, logger.propagate = before.get(logger.name, ([], logging.NOTSET, True))
+            logger.setLevel(level)
+
+
+def _our_loggers() -> list[logging.Logger]:
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "shapebench"]
+    return [logging.getLogger(name) for name in names]

@@ -23,6 +23,7 @@ from tasks import notify
 from tasks.prefect import progress as show_progress
 from tests import level_sample
 from tests.conftest import Shell
+from tests.in_process import FlowsInProcess
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,8 @@ def hostile() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def result(shell: Shell, hostile: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     where = ("--url", hostile, "--model", MODEL, "--shape", SHAPE, "--data", str(tmp_path_factory.mktemp("data")))
-    done = shell.run("run", *where, "--levels", "1,2", "--requests", "24", "--no-calibrate", "--quiet", "--json")
+    here = FlowsInProcess(shell.environment, pictures=True)
+    done = here.run("run", *where, "--levels", "1,2", "--requests", "24", "--no-calibrate", "--quiet", "--json")
     assert done.code == 0, done.stderr
     return done.json
 

@@ -14,8 +14,9 @@ from shapebench.results import database
 from shapebench.runs.resume import unfinished
 from shapebench.runs.run_file import RunFile, load
 from shapebench.test_servers.simulator.process import running_simulator
-from tests.conftest import MODEL, BroughtUp, Shell, ended
+from tests.conftest import MODEL, BroughtUp, ended
 from tests.flow_runs import is_measured, level_files, processes, retry, set_state, spec, state, wait_until
+from tests.in_process import InProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
@@ -73,8 +74,8 @@ def test_what_was_measured_is_kept(cancelled: Cancelled) -> None:
     assert kept.to_measure == (8,)
 
 
-def test_what_was_measured_can_be_stored_as_it_is(cancelled: Cancelled, shell: Shell) -> None:
-    done = shell.run("resume", cancelled.run_id, "--data", str(cancelled.copy), "--as-is", "--json")
+def test_what_was_measured_can_be_stored_as_it_is(cancelled: Cancelled, here: InProcess) -> None:
+    done = here.run("resume", cancelled.run_id, "--data", str(cancelled.copy), "--as-is", "--json")
     assert done.code == 0, done.stderr
     stored = database.query(cancelled.copy, "SELECT levels, skipped_levels FROM runs").to_pylist()
     assert stored == [{"levels": [1], "skipped_levels": [8]}]

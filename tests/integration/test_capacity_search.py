@@ -16,6 +16,7 @@ import pytest
 from shapebench.test_servers.simulator.presets import PRESETS
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
+from tests.in_process import InProcess
 from tests.simulator_truth import Lengths, greatest_concurrency
 
 pytestmark = pytest.mark.slow
@@ -36,8 +37,8 @@ def server(*faults: str) -> Iterator[str]:
         yield url
 
 
-def search(shell: Shell, url: str, data: Path, *arguments: str) -> Finished:
-    return shell.run("capacity", "--url", url, "--model", MODEL, "--data", str(data), *SHORT, "--json", *arguments)
+def search(here: InProcess, url: str, data: Path, *arguments: str) -> Finished:
+    return here.run("capacity", "--url", url, "--model", MODEL, "--data", str(data), *SHORT, "--json", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answer(shell: Shell, data: Path) -> Any:
+def answer(here: InProcess, data: Path) -> Any:
     with server() as url:
-        done = search(shell, url, data, "--slo", SLO, "--min-level", "4", "--max-level", "40", "--duration", "2")
+        done = search(here, url, data, "--slo", SLO, "--min-level", "4", "--max-level", "40", "--duration", "2")
     assert done.code == 0, done.stderr
     return done.json
 
@@ -90,28 +91,28 @@ def test_the_headline_agrees_with_the_answer(answer: Any) -> None:
 
 @pytest.mark.measures_time
 @pytest.mark.nightly
-def test_every_level_measured_is_stored(answer: Any, data: Path, shell: Shell) -> None:
+def test_every_level_measured_is_stored(answer: Any, data: Path, here: InProcess) -> None:
     measured = [level["concurrency"] for level in answer["levels"]]
     assert {24, 14} <= set(measured)
     sql = "SELECT levels FROM runs"
-    assert shell.run("query", sql, "--data", str(data), "--json").json == [{"levels": measured}]
+    assert here.run("query", sql, "--data", str(data), "--json").json == [{"levels": measured}]
     samples = {file.name for file in (data / "runs" / answer["run_id"]).glob("level-*.parquet")}
     assert {f"level-{n:04}.parquet" for n in measured} <= samples
 
 
 @pytest.mark.measures_time
 @pytest.mark.nightly
-def test_the_search_can_be_queried(answer: Any, data: Path, shell: Shell) -> None:
-    (row,) = shell.run("query", "FROM searches", "--data", str(data), "--json").json
+def test_the_search_can_be_queried(answer: Any, data: Path, here: InProcess) -> None:
+    (row,) = here.run("query", "FROM searches", "--data", str(data), "--json").json
     assert (row["greatest_concurrency"], row["limited_by"]) == (answer["greatest_concurrency"], SLO)
 
 
 @pytest.mark.nightly
-def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(shell: Shell, tmp_path: Path) -> None:
+def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(here: InProcess, tmp_path: Path) -> None:
     """Of requests of which every fiftieth is refused, nobody knows from a hundred whether it is more than that."""
     with server("refused=0.02") as url:
         done = search(
-            shell,
+            here,
             url,
             tmp_path,
             "--slo",
@@ -133,7 +134,7 @@ def test_a_level_in_doubt_is_measured_once_more_for_longer_and_both_are_kept(she
 
 @pytest.mark.measures_time
 @pytest.mark.nightly
-def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> None:
+def test_a_search_that_was_broken_off_goes_on(shell: Shell, here: InProcess, tmp_path: Path) -> None:
     with server() as url:
         started = ("capacity", "--url", url, "--model", MODEL, "--data", str(tmp_path), *SHORT)
         process = shell.start(*started, "--slo", SLO, "--min-level", "12", "--max-level", "28", "--duration", "2")
@@ -141,9 +142,9 @@ def test_a_search_that_was_broken_off_goes_on(shell: Shell, tmp_path: Path) -> N
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
         (run_id,) = (folder.name for folder in (tmp_path / "runs").iterdir())
-        done = shell.run("resume", run_id, "--data", str(tmp_path), "--json")
+        done = here.run("resume", run_id, "--data", str(tmp_path), "--json")
     assert done.code == 0, done.stderr
-    (row,) = shell.run("query", "FROM searches", "--data", str(tmp_path), "--json").json
+    (row,) = here.run("query", "FROM searches", "--data", str(tmp_path), "--json").json
     assert row["greatest_concurrency"] == pytest.approx(LIMIT, abs=1)
     assert done.json["resumes"] == 1
 
@@ -163,18 +164,18 @@ def levels_named(data: Path) -> list[int]:
 
 @pytest.mark.measures_time
 @pytest.mark.nightly
-def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path: Path) -> None:
+def test_a_run_stops_climbing_where_queries_get_too_slow(here: InProcess, tmp_path: Path) -> None:
     spec = {"levels": [4, 32, 40, 48], "requests": 60, "stop_below_query_tokens_per_s": 15, "calibrate": False}
     with server() as url:
         content = {"endpoint": {"url": url, "model": MODEL}, "load": spec, "data": str(tmp_path / "data")}
         content["workload"] = {"input_tokens": 40, "output_tokens": 10}
         (tmp_path / "spec.yaml").write_text(json.dumps(content), encoding="utf-8")
-        done = shell.run("run", str(tmp_path / "spec.yaml"), "--slo", "error_rate <= 1%", "--json")
+        done = here.run("run", str(tmp_path / "spec.yaml"), "--slo", "error_rate <= 1%", "--json")
     assert done.code == 0, done.stderr
     assert [level["concurrency"] for level in done.json["levels"]] == [4, 32]
     assert any("With 40 and 48 concurrent users, nothing was measured" in said for said in done.json["sentences"])
     assert {row["slo"] for row in done.json["slos"]} >= {"error_rate <= 0.01", "ttft_s p95 <= 0.5"}
-    rows = shell.run("query", "SELECT levels_not_reached FROM runs", "--data", str(tmp_path / "data"), "--json").json
+    rows = here.run("query", "SELECT levels_not_reached FROM runs", "--data", str(tmp_path / "data"), "--json").json
     assert rows == [{"levels_not_reached": [40, 48]}]
 
 
@@ -187,12 +188,12 @@ def test_a_run_stops_climbing_where_queries_get_too_slow(shell: Shell, tmp_path:
         (["--workload", "article"], "workload.preset: there is no such preset"),
     ],
 )
-def test_wrong_usage_ends_with_code_2_and_says_why(arguments: list[str], complaint: str, shell: Shell) -> None:
-    done = shell.run("capacity", "--url", "http://h", "--model", "m", *arguments)
+def test_wrong_usage_ends_with_code_2_and_says_why(arguments: list[str], complaint: str, here: InProcess) -> None:
+    done = here.run("capacity", "--url", "http://h", "--model", "m", *arguments)
     assert (done.code, complaint in done.stderr, done.stdout) == (2, True, ""), done.stderr
 
 
-def test_the_workloads_are_listed(shell: Shell) -> None:
-    listed = {preset["name"]: preset for preset in shell.run("workloads", "--json").json}
+def test_the_workloads_are_listed(here: InProcess) -> None:
+    listed = {preset["name"]: preset for preset in here.run("workloads", "--json").json}
     assert listed["oci-rag"]["workload"] == {"input_tokens": {"mean": 2000}, "output_tokens": {"mean": 200}}
-    assert "N(2000, 200) tokens in, N(100, 10) out" in shell.run("workloads").stdout
+    assert "N(2000, 200) tokens in, N(100, 10) out" in here.run("workloads").stdout

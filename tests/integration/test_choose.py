@@ -17,6 +17,7 @@ from cli.local_prefect.own_server import free_port
 from shapebench.test_servers.simulator.presets import PRESETS, Preset
 from shapebench.test_servers.simulator.process import running_simulator
 from tests.conftest import MODEL, Finished, Shell
+from tests.in_process import InProcess
 from tests.simulator_truth import Lengths, greatest_concurrency
 
 pytestmark = pytest.mark.slow
@@ -111,10 +112,10 @@ def test_each_suits_as_many_as_the_greatest_level_below_its_true_limit(made: Mad
 
 @pytest.mark.nightly
 @pytest.mark.measures_time
-def test_with_other_prices_they_are_ranked_as_the_truth_does(made: Made, shell: Shell) -> None:
+def test_with_other_prices_they_are_ranked_as_the_truth_does(made: Made, here: InProcess) -> None:
     runs = [rank["run_id"] for rank in made.ranking]
     prices = [f"--price={gpu}={price}" for gpu, price in UPSIDE_DOWN.items()]
-    answer = shell.run("compare", *runs, "--view", "shapes", *prices, "--data", str(made.data), "--json").json
+    answer = here.run("compare", *runs, "--view", "shapes", *prices, "--data", str(made.data), "--json").json
     assert [rank["shape"] for rank in answer["ranking"]] == by_truth(UPSIDE_DOWN) != by_truth(PRICES)
 
 
@@ -163,30 +164,30 @@ def test_the_page_says_what_was_asked_for_and_what_it_costs_in_dollars(made: Mad
 
 
 @pytest.mark.nightly
-def test_where_no_endpoint_can_be_measured_nothing_is_ranked(shell: Shell, tmp_path: Path) -> None:
+def test_where_no_endpoint_can_be_measured_nothing_is_ranked(here: InProcess, tmp_path: Path) -> None:
     endpoints = [endpoint(f"http://127.0.0.1:{free_port()}", gpu, ready_timeout_s=0.2) for gpu in ("A10", "V100")]
-    done = shell.run("choose", written(tmp_path, endpoints, {}), "--data", str(tmp_path), "--quiet", "--json")
+    done = here.run("choose", written(tmp_path, endpoints, {}), "--data", str(tmp_path), "--quiet", "--json")
     assert (done.code, done.stdout) == (1, "")
     assert [f"{gpu} at http" in done.stderr for gpu in ("A10", "V100")] == [True, True]
     assert "measure" not in done.stderr.replace("could not be measured", "").replace("to be measured", "")
 
 
 @pytest.mark.nightly
-def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(shell: Shell, tmp_path: Path) -> None:
+def test_a_run_that_is_stored_but_not_published_is_ranked_and_named(here: InProcess, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     publish = {"folder": str(tmp_path / "file" / "below")}
     with running_simulator("fast") as one, running_simulator("fast") as other:
         file = written(
             tmp_path, [endpoint(one, "A"), endpoint(other, "B")], {"levels": [1], "requests": 20}, publish=publish
         )
-        done = shell.run("choose", file, "--data", str(tmp_path / "data"), "--json")
+        done = here.run("choose", file, "--data", str(tmp_path / "data"), "--json")
     assert done.code == 1
     assert {rank["shape"] for rank in done.json["ranking"]} == {"A", "B"}
     assert all("is ranked, but: Not published" in failure for failure in done.json["failures"])
 
 
-def test_wrong_usage_ends_with_code_2_and_says_all(shell: Shell, tmp_path: Path) -> None:
-    done = shell.run("choose", written(tmp_path, [endpoint("h", "A10")], {"levels": [0]}, users=0))
+def test_wrong_usage_ends_with_code_2_and_says_all(here: InProcess, tmp_path: Path) -> None:
+    done = here.run("choose", written(tmp_path, [endpoint("h", "A10")], {"levels": [0]}, users=0))
     assert (done.code, done.stdout) == (2, "")
     assert all(field in done.stderr for field in ("endpoints.0.url", "load.levels.0", "users"))
 

@@ -14,13 +14,13 @@ import pytest
 from cli.local_prefect.own_server import free_port
 from shapebench.analysis.measured_level import summarise_level
 from shapebench.results import database
-from shapebench.results.database import load
 from shapebench.spec.metric_definitions import DISTRIBUTIONS, STATS
 from shapebench.test_servers.reference.process import running_reference_server
 from tests.conftest import MODEL, Finished, Shell
 from tests.in_process import InProcess
 from tests.level_sample import RUN_ID, level, run_tables
 from tests.route_server import serving, table
+from tests.stored_run import store_run
 
 pytestmark = pytest.mark.slow
 
@@ -316,7 +316,7 @@ def test_doctor_notices_an_oci_profile_that_is_missing(offline: Shell, simulator
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with one run of two levels."""
     data = tmp_path_factory.mktemp("results")
-    load(data, RUN_ID, run_tables(data))
+    store_run(data)
     return data
 
 
@@ -344,7 +344,7 @@ def test_a_format_that_there_is_not_is_refused_with_those_there_are(here: InProc
 
 
 def test_prune_says_how_many_rows_it_dropped(here: InProcess, tmp_path: Path) -> None:
-    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    store_run(tmp_path)
     pruned = here.run("prune", "--older-than-days", "1", "--data", str(tmp_path), "--json")
     assert pruned.json["dropped_rows"] > 18  # the requests, and more
 

@@ -53,12 +53,6 @@ def explained(field: dict[str, Any], parts: dict[str, Any], needed: str) -> bool
     return any(form.get(needed) for form in (field, *groups))
 
 
-def test_a_worker_runs_the_flow(brought_up: BroughtUp, simulator: str, tmp_path: Path) -> None:
-    state = ended(brought_up.start("ad-hoc", {"spec": spec(simulator, tmp_path, [1, 2])}))
-    assert (state["type"], "Suits" in state["message"]) == ("COMPLETED", True), state
-    assert (tmp_path / "results.duckdb").exists()
-
-
 def test_the_greatest_number_of_users_is_searched_for(
     deployments: dict[str, Any], brought_up: BroughtUp, simulator: str, tmp_path: Path
 ) -> None:

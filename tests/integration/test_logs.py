@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import MODEL, Finished, Shell
+from tests.in_process import InProcess
 
 pytestmark = pytest.mark.slow
 
@@ -99,9 +100,9 @@ def test_quiet_says_what_went_wrong(shell: Shell, simulator: str, tmp_path: Path
 
 @pytest.mark.nightly
 def test_what_a_user_can_mend_is_no_traceback_in_prefect(
-    shell: Shell, simulator: str, tmp_path: Path, prefect_server: str
+    here: InProcess, simulator: str, tmp_path: Path, prefect_server: str
 ) -> None:
-    start(shell, simulator, tmp_path, "--verbose", model="gpt-y")
+    start(here, simulator, tmp_path, "--verbose", model="gpt-y")
     lines = logs(prefect_server, "gpt-y")
     assert any("gpt-y" in line["message"] for line in lines)
     assert [line["message"] for line in lines if "Traceback" in line["message"]] == []

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ import yaml
 
 from cli.local_prefect.own_server import free_port
 from shapebench.runs.samples_file import join
-from shapebench.test_servers.simulator.process import running_simulator
 from tests import oci_lookalike
 from tests.conftest import MODEL, Finished, Shell
+from tests.in_process import InProcess
 from tests.integration.conftest import LEVELS, REQUESTS
 
 pytestmark = pytest.mark.slow
@@ -128,20 +127,20 @@ def test_nothing_but_json_goes_to_stdout(finished: Finished) -> None:
     assert finished.stdout.rstrip().endswith("}")
 
 
-def test_the_report_can_be_drawn_again(shell: Shell, result: Any, data: Path) -> None:
+def test_the_report_can_be_drawn_again(here: InProcess, result: Any, data: Path) -> None:
     page = Path(result["report"])
     shutil.rmtree(page.parent)
-    drawn = shell.run("report", result["run_id"], "--data", str(data))
+    drawn = here.run("report", result["run_id"], "--data", str(data))
     assert (drawn.code, page.exists()) == (0, True), drawn.stderr
     assert (page.parent / "validation" / "index.html").exists()
 
 
-def test_runs_lists_the_run(shell: Shell, result: Any, data: Path) -> None:
-    assert [run["run_id"] for run in shell.run("runs", "--data", str(data), "--json").json] == [result["run_id"]]
+def test_runs_lists_the_run(here: InProcess, result: Any, data: Path) -> None:
+    assert [run["run_id"] for run in here.run("runs", "--data", str(data), "--json").json] == [result["run_id"]]
 
 
-def test_a_view_can_be_queried_by_name(shell: Shell, result: Any, data: Path) -> None:
-    rows = shell.run("query", "level_summary", "--data", str(data), "--json").json
+def test_a_view_can_be_queried_by_name(here: InProcess, result: Any, data: Path) -> None:
+    rows = here.run("query", "level_summary", "--data", str(data), "--json").json
     assert [row["system_tokens_per_s"] for row in rows] == [row["system_tokens_per_s"] for row in result["levels"]]
 
 
@@ -167,10 +166,10 @@ HOPELESS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def hopeless(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def hopeless(here: InProcess, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run of one level, in which no answer is in time."""
     file = spec_file(tmp_path_factory.mktemp("hopeless"), simulator, **HOPELESS)
-    return shell.run("run", str(file), "--json")
+    return here.run("run", str(file), "--json")
 
 
 @pytest.mark.nightly
@@ -180,48 +179,48 @@ def test_an_invalid_level_is_kept_and_marked(hopeless: Finished) -> None:
 
 
 @pytest.mark.nightly
-def test_the_flow_fails_on_an_invalid_level_where_told(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--on-invalid", "fail", "--json")
+def test_the_flow_fails_on_an_invalid_level_where_told(here: InProcess, simulator: str, tmp_path: Path) -> None:
+    done = here.run("run", str(spec_file(tmp_path, simulator, **HOPELESS)), "--on-invalid", "fail", "--json")
     assert (done.code, done.json["verdict"]) == (1, "invalid"), done.stderr
 
 
 @pytest.mark.nightly
-def test_a_failed_request_is_on_record_with_its_reason(shell: Shell, hopeless: Finished) -> None:
+def test_a_failed_request_is_on_record_with_its_reason(here: InProcess, hopeless: Finished) -> None:
     # Answers to warm-up requests are of all lengths: one of them may be in time.
     query = "SELECT DISTINCT error_kind FROM requests WHERE NOT warmup"
-    rows = shell.run("query", query, "--data", str(Path(hopeless.json["database"]).parent), "--json")
+    rows = here.run("query", query, "--data", str(Path(hopeless.json["database"]).parent), "--json")
     assert rows.json == [{"error_kind": "timeout"}]
 
 
-def test_a_wrong_model_ends_the_run_with_the_right_name(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator)), "--model", "gpt-x")
+def test_a_wrong_model_ends_the_run_with_the_right_name(here: InProcess, simulator: str, tmp_path: Path) -> None:
+    done = here.run("run", str(spec_file(tmp_path, simulator)), "--model", "gpt-x")
     assert done.code == 1
     assert f"Set endpoint.model to one of the models that it serves: {MODEL}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_spec_with_faults_is_refused_with_all_of_them(shell: Shell, simulator: str, tmp_path: Path) -> None:
-    done = shell.run("run", str(spec_file(tmp_path, simulator, load={"levels": [0], "request": 1})))
+def test_a_spec_with_faults_is_refused_with_all_of_them(here: InProcess, simulator: str, tmp_path: Path) -> None:
+    done = here.run("run", str(spec_file(tmp_path, simulator, load={"levels": [0], "request": 1})))
     assert done.code == 2
     assert "load.levels.0" in done.stderr
     assert "load.request: there is no such field" in done.stderr
 
 
 @pytest.mark.nightly
-def test_a_server_that_the_spec_launches_is_stopped(shell: Shell, tmp_path: Path) -> None:
+def test_a_server_that_the_spec_launches_is_stopped(here: InProcess, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {url.rpartition(':')[2]}"
-    done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})), "--json")
+    done = here.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})), "--json")
     assert (done.code, done.json["levels"][0]["completed"]) == (0, 8), done.stderr
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health")
 
 
 @pytest.mark.nightly
-def test_a_launched_servers_log_is_kept(shell: Shell, tmp_path: Path) -> None:
+def test_a_launched_servers_log_is_kept(here: InProcess, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     launch = "sh -c 'echo out of memory; exit 3'"
-    done = shell.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})))
+    done = here.run("run", str(spec_file(tmp_path, url, endpoint={"launch": launch})))
     assert done.code == 1
     assert "ended with code 3" in done.stderr
     assert [log.read_text() for log in tmp_path.glob("data/runs/*/server.log")] == ["out of memory\n"]
@@ -241,14 +240,14 @@ def test_two_runs_on_one_endpoint_take_turns(shell: Shell, simulator: str, tmp_p
 
 
 @pytest.mark.nightly
-def test_a_failed_upload_loses_nothing(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_a_failed_upload_loses_nothing(here: InProcess, simulator: str, tmp_path: Path) -> None:
     with oci_lookalike.running() as storage:
         file = spec_file(tmp_path, simulator, publish={"oci": oci_target(storage, tmp_path)})
         bucket = storage.buckets.pop("reports")
-        done = shell.run("run", str(file), "--json")
+        done = here.run("run", str(file), "--json")
         assert (done.code, done.json["levels"][0]["completed"]) == (1, 8), done.stderr
         storage.buckets["reports"] = bucket
-        again = shell.run("publish", done.json["run_id"], "--data", str(tmp_path / "data"), "--json")
+        again = here.run("publish", done.json["run_id"], "--data", str(tmp_path / "data"), "--json")
         assert again.code == 0, again.stderr
         assert f"shapebench/{done.json['run_id']}/index.html" in bucket
 
@@ -315,9 +314,9 @@ def test_what_a_killed_run_measured_is_still_there(long_run: "subprocess.Popen[s
 
 
 @pytest.mark.nightly
-def test_levels_may_end_by_time_alone(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_levels_may_end_by_time_alone(here: InProcess, simulator: str, tmp_path: Path) -> None:
     file = spec_file(tmp_path, simulator, load={"levels": [1, 3], "requests": None, "duration_s": 1.0, "processes": 2})
-    done = shell.run("run", str(file), "--json")
+    done = here.run("run", str(file), "--json")
     assert done.code == 0, done.stderr
     assert [level["planned_requests"] == level["completed"] > 0 for level in done.json["levels"]] == [True, True]
 
@@ -333,21 +332,9 @@ def test_what_the_client_found_out_of_itself_is_stored_with_each_level(
 
 
 @pytest.mark.nightly
-def test_without_a_trial_of_the_client_none_is_stored(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_without_a_trial_of_the_client_none_is_stored(here: InProcess, simulator: str, tmp_path: Path) -> None:
     file = spec_file(tmp_path, simulator, load={"calibrate": True})
-    done = shell.run("run", str(file), "--no-calibrate", "--json")
+    done = here.run("run", str(file), "--no-calibrate", "--json")
     assert done.code == 0, done.stderr
-    rows = shell.run("query", "SELECT client FROM raw.levels", "--data", str(tmp_path / "data"), "--json").json
+    rows = here.run("query", "SELECT client FROM raw.levels", "--data", str(tmp_path / "data"), "--json").json
     assert [json.loads(row["client"])["calibration"] for row in rows] == [None]
-
-
-@pytest.mark.nightly
-def test_four_flows_that_finish_at_once_lose_nothing(shell: Shell, tmp_path: Path) -> None:
-    quick = ("--levels", "2", "--requests", "8", "--output-tokens", "20", "--no-calibrate", "--data", str(tmp_path))
-    with ExitStack() as stack:
-        urls = [stack.enter_context(running_simulator("fast")) for _ in range(4)]
-        started = [stack.enter_context(shell.start("run", "--url", url, "--model", MODEL, *quick)) for url in urls]
-        said = [process.communicate(timeout=240)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * 4, said
-    rows = shell.run("query", "SELECT count(*) AS n FROM requests WHERE NOT warmup", "--data", str(tmp_path), "--json")
-    assert rows.json == [{"n": 4 * 8}]

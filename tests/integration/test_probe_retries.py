@@ -7,27 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import State, flow
 
-from tests.conftest import ROOT, Finished, Shell
+from shapebench.runs.resume import in_progress
+from shapebench.spec.model import parse
+from tasks.probe import probe
+from tests.conftest import ROOT, Shell
+from tests.in_process import FlowsInProcess
 from tests.route_server import MODEL, MODELS, Answers, Reply, healthy, serving, table
 
 pytestmark = pytest.mark.slow
 
-PROBE = """
-import sys
-from prefect import flow
-from shapebench.runs.resume import in_progress
-from shapebench.spec.model import parse
-from tasks.probe import probe
-
-@flow(retries=0)
-def probing():
-    endpoint = {"url": sys.argv[1], "model": sys.argv[2], "ready_timeout_s": 1}
-    with in_progress(parse({"endpoint": endpoint, "data": sys.argv[3]}), None, None) as begun:
-        probe(begun.run, lambda: None)
-
-probing()
-"""
 RETRIES = """
 from flows.choose import choose
 from tasks.measure import measure
@@ -37,19 +27,23 @@ print(*(one.retries for one in (choose, measure_endpoint, measure)))
 CUT_SHORT: Reply = (200, MODELS, {"Content-Length": "99999"})
 
 
+@flow(retries=0)
+def probing(url: str, model: str, data: Path) -> None:
+    endpoint = {"url": url, "model": model, "ready_timeout_s": 1}
+    with in_progress(parse({"endpoint": endpoint, "data": data}), None, None) as begun:
+        probe(begun.run, lambda: None)
+
+
+Probed = Callable[..., State[None]]
+
+
 @pytest.fixture
-def probed(shell: Shell, tmp_path: Path) -> Callable[[str, str], Finished]:
-    def run(url: str, model: str = MODEL) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, url, model, str(tmp_path)],
-            env=shell.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
+def probed(here: FlowsInProcess, tmp_path: Path) -> Probed:
+    """How a flow ended that does nothing but probe."""
+
+    def run(url: str, model: str = MODEL) -> State[None]:
+        with here.surroundings():
+            return probing(url, model, tmp_path, return_state=True)
 
     return run
 
@@ -69,25 +63,25 @@ def times_probed(asked: list[tuple[str, Any]]) -> int:
     return sum(route == "GET /health" for route, _ in asked)
 
 
-def test_a_connection_that_breaks_once_is_tried_again(probed: Callable[..., Finished]) -> None:
+def test_a_connection_that_breaks_once_is_tried_again(probed: Probed) -> None:
     with serving(at_first(CUT_SHORT)) as served:
-        done = probed(served.url)
-    assert (done.code, times_probed(served.asked)) == (0, 2), done.stderr
+        state = probed(served.url)
+    assert (state.is_completed(), times_probed(served.asked)) == (True, 2), state
 
 
 @pytest.mark.nightly
-def test_a_wrong_model_is_not(probed: Callable[..., Finished]) -> None:
+def test_a_wrong_model_is_not(probed: Probed) -> None:
     with serving(table(healthy())) as served:
-        done = probed(served.url, "gpt-x")
-    assert (done.code, times_probed(served.asked)) == (1, 1)
-    assert "does not serve 'gpt-x'" in done.stderr
+        state = probed(served.url, "gpt-x")
+    assert (state.is_failed(), times_probed(served.asked)) == (True, 1)
+    assert "does not serve 'gpt-x'" in str(state.message)
 
 
 @pytest.mark.nightly
-def test_a_server_that_was_waited_for_in_vain_is_not(probed: Callable[..., Finished]) -> None:
+def test_a_server_that_was_waited_for_in_vain_is_not(probed: Probed) -> None:
     with serving(table(healthy(GET_health=(503, "")))) as served:
-        done = probed(served.url)
-    assert done.code == 1
+        state = probed(served.url)
+    assert state.is_failed()
     assert times_probed(served.asked) < 10  # within one second, with growing pauses
 
 

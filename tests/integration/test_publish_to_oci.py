@@ -1,8 +1,6 @@
 """From a run to a bucket and to a colleague's browser: flows, the command line and Chromium against the look-alike."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,14 @@ import httpx
 import pytest
 import yaml
 from playwright.sync_api import sync_playwright
+from prefect import State
 
 from shapebench.results import database
 from tests import oci_lookalike
 from tests.browser.chromium import ARGUMENTS, CHROMIUM, needs_chromium
-from tests.conftest import MODEL, ROOT, Finished, Shell
+from tests.conftest import MODEL, Finished, Shell
 from tests.flow_runs import logs
+from tests.in_process import FlowsInProcess
 from tests.oci_lookalike import ObjectStorage
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ class Published:
     run_id: str
     data: Path
     storage: ObjectStorage
-    shell: Shell
+    here: FlowsInProcess
     links_by_flow: int
     names_by_flow: set[str]
     link: dict[str, Any]  # that the first `publish` by hand showed
@@ -44,7 +44,7 @@ class Published:
         return f"shapebench/{self.run_id}/"
 
     def publish(self, *flags: str) -> Finished:
-        return self.shell.run("publish", self.run_id, "--data", str(self.data), *flags)
+        return self.here.run("publish", self.run_id, "--data", str(self.data), *flags)
 
     def uploads(self, name: str) -> int:
         """How often a file of the run has been sent."""
@@ -69,15 +69,16 @@ def spec_file(folder: Path, url: str, storage: ObjectStorage) -> Path:
 
 @pytest.fixture(scope="module")
 def published(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    here = FlowsInProcess(shell.environment, pictures=True)  # which a colleague sees
     folder = tmp_path_factory.mktemp("published")
     with oci_lookalike.running() as storage:
-        done = shell.run("run", str(spec_file(folder, simulator, storage)), "--json")
+        done = here.run("run", str(spec_file(folder, simulator, storage)), "--json")
         assert done.code == 0, done.stderr
         run_id, data = done.json["run_id"], folder / "data"
         by_flow = len(storage.preauthenticated), set(storage.buckets["reports"])
-        by_hand = shell.run("publish", run_id, "--data", str(data), "--json")
+        by_hand = here.run("publish", run_id, "--data", str(data), "--json")
         assert by_hand.code == 0, by_hand.stderr
-        yield Published(run_id, data, storage, shell, *by_flow, by_hand.json["link"])
+        yield Published(run_id, data, storage, here, *by_flow, by_hand.json["link"])
 
 
 @pytest.fixture(scope="module")
@@ -110,20 +111,12 @@ def test_a_flow_makes_no_link_and_says_how_to_make_one(published: Published, pre
     )
 
 
-REPUBLISH = """
-import sys
-from pathlib import Path
-from flows.republish import republish
+def republished(published: Published) -> State[Any]:
+    """How the flow has ended."""
+    from flows.republish import republish
 
-republish(sys.argv[1], Path(sys.argv[2]))
-"""
-
-
-def republish(published: Published) -> Finished:
-    command = [sys.executable, "-c", REPUBLISH, published.run_id, str(published.data)]
-    environment = published.shell.environment
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    return Finished(done.returncode, done.stdout, done.stderr)
+    with published.here.surroundings():
+        return republish(published.run_id, published.data, return_state=True)
 
 
 def without_page(published: Published) -> int:
@@ -136,8 +129,8 @@ def without_page(published: Published) -> int:
 def test_a_flow_tries_again_where_a_single_file_failed(published: Published) -> None:
     before = without_page(published)
     published.storage.refuse(f"{published.folder}index.html", 409, "ConcurrentObjectUpdate")
-    done = republish(published)
-    assert done.code == 0, done.stderr
+    state = republished(published)
+    assert state.is_completed(), state
     assert published.uploads("index.html") == before + 2
     assert f"{published.folder}index.html" in published.storage.buckets["reports"]
 
@@ -146,10 +139,10 @@ def test_a_flow_tries_again_where_a_single_file_failed(published: Published) -> 
 def test_a_flow_does_not_try_again_what_would_fail_again(published: Published) -> None:
     before = without_page(published)
     published.storage.refuse(f"{published.folder}index.html", 403, "NotAuthorized", times=2)
-    done = republish(published)
+    state = republished(published)
     published.storage.trouble.clear()
-    assert (done.code == 0, published.uploads("index.html")) == (False, before + 1)
-    assert "allow group GROUP to manage objects" in done.stderr
+    assert (state.is_failed(), published.uploads("index.html")) == (True, before + 1)
+    assert "allow group GROUP to manage objects" in str(state.result(raise_on_failure=False))
 
 
 # The command line
@@ -210,7 +203,7 @@ def test_who_asks_for_a_link_to_a_folder_is_told_that_there_is_none(published: P
     elsewhere = tmp_path / "data" / "runs" / published.run_id
     elsewhere.mkdir(parents=True)
     (elsewhere / "run.json").write_text(json.dumps(content), encoding="utf-8")
-    done = published.shell.run("publish", published.run_id, "--data", str(tmp_path / "data"), "--share-for-days", "2")
+    done = published.here.run("publish", published.run_id, "--data", str(tmp_path / "data"), "--share-for-days", "2")
     assert (done.code, "links can only share a report in OCI Object Storage" in done.stderr) == (1, True), done.stderr
     assert not (tmp_path / "web").exists()
 

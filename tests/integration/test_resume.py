@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ from tests.flow_runs import (
     processes,
     retry,
     sent_ns,
-    set_state,
     spec,
     state,
     wait_until,
 )
+from tests.in_process import InProcess
 
 pytestmark = pytest.mark.slow
 
@@ -104,13 +105,15 @@ def broken_off(shell: Shell, folder: Path, content: dict[str, Any], level: int) 
 
 
 @pytest.fixture(scope="module")
-def killed(shell: Shell, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Killed, Finished]:
+def killed(
+    shell: Shell, here: InProcess, simulator: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Killed, Finished]:
     """A run that was killed, and what `shapebench resume` made of it."""
     folder = tmp_path_factory.mktemp("killed")
     run, started = broken_off(shell, folder, spec(simulator, folder / "data", LEVELS), KILLED)
     _, still_there = psutil.wait_procs(started, timeout=20)
     assert still_there == [], "the killed run left processes behind"
-    done = shell.run("resume", run.run_id, "--data", str(run.data), "--json")
+    done = here.run("resume", run.run_id, "--data", str(run.data), "--json")
     assert done.code == 0, done.stderr
     return run, done
 
@@ -130,12 +133,12 @@ def test_resume_says_what_was_measured_before_and_what_is_measured_again(killed:
 
 @pytest.mark.nightly
 def test_a_finished_run_is_not_measured_again_but_all_that_follows_is_done(
-    killed: tuple[Killed, Finished], shell: Shell
+    killed: tuple[Killed, Finished], here: InProcess
 ) -> None:
     run, done = killed
     before = level_files(run.data)
     shutil.rmtree(run.data / "reports")
-    again = shell.run("resume", run.run_id, "--data", str(run.data), "--json")
+    again = here.run("resume", run.run_id, "--data", str(run.data), "--json")
     assert again.code == 0, again.stderr
     assert "nothing is left to measure" in " ".join(again.stderr.split())
     assert level_files(run.data) == before
@@ -147,31 +150,33 @@ def test_a_finished_run_is_not_measured_again_but_all_that_follows_is_done(
 ENDLESS: dict[str, Any] = {"duration_s": None, "requests": 1_000_000}
 
 
-def unfinished(shell: Shell, data: str) -> list[tuple[str, str, list[int]]]:
-    listed = shell.run("runs", "--unfinished", "--data", data, "--json").json
+def unfinished(here: InProcess, data: str) -> list[tuple[str, str, list[int]]]:
+    listed = here.run("runs", "--unfinished", "--data", data, "--json").json
     return [(run["run_id"], run["state"], run["to_measure"]) for run in listed]
 
 
 @pytest.mark.nightly
-def test_what_was_measured_can_be_stored_as_it_is(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_what_was_measured_can_be_stored_as_it_is(
+    shell: Shell, here: InProcess, simulator: str, tmp_path: Path
+) -> None:
     content = spec(simulator, tmp_path / "data", [1, 2, 3])
     run, _ = broken_off(shell, tmp_path, content, 2)
-    assert unfinished(shell, content["data"]) == [(run.run_id, "interrupted", [2, 3])]
-    done = shell.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
+    assert unfinished(here, content["data"]) == [(run.run_id, "interrupted", [2, 3])]
+    done = here.run("resume", run.run_id, "--data", content["data"], "--as-is", "--json")
     assert done.code == 0, done.stderr
-    assert unfinished(shell, content["data"]) == []
+    assert unfinished(here, content["data"]) == []
     assert rows(run.data, "SELECT levels, skipped_levels, resumes FROM runs") == [([1], [2, 3], 0)]
-    assert shell.run("resume", run.run_id, "--data", content["data"]).code == 0
+    assert here.run("resume", run.run_id, "--data", content["data"]).code == 0
     assert rows(run.data, "SELECT levels, skipped_levels, resumes FROM runs") == [([1, 2, 3], [], 1)]
 
 
 @pytest.mark.nightly
-def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_a_run_that_is_being_measured_is_refused(shell: Shell, here: InProcess, simulator: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = begun(shell, tmp_path, spec(simulator, data, [2], **ENDLESS), 2)
     try:
         [folder] = data.glob("runs/*/")
-        refused = shell.run("resume", folder.name, "--data", str(data))
+        refused = here.run("resume", folder.name, "--data", str(data))
         assert (refused.code, "Traceback" in refused.stderr) == (1, False)
         assert f"Run {folder.name} is being measured by a process on this machine, number " in refused.stderr
     finally:
@@ -180,13 +185,13 @@ def test_a_run_that_is_being_measured_is_refused(shell: Shell, simulator: str, t
 
 
 @pytest.mark.nightly
-def test_a_run_that_was_stopped_goes_on(shell: Shell, simulator: str, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on(shell: Shell, here: InProcess, simulator: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     process = begun(shell, tmp_path, spec(simulator, data, LEVELS), KILLED)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     run = Killed(data)
-    done = shell.run("resume", run.run_id, "--data", str(data), "--json")
+    done = here.run("resume", run.run_id, "--data", str(data), "--json")
     assert done.code == 0, done.stderr
     run.assert_whole()
 
@@ -211,7 +216,7 @@ def answers(port: int) -> bool:
 @pytest.mark.nightly
 @pytest.mark.parametrize(("changed", "stayed"), [([], True), (["--set", "max_model_len=2048"], False)])
 def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
-    shell: Shell, tmp_path: Path, changed: list[str], stayed: bool
+    shell: Shell, here: InProcess, tmp_path: Path, changed: list[str], stayed: bool
 ) -> None:
     port = free_port()
     with served(shell, port) as first:
@@ -219,7 +224,7 @@ def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
         run, _ = broken_off(shell, tmp_path, content, 2)
         first.terminate()
     with served(shell, port, *changed) as second:
-        done = shell.run("resume", run.run_id, "--data", content["data"], "--json")
+        done = here.run("resume", run.run_id, "--data", content["data"], "--json")
         second.terminate()
     assert done.code == 0, done.stderr
     assert rows(run.data, STAYED) == [(1, True), (2, stayed)]
@@ -228,7 +233,9 @@ def test_a_run_that_meets_another_server_says_so_and_a_restart_alone_is_none(
 
 
 @pytest.mark.nightly
-def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell, tmp_path: Path) -> None:
+def test_a_launched_server_dies_with_the_run_and_is_launched_again(
+    shell: Shell, here: InProcess, tmp_path: Path
+) -> None:
     port = free_port()
     content = spec(f"http://127.0.0.1:{port}", tmp_path / "data", [1, 2])
     launch = f"{sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}"
@@ -236,7 +243,7 @@ def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell,
     run, started = broken_off(shell, tmp_path, content, 2)
     _, still_there = psutil.wait_procs(started, timeout=30)
     assert (still_there, answers(port)) == ([], False)
-    done = shell.run("resume", run.run_id, "--data", content["data"], "--json")
+    done = here.run("resume", run.run_id, "--data", content["data"], "--json")
     assert done.code == 0, done.stderr
     assert rows(run.data, STAYED) == [(1, True), (2, True)]
     assert (run.data / "runs" / run.run_id / "server.interrupted-1.log").exists()
@@ -244,7 +251,7 @@ def test_a_launched_server_dies_with_the_run_and_is_launched_again(shell: Shell,
 
 @pytest.mark.nightly
 def test_a_run_whose_report_could_not_be_sent_is_finished_without_measuring(
-    shell: Shell, simulator: str, tmp_path: Path
+    here: InProcess, simulator: str, tmp_path: Path
 ) -> None:
     with oci_lookalike.running() as storage:
         key = oci_lookalike.new_key()
@@ -256,18 +263,18 @@ def test_a_run_whose_report_could_not_be_sent_is_finished_without_measuring(
         }
         bucket = storage.buckets.pop("reports")
         content = {**spec(simulator, tmp_path / "data", [2]), "publish": {"oci": target}}
-        failed = shell.run("run", spec_file(tmp_path, content), "--json")
+        failed = here.run("run", spec_file(tmp_path, content), "--json")
         before = level_files(tmp_path / "data")
         storage.buckets["reports"] = bucket
-        done = shell.run("resume", failed.json["run_id"], "--data", content["data"], "--json")
+        done = here.run("resume", failed.json["run_id"], "--data", content["data"], "--json")
         assert (failed.code, done.code) == (1, 0), done.stderr
         assert f"shapebench/{failed.json['run_id']}/index.html" in bucket
     assert level_files(tmp_path / "data") == before
     assert done.json["resumes"] == 0
 
 
-def test_an_unknown_run_is_refused(shell: Shell, tmp_path: Path) -> None:
-    refused = shell.run("resume", "nope", "--data", str(tmp_path))
+def test_an_unknown_run_is_refused(here: InProcess, tmp_path: Path) -> None:
+    refused = here.run("resume", "nope", "--data", str(tmp_path))
     assert (refused.code, "There is no run nope" in refused.stderr) == (1, True)
 
 
@@ -311,35 +318,44 @@ def worker_has_noticed(own: BroughtUp, run: str) -> bool:
     return any(line["name"] == "prefect.flow_runs.worker" and "memory allocation" in line["message"] for line in said)
 
 
-@pytest.mark.nightly
-def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(
-    own: BroughtUp, simulator: str, tmp_path: Path
-) -> None:
-    run = in_the_middle(own, simulator, tmp_path)
+@dataclass(frozen=True)
+class Retried:
+    """A flow run whose process was killed, and which was retried."""
+
+    run: str
+    killed: Killed
+    crashed_as: str
+    ended_as: str
+
+
+@pytest.fixture(scope="module")
+def retried(own: BroughtUp, simulator: str, tmp_path_factory: pytest.TempPathFactory) -> Retried:
+    data = tmp_path_factory.mktemp("retried")
+    run = in_the_middle(own, simulator, data)
     kill(own, "prefect.engine")
-    killed = Killed(tmp_path)
+    killed = Killed(data)
     wait_until(lambda: worker_has_noticed(own, run))
-    assert state(run) == "CRASHED"
+    crashed_as = state(run)
+    return Retried(run, killed, crashed_as, end_of_retry(run))
+
+
+def end_of_retry(run: str) -> str:
     retry(run)
     wait_until(lambda: state(run) != "SCHEDULED")
-    assert ended(run)["type"] == "COMPLETED"
-    killed.assert_whole()
+    return str(ended(run)["type"])
 
 
 @pytest.mark.nightly
-def test_a_flow_run_that_died_with_its_worker_goes_on_at_a_new_one(
-    own: BroughtUp, simulator: str, tmp_path: Path
-) -> None:
-    run = in_the_middle(own, simulator, tmp_path)
-    kill(own, "worker", "prefect.engine")
-    killed = Killed(tmp_path)
-    assert state(run) == "RUNNING"  # nobody was left to say otherwise
-    set_state(run, "CRASHED", force=True)  # as an automation does it for runs whose heart no longer beats
-    assert own.up().code == 0
-    retry(run)
-    wait_until(lambda: state(run) != "SCHEDULED")
-    assert ended(run)["type"] == "COMPLETED"
-    killed.assert_whole()
+def test_a_flow_run_whose_process_was_killed_goes_on_when_it_is_retried(retried: Retried) -> None:
+    assert (retried.crashed_as, retried.ended_as) == ("CRASHED", "COMPLETED")
+    retried.killed.assert_whole()
+
+
+@pytest.mark.nightly
+def test_a_finished_flow_run_that_is_retried_measures_nothing(retried: Retried) -> None:
+    before = level_files(retried.killed.data)
+    assert end_of_retry(retried.run) == "COMPLETED"
+    assert level_files(retried.killed.data) == before
 
 
 @pytest.mark.nightly
@@ -351,23 +367,10 @@ def test_a_flow_run_whose_worker_alone_was_killed_loses_nothing(own: BroughtUp, 
     assert ended(run)["type"] == "CRASHED"
     before = level_files(tmp_path)
     assert own.up().code == 0
-    retry(run)
-    wait_until(lambda: state(run) != "SCHEDULED")
-    assert ended(run)["type"] == "COMPLETED"
+    assert end_of_retry(run) == "COMPLETED"
     after = level_files(tmp_path)
     assert {name: after[name] for name in MEASURED} == {name: before[name] for name in MEASURED}
     assert rows(tmp_path, "SELECT levels, resumes FROM runs") == [(LEVELS, 1)]
-
-
-@pytest.mark.nightly
-def test_a_finished_flow_run_that_is_retried_measures_nothing(own: BroughtUp, simulator: str, tmp_path: Path) -> None:
-    run = own.start("ad-hoc", {"spec": spec(simulator, tmp_path, [2])})
-    assert ended(run)["type"] == "COMPLETED"
-    before = level_files(tmp_path)
-    retry(run)
-    wait_until(lambda: state(run) != "SCHEDULED")
-    assert ended(run)["type"] == "COMPLETED"
-    assert level_files(tmp_path) == before
 
 
 @pytest.mark.nightly
@@ -405,6 +408,7 @@ def test_a_flow_run_that_died_with_its_worker_is_picked_up_by_automations(
     run = in_the_middle(own, simulator, tmp_path)
     kill(own, "worker", "prefect.engine")
     killed = Killed(tmp_path)
+    assert state(run) == "RUNNING"  # nobody was left to say otherwise
     assert own.up().code == 0
     wait_until(lambda: state(run) in ("COMPLETED", "FAILED"), at_most_s=240)
     assert state(run) == "COMPLETED"

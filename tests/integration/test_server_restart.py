@@ -20,10 +20,10 @@ AWAY_S = 9.0
 End = Callable[[psutil.Process], None]
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[BroughtUp]:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BroughtUp]:
     """A server, with a database in a file, and a worker."""
-    here = brought_up_in(tmp_path / "prefect")
+    here = brought_up_in(tmp_path_factory.mktemp("prefect"))
     try:
         done = here.up()
         assert done.code == 0, done.stdout + done.stderr

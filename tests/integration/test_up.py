@@ -175,9 +175,14 @@ def stored(brought_up: BroughtUp, simulator: str, tmp_path_factory: pytest.TempP
     """The folder of a report that a run of the ad-hoc deployment has made."""
     data = tmp_path_factory.mktemp("data")
     state = ended(brought_up.start("ad-hoc", {"spec": short(simulator, data)}))
-    assert state["type"] == "COMPLETED", state
+    assert (state["type"], "Suits" in state["message"]) == ("COMPLETED", True), state
     [report] = (data / "reports").iterdir()
     return report
+
+
+@pytest.mark.nightly
+def test_the_worker_runs_the_flow(stored: Path) -> None:
+    assert (stored.parents[1] / "results.duckdb").exists()
 
 
 @pytest.mark.nightly

@@ -32,7 +32,8 @@ from shapebench.runs.run_file import RunFile, save
 from shapebench.runs.samples_file import Sample
 from shapebench.spec.model import Limits, Load, Search
 from shapebench.spec.slo import LevelResult, Slo, SloResult, parse
-from tests.level_sample import FACTS, RUN_ID, closed_loop, level, refused, request, run, run_tables, verdict
+from tests.level_sample import FACTS, RUN_ID, closed_loop, level, refused, request, run, verdict
+from tests.stored_run import store_run
 
 SLO = "ttft_s p95 <= 0.5"
 Measure = Callable[[Step], Outcome]
@@ -448,7 +449,7 @@ def test_the_results_file_has_what_a_search_found(tmp_path: Path) -> None:
 
 
 def test_a_run_that_searched_for_nothing_has_found_nothing(tmp_path: Path) -> None:
-    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    store_run(tmp_path)
     assert query(tmp_path, "FROM searches").to_pylist() == []
 
 

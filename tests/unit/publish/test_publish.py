@@ -18,6 +18,7 @@ from shapebench.results import database
 from shapebench.spec.model import Spec, SpecError, parse
 from tests.level_sample import RUN_ID, run_tables
 from tests.oci_lookalike import ObjectStorage, new_key, register, running, write_config
+from tests.stored_run import store_run
 
 PAGE = f"shapebench/{RUN_ID}/index.html"
 MakeSpec = Callable[..., Spec]
@@ -201,8 +202,7 @@ def test_a_copy_of_which_nothing_is_on_record_is_recorded(make_spec: MakeSpec) -
 @pytest.fixture
 def whole_run(make_spec: MakeSpec) -> Path:
     """The data folder, with a run that is stored and has samples of two levels."""
-    data = make_spec().data
-    database.load(data, RUN_ID, run_tables(data))
+    data = store_run(make_spec().data)
     (data / "runs" / RUN_ID / "run.json").touch()
     return data
 

@@ -2,6 +2,7 @@
 
 import logging
 import lzma
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -33,12 +34,18 @@ def drawn(report: Report) -> set[str]:
     return {plot.name for _, group in plots(report) for plot in group}
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored")
     samples = [*closed_loop(2, requests_each=20), refused(98, 1.0), refused(99, 2.0)]
-    some_fail = summarise_level(level(tmp_path, 2, samples))
-    database.load(tmp_path, RUN_ID, run_tables(tmp_path, levels=[clean(tmp_path, 1), some_fail]))
-    return tmp_path
+    some_fail = summarise_level(level(folder, 2, samples))
+    database.load(folder, RUN_ID, run_tables(folder, levels=[clean(folder, 1), some_fail]))
+    return folder
+
+
+@pytest.fixture
+def data(stored: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(stored, tmp_path, dirs_exist_ok=True)
 
 
 def test_everything_that_is_kept_of_a_run_is_collected(data: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,21 @@ SAMPLES = Path(__file__).parent / "imports" / "samples"
 FAILED = refused(90, 2.0, stream=0)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a run of two levels, in one of which a request failed."""
+    folder = tmp_path_factory.mktemp("stored")
     levels = [
-        summarise_level(level(tmp_path, 1, closed_loop(1))),
-        summarise_level(level(tmp_path, 2, [*closed_loop(2, 20), FAILED])),
+        summarise_level(level(folder, 1, closed_loop(1))),
+        summarise_level(level(folder, 2, [*closed_loop(2, 20), FAILED])),
     ]
-    load(tmp_path, RUN_ID, run_tables(tmp_path, levels=levels))
-    return tmp_path
+    load(folder, RUN_ID, run_tables(folder, levels=levels))
+    return folder
+
+
+@pytest.fixture
+def data(stored: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(stored, tmp_path, dirs_exist_ok=True)
 
 
 def numbers(data: Path) -> dict[tuple[int, str, str], float]:

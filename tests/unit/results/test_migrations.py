@@ -15,6 +15,7 @@ from shapebench.results.database import WarehouseError, load, prune, query, set_
 from shapebench.results.migrations import LaterVersionError
 from shapebench.spec import metric_definitions
 from tests.level_sample import RUN_ID, closed_loop, level, run_tables
+from tests.stored_run import store_run
 
 EARLIER = sorted((Path(__file__).parents[2] / "results_of_earlier_versions").glob("*.duckdb.xz"))
 
@@ -28,8 +29,7 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    load(tmp_path, RUN_ID, run_tables(tmp_path))
-    return tmp_path
+    return store_run(tmp_path)
 
 
 def test_there_are_files_of_earlier_versions() -> None:

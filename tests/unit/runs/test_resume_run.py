@@ -33,7 +33,8 @@ from shapebench.runs.resume import (
 )
 from shapebench.runs.run_file import RunFile, RunNotFoundError, load, save
 from shapebench.server_metrics.exposition import ITS_START
-from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, run_tables, verdict
+from tests.level_sample import FACTS, RUN_ID, closed_loop, level, request, run, verdict
+from tests.stored_run import store_run
 
 HOLDER = """
 import sys
@@ -169,7 +170,7 @@ def test_the_results_file_says_when_a_run_was_resumed_and_what_it_left_out(inter
 
 
 def test_a_run_that_was_never_broken_off_was_resumed_no_times(tmp_path: Path) -> None:
-    database.load(tmp_path, RUN_ID, run_tables(tmp_path))
+    store_run(tmp_path)
     [row] = database.query(tmp_path, "SELECT resumes, resumed_at, skipped_levels FROM runs").to_pylist()
     assert row == {"resumes": 0, "resumed_at": [], "skipped_levels": []}
 

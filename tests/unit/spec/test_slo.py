@@ -15,6 +15,7 @@ from shapebench.spec.model import Limits, Spec, SpecError
 from shapebench.spec.model import parse as parse_spec
 from shapebench.spec.slo import Slo, evaluate, evaluate_levels, parse, slo_bounds
 from tests.level_sample import RUN_ID, closed_loop, level, refused, request, run_tables
+from tests.stored_run import store_run
 
 TTFT = Slo("ttft_s", "p95", "<=", 0.5)
 SPEED = Slo("query_tokens_per_s", "mean", ">=", 10)
@@ -245,7 +246,7 @@ def test_the_goodput_is_what_the_macro_says(bounds: dict[str, float], tmp_path: 
 
 
 def test_the_results_file_says_which_level_kept_which_slo_and_by_what(tmp_path: Path) -> None:
-    load(tmp_path, RUN_ID, run_tables(tmp_path))  # all tokens 0.1 s apart
+    store_run(tmp_path)  # all tokens 0.1 s apart
     sql = "SELECT concurrency, slo, evaluated_stat, value, margin, passes FROM slos"
     found = {(row["concurrency"], row["slo"]): row for row in query(tmp_path, sql).to_pylist()}
     assert len(found) == 4

@@ -87,12 +87,13 @@ class ResultsFile:
 
     def _answer(self, sql: str) -> pa.Table:
         with duckdb.connect(self.data / FILE_NAME) as connection:
-            loaded = {row["run_id"] for row in self._waiting["runs"] + self._waiting["levels"]}
+            loaded = {row["run_id"] for row in self._waiting["levels"]}
             for table, rows in self._waiting.items():
                 for _, alike in groupby(sorted(rows, key=_names), key=_names):  # what a row lacks takes its default
                     connection.register("incoming", pa.Table.from_pylist(list(alike)))
                     connection.execute(f"INSERT INTO raw.{table} BY NAME FROM incoming")
-            for run_id in loaded:
+            several = "SELECT run_id FROM raw.levels GROUP BY ALL HAVING count(*) > 1"  # one level has no curve
+            for run_id in loaded & {run_id for (run_id,) in connection.execute(several).fetchall()}:
                 saturation.store(connection, run_id)
         self._waiting.clear()
         return query(self.data, sql)

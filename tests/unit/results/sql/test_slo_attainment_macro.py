@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shapebench.results.database import load, query
-from tests.level_sample import RUN_ID, run_tables
+from shapebench.results.database import query
+from tests.stored_run import store_run
 from tests.unit.results.sql.results_file import ResultsFile
 
 
@@ -125,7 +125,7 @@ def test_an_invalid_level_is_shown_as_such(results: ResultsFile) -> None:
 
 
 def test_where_all_attain_goodput_is_the_system_throughput(tmp_path: Path) -> None:
-    load(tmp_path, RUN_ID, run_tables(tmp_path))  # 10 tokens/s for each query
+    store_run(tmp_path)  # 10 tokens/s for each query
     sql = "FROM slo_attainment(query_tokens_per_s_limit := 9) AS slo JOIN level_summary USING (run_id, concurrency)"
     rows = query(tmp_path, f"SELECT attainment, slo.goodput_tokens_per_s, system_tokens_per_s {sql}").to_pylist()
     assert [r["attainment"] for r in rows] == [1, 1]
