@@ -66,10 +66,11 @@ def test_the_tables_hold_what_was_loaded(data: Path) -> None:
     assert len(content(data)["requests"]) == 18  # 1 and 2 streams, a warm-up request and 5 measured ones each
 
 
-def test_loading_the_same_run_twice_changes_nothing(data: Path) -> None:
-    before = content(data)
-    load(data, RUN_ID, run_tables(data))
-    assert content(data) == before
+def test_loading_the_same_run_twice_changes_nothing(tmp_path: Path) -> None:
+    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    before = content(tmp_path)
+    load(tmp_path, RUN_ID, run_tables(tmp_path))
+    assert content(tmp_path) == before
 
 
 def test_loading_a_run_again_puts_its_new_rows_in_place_of_the_old(data: Path) -> None:
