@@ -95,16 +95,12 @@ def test_the_ui_asks_its_own_server(brought_up: BroughtUp) -> None:
 
 
 @pytest.mark.nightly
-def test_up_says_where_to_look_next(brought_up: BroughtUp) -> None:
-    assert f"Prefect UI:    {brought_up.url}\n" in brought_up.up().stdout
-
-
-@pytest.mark.nightly
-def test_up_a_second_time_starts_nothing(brought_up: BroughtUp) -> None:
+def test_up_a_second_time_starts_nothing_and_says_where_to_look_next(brought_up: BroughtUp) -> None:
     home = brought_up.environment["PREFECT_HOME"]
     before = processes(home)
     done = brought_up.up()
     assert (done.code, set(processes(home))) == (0, set(before)), done.stderr
+    assert f"Prefect UI:    {brought_up.url}\n" in done.stdout
 
 
 @pytest.mark.nightly
