@@ -18,7 +18,7 @@ from tests import level_sample
 from tests.browser.chromium import needs_chromium
 from tests.conftest import prefect_home_in, wait_until_answers
 
-pytestmark = [pytest.mark.slow, *needs_chromium]
+pytestmark = [pytest.mark.nightly, pytest.mark.slow, *needs_chromium]
 
 HOSTILE = r'<script>alert(1)</script>|`x`"q"[a](javascript:b)**c**<img src=http://evil.example/p>'
 WAYS_OUT = r" http://evil.example www.evil.example a@evil.example ![p](http://evil.example/p) &lt; \ $x$"

@@ -91,6 +91,7 @@ def test_quiet_says_nothing_but_the_result(shell: Shell, simulator: str, tmp_pat
     assert done.json["headline"].startswith("Suits")
 
 
+@pytest.mark.nightly
 def test_quiet_says_what_went_wrong(shell: Shell, simulator: str, tmp_path: Path) -> None:
     done = start(shell, simulator, tmp_path, "--quiet", model="gpt-x")
     assert (done.code, done.stdout) == (1, "")

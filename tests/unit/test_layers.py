@@ -90,5 +90,6 @@ def test_the_measuring_process_imports_only_what_it_measures_with() -> None:
     assert not loaded_by("shapebench.load.__main__") & set(HEAVY)
 
 
+@pytest.mark.nightly
 def test_what_the_later_stages_need_is_imported_with_the_flow_and_not_while_it_measures() -> None:
     assert {"great_expectations", "altair", "vl_convert"} <= loaded_by("flows.benchmark")

@@ -404,6 +404,7 @@ def test_a_run_in_one_go_says_nothing_of_it(ordinary: Page) -> None:
     assert "resumed" not in ordinary.words.lower()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_twenty_levels_stay_below_three_megabytes(tmp_path: Path) -> None:
     rows = [{**level(5), "concurrency": 16 * at, "completed": 500} for at in range(1, 21)]
