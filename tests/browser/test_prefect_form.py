@@ -104,11 +104,11 @@ def submit(form: Page) -> None:
 
 
 def submit_until_accepted(form: Page) -> None:
-    """Submit a form that was refused: Prefect validates it once more before it sends it and ignores clicks then."""
+    """Submit a form that Prefect is still validating: it ignores clicks then."""
     for _ in range(5):
         submit(form)
         with suppress(AssertionError):
-            expect(form.get_by_text("View run").first).to_be_visible(timeout=6_000)
+            expect(form.get_by_text("View run").first).to_be_visible(timeout=10_000)
             return
     pytest.fail("the form was not accepted")
 
@@ -213,7 +213,7 @@ def started(
         form.get_by_label("Weights (bytes)").fill("")
         levels(form).first.scroll_into_view_if_needed()
         keep(form, "levels")
-        submit(form)
+        submit_until_accepted(form)
         form.get_by_text("View run").first.click()
         form.wait_for_url("**/runs/flow-run/**")
         yield Started(form.url, data)
@@ -270,7 +270,7 @@ def test_a_choice_is_started_in_the_form(choice: Page, brought_up: BroughtUp) ->
     choice.get_by_label("URL", exact=True).nth(1).fill("http://127.0.0.1:2")
     choice.get_by_label("URL", exact=True).first.scroll_into_view_if_needed()
     keep(choice, "shapes")
-    submit(choice)
+    submit_until_accepted(choice)
     given = parameters_of_started(choice, brought_up)["choice"]
     assert [(one["url"], one["shape"]) for one in given["endpoints"]] == [
         ("http://127.0.0.1:1", "VM.GPU.A10.1"),
