@@ -41,6 +41,7 @@ FLAGS = {
     "--on-this-machine": Flag("endpoint.on_this_machine"),
     "--weights-bytes": Flag("endpoint.weights_bytes", "BYTES"),
     "--api": Flag("endpoint.api"),
+    "--metrics-url": Flag("endpoint.metrics_url", "URL"),
     "--workload": Flag("workload.preset", "NAME", "A preset; `shapebench workloads` lists them."),
     "--input-tokens": Flag("workload.input_tokens", "MEAN,STDDEV"),
     "--output-tokens": Flag("workload.output_tokens", "MEAN,STDDEV"),
@@ -217,7 +218,7 @@ volume_option = with_options(
     click.option("--verbose", "volume", flag_value="verbose", help="Print milestones and Prefect's log lines."),
 )
 data_option = spec_options("--data")
-endpoint_options = spec_options("--url", "--model", "--ready-timeout")
+endpoint_options = spec_options("--url", "--model", "--ready-timeout", "--metrics-url")
 workload_options = spec_options("--workload", "--api", "--input-tokens", "--output-tokens", "--seed")
 load_options = spec_options(
     "--request-timeout", "--stall-timeout", "--duration", "--until-precise", "--processes", "--calibrate"

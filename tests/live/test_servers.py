@@ -23,10 +23,10 @@ SERVERS = {  # by fixture: its APIs
 CASES = [(server, api) for server, apis in SERVERS.items() for api in apis if api in APIS]
 
 
-def measured(running: Running, api: str, folder: Path) -> Finished:
+def measured(running: Running, api: str, folder: Path, *flags: str) -> Finished:
     shell = InProcess({**running.environment, "PREFECT_HOME": str(folder)})
     load = ("--concurrency", "2", "--requests", str(REQUESTS), "--output-tokens", f"{OUTPUT_TOKENS},0")
-    return shell.run("measure", "--url", running.url, "--model", running.model, "--api", api, *load, "--json")
+    return shell.run("measure", "--url", running.url, "--model", running.model, "--api", api, *load, *flags, "--json")
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
@@ -47,3 +47,8 @@ def test_answers_have_no_more_tokens_than_were_asked_for(level: Any) -> None:
 
 def test_a_first_token_comes_before_the_last(level: Any) -> None:
     assert 0 < level["ttft_s"]["mean"] < level["e2e_s"]["mean"]
+
+
+def test_behind_a_gateway_the_engine_s_own_metrics_are_read(vllm: Running, litellm: Running, tmp_path: Path) -> None:
+    done = measured(litellm, "chat", tmp_path, "--metrics-url", f"{vllm.url}/metrics")
+    assert 0 < done.json["server_ttft_s"] < done.json["ttft_s"]["mean"]
