@@ -12,7 +12,6 @@ from cli.print_table import FORMATS
 from shapebench.results import database, exports
 from shapebench.results.imports.taken import take
 from shapebench.runs import resume
-from shapebench.spec.model import UNKNOWN_SHAPE
 
 
 @click.command("runs")
@@ -59,11 +58,17 @@ def _print(rows: pa.Table, form: str) -> None:
 
 @click.command("import")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--shape", help=f"The machine that served, such as VM.GPU.A10.1. [default: {UNKNOWN_SHAPE}]")
+@click.option(
+    "--shape", help="The machine that served, such as VM.GPU.A10.1. [default: the one that the files name, or unknown]"
+)
 @data_option
 @as_json
 def import_results(paths: tuple[Path, ...], shape: str | None, data: Path | None, as_json: bool) -> None:
-    """Import what LLMPerf, vllm bench serve, GuideLLM, AIPerf or genai-bench measured, from files and folders."""
+    """Import what another tool measured, from files and folders.
+
+    Read are results of LLMPerf, vllm bench serve, SGLang's bench_serving, InferenceX, GuideLLM, AIPerf, GenAI-Perf,
+    genai-bench and inference-perf.
+    """
     imported = take(list(paths), data or Path("data"), shape)
     if as_json:
         print_json(imported)

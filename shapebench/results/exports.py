@@ -112,8 +112,8 @@ class StoredLevel(TypedDict):
     """The columns of raw.levels that are exported."""
 
     concurrency: int
-    completed: int
-    failed: int
+    completed: int | None
+    failed: int | None
     started_at: datetime
     wall_s: float | None
 
@@ -225,13 +225,14 @@ def _distributions(of: LevelRows) -> dict[str, float]:
 
 def _totals(of: LevelRows) -> dict[str, float | str]:
     errors = Counter(_error_code(row) for row in of.requests if row["error_kind"] is not None)
+    done, gone = of.level["completed"], of.level["failed"]
     given = {
-        "results_num_requests_started": of.level["completed"] + of.level["failed"],
+        "results_num_requests_started": None if done is None or gone is None else done + gone,
         "results_error_rate": of.numbers.get(("error_rate", metric_definitions.TOTAL)),
-        "results_number_errors": of.level["failed"],
+        "results_number_errors": gone,
         "results_error_code_frequency": str(dict(errors)),
         "results_mean_output_throughput_token_per_s": of.numbers.get(("system_tokens_per_s", metric_definitions.TOTAL)),
-        "results_num_completed_requests": of.level["completed"],
+        "results_num_completed_requests": done,
         "results_num_completed_requests_per_min": of.numbers.get(("requests_per_min", metric_definitions.TOTAL)),
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -1,6 +1,6 @@
 """AIPerf: `profile_export_aiperf.json`, and `profile_export.jsonl` with a record for each request.
 
-How its words map to ours (0.13):
+How its words map to ours (0.13; older ones, from 0.1 on, name the load `input_config.loadgen`):
 
 - TTFT: to the first response with content, skipping empty ones; request latency: to the last one with content. The
   same as ttft_s and e2e_s.
@@ -11,7 +11,7 @@ How its words map to ours (0.13):
   numbers that depend on them differ; but records also have the server's usage, if it sent one, and that is used.
 - benchmark_duration is from the first request to the last response, and all tokens over it are our throughput. AIPerf's
   own output_token_throughput is over the time of its phase, which is longer, and is not used.
-- its standard deviation divides by n, which is undone.
+- its standard deviation divides by n, which is undone. Until 0.9 the file has only the number of requests.
 - times without a zone are assumed to be UTC; records have their own times.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import AliasPath, Field
+from pydantic import AliasChoices, AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, completed, failed, span_s, summarise
 from shapebench.results.imports.files import Document
@@ -34,7 +34,6 @@ from shapebench.results.imports.json_model import (
     epoch_to_datetime,
     http_status,
     parse_utc,
-    read_numbers,
     require,
     to_count,
     valid_duration,
@@ -42,7 +41,8 @@ from shapebench.results.imports.json_model import (
 from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
-from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, seconds, times, total
+from shapebench.results.imports.metric_stats import of_metric, stats
+from shapebench.results.imports.numbers import Differs, Number, Summarised, seconds, times, total
 from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_WORKLOAD,
@@ -51,24 +51,23 @@ from shapebench.results.imports.tool import (
     Origin,
     Tool,
     at_concurrency,
+    name_lengths,
 )
-from shapebench.spec import metric_definitions
 from shapebench.support.redact import redact_mapping
 
 _TOKENS = "tokens are counted by AIPerf's own tokenizer, not the server's usage"
 _GAPS = {"inter_token_s": "between chunks, each counted once whatever tokens it has"}
 _AFTER_FIRST = {"tpot_s": "divides by the tokens after the first chunk, not by those after the first token"}
 OF_OUTPUT = ("output_tokens", "tpot_s", "query_tokens_per_s", "system_tokens_per_s")
-OF_SUMMARY = {  # ours -> its name, and what makes seconds of it
-    "ttft_s": ("time_to_first_token", 1e-3),
-    "e2e_s": ("request_latency", 1e-3),
-    "tpot_s": ("inter_token_latency", 1e-3),
-    "inter_token_s": ("inter_chunk_latency", 1e-3),
-    "query_tokens_per_s": ("e2e_output_token_throughput", 1),
-    "input_tokens": ("input_sequence_length", 1),
-    "output_tokens": ("output_sequence_length", 1),
+OF_SUMMARY = {  # ours -> its name
+    "ttft_s": "time_to_first_token",
+    "e2e_s": "request_latency",
+    "tpot_s": "inter_token_latency",
+    "inter_token_s": "inter_chunk_latency",
+    "query_tokens_per_s": "e2e_output_token_throughput",
+    "input_tokens": "input_sequence_length",
+    "output_tokens": "output_sequence_length",
 }
-STATS = {"mean": "avg", "min": "min", "max": "max", **{p: p for p in metric_definitions.PERCENTILES}}
 
 
 class Phase(JsonModel):
@@ -78,6 +77,16 @@ class Phase(JsonModel):
     type: Text = None
     concurrency: Count = None
     requests: Count = None
+
+
+class LoadGenerator(JsonModel):
+    """The load, as versions before 0.9 have it: only what the user set, or a check of theirs did."""
+
+    concurrency: Count = None
+    request_rate: JsonNumber = None
+    user_centric_rate: JsonNumber = None
+    prefill_concurrency: Count = None
+    request_count: Count = None
 
 
 class Dataset(JsonModel):
@@ -95,10 +104,55 @@ class Config(JsonModel):
 
     phases: Items[Phase] = Field(default_factory=list)
     datasets: Items[Dataset] = Field(default_factory=list)
-    model: Text = Field(None, validation_alias=AliasPath("models", "items", 0, "name"))
-    url: Text = Field(None, validation_alias=AliasPath("endpoint", "urls", 0))
+    loadgen: LoadGenerator = Field(default_factory=LoadGenerator)
+    old_model: Text = Field(None, validation_alias=AliasPath("endpoint", "model_names", 0))
+    new_model: Text = Field(None, validation_alias=AliasPath("models", "items", 0, "name"))
+    fixed_schedule: object = Field(None, validation_alias=AliasPath("input", "fixed_schedule"))
+    old_mean_input: JsonNumber = Field(None, validation_alias=AliasPath("input", "prompt", "input_tokens", "mean"))
+    old_stddev_input: JsonNumber = Field(None, validation_alias=AliasPath("input", "prompt", "input_tokens", "stddev"))
+    old_mean_output: JsonNumber = Field(None, validation_alias=AliasPath("input", "prompt", "output_tokens", "mean"))
+    old_stddev_output: JsonNumber = Field(
+        None, validation_alias=AliasPath("input", "prompt", "output_tokens", "stddev")
+    )
+    url: Text = Field(
+        None, validation_alias=AliasChoices(AliasPath("endpoint", "urls", 0), AliasPath("endpoint", "url"))
+    )
     use_server_token_count: object = Field(None, validation_alias=AliasPath("endpoint", "use_server_token_count"))
     per_chunk_usage: object = Field(None, validation_alias=AliasPath("endpoint", "per_chunk_usage"))
+
+    @property
+    def model(self) -> str | None:
+        return self.new_model or self.old_model
+
+    @property
+    def workload(self) -> str | None:
+        data = self.datasets[0] if self.datasets else Dataset()
+        return (
+            name_lengths((data.mean_input, data.stddev_input), (data.mean_output, data.stddev_output))
+            or name_lengths(
+                (self.old_mean_input, self.old_stddev_input), (self.old_mean_output, self.old_stddev_output)
+            )
+            or data.type
+        )
+
+    @property
+    def measured_phase(self) -> Phase:
+        """The measured phase; raises ImportFileError unless it was a closed loop of one concurrency."""
+        measured = [phase for phase in self.phases if phase.kind != "warmup"]
+        if not self.phases and self.old_model:
+            return self._old_phase
+        if len(measured) != 1:
+            raise ImportFileError(f"it has {len(measured)} measured phases instead of one")
+        at_concurrency(1 if measured[0].type == "concurrency" else None)
+        return measured[0]
+
+    @property
+    def _old_phase(self) -> Phase:
+        load = self.loadgen
+        open_loop = load.request_rate or load.user_centric_rate or self.fixed_schedule
+        by_default = None if load.prefill_concurrency else 1  # and may be missing from the file
+        concurrency = at_concurrency(None if open_loop else load.concurrency or by_default)
+        return Phase(concurrency=concurrency, requests=load.request_count)
 
 
 class Summary(JsonModel):
@@ -119,13 +173,26 @@ class Summary(JsonModel):
         return self.config.use_server_token_count is True
 
     @property
-    def measured_phase(self) -> Phase:
-        """The measured phase; raises ImportFileError unless it was a closed loop of one concurrency."""
-        measured = [phase for phase in self.config.phases if phase.kind != "warmup"]
-        if len(measured) != 1:
-            raise ImportFileError(f"it has {len(measured)} measured phases instead of one")
-        at_concurrency(1 if measured[0].type == "concurrency" else None)
-        return measured[0]
+    def done(self) -> int:
+        """Number of requests that completed; the file has none where all failed."""
+        return (
+            0
+            if self.request_count is None and self.error_request_count
+            else require(self.request_count, "request_count")
+        )
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether it is AIPerf's; before 0.4 it does not state a version."""
+        return self.raw_config is not None and (self.version is not None or self.config.old_model is not None)
+
+    @classmethod
+    def of(cls, document: Document) -> tuple["Summary", Mapping[str, object]]:
+        """Read a document; return it, and the object with the metrics, which 0.1 has one level further down."""
+        content = document.content if isinstance(document.content, dict) else {}
+        records = content.get("records")
+        flat = {**records, **content} if isinstance(records, dict) else content
+        return cls.parse(flat), flat
 
 
 class Record(JsonModel):
@@ -172,8 +239,7 @@ class Record(JsonModel):
 
 
 def _is_summary(document: Document) -> bool:
-    summary = Summary.parse(document.content)
-    return summary.version is not None and summary.raw_config is not None
+    return Summary.of(document)[0].is_recognised
 
 
 def _is_records(document: Document) -> bool:
@@ -205,18 +271,17 @@ def _is_ignored(path: Path) -> bool:
 
 
 def _read(file_set: FileSet) -> list[Level]:
-    content = file_set.one("summary", "it alone says at which concurrency the records came").content
-    summary = Summary.parse(content)
+    summary, content = Summary.of(file_set.one("summary", "it alone says at which concurrency the records came"))
     records = [Record.parse(line) for line in file_set.one("records", "").objects] if file_set.all("records") else []
     answers = checked(sorted((record.to_answer() for record in records), key=lambda answer: answer.begun_s or 0))
     differs = _records_differ(summary, records, answers) if answers else _summary_differs(summary, content)
-    phase = summary.measured_phase
+    phase = summary.config.measured_phase
     return [
         Level(
             origin=_origin(summary),
             documents=file_set.documents,
             concurrency=at_concurrency(phase.concurrency),
-            completed=len(completed(answers)) if answers else require(summary.request_count, "request_count"),
+            completed=len(completed(answers)) if answers else summary.done,
             failed=failed(answers) if answers else summary.error_request_count or 0,
             numbers=summarise(answers, differs) if answers else _numbers(summary, content, differs),
             answers=answers,
@@ -231,18 +296,10 @@ def _read(file_set: FileSet) -> list[Level]:
 
 def _origin(summary: Summary) -> Origin:
     config = summary.config
-    data = config.datasets[0] if config.datasets else Dataset()
-    lengths = None
-    if data.mean_input and data.mean_output:
-        sent, received = (
-            f"N({mean:g},{stddev or 0:g})"
-            for mean, stddev in ((data.mean_input, data.stddev_input), (data.mean_output, data.stddev_output))
-        )
-        lengths = f"{sent} in, {received} out"
     return Origin(
         version=summary.version,
         model=config.model or UNKNOWN_MODEL,
-        workload=lengths or data.type or UNKNOWN_WORKLOAD,
+        workload=config.workload or UNKNOWN_WORKLOAD,
         url=config.url or "",
     )
 
@@ -270,7 +327,7 @@ def _records_differ(summary: Summary, records: Sequence[Record], answers: Sequen
 def _summary_differs(summary: Summary, content: object) -> Differs:
     """Describe what differs: each chunk had one token if there are as many gaps as tokens after the first."""
     own = not summary.counts_of_server
-    gaps = to_count(_stats(content, "inter_chunk_latency").get("count"))
+    gaps = to_count(stats(content, "inter_chunk_latency").get("count"))
     tokens, done = to_count(summary.total_output_tokens), summary.request_count
     known = gaps is not None and tokens is not None and done is not None
     a_token_each = not own and known and (gaps or 0) == (tokens or 0) - (done or 0)
@@ -286,12 +343,8 @@ def _tokens_differ(*, own_input: bool, own_output: bool) -> dict[str, str]:
     return dict.fromkeys(names, _TOKENS)
 
 
-def _stats(content: object, name: str) -> dict[str, float | None]:
-    return read_numbers(content.get(name) if isinstance(content, dict) else None)
-
-
 def _numbers(summary: Summary, content: object, differs: Differs) -> list[Number]:
-    found = [n for ours in OF_SUMMARY for n in _distribution(content, ours, differs.get(ours))]
+    found = [n for ours in OF_SUMMARY for n in _distribution(summary, content, ours, differs.get(ours))]
     duration_s = summary.duration_s or None
     totals = {
         "system_tokens_per_s": times(summary.total_output_tokens, 1 / duration_s) if duration_s else None,
@@ -301,13 +354,11 @@ def _numbers(summary: Summary, content: object, differs: Differs) -> list[Number
     return found + [n for ours, value in totals.items() for n in total(ours, value, differs.get(ours))]
 
 
-def _distribution(content: object, ours: str, differs: str | None) -> list[Number]:
-    name, unit = OF_SUMMARY[ours]
-    given = _stats(content, name)
-    sample_count = to_count(given.get("count"))
-    stats = {stat: times(given.get(theirs), unit) for stat, theirs in STATS.items()}
-    stats["stddev"] = times(sample_stddev(given.get("std"), sample_count), unit)
-    return of_stats(ours, stats, sample_count, differs)
+def _distribution(summary: Summary, content: object, ours: str, differs: str | None) -> list[Number]:
+    """Convert a metric; of one that has a value for each request, old versions do not say again how many."""
+    of_each_request = None if ours == "inter_token_s" else summary.request_count
+    counted = to_count(stats(content, OF_SUMMARY[ours]).get("count"))
+    return of_metric(ours, content, OF_SUMMARY[ours], Summarised(counted or of_each_request, differs=differs))
 
 
 TOOL = Tool(

@@ -1,10 +1,11 @@
 """Single requests as another tool recorded them, and metrics computed from them by our definitions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shapebench.results.imports.json_model import ImportFileError
 from shapebench.results.imports.numbers import Differs, Number, of_values, share, total
+from shapebench.support.redact import redact
 
 ROUNDING_S = 1e-9  # tools add up gaps: a sum may come out this much below what it is made of
 
@@ -53,7 +54,7 @@ def failed(answers: Sequence[Answer]) -> int:
 
 
 def checked(answers: Sequence[Answer]) -> list[Answer]:
-    """Return the requests; raises ImportFileError if the times of one are impossible."""
+    """Return the requests, without times of 0, which mean "not known"; raises ImportFileError for impossible times."""
     for index, answer in enumerate(answers):
         if min(answer.ttft_s or 0, answer.e2e_s or 0) < 0:
             raise ImportFileError(f"request {index} has a negative time")
@@ -61,7 +62,7 @@ def checked(answers: Sequence[Answer]) -> list[Answer]:
             raise ImportFileError(
                 f"request {index} had its first token ({answer.ttft_s} s) after its last ({answer.e2e_s} s)"
             )
-    return list(answers)
+    return [replace(answer, ttft_s=answer.ttft_s or None, e2e_s=answer.e2e_s or None) for answer in answers]
 
 
 def summarise(answers: Sequence[Answer], differs: Differs) -> list[Number]:
@@ -120,5 +121,5 @@ def _row(index: int, answer: Answer, differs: Differs) -> dict[str, object]:
         "response_id": answer.response_id,
         "http_status": answer.http_status,
         "error_kind": answer.error_kind,
-        "error_message": answer.error_message,
+        "error_message": None if answer.error_message is None else redact(answer.error_message),
     }

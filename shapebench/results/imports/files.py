@@ -1,4 +1,4 @@
-"""Files to import, read as JSON or JSON lines."""
+"""Files to import, read as JSON, JSON lines or YAML."""
 
 import hashlib
 import json
@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from shapebench.results.imports.json_model import ImportFileError
 
 SUFFIXES = (".json", ".jsonl")
+CONFIGURATION, BESIDE = "config.yaml", "*_lifecycle_metrics.json"  # inference-perf's: it alone names the model
 SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -48,17 +51,24 @@ def find(paths: Iterable[Path], ignored: Callable[[Path], bool], problems: list[
 def _in_folder(folder: Path, ignored: Callable[[Path], bool]) -> Iterator[Path]:
     for file in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.suffix in SUFFIXES and file.is_file() and not hidden and not ignored(file):
+        if _is_read(file) and file.is_file() and not hidden and not ignored(file):
             yield file
+
+
+def _is_read(file: Path) -> bool:
+    return file.suffix in SUFFIXES or (file.name == CONFIGURATION and any(file.parent.glob(BESIDE)))
 
 
 def read(path: Path) -> Document:
     """Read a file; raises ImportFileError."""
     try:
         raw = path.read_bytes()
-        content = _parsed(raw.decode(), lines=path.suffix == ".jsonl")
+        is_yaml = path.suffix == ".yaml"
+        content = _of_yaml(raw.decode()) if is_yaml else _parsed(raw.decode(), lines=path.suffix == ".jsonl")
     except OSError as error:
         raise ImportFileError(f"cannot be read: {error.strerror}") from None
+    except yaml.YAMLError:
+        raise ImportFileError("is not YAML") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or deeper than anybody writes
         raise ImportFileError(f"is not JSON, or is truncated: {error}") from None
     return Document(path, content, hashlib.sha256(raw).hexdigest())
@@ -75,6 +85,11 @@ def _parsed(text: str, *, lines: bool) -> object:
     if not values:
         raise ValueError("it is empty")
     return values if lines or len(values) > 1 else values[0]
+
+
+def _of_yaml(text: str) -> object:
+    """Parse YAML with every value as a text, so that it can be written as JSON; what refers to itself cannot."""
+    return json.loads(json.dumps(yaml.load(text, yaml.BaseLoader)))  # noqa: S506 - it makes texts, lists and maps only
 
 
 def _nothing(_: str) -> None:

@@ -37,7 +37,7 @@ from shapebench.results.imports.json_model import (
 from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
-from shapebench.results.imports.numbers import Differs, Number, of_stats, times, total
+from shapebench.results.imports.numbers import Differs, Number, Summarised, of_given, times, total
 from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_SERVER,
@@ -213,8 +213,8 @@ def _covers_all(level: LevelFile, answers: Sequence[Answer]) -> bool:
 
 def _stats(level: LevelFile, ours: str) -> list[Number]:
     name, is_time = OF_SUMMARY[ours]
-    unit = level.unit if is_time else 1
-    return of_stats(ours, {stat: times(level.stat(name, stat), unit) for stat in ("mean", "min", "max")}, None)
+    names = {stat: stat for stat in ("mean", "min", "max")}
+    return of_given(ours, level.stats.get(name, {}), names, Summarised(None, level.unit if is_time else 1))
 
 
 def _over_time(level: LevelFile) -> list[Number]:

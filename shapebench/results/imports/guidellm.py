@@ -1,4 +1,4 @@
-"""GuideLLM's JSON (0.8): a report with a benchmark for each level, and single requests, all or a sample.
+"""GuideLLM's JSON (from 0.2 on): a report with a benchmark for each level, and single requests, all or a sample.
 
 How its words map to ours:
 
@@ -11,19 +11,23 @@ How its words map to ours:
 - rates: computed by our definition if all requests are stored. Its own are over its measured window, which may exclude
   warm-up and cool-down, with an answer's tokens spread evenly over its time.
 - requests that were aborted when GuideLLM ended count as failed; if there are any, its error rate differs.
+- 0.2 and 0.3 have the same numbers in other places, and name no version, as 0.4 does not. 0.1 had another form.
 - without single requests, its summary is used: its percentiles are one of the values, while ours interpolate between
   two; its standard deviation divides by n, which is undone.
 """
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 
-from pydantic import AliasPath, Field
+from pydantic import AliasChoices, AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, checked, summarise
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import (
     Count,
     Fields,
+    ImportFileError,
     Items,
     JsonModel,
     Text,
@@ -35,7 +39,7 @@ from shapebench.results.imports.json_model import (
 from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
-from shapebench.results.imports.numbers import Differs, Number, of_stats, sample_stddev, share, times, total
+from shapebench.results.imports.numbers import Differs, Number, Summarised, of_given, share, times, total
 from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_WORKLOAD,
@@ -80,17 +84,26 @@ class MetricByOutcome(JsonModel):
     successful: Stats = Field(default_factory=Stats)
 
 
+def _moment(new: str, old: str) -> AliasChoices:
+    """Look for a moment of a request where newer versions have it, and where 0.2 and 0.3 do."""
+    return AliasChoices(AliasPath("info", "timings", new), AliasPath(old))
+
+
 class Request(JsonModel):
     """One request; moments are seconds since 1970."""
 
-    begun_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "request_start"))
-    first_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "first_token_iteration"))
-    last_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "last_token_iteration"))
-    end_s: JsonNumber = Field(None, validation_alias=AliasPath("info", "timings", "request_end"))
-    input_tokens: Count = Field(None, validation_alias=AliasPath("input_metrics", "total_tokens"))
-    output_tokens: Count = Field(None, validation_alias=AliasPath("output_metrics", "total_tokens"))
+    begun_s: JsonNumber = Field(None, validation_alias=_moment("request_start", "start_time"))
+    first_s: JsonNumber = Field(None, validation_alias=_moment("first_token_iteration", "first_token_time"))
+    last_s: JsonNumber = Field(None, validation_alias=_moment("last_token_iteration", "last_token_time"))
+    end_s: JsonNumber = Field(None, validation_alias=_moment("request_end", "end_time"))
+    input_tokens: Count = Field(
+        None, validation_alias=AliasChoices(AliasPath("input_metrics", "total_tokens"), AliasPath("prompt_tokens"))
+    )
+    output_tokens: Count = Field(
+        None, validation_alias=AliasChoices(AliasPath("output_metrics", "total_tokens"), AliasPath("output_tokens"))
+    )
     response_id: Text = None
-    error: Text = Field(None, validation_alias=AliasPath("info", "error"))
+    error: Text = Field(None, validation_alias=AliasChoices(AliasPath("info", "error"), AliasPath("error")))
 
     def completed(self) -> Answer:
         """Convert a request that completed; an answer that was not streamed arrives at its end."""
@@ -123,6 +136,11 @@ class Requests(JsonModel):
     incomplete: Items[Request] = Field(default_factory=list)
 
 
+def _in_either(new: tuple[str, ...], old: tuple[str, ...]) -> AliasChoices:
+    """Look where newer versions have something, and where 0.2 and 0.3 do."""
+    return AliasChoices(AliasPath(*new), AliasPath(*old))
+
+
 class Benchmark(JsonModel):
     """One level."""
 
@@ -130,14 +148,29 @@ class Benchmark(JsonModel):
     start_time: JsonNumber = None
     duration: JsonNumber = None
     config: Fields[object] = Field(default_factory=dict)
-    strategy: Text = Field(None, validation_alias=AliasPath("config", "strategy", "type_"))
-    streams: Count = Field(None, validation_alias=AliasPath("config", "strategy", "streams"))
-    model: Text = Field(None, validation_alias=AliasPath("config", "backend", "model"))
-    target: Text = Field(None, validation_alias=AliasPath("config", "backend", "target"))
+    old_args: Fields[object] = Field(default_factory=dict, validation_alias="args")
+    old_worker: Fields[object] = Field(default_factory=dict, validation_alias="worker")
+    old_data: Text = Field(None, validation_alias=AliasPath("request_loader", "data"))
+    strategy: Text = Field(
+        None, validation_alias=_in_either(("config", "strategy", "type_"), ("args", "strategy", "type_"))
+    )
+    streams: Count = Field(
+        None, validation_alias=_in_either(("config", "strategy", "streams"), ("args", "strategy", "streams"))
+    )
+    model: Text = Field(None, validation_alias=_in_either(("config", "backend", "model"), ("worker", "backend_model")))
+    target: Text = Field(
+        None, validation_alias=_in_either(("config", "backend", "target"), ("worker", "backend_target"))
+    )
     prefer_response_metrics: object = Field(None, validation_alias=AliasPath("config", "prefer_response_metrics"))
-    successful: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "successful"))
-    errored: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "errored"))
-    incomplete: Count = Field(None, validation_alias=AliasPath("metrics", "request_totals", "incomplete"))
+    successful: Count = Field(
+        None, validation_alias=_in_either(("metrics", "request_totals", "successful"), ("request_totals", "successful"))
+    )
+    errored: Count = Field(
+        None, validation_alias=_in_either(("metrics", "request_totals", "errored"), ("request_totals", "errored"))
+    )
+    incomplete: Count = Field(
+        None, validation_alias=_in_either(("metrics", "request_totals", "incomplete"), ("request_totals", "incomplete"))
+    )
     metrics: Fields[MetricByOutcome] = Field(default_factory=dict)
     requests: Requests = Field(default_factory=Requests)
 
@@ -171,28 +204,40 @@ class ReportFile(JsonModel):
 
     version: Text = Field(None, validation_alias=AliasPath("metadata", "guidellm_version"))
     data: Dataset = Field(default_factory=Dataset, validation_alias=AliasPath("config", "spec", "data", 0))
+    old_data: Text = Field(None, validation_alias=AliasPath("args", "data", 0))
     benchmarks: Items[Benchmark] = Field(default_factory=list)
 
-    @property
-    def workload(self) -> str:
-        if not self.data.kind:
-            return UNKNOWN_WORKLOAD
-        sent, received = self.data.prompt_tokens, self.data.output_tokens
-        return f"{self.data.kind} {sent} in, {received} out" if sent and received else self.data.kind
+    def workload(self, benchmark: Benchmark) -> str:
+        """Name the data set; before 0.7 it is a text such as `prompt_tokens=20,output_tokens=6`, or a file's name."""
+        described = self.old_data or benchmark.old_data or ""
+        found = dict(re.findall(r"(prompt_tokens|output_tokens)[\"']?\s*[=:]\s*(\d+)", described))
+        sent = self.data.prompt_tokens or found.get("prompt_tokens")
+        received = self.data.output_tokens or found.get("output_tokens")
+        kind = self.data.kind or ("synthetic" if found else PurePath(described).name)
+        return f"{kind} {sent} in, {received} out" if sent and received else kind or UNKNOWN_WORKLOAD
 
 
 class FirstBenchmark(JsonModel):
     """Part of the report by which this tool is recognised."""
 
     type: Text = Field(None, validation_alias=AliasPath("benchmarks", 0, "type_"))
+    nested: object = Field(None, validation_alias=AliasPath("benchmarks", 0, "benchmarks", 0, "concurrencies"))
+
+    @property
+    def is_of_oldest(self) -> bool:
+        """Whether GuideLLM 0.1 wrote it, of which reports hold benchmarks one level further down."""
+        return self.nested is not None
 
 
 def _is_report(document: Document) -> bool:
-    return FirstBenchmark.parse(document.content).type == "generative_benchmark"
+    first = FirstBenchmark.parse(document.content)
+    return first.type == "generative_benchmark" or first.is_of_oldest
 
 
 def _read(file_set: FileSet) -> list[Level]:
     (document,) = file_set.documents
+    if FirstBenchmark.parse(document.content).is_of_oldest:
+        raise ImportFileError("it was written by GuideLLM 0.1; 0.2 is the oldest that is read")
     report = ReportFile.parse(document.content)
     return [_level(document, report, benchmark) for benchmark in report.benchmarks]
 
@@ -204,7 +249,7 @@ def _level(document: Document, report: ReportFile, benchmark: Benchmark) -> Leve
         origin=Origin(
             version=report.version,
             model=benchmark.model or UNKNOWN_MODEL,
-            workload=report.workload,
+            workload=report.workload(benchmark),
             url=benchmark.target or "",
         ),
         documents=(document,),
@@ -228,7 +273,8 @@ def _concurrency(benchmark: Benchmark) -> int:
 
 def _configuration(benchmark: Benchmark) -> Mapping[str, object]:
     """Return the configuration without `environment`, a Python object."""
-    return redact_mapping({name: value for name, value in benchmark.config.items() if name != "environment"})
+    of_old = {"args": benchmark.old_args, "worker": benchmark.old_worker} if benchmark.old_args else {}
+    return redact_mapping({name: value for name, value in benchmark.config.items() if name != "environment"} | of_old)
 
 
 def _differs(benchmark: Benchmark) -> Differs:
@@ -262,10 +308,12 @@ def _distribution(benchmark: Benchmark, ours: str, differs: str | None) -> list[
     given = benchmark.stats(name)
     if not given.count:
         return []
-    stats = {"mean": times(given.mean, unit), "min": times(given.min, unit), "max": times(given.max, unit)}
-    stats["stddev"] = times(sample_stddev(given.std_dev, given.count), unit)
-    ranked = {stat: times(given.percentiles.get(stat), unit) for stat in metric_definitions.PERCENTILES}
-    return [*of_stats(ours, stats, given.count, differs), *of_stats(ours, ranked, given.count, differs or _RANKED)]
+    moments = {"mean": given.mean, "min": given.min, "max": given.max, "stddev": given.std_dev}
+    ranked = Summarised(given.count, unit, differs or _RANKED)
+    return [
+        *of_given(ours, moments, {stat: stat for stat in moments}, Summarised(given.count, unit, differs)),
+        *of_given(ours, given.percentiles, {stat: stat for stat in metric_definitions.PERCENTILES}, ranked),
+    ]
 
 
 TOOL = Tool(

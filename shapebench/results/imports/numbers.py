@@ -28,6 +28,15 @@ class Number:
     differs: str | None = None
 
 
+@dataclass(frozen=True)
+class Summarised:
+    """How a tool summarised a metric; its standard deviation divides by n."""
+
+    sample_count: int | None
+    factor: float = 1  # from its unit to ours
+    differs: str | None = None
+
+
 def of_values(metric: str, values: Sequence[float], differs: str | None = None) -> list[Number]:
     """Compute every stat of a metric that has a value for each request or token."""
     if not values:
@@ -49,6 +58,15 @@ def of_stats(
         for name, value in given.items()
         if may_be_claimed(name, sample_count)
     ]
+
+
+def of_given(
+    metric: str, given: Mapping[str, float | None], names: Mapping[str, str], summarised: Summarised
+) -> list[Number]:
+    """Use the stats that a tool's summary has under its own names, in its own unit."""
+    stats = {stat: times(given.get(theirs), summarised.factor) for stat, theirs in names.items()}
+    stats["stddev"] = sample_stddev(stats.get("stddev"), summarised.sample_count)
+    return of_stats(metric, stats, summarised.sample_count, summarised.differs)
 
 
 def total(metric: str, value: float | None, differs: str | None = None) -> list[Number]:

@@ -6,12 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shapebench.errors import ShapebenchError
-from shapebench.results.imports import aiperf, files, genai_bench, guidellm, llmperf, vllm_bench
+from shapebench.results.imports import (
+    aiperf,
+    files,
+    genai_bench,
+    genai_perf,
+    guidellm,
+    inference_perf,
+    inferencex,
+    llmperf,
+    sglang,
+    vllm_bench,
+)
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import ImportFileError
+from shapebench.results.imports.not_known import leave_out_not_known
+from shapebench.results.imports.not_read import tool_that_is_not_read
 from shapebench.results.imports.tool import FileSet, Level, Origin, Tool, ToolFile
 
-TOOLS: tuple[Tool, ...] = (llmperf.TOOL, vllm_bench.TOOL, guidellm.TOOL, aiperf.TOOL, genai_bench.TOOL)
+TOOLS: tuple[Tool, ...] = (
+    llmperf.TOOL,
+    vllm_bench.TOOL,
+    sglang.TOOL,
+    inferencex.TOOL,
+    guidellm.TOOL,
+    aiperf.TOOL,
+    genai_perf.TOOL,
+    genai_bench.TOOL,
+    inference_perf.TOOL,
+)
 
 
 class ImportRefusedError(ShapebenchError):
@@ -56,8 +79,13 @@ def _read(paths: Sequence[Path], problems: list[str]) -> list[Document]:
         try:
             documents.append(files.read(path))
         except ImportFileError as refusal:
-            problems.append(f"{path}: {refusal}")
+            problems.append(f"{path}: {_not_read(path) or refusal}")
     return documents
+
+
+def _not_read(path: Path) -> str | None:
+    tool = tool_that_is_not_read(path)
+    return f"was written by {tool}, whose results are not read" if tool else None
 
 
 def _bundles(documents: Sequence[Document], problems: list[str]) -> list[tuple[Tool, FileSet]]:
@@ -66,7 +94,7 @@ def _bundles(documents: Sequence[Document], problems: list[str]) -> list[tuple[T
     for document in documents:
         written = _written(document)
         if written is None:
-            problems.append(f"{document.path}: none of the tools writes such a file")
+            problems.append(f"{document.path}: {_not_read(document.path) or 'none of the tools writes such a file'}")
             continue
         tool, part = written
         parts[tool.source, tool.group_key(document)].append(part)
@@ -82,7 +110,7 @@ def _levels(bundles: Iterable[tuple[Tool, FileSet]], problems: list[str]) -> lis
     found: list[tuple[Tool, Level]] = []
     for tool, file_set in bundles:
         try:
-            found += [(tool, level) for level in tool.read(file_set)]
+            found += [(tool, leave_out_not_known(level)) for level in tool.read(file_set)]
         except ImportFileError as refusal:
             problems.append(f"{file_set.documents[0].path}: looks like a result of {tool.label}, but {refusal}")
     return found

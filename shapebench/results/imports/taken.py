@@ -15,8 +15,8 @@ from shapebench.errors import ShapebenchError
 from shapebench.results import database
 from shapebench.results.imports.answers import rows
 from shapebench.results.imports.recognise import Sweep, sweeps
-from shapebench.results.imports.tool import Level
-from shapebench.support.redact import redact_mapping
+from shapebench.results.imports.tool import Caveat, Level
+from shapebench.support.redact import redact, redact_mapping
 
 UNKNOWN_SHAPE = "unknown shape"
 ORIGINAL = "original"
@@ -55,8 +55,11 @@ class Imported:
 
 
 def take(paths: list[Path], data: Path, shape: str | None) -> list[Imported]:
-    """Import all results in these paths, or none; importing them again changes only the shape."""
-    return [_store(sweep, data, shape or UNKNOWN_SHAPE) for sweep in sweeps(paths)]
+    """Import all results in these paths, or none; importing them again changes only the shape.
+
+    Without a shape, the one that the files name is taken.
+    """
+    return [_store(sweep, data, shape or sweep.origin.shape or UNKNOWN_SHAPE) for sweep in sweeps(paths)]
 
 
 def _store(sweep: Sweep, data: Path, shape: str) -> Imported:
@@ -100,7 +103,9 @@ def tables(sweep: Sweep, run_id: str, shape: str) -> dict[str, pa.Table]:
         "runs": pa.Table.from_pylist([{**of_run, **_run(sweep, shape)}]),
         "levels": pa.Table.from_pylist([{**key, **_level(level)} for level, key in of_levels]),
         "metrics": pa.Table.from_pylist([{**key, **asdict(n)} for level, key in of_levels for n in level.numbers]),
-        "findings": pa.Table.from_pylist([{**key, **_finding(sweep)} for _, key in of_levels]),
+        "findings": pa.Table.from_pylist(
+            [{**key, **found} for level, key in of_levels for found in _findings(sweep, level)]
+        ),
         "requests": pa.Table.from_pylist(requests, schema=REQUESTS),
     }
 
@@ -112,14 +117,14 @@ def _run(sweep: Sweep, shape: str) -> dict[str, object]:
         "finished_at": max(_started_at(level) + timedelta(seconds=level.wall_s or 0) for level in sweep.levels),
         "model": origin.model,
         "shape": shape,
-        "url": origin.url,
+        "url": redact(origin.url),
         "workload": origin.workload,
         "server": origin.server,
         "server_version": origin.server_version,
         "source": sweep.tool.source,
         "source_version": origin.version,
         "verdict": "suspect",
-        "headline": f"Imported from {sweep.tool.label}: not validated",
+        "headline": _headline(sweep),
         "spec": "{}",
         "facts": _json(
             {"configuration": {str(level.concurrency): redact_mapping(level.configuration) for level in sweep.levels}}
@@ -150,12 +155,26 @@ def _level(level: Level) -> dict[str, object]:
     }
 
 
-def _finding(sweep: Sweep) -> dict[str, object]:
-    return {
-        "expectation": NOT_OURS,
-        "severity": "suspect",
-        "passed": False,
-        "sentence": f"The level was measured by {sweep.tool.label}, not by shapebench.",
-        "reason": "Its client, its prompts and the arrival of its tokens cannot be inspected, so none of the other "
+def _headline(sweep: Sweep) -> str:
+    caveats = list(dict.fromkeys(caveat.name for level in sweep.levels for caveat in level.caveats))
+    named = "".join(f"; {name.replace('_', ' ')}" for name in caveats)
+    return f"Imported from {sweep.tool.label}: not validated{named}"
+
+
+def _findings(sweep: Sweep, level: Level) -> list[dict[str, object]]:
+    not_ours = Caveat(
+        NOT_OURS,
+        f"The level was measured by {sweep.tool.label}, not by shapebench.",
+        "Its client, its prompts and the arrival of its tokens cannot be inspected, so none of the other "
         "expectations was checked.",
-    }
+    )
+    return [
+        {
+            "expectation": caveat.name,
+            "severity": "suspect",
+            "passed": False,
+            "sentence": caveat.sentence,
+            "reason": caveat.reason,
+        }
+        for caveat in (not_ours, *level.caveats)
+    ]

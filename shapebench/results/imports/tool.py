@@ -54,6 +54,17 @@ class Origin:
     url: str = ""
     server: str = UNKNOWN_SERVER
     server_version: str | None = None
+    shape: str | None = None
+    variant: str = ""  # what else sets it apart from others, such as how many GPUs share the model
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """Something about a level's numbers that its reader must know; it becomes a finding."""
+
+    name: str
+    sentence: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -63,11 +74,12 @@ class Level:
     origin: Origin
     documents: tuple[Document, ...]
     concurrency: int
-    completed: int
-    failed: int
+    completed: int | None  # None where the tool does not report it, as is `failed`
+    failed: int | None
     numbers: Sequence[Number]
     answers: Sequence[Answer] = ()
     differs: Differs = field(default_factory=dict)  # of the answers
+    caveats: tuple[Caveat, ...] = ()
     planned: int | None = None
     started_at: datetime | None = None
     wall_s: float | None = None
@@ -84,6 +96,17 @@ class Tool:
     group_key: Callable[[Document], Hashable]  # equal for files that belong together
     read: Callable[[FileSet], list[Level]]  # raises ImportFileError
     ignores: Callable[[Path], bool] = lambda _: False  # written by it too, but no result: skipped in a folder
+
+
+Spread = tuple[float | None, float | None]  # mean and standard deviation of a length in tokens
+
+
+def name_lengths(sent: Spread, received: Spread) -> str | None:
+    """Name a workload by the lengths of its prompts and answers; None if their means are not known."""
+    if not sent[0] or not received[0] or min(sent[0], received[0]) < 0:
+        return None
+    names = (f"N({mean:g},{stddev or 0:g})" for mean, stddev in (sent, received))
+    return "{} in, {} out".format(*names)
 
 
 def at_concurrency(concurrency: int | None) -> int:

@@ -190,3 +190,63 @@ def test_its_files_belong_together_under_a_prefix_of_the_users_own(folder: Path)
     (folder / RECORDS).rename(folder / "mine.jsonl")
     (found,) = sweeps([folder])
     assert len(found.levels[0].answers) == 12
+
+
+def test_before_phases_the_load_was_named_otherwise() -> None:
+    (found,) = sweeps([SAMPLES / "aiperf" / "before-phases-c1", SAMPLES / "aiperf" / "before-phases-c4"])
+    assert [(one.concurrency, one.completed, one.planned) for one in found.levels] == [(1, 10, 10), (4, 10, 10)]
+    origin = found.origin
+    assert (origin.version, origin.model, origin.url) == ("0.6.0", MODEL, "http://127.0.0.1:18431")
+    assert origin.workload == "N(20,0) in, N(6,0) out"
+
+
+def test_before_phases_single_requests_had_the_same_form() -> None:
+    one = level("aiperf/before-phases-c4", 4)
+    told = summary("before-phases-c4")["time_to_first_token"]
+    assert [answer.warmup for answer in one.answers] == [False] * 10  # it left the warm-up out
+    assert values(one)["ttft_s", "mean"] == pytest.approx(told["avg"] / 1000)
+    assert differing(one) == set()
+
+
+def test_before_phases_only_the_number_of_requests_says_how_many_values_there_are() -> None:
+    one = numbers(level("aiperf/before-phases-c1", 1))
+    assert one["ttft_s", "p50"].sample_count == 10
+    assert ("inter_token_s", "p50") not in one
+
+
+@pytest.mark.parametrize("changes", [{}, {"loadgen": {"request_count": 10}}])
+def test_before_phases_one_stream_was_the_default(tmp_path: Path, changes: dict[str, Any]) -> None:
+    content = summary("before-phases-c1")
+    content["input_config"].pop("loadgen")
+    content["input_config"] |= changes
+    assert written(tmp_path, content).concurrency == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"loadgen": {"request_rate": 5.0, "concurrency": 9}}, {"loadgen": {}, "input": {"fixed_schedule": True}}],
+)
+def test_before_phases_too_requests_at_a_rate_are_no_concurrency_level(tmp_path: Path, changes: dict[str, Any]) -> None:
+    content = summary("before-phases-c1")
+    content["input_config"] |= changes
+    with pytest.raises(ImportRefusedError, match="number of streams was not fixed"):
+        written(tmp_path, content)
+
+
+def test_the_first_version_had_its_metrics_one_level_further_down_and_named_no_version(tmp_path: Path) -> None:
+    new = summary("before-phases-c1")
+    own = ("input_config", "start_time", "end_time", "was_cancelled", "error_summary")
+    old = {name: new[name] for name in own} | {"records": {name: new[name] for name in new if name not in own}}
+    for name in ("schema_version", "aiperf_version", "benchmark_id"):
+        del old["records"][name]
+    one = written(tmp_path, old)
+    assert (one.origin.version, one.concurrency) == (None, 1)
+    assert values(one) == values(level("aiperf/before-phases-c1", 1))
+
+
+def test_where_all_failed_nothing_completed(tmp_path: Path) -> None:
+    content = summary("failing")
+    del content["request_count"]
+    one = written(tmp_path, content)
+    assert (one.completed, one.failed) == (0, 2)
+    assert {metric for metric, _ in numbers(one)} == {"error_rate"}

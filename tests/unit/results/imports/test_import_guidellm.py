@@ -146,3 +146,52 @@ def test_an_api_key_is_not_kept_with_the_configuration(tmp_path: Path) -> None:
     one = changed(tmp_path, SAMPLED, backend={"model": MODEL, "api_key": "sk-secret"})
     assert "sk-secret" not in str(one.configuration)
     assert one.configuration["backend"]["model"] == MODEL
+
+
+OLD = "guidellm/of-0.3"
+
+
+def test_reports_of_0_2_and_0_3_have_the_same_in_other_places() -> None:
+    found = sweep(OLD)
+    assert [(one.concurrency, one.completed, one.failed) for one in found.levels] == [(1, 10, 0), (4, 10, 0)]
+    assert (found.origin.version, found.origin.model, found.origin.url) == (None, MODEL, "http://127.0.0.1:18431")
+    assert found.origin.workload == "synthetic 20 in, 6 out"
+    assert found.levels[-1].configuration["args"]["strategy"]["streams"] == 4  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("ttft_s", "time_to_first_token_ms"), ("tpot_s", "inter_token_latency_ms")]
+)
+def test_of_0_3_too_inter_token_latency_is_our_time_for_each_token(ours: str, theirs: str) -> None:
+    told = benchmark(OLD)["metrics"][theirs]["successful"]["mean"] / 1000
+    assert values(level(OLD, 4))[ours, "mean"] == pytest.approx(told)
+    assert differing(level(OLD, 4)) == set()
+
+
+def test_of_0_3_too_failed_requests_are_kept_with_their_errors(tmp_path: Path) -> None:
+    said = content(OLD)
+    one = said["benchmarks"][-1]
+    failed = one["requests"]["successful"].pop() | {"type_": "generative_text_error", "error": "boom"}
+    one["requests"]["errored"] = [failed]
+    one["request_totals"] = {"successful": 9, "errored": 1, "incomplete": 0, "total": 10}
+    (tmp_path / "benchmarks.json").write_text(json.dumps(said))
+    (found,) = sweeps([tmp_path])
+    last = found.levels[-1]
+    assert [answer.error_message for answer in last.answers if answer.error_kind] == ["boom"]
+    assert (last.completed, last.failed) == (9, 1)
+
+
+def test_before_0_7_the_data_is_described_in_words(tmp_path: Path) -> None:
+    said = content(REPORT)
+    said["args"] = {"data": ["{'prompt_tokens': 256, 'output_tokens': 128}"]}
+    del said["config"]
+    (tmp_path / "benchmarks.json").write_text(json.dumps(said))
+    (found,) = sweeps([tmp_path])
+    assert found.origin.workload == "synthetic 256 in, 128 out"
+
+
+def test_the_oldest_that_is_read_is_said(tmp_path: Path) -> None:
+    run = {"mode": "synchronous", "rate": 1.0, "results": [], "errors": [], "concurrencies": []}
+    (tmp_path / "report.json").write_text(json.dumps({"benchmarks": [{"benchmarks": [run], "args": {}}]}))
+    with pytest.raises(ImportRefusedError, match=r"written by GuideLLM 0\.1; 0\.2 is the oldest that is read"):
+        sweeps([tmp_path])

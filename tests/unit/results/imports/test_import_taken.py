@@ -86,7 +86,16 @@ def test_requests_have_the_moment_at_which_they_were_sent_where_it_is_known(data
 
 
 @pytest.mark.parametrize(
-    "name", ["llmperf", "vllm_bench/chat", "guidellm/failing", "aiperf/failing", "genai_bench/failing"]
+    "name",
+    [
+        "llmperf",
+        "vllm_bench/chat",
+        "guidellm/failing",
+        "aiperf/failing",
+        "genai_bench/failing",
+        "sglang/chat",
+        "inference_perf/reports-20261130-122500",
+    ],
 )
 def test_every_tools_results_can_be_stored(data: Path, name: str) -> None:
     data.mkdir()
@@ -177,3 +186,62 @@ def test_an_api_key_is_not_stored(data: Path) -> None:
     data.mkdir()
     take([SAMPLES / "genai_bench" / "experiment"], data, None)
     assert "--api-key k" not in rows(data, "FROM runs")[0]["facts"]
+
+
+def test_what_a_tool_does_not_count_is_null(data: Path) -> None:
+    data.mkdir()
+    take([SAMPLES / "inferencex"], data, None)
+    found = rows(data, "FROM level_summary")
+    assert [(one["concurrency"], one["completed"], one["failed"]) for one in found] == [
+        (1, None, None),
+        (4, None, None),
+    ]
+    assert found[0]["ttft_s_mean"] is None  # not comparable
+    assert found[0]["system_tokens_per_s"] > 0
+
+
+def test_the_shape_is_the_one_that_the_files_name_unless_another_is_given(data: Path) -> None:
+    data.mkdir()
+    (run,) = take([SAMPLES / "genai_perf" / "oracle"], data, None)
+    assert run.shape == "VM.GPU.A10.1"
+    assert take([SAMPLES / "genai_perf" / "oracle"], data, "BM.GPU4.8")[0].shape == "BM.GPU4.8"
+
+
+def test_answers_that_were_not_streamed_are_marked_in_the_run_its_findings_and_its_numbers(data: Path) -> None:
+    data.mkdir()
+    take([SAMPLES / "sglang" / "unstreamed"], data, None)
+    (run,) = rows(data, "FROM runs")
+    assert run["headline"] == "Imported from SGLang's bench_serving: not validated; answers not streamed"
+    assert [one["expectation"] for one in rows(data, "FROM findings ORDER BY expectation")] == [
+        "answers_not_streamed",
+        "measured_by_shapebench",
+    ]
+    (level,) = rows(data, "FROM level_summary")
+    assert level["ttft_s_mean"] is None
+    assert level["e2e_s_mean"] > 0
+
+
+SECRETS = [
+    ("genai_perf/oracle", "sk-secret-of-the-server"),
+    ("genai_perf/newest", "sk-secret-of-the-header"),
+]
+
+
+@pytest.mark.parametrize(("name", "secret"), SECRETS)
+def test_secrets_of_configurations_are_not_stored(data: Path, name: str, secret: str) -> None:
+    data.mkdir()
+    (run,) = take([SAMPLES / name], data, None)
+    assert secret not in str(content(data))
+    kept = (data / "runs" / run.run_id / "original").rglob("*.json")
+    assert any(secret in file.read_text() for file in kept)  # byte for byte
+
+
+def test_secrets_in_addresses_and_errors_are_not_stored(data: Path, tmp_path: Path) -> None:
+    data.mkdir()
+    said = json.loads((SAMPLES / "guidellm" / "failing" / "benchmarks.json").read_text())
+    one = said["benchmarks"][0]
+    one["config"]["backend"]["target"] = "http://user:hunter2secret@host:8000"
+    one["requests"]["errored"][0]["info"]["error"] = "401 for Authorization: Bearer hunter3secret"
+    (tmp_path / "benchmarks.json").write_text(json.dumps(said))
+    take([tmp_path / "benchmarks.json"], data, None)
+    assert "hunter" not in str(content(data))

@@ -171,3 +171,12 @@ def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
 def test_the_same_result_in_the_form_of_pytorchs_benchmarks_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "result.pytorch.json").write_text("[]")
     assert changed(tmp_path, CHAT, {}).concurrency == 4
+
+
+def test_zeros_where_nothing_completed_are_not_known(tmp_path: Path) -> None:
+    said = content(SUMMARY)
+    zeros = {name: 0.0 for name in said if name.endswith(("_ms", "_throughput"))}
+    changes = {"completed": 0, "failed": 20, "total_output_tokens": 0, "total_input_tokens": 0, "latencies": [0.0] * 20}
+    one = changed(tmp_path, SUMMARY, {**zeros, **changes})
+    assert (one.completed, one.failed) == (0, 20)
+    assert values(one) == {("error_rate", "total"): 1.0}
