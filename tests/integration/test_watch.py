@@ -16,11 +16,13 @@ import httpx
 import pytest
 
 from flows.prefect_settings import SETTINGS
+from flows.watch import watch as watch_run
 from shapebench.results.database import query
 from shapebench.spec.model import parse
 from shapebench.support.endpoint_id import endpoint_id
 from shapebench.test_servers.simulator.presets import LLAMA
 from tests.conftest import ROOT, BroughtUp, ended
+from tests.in_process import FlowsInProcess
 from tests.unit.results.sql.results_file import ResultsFile
 
 pytestmark = pytest.mark.slow
@@ -94,13 +96,6 @@ SHOW_BLOCK = """
 from prefect.blocks.webhook import Webhook
 print(Webhook.load("shapebench-alerts")._block_document_id)
 """
-WATCH = """
-import json, sys
-from pathlib import Path
-from flows.watch import watch
-state = watch(sys.argv[1], Path(sys.argv[2]), return_state=True)
-print(state.message)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +111,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results.data
 
 
-def watch(environment: dict[str, str], data: Path, run_id: str) -> str:
-    return python(environment, "-c", WATCH, run_id, str(data)).strip()
+def watch(here: FlowsInProcess, data: Path, run_id: str) -> str:
+    """What the flow has ended with."""
+    with here.surroundings():
+        return str(watch_run(run_id, data, return_state=True).message)
 
 
 def events(prefect_server: str, run_id: str, at_least: int = 1) -> list[dict[str, Any]]:
@@ -143,9 +140,9 @@ def events(prefect_server: str, run_id: str, at_least: int = 1) -> list[dict[str
     ],
 )
 def test_an_event_says_what_is_known_and_how_grave_it_is(
-    run_id: str, name: str, severity: str, environment: dict[str, str], data: Path, prefect_server: str
+    run_id: str, name: str, severity: str, here: FlowsInProcess, data: Path, prefect_server: str
 ) -> None:
-    message = watch(environment, data, run_id)
+    message = watch(here, data, run_id)
     [event] = events(prefect_server, run_id)
     resource = event["resource"]
     assert (event["event"], resource["shapebench.severity"]) == (name, severity)
@@ -155,12 +152,12 @@ def test_an_event_says_what_is_known_and_how_grave_it_is(
 
 @pytest.mark.nightly
 def test_a_regression_is_sent_on_and_no_regression_is_not(
-    alerts: Path, receiver: Receiver, environment: dict[str, str], data: Path, prefect_server: str
+    alerts: Path, receiver: Receiver, here: FlowsInProcess, data: Path, prefect_server: str
 ) -> None:
     assert alerts.exists()
-    watch(environment, data, "like")
+    watch(here, data, "like")
     events(prefect_server, "like")
-    watch(environment, data, "half")
+    watch(here, data, "half")
     deadline_s = time.monotonic() + AT_MOST_S
     while not receiver.heard and time.monotonic() < deadline_s:
         time.sleep(0.1)
@@ -171,14 +168,11 @@ def test_a_regression_is_sent_on_and_no_regression_is_not(
 
 
 @pytest.mark.nightly
-def test_a_run_that_failed_is_sent_on(alerts: Path, receiver: Receiver, environment: dict[str, str]) -> None:
+def test_a_run_that_failed_is_sent_on(alerts: Path, receiver: Receiver, here: FlowsInProcess) -> None:
     assert alerts.exists()
     before = len(receiver.heard)
     endpoint = ("--url", "http://127.0.0.1:1", "--model", "m", "--ready-timeout", "0.1")
-    command = [sys.executable, "-m", "cli", "run", *endpoint, "--data", str(alerts.parent)]
-    failed = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    failed = here.run("run", *endpoint, "--data", str(alerts.parent))
     assert "No connection to http://127.0.0.1:1" in failed.stderr
     deadline_s = time.monotonic() + AT_MOST_S
     while len(receiver.heard) == before and time.monotonic() < deadline_s:
@@ -187,8 +181,8 @@ def test_a_run_that_failed_is_sent_on(alerts: Path, receiver: Receiver, environm
     assert "No connection to http://127.0.0.1:1" in heard["headline"]
 
 
-def test_a_run_that_is_not_there_is_said_so(environment: dict[str, str], data: Path) -> None:
-    message = watch(environment, data, "nothing")
+def test_a_run_that_is_not_there_is_said_so(here: FlowsInProcess, data: Path) -> None:
+    message = watch(here, data, "nothing")
     assert "has no run nothing" in message
 
 
