@@ -18,6 +18,8 @@ from shapebench.support.timing import timing
 from tests.blank_pictures import blank_pictures
 from tests.conftest import Finished, Shell
 
+SENT_WITHIN_S = 20
+
 
 class InProcess(Shell):
     """Runs `shapebench …` as its entry point does, and leaves environment and loggers as they were."""
@@ -64,7 +66,17 @@ class FlowsInProcess(InProcess):
             stack.enter_context(SettingsContext(profile=get_settings_context().profile, settings=Settings()))
             stack.enter_context(_short_retry_delays())
             stack.enter_context(nullcontext() if self._pictures else blank_pictures())
+            stack.callback(_send_what_is_left)
             yield
+
+
+def _send_what_is_left() -> None:
+    """Send logs and events, as at the end of a process; once the server is gone, Prefect would wait for it for ever."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=SENT_WITHIN_S, at_exit=False)
 
 
 @contextmanager
