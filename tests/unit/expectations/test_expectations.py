@@ -453,13 +453,20 @@ def test_an_answer_of_another_configuration_is_of_another_server(tmp_path: Path)
     assert "its fingerprint was vllm-a and is vllm-b" in finding.sentence
 
 
-def test_counters_that_fall_are_of_no_use_and_nothing_is_made_of_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_vllm", [True, False])
+def test_counters_that_fall_are_of_no_use_and_nothing_is_made_of_them(is_vllm: bool, tmp_path: Path) -> None:
     samples = closed_loop(2)
     much = {key: 1000 + value for key, value in counted(samples).items()}
     path = server_says(tmp_path / "account.parquet", much, counted(samples))
-    (finding,) = validate([with_samples(tmp_path, samples, server_metrics=path)]).failed
+    (finding,) = validate([with_samples(tmp_path, samples, server_metrics=path, is_vllm=is_vllm)]).failed
     assert finding.expectation == "the_server_gave_its_account"
     assert "its counters fell" in finding.sentence
+
+
+def test_a_server_other_than_vllm_need_not_have_metrics(tmp_path: Path) -> None:
+    error = "/metrics does not exist (404)."
+    level = with_samples(tmp_path, closed_loop(2), server_metrics=None, server_error=error, is_vllm=False)
+    assert not validate([level]).failed
 
 
 def test_what_the_server_does_not_count_is_unknown_in_a_sentence(tmp_path: Path) -> None:
