@@ -69,7 +69,7 @@ def test_a_default_is_what_the_field_takes(flag: str) -> None:
     [
         (("--processes", "257"), "257 is not in the range 1<=x<=256"),
         (("--ready-timeout", "0"), "0.0 is not in the range 0<x<=7200"),
-        (("--api", "tgi"), "'tgi' is not one of 'chat', 'completions'"),
+        (("--api", "gopher"), "'gopher' is not one of 'chat', 'completions'"),
         (("--on-invalid", "cry"), "'cry' is not one of 'mark', 'fail'"),
     ],
 )
