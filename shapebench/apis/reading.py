@@ -198,12 +198,16 @@ def error_text(body: bytes) -> str:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         return excerpt(body)
+    if isinstance(content, list) and content and isinstance(content[0], dict):  # Google's, where it is not streamed
+        content = content[0]
     if not isinstance(content, dict):
         return excerpt(body)
     error = content.get("error") or content.get("detail") or content.get("errors") or content
     if isinstance(error, list) and error and isinstance(error[0], dict) and "message" in error[0]:
         error = error[0]
-    return str(error.get("message", error) if isinstance(error, dict) else error)[:EXCERPT]
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("Message") or error
+    return str(error)[:EXCERPT]
 
 
 def excerpt(data: bytes) -> str:

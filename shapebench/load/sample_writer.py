@@ -90,7 +90,8 @@ def redact_sample(done: Sample, secrets: tuple[str, ...]) -> Sample:
 def _no_stream(answer: Answer) -> str | None:
     """Describe an answer that is not a stream: some servers report errors with status 200."""
     body = answer.body
-    return f"the answer is not a stream of events: {error_text(body)}" if body and b"data:" not in body else None
+    is_stream = b"data:" in body or body.startswith(b"\0")  # a frame of an AWS event stream begins with its length
+    return f"the answer is not a stream of events: {error_text(body)}" if body and not is_stream else None
 
 
 def _refusal(answer: Answer) -> str:

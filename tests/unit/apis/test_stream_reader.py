@@ -247,6 +247,26 @@ def test_the_server_counts_its_reasoning_better() -> None:
     assert stream(delta(reasoning="x"), TOKEN, TOKEN, LAST | {"usage": counted}, DONE).reasoning_tokens == 1
 
 
+def reasoned(output_tokens: int, reasoning_tokens: int) -> dict[str, Any]:
+    counted = usage(completion=output_tokens) | {"completion_tokens_details": {"reasoning_tokens": reasoning_tokens}}
+    return LAST | {"usage": counted}
+
+
+def test_reasoning_that_is_not_sent_counts_with_the_first_chunk() -> None:
+    reading = stream(TOKEN, TOKEN, TOKEN, reasoned(39, 36), DONE)
+    assert (reading.chunk_tokens, reading.token_counts, reading.unaccounted_tokens) == ([37, 1, 1], "counted", 0)
+    assert reading.first_answer_ns == 0
+
+
+def test_reasoning_that_usage_counts_beside_the_output_is_not_taken_from_it() -> None:
+    assert stream(TOKEN, TOKEN, TOKEN, reasoned(3, 2), DONE).chunk_tokens == [1, 1, 1]
+
+
+def test_a_summary_of_the_reasoning_has_the_tokens_that_were_thought() -> None:
+    reading = stream(delta(reasoning="in "), delta(reasoning="short"), TOKEN, TOKEN, reasoned(82, 80), DONE)
+    assert (sum(reading.chunk_tokens[:2]), reading.chunk_tokens[2:]) == (80, [1, 1])
+
+
 def test_an_answer_without_reasoning_has_no_reasoning_tokens() -> None:
     reading = stream(TOKEN, TOKEN, LAST, DONE)
     assert (reading.first_answer_ns, reading.reasoning_tokens) == (0, None)

@@ -13,7 +13,7 @@ from tests import oci_lookalike
 from tests.aws_signatures import is_signed
 from tests.oci_lookalike import TENANCY, USER, fingerprint, new_key, write_config
 from tests.recorded_streams import content_type, stream_pieces
-from tests.scripted_server import Played, Script, chunk, head, pause, send, served
+from tests.scripted_server import Played, Script, chunk, error, head, pause, send, served
 from tests.unit.load.test_level import Kept, kinds, plan
 
 ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -40,11 +40,10 @@ def target(api: str, auth: AuthName = "key", **options: str) -> Target:
     return Target(url="", model="m", api=api, auth=auth, auth_options=OPTIONS | options)
 
 
-def measure(api: str, given: Target | None = None, requests: int = 6) -> tuple[Kept, Played]:
-    name, _ = STREAMS[api]
-    with served(lambda _: replayed(name)) as played:
+def measure(api: str, given: Target | None = None, script: Script | None = None) -> tuple[Kept, Played]:
+    with served(lambda _: script or replayed(STREAMS[api][0])) as played:
         to = replace(given or target(api), url=played.url)
-        of_level = plan(played.url, concurrency=2, requests=requests, warmup_requests=2, target=to)
+        of_level = plan(played.url, concurrency=2, requests=6, warmup_requests=2, target=to)
         return Kept(of_level).measure(), played
 
 
@@ -66,6 +65,45 @@ def test_a_level_counts_the_tokens_of_every_api(api: str) -> None:
     assert {sample.output_tokens for sample in level.samples} == {STREAMS[api][1]}
     assert all(sample.first_answer_s and sample.chunk_offsets_s for sample in level.samples)
     assert {sample.has_end_marker for sample in level.samples} == {True}
+
+
+@pytest.mark.parametrize(
+    ("api", "name", "words"),
+    [
+        ("bedrock", "bedrock_converse_stream_error", "modelStreamErrorException: The model stopped."),
+        ("sagemaker", "sagemaker_error", "ModelStreamError: Your model did not finish in time."),
+        ("messages", "anthropic_messages_error", "Overloaded"),
+        ("responses", "openai_responses_failed", "The model failed to generate a response."),
+    ],
+)
+def test_an_error_in_a_stream_is_a_failed_sample_with_the_servers_words(api: str, name: str, words: str) -> None:
+    level, _ = measure(api, script=replayed(name))
+    assert {(sample.error_kind, sample.error_message) for sample in level.samples} == {("stream_error", words)}
+
+
+@pytest.mark.parametrize(
+    ("api", "status", "body", "words"),
+    [
+        ("oci", "404 Not Found", {"code": "NotAuthorizedOrNotFound", "message": "No such model"}, "No such model"),
+        ("bedrock", "403 Forbidden", {"message": "The security token is expired"}, "The security token is expired"),
+        ("sagemaker", "424 Failed Dependency", {"ErrorCode": "X", "Message": "Model failed"}, "Model failed"),
+        ("tgi", "429 Too Many Requests", {"error": "Model is overloaded", "error_type": "overloaded"}, "overloaded"),
+        ("vertex", "429 Too Many Requests", [{"error": {"code": 429, "message": "exhausted"}}], "HTTP 429: exhausted"),
+        ("messages", "529 Overloaded", {"type": "error", "error": {"message": "Overloaded"}}, "HTTP 529: Overloaded"),
+        ("bedrock", "200 OK", {"message": "no luck"}, "no luck"),
+    ],
+)
+def test_a_refusal_is_a_failed_sample_with_the_servers_words(api: str, status: str, body: object, words: str) -> None:
+    level, _ = measure(api, script=[send(error(status, body))])
+    assert all(sample.error_kind and words in (sample.error_message or "") for sample in level.samples)
+
+
+def test_an_event_stream_that_ends_early_is_incomplete() -> None:
+    opening = head("200 OK", "Transfer-Encoding: chunked")
+    level, _ = measure(
+        "bedrock", script=[send(opening), send(chunk(stream_pieces("bedrock_converse_stream")[0])), send(chunk(b""))]
+    )
+    assert {sample.error_message for sample in level.samples} == {"the stream ended without metadata"}
 
 
 @pytest.fixture
