@@ -1,5 +1,6 @@
 """Each API's stream in the form that its documentation gives: tokens, usage, end, reasoning and errors."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -126,6 +127,28 @@ def test_a_stream_that_stops_before_its_end_is_incomplete(name: str) -> None:
     with pytest.raises(StreamError) as raised:
         read_stream(name, pieces[: max(len(pieces) // 3, 1)])
     assert raised.value.kind in ("incomplete", "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "output_tokens", "finish_reason"),
+    [
+        ("sse_messages", "messages", 6, "max_tokens"),
+        ("litellm_sse_messages", "messages", 6, "max_tokens"),
+        ("sse_responses", "responses", 6, "max_output_tokens"),
+        ("litellm_sse_responses", "responses", 16, "max_output_tokens"),
+        ("transformers_sse_responses", "responses", 6, "completed"),
+    ],
+)
+def test_streams_of_real_servers_are_read(name: str, api: str, output_tokens: int, finish_reason: str) -> None:
+    body = re.split(rb"\r?\n\r?\n", (DOCUMENTED.parent / f"{name}.txt").read_bytes(), maxsplit=1)[1]
+    reading = Reading()
+    read(APIS[api], [(0, body, len(body))], reading)
+    assert (reading.input_tokens, reading.output_tokens, sum(reading.chunk_tokens)) == (
+        15,
+        output_tokens,
+        output_tokens,
+    )
+    assert (reading.finish_reason, reading.done) == (finish_reason, True)
 
 
 def test_every_file_is_read_by_some_test() -> None:
