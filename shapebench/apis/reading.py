@@ -136,6 +136,17 @@ class Reading:
         else:
             self.chunk_tokens = tokens
 
+    def recount(self, output_tokens: int, source: TokenSource) -> None:
+        """Resolve again, with the tokens that another than the server has counted in the text."""
+        self.output_tokens, self.token_source = output_tokens, source
+        self.reasoning_tokens = None
+        self.resolve()
+
+    @property
+    def has_running_usage(self) -> bool:
+        """True if chunks with text came with usage."""
+        return bool(self._running)
+
     def _opens_without_token(self) -> bool:
         """Check whether the text keeps waiting after the first chunk, which is empty: that came before prefill ended.
 
@@ -169,6 +180,8 @@ class Reading:
         self.arrivals_ns = [self.arrivals_ns[index] for index in kept]
         self.text_bytes = [self.text_bytes[index] for index in kept]
         self.chunk_tokens = [tokens[index] for index in kept]
+        if self._first_answer is not None:
+            self._first_answer = sum(index < self._first_answer for index in kept)
 
 
 def checked_count(count: object, name: str) -> int | None:

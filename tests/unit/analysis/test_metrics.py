@@ -260,6 +260,13 @@ def test_where_all_requests_failed_the_error_rate_is_all_there_is() -> None:
     assert summary([refused(0, 0.0), refused(1, 0.1)]) == {"error_rate": 1.0}
 
 
+def test_the_servers_that_answered_are_counted_by_their_addresses() -> None:
+    addresses = ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.1:80")
+    done = [request(n, 0.1 * n, [0.5], server_address=address) for n, address in enumerate(addresses)]
+    failed = refused(3, 0.3, server_address="10.0.0.3:80")
+    assert summary([*done, failed])["servers_answered"] == 2
+
+
 def test_a_warm_up_that_failed_is_no_error() -> None:
     assert summary([refused(0, 0.0, warmup=True), request(1, 0.1, [0.5])])["error_rate"] == 0
 
@@ -317,6 +324,7 @@ def test_the_metrics_and_stats_are_the_promised_ones() -> None:
         "mean_concurrency",
         "ttft_precision",
         "throughput_precision",
+        "servers_answered",
         "requests_per_min",
         "error_rate",
         "slo_attainment",
@@ -338,6 +346,7 @@ def test_a_name_carries_the_unit() -> None:
         "requests": "_requests_max",
         "1": ("_rate", "_precision", "_attainment", "kv_cache_usage_max"),
         "count": "preemptions",
+        "servers": "servers_answered",
     }
     assert [m.name for m in METRICS if not m.name.endswith(suffix[m.unit])] == []
 

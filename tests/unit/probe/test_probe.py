@@ -14,20 +14,23 @@ from shapebench.apis.target import Credentials, Target
 from shapebench.load import workers
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
-from shapebench.probe.client import (
+from shapebench.probe.endpoint_errors import (
     ConnectionDroppedError,
+    ContextTooSmallError,
     EndpointError,
     EndpointTimeoutError,
     EndpointUnreachableError,
+    NeverHealthyError,
     RouteNotFoundError,
     UnauthorizedError,
+    WrongModelError,
 )
 from shapebench.probe.launch import LaunchFailedError, launched
-from shapebench.probe.probe import ContextTooSmallError, NeverHealthyError, WrongModelError, is_transient, probe
+from shapebench.probe.probe import is_transient, probe
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.simulator.process import running_simulator
-from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
+from tests.route_server import MODEL, NOT_FOUND, UNKNOWN_MODEL, Reply, answer, healthy, raw, serving, table
 
 KEY = "SHAPEBENCH_API_KEY"
 SHORT_S = 0.3
@@ -105,7 +108,7 @@ def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[Endpoint
 
 
 def test_a_server_that_is_never_healthy() -> None:
-    with serving(table(healthy(GET_health=(503, "")))) as served:
+    with serving(table(healthy(GET_health=(503, ""), POST_v1__chat__completions=(503, "loading")))) as served:
         error = failure(NeverHealthyError, spec(served.url, ready_timeout_s=SHORT_S))
     assert "answers with HTTP 503" in error.problem
     assert "endpoint.ready_timeout_s" in error.remedy
@@ -143,8 +146,9 @@ def test_a_wrong_model_names_those_that_are_served(simulator: str) -> None:
 
 
 def test_a_server_without_models_says_so() -> None:
-    with serving(table(healthy(GET_v1__models=(200, {"data": []})))) as served:
-        assert "none" in failure(WrongModelError, spec(served.url)).remedy
+    routes = healthy(GET_v1__models=(200, {"data": []}), POST_v1__chat__completions=UNKNOWN_MODEL)
+    with serving(table(routes)) as served:
+        assert "endpoint.model" in failure(WrongModelError, spec(served.url)).remedy
 
 
 def test_a_workload_that_cannot_fit_says_all_that_is_wrong_at_once(simulator: str) -> None:
@@ -211,7 +215,7 @@ def counted(prompt: str) -> int:
 def answering(tokenizer: Callable[[Any], Reply]) -> Callable[[str, Any], Reply]:
     def answers(route: str, content: Any) -> Reply:
         if route == "POST /v1/chat/completions":
-            return 200, usage(counted(content["messages"][0]["content"]))
+            return 200, answer(counted(content["messages"][0]["content"]))
         return tokenizer(content) if route == "POST /tokenize" else table(healthy())(route, content)
 
     return answers
