@@ -61,7 +61,7 @@ def _log_to_stderr(level: int) -> None:
     logger.setLevel(level)
 
 
-def _result(level: LevelRun, profile: ServerProfile | None) -> dict[str, Any]:
+def _result(level: LevelRun, profile: ServerProfile | None = None) -> dict[str, Any]:
     if level.error:
         raise NotMeasuredError(level.error, "Measure again; an incomplete level is not a valid measurement.")
     summary = summarise_level(level)

@@ -105,6 +105,7 @@ GOLDEN_VALUES = {
     # From A's sending at 0.2 to B's token at 0.9, the last of a completed request: 7 tokens, 3 requests in 0.7 s.
     "system_tokens_per_s": 10,
     "requests_per_min": 60 * 3 / 0.7,
+    "servers_answered": 2,  # A and C say which
     "error_rate": 0.25,  # D of A, B, C, D
     # A and B had their first token within the 0.25 s promised, C and D had not: 4 + 1 tokens.
     "slo_attainment": 0.5,
