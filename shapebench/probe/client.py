@@ -17,7 +17,7 @@ from shapebench.apis.reading import Reading, StreamError, error_text
 from shapebench.apis.request_body import build_body, request_url
 from shapebench.apis.stream_reader import Piece, read
 from shapebench.apis.table import APIS
-from shapebench.apis.target import Target
+from shapebench.apis.target import PROBE_AGENT, Target
 from shapebench.probe.endpoint_errors import (
     BadAddressError,
     BadAnswerError,
@@ -117,7 +117,7 @@ class Client:
         with _usable(endpoint):
             httpx.URL(endpoint.url)
             self._http = httpx.Client(
-                headers={"User-Agent": "shapebench", "Accept-Encoding": "identity"},
+                headers={"User-Agent": PROBE_AGENT, "Accept-Encoding": "identity"},
                 verify=tls_context(endpoint.verify_tls, str(endpoint.ca_file) if endpoint.ca_file else None),
                 timeout=timeout_s,
                 limits=httpx.Limits(max_keepalive_connections=0),  # a server may close one after an error, at any time
