@@ -42,8 +42,11 @@ GOLDEN = [
         input_tokens=190,
         first_answer_s=0.25,
         reasoning_tokens=1,
+        server_address="h:1",
     ),
-    request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0),  # C
+    request(
+        3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0, server_address="h:2"
+    ),  # C
     request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240, first_answer_s=0.2, reasoning_tokens=0),  # B
     request(5, 0.8, [0.1], stream=1, ended_s=0.2, error_kind="reset", error_message="gone", output_tokens=None),  # D
 ]
