@@ -43,6 +43,13 @@ FLAGS = {
     "--weights-bytes": Flag("endpoint.weights_bytes", "BYTES"),
     "--api": Flag("endpoint.api"),
     "--metrics-url": Flag("endpoint.metrics_url", "URL"),
+    "--auth": Flag("endpoint.auth"),
+    "--auth-option": Flag(
+        "endpoint.auth_options",
+        "NAME=VALUE",
+        "What the API and its authentication need, such as compartment=OCID or region=eu-central-1. Repeatable.",
+        repeatable=True,
+    ),
     "--path": Flag("endpoint.path", "/PATH"),
     "--query": Flag("endpoint.query", "NAME=VALUE"),
     "--header": Flag(
@@ -240,7 +247,7 @@ volume_option = with_options(
 )
 data_option = spec_options("--data")
 endpoint_options = spec_options(
-    *("--url", "--model", "--ready-timeout", "--api", "--path", "--query", "--header"),
+    *("--url", "--model", "--ready-timeout", "--api", "--auth", "--auth-option", "--path", "--query", "--header"),
     *("--ca-file", "--insecure", "--tokenizer", "--metrics-url"),
 )
 request_options = spec_options("--temperature", "--extra-body", "--enforce-output-tokens")

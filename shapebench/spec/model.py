@@ -213,7 +213,7 @@ class Endpoint(StrictModel):
         "nothing. oci, google, aws: requests are signed with the credentials of that cloud. Empty: as is usual for the "
         "API, a key or its cloud's.",
     )
-    auth_options: dict[str, str] = Field(
+    auth_options: request_fields.AuthOptions = Field(
         {},
         title="Authentication options",
         description="What the API and its authentication need: compartment, profile, config_file, kind for OCI; "

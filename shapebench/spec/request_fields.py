@@ -12,7 +12,7 @@ from shapebench.support.redact import is_secret_name
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SOURCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|block:[a-z0-9-]+")
 _OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding")
-_OWN_FIELDS = ("model", "stream", "messages", "prompt", "input")
+_OWN_FIELDS = ("model", "stream", "messages", "prompt", "input", "inputs", "contents")
 
 
 def _path(path: str) -> str:
@@ -43,6 +43,27 @@ def _headers(given: object) -> object:
     if any(not sign for _, sign, _ in parts):
         raise PydanticCustomError("maybe_secret", "a header is written NAME=VARIABLE, such as api-key=AZURE_KEY")
     return {name.strip(): source.strip() for name, _, source in parts}
+
+
+def _options(given: object) -> object:
+    """Accept a list of NAME=VALUE, as the command line has it."""
+    if not isinstance(given, list | tuple):
+        return given
+    parts = [str(text).partition("=") for text in given]
+    if any(not sign for _, sign, _ in parts):
+        raise ValueError("an option is written NAME=VALUE, such as profile=DEFAULT")
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _check_options(options: dict[str, str]) -> dict[str, str]:
+    if secret := [name for name in options if is_secret_name(name)]:
+        raise PydanticCustomError(
+            "maybe_secret",
+            "{names} would be written into results: secrets belong into the cloud's own files and variables, or into "
+            "the variable that api_key_env names",
+            {"names": ", ".join(secret)},
+        )
+    return options
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -77,4 +98,5 @@ def _check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
 Path = Annotated[str, AfterValidator(_path)]
 Query = Annotated[str, AfterValidator(_query)]
 Headers = Annotated[dict[str, str], BeforeValidator(_headers), AfterValidator(_check_headers)]
+AuthOptions = Annotated[dict[str, str], BeforeValidator(_options), AfterValidator(_check_options)]
 ExtraBody = Annotated[dict[str, Any], BeforeValidator(_extra_body), AfterValidator(_check_extra_body)]
