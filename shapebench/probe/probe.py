@@ -206,12 +206,25 @@ def learn_sizing(client: Client, asked: _Asked, spec: Spec) -> PromptSizing:
     known = single_token_words(words, lambda text: count(text) or 0)
     if len(known) < MIN_VOCABULARY:
         return _estimate(asked, words, count)
-    opening = _text(known, FEW_WORDS)
-    total = client.count_request(opening)
-    if total is None:  # /tokenize takes plain text only: the usage of an answer includes the template
-        total = asked.asker.ask(opening).reading.input_tokens
-    plain = len(known[:FEW_WORDS]) - 1
-    return PromptSizing(known, fixed_tokens=0 if total is None else total - plain, exact=total is not None)
+    total = client.count_request(_text(known, FEW_WORDS))
+    if total is not None:
+        return PromptSizing(known, fixed_tokens=total - (FEW_WORDS - 1), exact=True)
+    return _by_usage(asked, known, count) or _estimate(asked, words, count)
+
+
+def _by_usage(asked: _Asked, known: tuple[str, ...], count: Count) -> PromptSizing | None:
+    """Learn from the usage of answers what the chat template adds, where the counter takes plain text only.
+
+    None where the counter is another model's tokenizer, as a gateway's may be: what usage has beyond the count is then
+    more for a long prompt than for a short one.
+    """
+    short, long = _text(candidate_words(), FEW_WORDS), _text(known, MANY_WORDS)
+    few, many = asked.found.answer.reading.input_tokens, asked.asker.ask(long).reading.input_tokens
+    if not few or not many:
+        return PromptSizing(known)
+    if abs((few - (count(short) or 0)) - (many - (count(long) or 0))) > 1:
+        return None
+    return PromptSizing(known, fixed_tokens=many - (MANY_WORDS - 1), exact=True)
 
 
 def _counter(client: Client, spec: Spec) -> Count | None:
@@ -234,7 +247,8 @@ def _estimate(asked: _Asked, words: tuple[str, ...], count: Count | None) -> Pro
 
 
 def _text(words: tuple[str, ...], count: int) -> str:
-    return " ".join(words[:count])
+    """Join words from all of the list, at even distances: it begins with common words, which have fewer tokens."""
+    return " ".join(words[n * len(words) // count] for n in range(count))
 
 
 def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: PromptSizing) -> None:

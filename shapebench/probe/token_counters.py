@@ -42,6 +42,8 @@ class TokenizeForm:
         """Count the tokens; None where the server has no such route, or answers in another form."""
         answer = post(self.path, {"model": model, self.text_field: text, **self.more})
         if isinstance(answer, dict):
+            if any(answer.get(name) == value for name, value in GUESSED.items()):
+                return None
             if isinstance(count := answer.get(self.count_field), int):
                 return count
             answer = answer.get(self.list_field) if self.list_field else None
@@ -49,6 +51,9 @@ class TokenizeForm:
             return None
         return len(answer) if isinstance(answer, list) and answer else None
 
+
+# LiteLLM counts by OpenAI's tokenizer where it does not know the model's, and says so.
+GUESSED = {"tokenizer_type": "openai_tokenizer", "count_source": "local_estimate"}
 
 # SGLang has vLLM's form.
 FORMS = (

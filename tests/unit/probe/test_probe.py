@@ -27,6 +27,7 @@ from shapebench.probe.endpoint_errors import (
 )
 from shapebench.probe.launch import LaunchFailedError, launched
 from shapebench.probe.probe import is_transient, probe
+from shapebench.runs.prompt_sizing import candidate_words
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.simulator.process import running_simulator
@@ -212,7 +213,9 @@ def counted(prompt: str) -> int:
     return TEMPLATE_TOKENS + round(TOKENS_PER_WORD * len(prompt.split()))
 
 
-def answering(tokenizer: Callable[[Any], Reply]) -> Callable[[str, Any], Reply]:
+def answering(
+    tokenizer: Callable[[Any], Reply], counted: Callable[[str], int] = counted
+) -> Callable[[str, Any], Reply]:
     def answers(route: str, content: Any) -> Reply:
         if route == "POST /v1/chat/completions":
             return 200, answer(counted(content["messages"][0]["content"]))
@@ -245,14 +248,37 @@ def test_a_server_that_counts_every_prompt_alike_can_be_measured_all_the_same() 
     assert not sizing.exact
 
 
-def test_a_tokenizer_that_knows_no_messages_counts_words_and_an_answer_the_template() -> None:
-    def tokenizer(content: Any) -> Reply:
-        return (200, {"count": len(content["prompt"].split())}) if "prompt" in content else (400, {})
+def test_common_words_are_no_measure_of_all_words() -> None:
+    """The list begins with common ones, which many tokenizers have as one token each."""
+    common = set(candidate_words()[:150])
 
-    with serving(answering(tokenizer)) as served:
+    def counted(prompt: str) -> int:
+        return sum(1 if word in common else 2 for word in prompt.split())
+
+    with serving(answering(lambda _: NOT_FOUND, counted)) as served:
+        sizing = probe(spec(served.url)).sizing
+    mean = sum(counted(word) for word in candidate_words()) / len(candidate_words())
+    assert sizing.tokens_per_word == pytest.approx(mean, rel=0.02)
+
+
+def of_words(content: Any) -> Reply:
+    """A tokenizer of plain text, to which a word is a token."""
+    return (200, {"count": len(content["prompt"].split())}) if "prompt" in content else (400, {})
+
+
+def test_a_tokenizer_that_knows_no_messages_counts_words_and_answers_tell_of_the_template() -> None:
+    with serving(answering(of_words, lambda prompt: TEMPLATE_TOKENS + len(prompt.split()))) as served:
         sizing = probe(spec(served.url)).sizing
     assert sizing.exact
-    assert sizing.fixed_tokens == counted(" ".join(sizing.words[:64])) - 63
+    assert sizing.fixed_tokens == TEMPLATE_TOKENS + 1
+
+
+def test_a_tokenizer_that_usage_contradicts_is_not_used() -> None:
+    """A gateway's may be of another model: LiteLLM's is OpenAI's, whatever it serves."""
+    with serving(answering(of_words)) as served:
+        sizing = probe(spec(served.url)).sizing
+    assert not sizing.exact
+    assert sizing.tokens_per_word == pytest.approx(TOKENS_PER_WORD, rel=0.01)
 
 
 def test_a_tokenizer_to_which_hardly_any_word_is_one_token_is_not_used() -> None:

@@ -31,6 +31,13 @@ def test_each_server_s_form_counts_a_text_without_special_tokens(server: str) ->
     assert count("one two three") == 3
 
 
+@pytest.mark.parametrize("hint", [{"tokenizer_type": "openai_tokenizer"}, {"count_source": "local_estimate"}])
+def test_a_count_by_another_models_tokenizer_is_none(hint: Json) -> None:
+    """LiteLLM 1.106 answers so for a model of vLLM (`tests/contract/recorded`)."""
+    answers = SERVERS["LiteLLM"]
+    assert server_counter(lambda path, body: (said := answers(path, body)) and {**said, **hint}, "m") is None
+
+
 def test_a_server_without_such_a_route_counts_nothing() -> None:
     assert server_counter(lambda _path, _body: None, "m") is None
 
