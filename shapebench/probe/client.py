@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from shapebench.apis.api import Json
+from shapebench.apis.api import Json, bearer
 from shapebench.apis.auth import signer
 from shapebench.apis.profile import ServerProfile
 from shapebench.apis.reading import Reading, StreamError, error_text
@@ -332,11 +332,28 @@ class Client:
     def _unauthorized(self, status: int, content: bytes) -> UnauthorizedError:
         given = "its key was rejected" if self._credentials.api_key else "it is not set"
         said = self.quote(error_text(content))
+        answer, auth = f"HTTP {status}{f': {said}' if said else ''}", self._endpoint.auth or self._api.auth
+        if auth in SIGNED:
+            return UnauthorizedError(
+                f"{self._endpoint.url} refuses requests with the credentials for {auth} ({answer}).", SIGNED[auth]
+            )
+        own_form = self._api.key_headers is not bearer and auth == "key"
+        or_bearer = ", or set endpoint.auth to bearer (--auth bearer)" if own_form else ""
         return UnauthorizedError(
-            f"{self._endpoint.url} requires a valid API key (HTTP {status}{f': {said}' if said else ''}).",
+            f"{self._endpoint.url} requires a valid API key ({answer}).",
             f"Put the server's key into {key_place(self._endpoint)} ({given}); if the server expects it in a header of "
-            "its own, name that in endpoint.headers (such as --header api-key=MY_VARIABLE).",
+            f"its own, name that in endpoint.headers (such as --header api-key=MY_VARIABLE){or_bearer}.",
         )
+
+
+# Remedies where requests are refused that a cloud's credentials have signed.
+SIGNED = {
+    "oci": "Check the compartment and the profile in endpoint.auth_options, the policy that lets its user use the "
+    "service, and this machine's clock.",
+    "google": "Check the project in endpoint.auth_options, and that the account may use Vertex AI in it.",
+    "aws": "Check the region and the profile in endpoint.auth_options, that its user may invoke the model, and this "
+    "machine's clock.",
+}
 
 
 def _received(response: httpx.Response) -> Iterator[Piece]:

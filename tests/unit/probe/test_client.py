@@ -141,6 +141,23 @@ def test_a_server_that_wants_a_key(status: int, monkeypatch: pytest.MonkeyPatch)
     assert f"{KEY} (it is not set)" in error.remedy
 
 
+def test_a_cloud_that_refuses_what_was_signed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    reply: Reply = (403, {"message": "The security token included in the request is invalid."})
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        error = failure(errors.UnauthorizedError, served.url, api="bedrock", auth_options={"region": "eu-central-1"})
+    assert "credentials for aws (HTTP 403: The security token included in the request is invalid.)" in error.problem
+    assert "Check the region and the profile" in error.remedy
+
+
+def test_a_server_that_takes_the_key_in_another_form_than_the_api_has() -> None:
+    reply: Reply = (401, {"error": "Unauthorized"})
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        assert "--auth bearer" in failure(errors.UnauthorizedError, served.url, api="messages").remedy
+        assert "--auth bearer" not in failure(errors.UnauthorizedError, served.url, api="chat").remedy
+
+
 def test_a_server_that_wants_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "wrong")
     with serving(table(healthy(GET_v1__models=(401, "")))) as served:
