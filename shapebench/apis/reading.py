@@ -6,7 +6,7 @@ from typing import Literal
 
 import orjson
 
-from shapebench.apis.token_counts import TokenCounts, apportion, count_tokens_of_chunks
+from shapebench.apis.token_counts import TokenCounts, apportion, count_tokens_of_chunks, growth_of
 
 TokenSource = Literal["usage", "tokenize", "tokenizer", "chunks"]
 
@@ -48,6 +48,7 @@ class Reading:
     texts: list[str] = field(default_factory=list)  # only if `keeps_text`
     _event_begins: int = field(default=0, compare=False)  # the number of chunks before the event
     _usage_at: int | None = None  # the number of chunks before usage without text
+    _usage_finishes: bool = False  # the last usage in a chunk with text came with the finish reason, or later
     _carried: int | None = None  # tokens, by the chunks alone
     _first_answer: int | None = None  # index of its chunk
     _reasoning_chunks: int = 0
@@ -82,7 +83,10 @@ class Reading:
         self.output_tokens = output_tokens or self.output_tokens
         self.reasoning_tokens = self.reasoning_tokens if reasoning_tokens is None else reasoning_tokens
         if self.adds_chunks:
-            self._running[len(self.arrivals_ns) - 1] = output_tokens or 0
+            last = len(self.arrivals_ns) - 1
+            self._running[last] = output_tokens or 0
+            self._usage_at = last if output_tokens and not self.text_bytes[last] else self._usage_at
+            self._usage_finishes = self.finish_reason is not None
         else:
             self._usage_at = len(self.arrivals_ns) if output_tokens else None
 
@@ -108,7 +112,9 @@ class Reading:
 
     def resolve(self) -> None:
         """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
-        self.usage_ends = self._usage_at == len(self.arrivals_ns)
+        self.usage_ends = self._usage_at is not None and not any(self.text_bytes[self._usage_at :])
+        if not self._is_usage_final():
+            self.output_tokens = None
         hidden = self._count_hidden()
         total = self.output_tokens - hidden if self.output_tokens else self.output_tokens
         tokens, self.token_counts = count_tokens_of_chunks(
@@ -136,16 +142,14 @@ class Reading:
         else:
             self.chunk_tokens = tokens
 
-    def recount(self, output_tokens: int, source: TokenSource) -> None:
-        """Resolve again, with the tokens that another than the server has counted in the text."""
-        self.output_tokens, self.token_source = output_tokens, source
-        self.reasoning_tokens = None
-        self.resolve()
-
-    @property
-    def has_running_usage(self) -> bool:
-        """True if chunks with text came with usage."""
-        return bool(self._running)
+    def _is_usage_final(self) -> bool:
+        """Check whether the last usage counts the whole answer: one that is told with each text may lag behind it."""
+        counts = [*self._running.values()]
+        if self.usage_ends or len(counts) <= 1 or len({*counts}) == 1:
+            return True
+        if self._usage_finishes and counts.count(0) == len(counts) - 1:
+            return True
+        return growth_of(self.text_bytes, self._running, None) is not None
 
     def _opens_without_token(self) -> bool:
         """Check whether the text keeps waiting after the first chunk, which is empty: that came before prefill ended.
@@ -180,8 +184,6 @@ class Reading:
         self.arrivals_ns = [self.arrivals_ns[index] for index in kept]
         self.text_bytes = [self.text_bytes[index] for index in kept]
         self.chunk_tokens = [tokens[index] for index in kept]
-        if self._first_answer is not None:
-            self._first_answer = sum(index < self._first_answer for index in kept)
 
 
 def checked_count(count: object, name: str) -> int | None:

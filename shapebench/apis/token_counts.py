@@ -25,7 +25,7 @@ def count_tokens_of_chunks(
     chunks = len(text_bytes)
     if stated and len(stated) == chunks:
         return [stated[index] for index in range(chunks)], "counted"
-    if running and (growth := _growth(text_bytes, running, total)):
+    if running and (growth := growth_of(text_bytes, running, total)) and growth.count(0) < chunks - 1:
         return growth, "counted"
     if total == chunks and not opens_without_token:
         return [1] * chunks, "counted"
@@ -36,11 +36,16 @@ def count_tokens_of_chunks(
     return apportion(text_bytes, total), "apportioned"
 
 
-def _growth(text_bytes: Sequence[int], running: Mapping[int, int], total: int | None) -> list[int] | None:
-    """Return by how much the running count grows with each chunk; None where it does not grow with the text."""
+def growth_of(text_bytes: Sequence[int], running: Mapping[int, int], total: int | None) -> list[int] | None:
+    """Return by how much the running count grows with each chunk; None where it does not grow with the text.
+
+    Usage in some chunks only, such as the last, does not run.
+    """
+    if len(running) < len(text_bytes):
+        return None
     growth, before = [], 0
     for index, length in enumerate(text_bytes):
-        count = running.get(index, before)
+        count = running[index]
         if count < before or (length and count == before):
             return None
         growth.append(count - before)
@@ -51,16 +56,13 @@ def _growth(text_bytes: Sequence[int], running: Mapping[int, int], total: int | 
 def apportion(text_bytes: Sequence[int], total: int) -> list[int]:
     """Divide the tokens among chunks by their share of the text; the first chunk with text has at least one.
 
-    Where there are as many tokens as chunks with text, each has at least one, and only the others are divided: such as
-    the end of the sequence, which many servers count and do not send. A token counts where its last byte arrives.
+    A token counts where its last byte arrives.
     """
     weights = text_bytes if any(text_bytes) else [1] * len(text_bytes)
-    each = int(total >= len(weights) - weights.count(0))
-    others = total - each * (len(weights) - weights.count(0))
     whole, seen, given, tokens = sum(weights), 0, 0, []
     for weight in weights:
         seen += weight
-        due = others * seen // whole if each else max(total * seen // whole, min(total, int(seen > 0)))
-        tokens.append(due - given + each * int(weight > 0))
+        due = max(total * seen // whole, min(total, int(seen > 0)))
+        tokens.append(due - given)
         given = due
     return tokens

@@ -38,7 +38,7 @@ class Written:
 
     @property
     def reasoning_tokens(self) -> int:
-        return sum(event.completes for _, event in self.carriers if event.reasoning)
+        return sum(event.reasoning_tokens for _, event in self.carriers)
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def _end(oddities: Oddities, asked: Asked, timing: Timing, made: list[Event]) ->
 
 def _whole(oddities: Oddities, asked: Asked, timing: Timing) -> Written:
     made = texts.text_events(oddities, asked, timing)
-    reasoned = sum(event.completes for event in made if event.reasoning)
+    reasoned = sum(event.reasoning_tokens for event in made)
     said = usage(oddities, asked, sum(event.completes for event in made), reasoned)
     answer: Json = {"content": "".join(event.text for event in made if not event.reasoning), "role": "assistant"}
-    if field := texts.reasoning_field(oddities, asked):
+    if (field := texts.reasoning_field(oddities, asked)) in texts.DELTAS:
         answer |= texts.DELTAS[field]("".join(event.text for event in made if event.reasoning), True)
     one = choice(asked, answer, oddities.choice_index, oddities.finish_reason)
     if asked.chat:

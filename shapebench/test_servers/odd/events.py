@@ -21,9 +21,14 @@ class Event:
     data: Json | str | None = None
     lines: tuple[str, ...] = ()  # before the data
     completes: int = 0  # so many tokens are complete with it
+    hidden: int = 0  # of these, reasoning that is not sent
     carries: bool = False  # a token, or a part of one
     text: str = ""
     reasoning: bool = False
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return self.completes if self.reasoning else self.hidden
 
 
 def answer_id(asked: Asked) -> str:

@@ -7,7 +7,9 @@ from shapebench.errors import ShapebenchError
 
 Texts = Literal["plain", "varied", "escaped"]
 RoleChunk = Literal["empty_content", "no_content", "null_content", "none", "with_first_text", "every_chunk"]
-ReasoningField = Literal["none", "reasoning_content", "reasoning", "both", "reasoning_details", "details_and_text"]
+ReasoningField = Literal[
+    "none", "reasoning_content", "reasoning", "both", "reasoning_details", "details_and_text", "hidden"
+]
 Finish = Literal["own_chunk", "with_last_text", "with_empty_content", "twice", "missing"]
 UsageInChunks = Literal["none", "zero", "running", "lagging", "every_other", "final"]
 UsagePlace = Literal["own_chunk", "with_empty_choice", "finish_chunk", "last_text", "after_done", "twice", "nowhere"]
@@ -127,7 +129,9 @@ class Oddities:
 
     # What the text stands in
     role_chunk: Annotated[RoleChunk, "where the role stands, and with what beside it"] = "empty_content"
-    reasoning: Annotated[ReasoningField, "the field of the first half of the tokens, which is reasoning"] = "none"
+    reasoning: Annotated[
+        ReasoningField, "the field of the first half of the tokens, which is reasoning; hidden: it is not sent"
+    ] = "none"
     thinks_unless_disabled: Annotated[
         bool, "reasons, in reasoning_content, unless chat_template_kwargs.enable_thinking is false"
     ] = False

@@ -89,7 +89,6 @@ class Server:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._open[task] = writer
         task.add_done_callback(self._open.pop)

@@ -1,7 +1,7 @@
 """Text chunks: which tokens each carries, when it comes, and which field its text stands in."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from shapebench.test_servers.odd.asked import HALF, Asked, Json
@@ -46,16 +46,21 @@ def _text(oddities: Oddities, at: int, count: int) -> str:
 
 
 def text_events(oddities: Oddities, asked: Asked, timing: Timing) -> list[Event]:
-    """Make the text chunks of an answer."""
-    events = []
-    for reasoning, same in groupby(tokens(oddities, asked, timing), key=lambda token: token.reasoning):
-        field = reasoning_field(oddities, asked) if reasoning else "tool_calls" * _calls(oddities, asked) or "content"
+    """Make the text chunks of an answer; tokens that are not sent count with the first that is."""
+    made, events = tokens(oddities, asked, timing), list[Event]()
+    reasoning_in, answer_in = reasoning_field(oddities, asked), "tool_calls" * _calls(oddities, asked) or "content"
+    hidden = sum(token.reasoning for token in made) if reasoning_in == "hidden" else 0
+    for reasoning, same in groupby(made[hidden:], key=lambda token: token.reasoning):
         for at, piece in enumerate(_pieces(oddities, timing, list(same))):
-            delta = DELTAS[field](piece.text, at == 0)
+            delta = DELTAS[reasoning_in if reasoning else answer_in](piece.text, at == 0)
             for index in range(oddities.choice_index, oddities.choice_index + 1 + oddities.second_choice):
                 data = chunk(asked, [choice(asked, delta, index)])
                 events.append(_event(piece, data, reasoning=reasoning))
-    return events
+    first = [
+        replace(event, completes=event.completes + hidden, hidden=hidden)
+        for event in events[: 1 + oddities.second_choice]
+    ]
+    return first + events[len(first) :]
 
 
 def _event(piece: "_Piece", data: Json, *, reasoning: bool) -> Event:

@@ -78,7 +78,7 @@ def add_usage(oddities: Oddities, asked: Asked, events: list[Event], end_s: tupl
 
 
 def _counts(events: list[Event]) -> tuple[int, int]:
-    reasoning = sum(event.completes for event in events if event.reasoning)
+    reasoning = sum(event.reasoning_tokens for event in events)
     return sum(event.completes for event in events), reasoning
 
 

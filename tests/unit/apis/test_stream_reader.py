@@ -267,13 +267,6 @@ def test_a_summary_of_the_reasoning_has_the_tokens_that_were_thought() -> None:
     assert (sum(reading.chunk_tokens[:2]), reading.chunk_tokens[2:]) == (80, [1, 1])
 
 
-def test_an_end_of_the_sequence_that_is_counted_and_not_sent_hides_no_arrival() -> None:
-    texts = [delta(content=text) for text in ("Hello", "!", " How", " are", " you", "?")]
-    reading = stream(*texts, LAST | {"usage": usage(completion=7)}, DONE)
-    assert reading.arrivals_ns == [0, 1, 2, 3, 4, 5]
-    assert (reading.chunk_tokens, reading.unaccounted_tokens) == ([1, 1, 1, 1, 1, 2], 1)
-
-
 def test_an_answer_without_reasoning_has_no_reasoning_tokens() -> None:
     reading = stream(TOKEN, TOKEN, LAST, DONE)
     assert (reading.first_answer_ns, reading.reasoning_tokens) == (0, None)
@@ -512,3 +505,13 @@ def test_tokens_that_usage_counts_only_in_its_details_and_total_are_added(
 def test_reasoning_tokens_of_0_are_not_known_where_there_is_reasoning() -> None:
     said = usage(completion=2) | {"completion_tokens_details": {"reasoning_tokens": 0}}
     assert stream(delta(reasoning="x"), TOKEN, LAST | {"usage": said}, DONE).reasoning_tokens == 1
+
+
+def test_usage_that_lags_behind_the_text_is_no_count_of_the_answer() -> None:
+    chunks = [delta(content="x") | {"usage": usage(completion=count)} for count in (0, 1, 2)]
+    assert stream(*chunks, DONE).output_tokens is None
+
+
+def test_usage_in_the_last_text_alone_counts_no_chunk_for_itself() -> None:
+    reading = stream(delta(content=""), TOKEN | {"usage": usage(completion=2)}, DONE)
+    assert (reading.token_counts, reading.output_tokens) == ("apportioned", 2)

@@ -138,6 +138,12 @@ def test_reasoning_stands_in_several_fields(reasoning: str, keys: set[str]) -> N
     assert set(deltas(written(reasoning=reasoning))[1]) == keys
 
 
+def test_hidden_reasoning_counts_with_the_first_text() -> None:
+    answer = written(reasoning="hidden")
+    assert (texts(answer), at_ms(answer), answer.reasoning_tokens) == ([" tick"] * 2, [45, 45, 45, 50], 2)
+    assert usages(answer) == [USAGE | {"completion_tokens_details": {"reasoning_tokens": 2}}]
+
+
 @pytest.mark.parametrize(("may_think", "reasoned"), [(True, 2), (False, 0)])
 def test_it_thinks_unless_it_is_told_not_to(may_think: bool, reasoned: int) -> None:
     answer = written(Asked(output_tokens=TOKENS, may_think=may_think), thinks_unless_disabled=True)
