@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import httpx
 from rich.console import Console
 
 from flows.prefect_settings import set_defaults
+from shapebench.apis.profile import describe
+from shapebench.apis.table import APIS
 from shapebench.errors import ShapebenchError
 from shapebench.probe.client import Client
-from shapebench.probe.probe import check_health, served_model
+from shapebench.probe.endpoint_errors import EndpointTimeoutError, NeverHealthyError
+from shapebench.probe.probe import answers, check_health, list_models, quick_profile
 from shapebench.results import database
 from shapebench.spec.model import OciTarget, Spec
 
@@ -68,25 +72,45 @@ def prefect_api(_spec: Spec | None, _data: Path) -> str:
     return f"The Prefect API at {url} answers."
 
 
-def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
+def _running(spec: Spec | None) -> Spec:
+    """Return the spec of an endpoint that runs already; raises NothingToCheckError."""
     if spec is None:
         raise NothingToCheckError("No endpoint is given: use --url and --model, or a spec.")
     if spec.endpoint.launch:
         raise NothingToCheckError("The run itself starts the server.")
+    return spec
+
+
+def endpoint_healthy(spec: Spec | None, _data: Path) -> str:
+    spec = _running(spec)
+    if not APIS[spec.endpoint.api].control_plane:
+        raise NothingToCheckError(f"The API {spec.endpoint.api} is hosted: it has no health, and no list of models.")
     with Client(spec.endpoint) as client:
         if trouble := check_health(client, spec.endpoint):
-            raise trouble
+            if not (isinstance(trouble, NeverHealthyError | EndpointTimeoutError) and answers(client, spec)):
+                raise trouble
+            return f"{trouble.problem} It answers requests all the same."
         if client.health() != 200:
-            return f"{spec.endpoint.url} answers, but has no /health; the check `Model` says whether it can be used."
+            return f"{spec.endpoint.url} answers, but has no /health; the check `Requests` says whether it can be used."
         return f"{spec.endpoint.url} is healthy, version {client.version() or 'unknown'}."
 
 
 def model_served(spec: Spec | None, data: Path) -> str:
     endpoint_healthy(spec, data)
-    assert spec
-    with Client(spec.endpoint) as client:
-        model = served_model(spec.endpoint, client.models())
-        return f"{model.id} is served, with a context of {model.max_model_len or 'unknown'} tokens."
+    endpoint = _running(spec).endpoint
+    with Client(endpoint) as client:
+        models, unlisted = list_models(client, endpoint)
+    if unlisted:
+        raise NothingToCheckError(f"{unlisted} The check `Requests` says whether it can be used.")
+    model = next(model for model in models if model.id == endpoint.model)
+    return f"{model.id} is served, with a context of {model.max_model_len or 'unknown'} tokens."
+
+
+def requests_answered(spec: Spec | None, data: Path) -> str:
+    """Ask as the workload does, and say what is unusual about the server: its profile."""
+    with suppress(NothingToCheckError):
+        endpoint_healthy(spec, data)
+    return describe(quick_profile(_running(spec)))
 
 
 def data_writable(_spec: Spec | None, data: Path) -> str:
@@ -146,6 +170,7 @@ EXAMINATIONS: dict[str, Examination] = {
     "Prefect API": prefect_api,
     "Endpoint": with_secrets(endpoint_healthy),
     "Model": with_secrets(model_served),
+    "Requests": with_secrets(requests_answered),
     "Data folder": data_writable,
     "Database": database_readable,
     "OCI config": with_secrets(oci_config),

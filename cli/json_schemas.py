@@ -11,6 +11,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import TypeAdapter
 
 from cli.doctor import Check
+from shapebench.apis.profile import ServerProfile
 from shapebench.apis.reading import TokenSource
 from shapebench.apis.token_counts import TokenCounts
 from shapebench.results.imports.taken import Imported
@@ -80,6 +81,7 @@ MEASURE = merged(
             "timeline": rows(record({"at_s": NUMBER, "busy_streams": NUMBER, "tokens_per_s": NUMBER})),
             "client": of(dict[str, float]),
             "calibration": of(Calibration | None),
+            "server_profile": of(ServerProfile | None),
         }
     ),
 )
@@ -106,6 +108,7 @@ RUN = record(
         "publish_error": MAYBE_TEXT,
         "resumes": WHOLE,
         "skipped_levels": WHOLES,
+        "server_profile": of(ServerProfile | None),
     }
 )
 SEARCH = record(

@@ -1,7 +1,7 @@
 """The command line's options, made from the spec's fields: help, default, bounds and type are the field's."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -31,6 +31,7 @@ class Flag:
     help: str | None = None
     repeatable: bool = False
     model: type[BaseModel] = Spec
+    switches_off: bool = False  # the flag, which takes no value, sets its field to false
 
 
 FLAGS = {
@@ -42,9 +43,31 @@ FLAGS = {
     "--weights-bytes": Flag("endpoint.weights_bytes", "BYTES"),
     "--api": Flag("endpoint.api"),
     "--metrics-url": Flag("endpoint.metrics_url", "URL"),
+    "--auth": Flag("endpoint.auth"),
+    "--auth-option": Flag(
+        "endpoint.auth_options",
+        "NAME=VALUE",
+        "What the API and its authentication need, such as compartment=OCID or region=eu-central-1. Repeatable.",
+        repeatable=True,
+    ),
+    "--path": Flag("endpoint.path", "/PATH"),
+    "--query": Flag("endpoint.query", "NAME=VALUE"),
+    "--header": Flag(
+        "endpoint.headers",
+        "NAME=VARIABLE",
+        "Further header, with the environment variable that holds its value, such as api-key=AZURE_KEY, or with "
+        "block:NAME for a Prefect block. Repeatable.",
+        repeatable=True,
+    ),
+    "--tokenizer": Flag("endpoint.tokenizer", "FILE"),
+    "--ca-file": Flag("endpoint.ca_file", "FILE"),
+    "--insecure": Flag("endpoint.verify_tls", help="Accept any certificate of the server.", switches_off=True),
     "--workload": Flag("workload.preset", "NAME", "A preset; `shapebench workloads` lists them."),
     "--input-tokens": Flag("workload.input_tokens", "MEAN,STDDEV"),
     "--output-tokens": Flag("workload.output_tokens", "MEAN,STDDEV"),
+    "--temperature": Flag("workload.temperature", "T"),
+    "--extra-body": Flag("workload.extra_body", "JSON"),
+    "--enforce-output-tokens": Flag("workload.enforce_output_tokens"),
     "--seed": Flag("workload.seed", "N"),
     "--levels": Flag("load.levels", "N,N,…"),
     "--requests": Flag(
@@ -87,6 +110,10 @@ class FieldOption(click.Option):
         empty = empty or (field.description or "").partition(" Empty: ")[2]
         self._shown_default = empty.rstrip(".") or default_text(field)
         self._range = range_text(constraints)
+        if entry.switches_off:
+            self._shown_default = ""
+            super().__init__([flag], is_flag=True, flag_value=False, default=None, help=text)
+            return
         if kind is bool:
             switch = flag if field.default is False else f"{flag}/--no-{flag[2:]}"
             super().__init__([switch], is_flag=True, default=None, help=text)
@@ -179,6 +206,8 @@ def default_text(field: FieldInfo) -> str:
     match default:
         case None | False | ():
             return ""
+        case dict() if not default:
+            return ""
         case True:
             return "yes"
         case Normal(mean=mean, stddev=stddev):
@@ -206,8 +235,7 @@ def spec_options(*flags: str, help: str | None = None) -> Decorator[Any]:  # noq
     def option(flag: str) -> Decorator[Any]:
         entry = FLAGS[flag]
         words = help or entry.help
-        made = Flag(entry.field, entry.metavar, words, entry.repeatable, entry.model)
-        return click.option(flag, cls=FieldOption, entry=made)
+        return click.option(flag, cls=FieldOption, entry=replace(entry, help=words))
 
     return with_options(*map(option, flags))
 
@@ -218,8 +246,14 @@ volume_option = with_options(
     click.option("--verbose", "volume", flag_value="verbose", help="Print milestones and Prefect's log lines."),
 )
 data_option = spec_options("--data")
-endpoint_options = spec_options("--url", "--model", "--ready-timeout", "--metrics-url")
-workload_options = spec_options("--workload", "--api", "--input-tokens", "--output-tokens", "--seed")
+endpoint_options = spec_options(
+    *("--url", "--model", "--ready-timeout", "--api", "--auth", "--auth-option", "--path", "--query", "--header"),
+    *("--ca-file", "--insecure", "--tokenizer", "--metrics-url"),
+)
+request_options = spec_options("--temperature", "--extra-body", "--enforce-output-tokens")
+workload_options = with_options(
+    spec_options("--workload", "--input-tokens", "--output-tokens"), request_options, spec_options("--seed")
+)
 load_options = spec_options(
     "--request-timeout", "--stall-timeout", "--duration", "--until-precise", "--processes", "--calibrate"
 )

@@ -143,6 +143,7 @@ def result_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
         "published": [asdict(artifact) for artifact in outcome.published],
         "publish_error": outcome.publish_error,
         **_interruptions(spec, outcome.run_id),
+        "server_profile": views.read_run(spec.data, outcome.run_id)["facts"].get("server_profile"),
     }
 
 

@@ -15,6 +15,7 @@ from shapebench.analysis.measured_level import summarise_level
 from shapebench.analysis.sample_reader import Samples
 from shapebench.analysis.summary import metrics_object
 from shapebench.analysis.timeline import timeline
+from shapebench.apis.profile import ServerProfile
 from shapebench.errors import ShapebenchError
 from shapebench.load.calibration import calibrate
 from shapebench.load.counters import Progress
@@ -51,7 +52,7 @@ def _measure(spec: Spec, folder: Path) -> dict[str, Any]:
     run = begin(detect_shape(spec.model_copy(update={"data": folder})))
     facts = probe(run.spec)
     calibration = calibrate(spec.load.levels[0], spec.load.processes, try_out=spec.load.calibrate)
-    return _result(measure_level(run, facts, calibration, _show_progress))
+    return _result(measure_level(run, facts, calibration, _show_progress), facts.server_profile)
 
 
 def _log_to_stderr(level: int) -> None:
@@ -60,7 +61,7 @@ def _log_to_stderr(level: int) -> None:
     logger.setLevel(level)
 
 
-def _result(level: LevelRun) -> dict[str, Any]:
+def _result(level: LevelRun, profile: ServerProfile | None = None) -> dict[str, Any]:
     if level.error:
         raise NotMeasuredError(level.error, "Measure again; an incomplete level is not a valid measurement.")
     summary = summarise_level(level)
@@ -78,6 +79,7 @@ def _result(level: LevelRun) -> dict[str, Any]:
         "timeline": [] if summary.samples is None else timeline(summary.samples).round(4).to_dict("records"),
         "client": level.client,
         "calibration": asdict(level.calibration) if level.calibration else None,
+        "server_profile": asdict(profile) if profile else None,
     }
 
 

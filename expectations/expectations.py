@@ -137,7 +137,8 @@ ANSWERS = (
         "invalid",
         "Each answer has exactly the requested length.",
         "The length of {count} of {all} answers differs from the requested one, of one of them by {0:+.0f} tokens.",
-        "Check that the server honours min_tokens and ignore_eos, or set workload.enforce_output_tokens to false.",
+        "Check that the server honours min_tokens and ignore_eos, or measure without them: "
+        "workload.enforce_output_tokens: false (--no-enforce-output-tokens).",
         "With other lengths it is not the requested workload.",
         gxe.ExpectColumnValuesToBeBetween(column="output_length_error", min_value=0, max_value=0),
         "The server ends answers a token early.",

@@ -117,7 +117,17 @@ def _fingerprints(m: MeasuredLevel) -> list[str]:
     if m.samples is None or "fingerprint" not in m.samples.requests or not m.level.fingerprint:
         return []
     others = set(m.samples.requests["fingerprint"].dropna()) - {m.level.fingerprint}
+    if _servers_keep_theirs(m.samples.requests):
+        return []
     return [f"its fingerprint was {m.level.fingerprint} and is {other}" for other in sorted(others)]
+
+
+def _servers_keep_theirs(requests: pd.DataFrame) -> bool:
+    """Tell whether several servers answered, each with one fingerprint: then they differ, and none has changed."""
+    if "server_address" not in requests:
+        return False
+    of_each = requests.groupby("server_address")["fingerprint"].nunique()
+    return len(of_each) > 1 and bool((of_each <= 1).all())
 
 
 def _percentiles(m: MeasuredLevel) -> Figures:

@@ -23,8 +23,19 @@ MODELS = {"object": "list", "data": [{"id": MODEL, "owned_by": "someone", "max_m
 NOT_FOUND: Reply = (404, {"detail": "Not Found"})
 
 
-def usage(prompt_tokens: int, completion_tokens: int = 2) -> dict[str, Any]:
-    return {"usage": {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}}
+UNKNOWN_MODEL: Reply = (404, {"error": {"message": "The model `x` does not exist.", "code": "model_not_found"}})
+
+
+def streamed(*chunks: dict[str, Any]) -> str:
+    """A streamed answer of these chunks."""
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+
+
+def answer(prompt_tokens: int, completion_tokens: int = 16, **more: Any) -> str:
+    """A streamed answer with a chunk for each token, and usage at its end."""
+    chunk = {"choices": [{"delta": {"content": " a"}, "text": " a"}]}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    return streamed(*[chunk] * completion_tokens, {"choices": [], "usage": usage, **more})
 
 
 def healthy(**changes: Reply) -> dict[str, Reply]:
@@ -32,8 +43,8 @@ def healthy(**changes: Reply) -> dict[str, Reply]:
     routes: dict[str, Reply] = {
         "GET /health": (200, ""),
         "GET /v1/models": (200, MODELS),
-        "POST /v1/chat/completions": (200, usage(20)),
-        "POST /v1/completions": (200, usage(20)),
+        "POST /v1/chat/completions": (200, answer(20)),
+        "POST /v1/completions": (200, answer(20)),
     }
     return routes | {name.replace("_", " /", 1).replace("__", "/"): reply for name, reply in changes.items()}
 

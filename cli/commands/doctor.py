@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cli.doctor import examine, print_checks
-from cli.options import as_json, data_option, endpoint_options, spec_from
+from cli.options import as_json, data_option, endpoint_options, request_options, spec_from
 from cli.output import print_json
 from shapebench.results import database
 
@@ -13,6 +13,7 @@ from shapebench.results import database
 @click.command()
 @click.argument("spec_file", metavar="[SPEC.yaml]", required=False, type=click.Path(path_type=Path))
 @endpoint_options
+@request_options
 @data_option
 @click.option("--set-aside", is_flag=True, help="First rename a results file that cannot be read.")
 @as_json

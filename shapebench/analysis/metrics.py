@@ -81,6 +81,13 @@ def error_rate(samples: Samples) -> float:
     return 1 - int(is_completed(samples).sum()) / requests if requests else np.nan
 
 
+def servers_answered(samples: Samples) -> float:
+    """Count the addresses that answered; a balancer behind one address is not seen."""
+    if "server_address" not in samples.requests:
+        return np.nan
+    return float(completed(samples, "server_address")["server_address"].nunique()) or np.nan
+
+
 def wall_s(samples: Samples) -> float:
     """Return the time from the first send of a measured request to the last arrival of a completed one."""
     done, begun_ns = completed(samples, "sent_at_ns", "e2e_s"), measured(samples, "sent_at_ns")["sent_at_ns"].min()

@@ -113,7 +113,7 @@ class Reading:
     def resolve(self) -> None:
         """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
         self.usage_ends = self._usage_at is not None and not any(self.text_bytes[self._usage_at :])
-        if not self._is_usage_final():
+        if self.token_source == "usage" and not self._is_usage_final():
             self.output_tokens = None
         hidden = self._count_hidden()
         total = self.output_tokens - hidden if self.output_tokens else self.output_tokens
@@ -141,6 +141,17 @@ class Reading:
             self._drop_empty(tokens)
         else:
             self.chunk_tokens = tokens
+
+    def recount(self, output_tokens: int, source: TokenSource) -> None:
+        """Resolve again, with the tokens that another than the server has counted in the text."""
+        self.output_tokens, self.token_source = output_tokens, source
+        self.reasoning_tokens = None
+        self.resolve()
+
+    @property
+    def has_running_usage(self) -> bool:
+        """True if chunks with text came with usage."""
+        return bool(self._running)
 
     def _is_usage_final(self) -> bool:
         """Check whether the last usage counts the whole answer: one that is told with each text may lag behind it."""
@@ -184,6 +195,8 @@ class Reading:
         self.arrivals_ns = [self.arrivals_ns[index] for index in kept]
         self.text_bytes = [self.text_bytes[index] for index in kept]
         self.chunk_tokens = [tokens[index] for index in kept]
+        if self._first_answer is not None:
+            self._first_answer = sum(index < self._first_answer for index in kept)
 
 
 def checked_count(count: object, name: str) -> int | None:

@@ -8,7 +8,7 @@ import orjson
 from shapebench.apis.api import Json
 from shapebench.apis.auth import signer
 from shapebench.apis.table import APIS
-from shapebench.apis.target import Credentials, PlannedRequest, Target
+from shapebench.apis.target import USER_AGENT, Credentials, PlannedRequest, Target
 
 
 def request_url(target: Target) -> str:
@@ -61,7 +61,7 @@ def request_writer(target: Target, credentials: Credentials) -> Callable[[Planne
         "Host": parts.netloc.rpartition("@")[2],
         "Content-Type": "application/json",
         "Accept": "text/event-stream",
-        "User-Agent": "shapebench",
+        "User-Agent": USER_AGENT,
         **APIS[target.api].headers,
         **target.headers,
         **credentials.headers,

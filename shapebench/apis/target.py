@@ -7,6 +7,8 @@ from shapebench.apis.reading import TokenSource
 
 AuthName = Literal["key", "bearer", "none", "oci", "google", "aws"]
 
+USER_AGENT, PROBE_AGENT = "shapebench", "shapebench-probe"  # what requests are, to who reads the server's log
+
 
 @dataclass(frozen=True)
 class Target:

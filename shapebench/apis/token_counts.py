@@ -56,13 +56,16 @@ def growth_of(text_bytes: Sequence[int], running: Mapping[int, int], total: int 
 def apportion(text_bytes: Sequence[int], total: int) -> list[int]:
     """Divide the tokens among chunks by their share of the text; the first chunk with text has at least one.
 
-    A token counts where its last byte arrives.
+    Where there are as many tokens as chunks with text, each has at least one, and only the others are divided: such as
+    the end of the sequence, which many servers count and do not send. A token counts where its last byte arrives.
     """
     weights = text_bytes if any(text_bytes) else [1] * len(text_bytes)
+    each = int(total >= len(weights) - weights.count(0))
+    others = total - each * (len(weights) - weights.count(0))
     whole, seen, given, tokens = sum(weights), 0, 0, []
     for weight in weights:
         seen += weight
-        due = max(total * seen // whole, min(total, int(seen > 0)))
-        tokens.append(due - given)
+        due = others * seen // whole if each else max(total * seen // whole, min(total, int(seen > 0)))
+        tokens.append(due - given + each * int(weight > 0))
         given = due
     return tokens

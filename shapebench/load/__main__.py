@@ -23,7 +23,7 @@ from shapebench.errors import ShapebenchError
 from shapebench.load.level import Level
 from shapebench.load.messages import Order, WorkerMessage, WorkerResult
 from shapebench.load.plan import LevelPlan
-from shapebench.load.sample_writer import SampleStream
+from shapebench.load.sample_writer import SampleStream, redact_sample
 from shapebench.support.timestamps import clock_ns
 
 REPORT_EVERY_S = 0.25
@@ -82,9 +82,22 @@ def _measure(plan: LevelPlan, credentials: Credentials) -> None:
         level.loop.call_every(REPORT_EVERY_S, lambda: _report(level))
         level.loop.call_every(WRITE_EVERY_S, samples.flush)
         level.run(start_ns)
+        result = _result(level, start_ns)
+        _count_texts(level, plan, credentials, samples)
         samples.close()
         _report(level)
-        _print({"result": _result(level, start_ns)})
+        _print({"result": result})
+
+
+def _count_texts(level: Level, plan: LevelPlan, credentials: Credentials, samples: SampleStream) -> None:
+    """Count the answers that came without usage, now that nothing is measured any more."""
+    if not level.uncounted:
+        return
+    from shapebench.load.token_counting import count_texts
+
+    exact_prompts, stopped = plan.mix.sizing.exact, level.interrupted
+    for done in count_texts(level.uncounted, plan.target, credentials, exact_prompts=exact_prompts, stopped=stopped):
+        samples.add(redact_sample(done, credentials.secrets))
 
 
 def _result(level: Level, start_ns: int) -> WorkerResult:

@@ -1,7 +1,7 @@
 """One concurrency level: from the spec to samples in a Parquet file."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from shapebench.load import workers
@@ -9,14 +9,18 @@ from shapebench.load.counters import Progress
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
 from shapebench.load.workers import Outcome
-from shapebench.probe.client import Client, EndpointError, request_credentials, target
+from shapebench.probe.client import Client, target
+from shapebench.probe.endpoint_errors import EndpointError
+from shapebench.probe.endpoint_secrets import request_credentials
 from shapebench.runs.records import Calibration, LevelRun, RequestedLoad, Run, ServerFacts
 from shapebench.runs.resume import attempt
+from shapebench.runs.samples_file import server_addresses
 from shapebench.server_metrics import exposition
 from shapebench.server_metrics.scraper import Scraper
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Spec
 from shapebench.spec.slo import slo_bounds
+from shapebench.support.wording import listed
 
 LOOKS = 3  # to tell a server that changed from several that take turns
 
@@ -25,7 +29,9 @@ def plan(run: Run, facts: ServerFacts, concurrency: int, processes: int) -> Leve
     """Make the plan for the measuring processes."""
     spec = run.spec
     return LevelPlan(
-        target=target(spec.endpoint, spec.workload, enforce_output_tokens=enforces_output(spec, facts)),
+        target=target(
+            spec.endpoint, spec.workload, facts.server_profile, enforce_output_tokens=enforces_output(spec, facts)
+        ),
         mix=_mix(run, facts, concurrency),
         concurrency=concurrency,
         requests=spec.load.requests_at(concurrency),
@@ -48,6 +54,8 @@ def _mix(run: Run, facts: ServerFacts, concurrency: int) -> RequestMix:
 
 
 def enforces_output(spec: Spec, facts: ServerFacts) -> bool:
+    if facts.server_profile:
+        return facts.server_profile.enforces_output
     asked = spec.workload.enforce_output_tokens
     return facts.is_vllm if asked is None else asked
 
@@ -60,12 +68,13 @@ def measure_level(
     Errors are in the result; nothing is raised for them.
     """
     level = plan(run, facts, calibration.concurrency, calibration.processes)
-    with Client(run.spec.endpoint) as client:
+    profile = facts.server_profile
+    with Client(run.spec.endpoint, path=profile.path if profile else None) as client:
         with Scraper(client.metrics) as scraper:
             outcome = workers.run_workers(level, request_credentials(run.spec.endpoint), on_progress)
             if not outcome.error:
                 scraper.scrape_at_end()
-        changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client)
+        changes, doubt = ((), None) if outcome.error else _changes(facts.identity, client, _servers(outcome))
     return replace(
         _measured(run, facts, level, outcome),
         calibration=calibration if run.spec.load.calibrate else None,
@@ -107,13 +116,22 @@ def _requested(spec: Spec, facts: ServerFacts) -> RequestedLoad:
     )
 
 
-def _changes(before: dict[str, str], client: Client) -> tuple[tuple[str, ...], str | None]:
+def _servers(outcome: Outcome) -> list[str]:
+    """List the addresses that answered the level's requests."""
+    return server_addresses(outcome.samples) if outcome.samples else []
+
+
+def _changes(before: dict[str, str], client: Client, servers: Sequence[str] = ()) -> tuple[tuple[str, ...], str | None]:
     """Compare the server's identity with what the probe saw; return the changes, or else why it cannot be compared."""
+    if len(servers) > 1:
+        return (), f"{len(servers)} servers answered ({listed(servers)}), and what one of them reports is not of all"
     try:
         now = client.identity()
         changed = exposition.list_changes(before, now)
         if changed and any(client.identity() != now for _ in range(LOOKS)):
             return (), "its identity changes from one answer to the next: several servers share this address"
+        if "model" in before and "model" not in now:
+            client.models()  # says why it does not list them any more
     except EndpointError as error:
         return (), f"its identity can no longer be read ({error.problem})"
     return tuple(changed), None

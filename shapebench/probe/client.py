@@ -1,105 +1,56 @@
-"""Client of a server's control plane: health, models, version, tokenizer and one plain completion (httpx)."""
+"""Client of a server outside of the load (httpx): health, models, version, tokenizer, metrics, streamed requests."""
 
-import os
-import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
-from shapebench.apis.reading import error_text
+from shapebench.apis.api import Json, bearer
+from shapebench.apis.auth import signer
+from shapebench.apis.profile import ServerProfile
+from shapebench.apis.reading import Reading, StreamError, error_text
+from shapebench.apis.request_body import build_body, request_url
+from shapebench.apis.stream_reader import Piece, read
 from shapebench.apis.table import APIS
-from shapebench.apis.target import Credentials, Target
-from shapebench.errors import ShapebenchError
+from shapebench.apis.target import PROBE_AGENT, Target
+from shapebench.probe.endpoint_errors import (
+    BadAddressError,
+    BadAnswerError,
+    EndpointError,
+    EndpointTimeoutError,
+    RedirectedError,
+    RouteNotFoundError,
+    UnauthorizedError,
+    unreachable,
+)
+from shapebench.probe.endpoint_secrets import key_place, request_credentials
 from shapebench.probe.route import tls_context
+from shapebench.probe.token_counters import Count, server_counter
 from shapebench.server_metrics import exposition
 from shapebench.spec.model import Endpoint, Workload
-from shapebench.support import credentials
-from shapebench.support.redact import redact_value
+from shapebench.support.redact import one_line, redact_value
 
 METRICS_TIMEOUT_S, MAX_METRICS_BYTES = 5.0, 16_000_000
 BEHIND_JSON = "/prometheus/metrics"  # of trtllm-serve, whose /metrics are statistics as JSON
+MAX_ANSWER_BYTES = 16_000_000
+QUOTED = 300  # characters of what a server says, in a message
+BASE = "/v1/"  # APIs below it have their list of models beside them
 
 
-class EndpointError(ShapebenchError):
-    """The endpoint cannot be measured."""
-
-    waited_for = False  # for as long as the spec allows: a retry does not help
-
-
-class EndpointUnreachableError(EndpointError):
-    """Nothing listens at the address."""
-
-
-class ConnectionDroppedError(EndpointError):
-    """Something listens at the address, but closes the connection or does not speak HTTP."""
-
-
-class HostNotFoundError(EndpointError):
-    """The host's name does not resolve."""
-
-
-class TlsError(EndpointError):
-    """The server's certificate is not trusted, or it speaks no TLS."""
-
-
-class UnauthorizedError(EndpointError):
-    """The server rejects the API key, or needs one."""
-
-
-class RedirectedError(EndpointError):
-    """The server redirects to another address."""
-
-
-class BadAddressError(EndpointError):
-    """The URL, the CA file or the API key cannot be used as it is."""
-
-
-class RouteNotFoundError(EndpointError):
-    """The server has no such path."""
-
-
-class EndpointTimeoutError(EndpointError):
-    """The server did not answer in time."""
-
-
-class BadAnswerError(EndpointError):
-    """The server answered something unexpected."""
-
-
-def api_key(endpoint: Endpoint) -> str | None:
-    """Read the key from the spec's block, else from the environment; raises BadAddressError for a malformed one."""
-    block = endpoint.api_key_block
-    given = (
-        credentials.secret(credentials.ENDPOINT_KEY, block)["api_key"]
-        if block
-        else os.environ.get(endpoint.api_key_env, "")
-    )
-    key = given.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise BadAddressError(
-            f"The API key in {_key_place(endpoint)} contains invalid characters.",
-            "Set it to the key only, on one line.",
-        )
-    return key or None
-
-
-def _key_place(endpoint: Endpoint) -> str:
-    block = endpoint.api_key_block
-    return f"the Prefect block {block}" if block else f"the environment variable {endpoint.api_key_env}"
-
-
-def request_credentials(endpoint: Endpoint) -> Credentials:
-    """Collect the secrets of requests; raises BadAddressError where one is malformed."""
-    return Credentials(api_key(endpoint))
-
-
-def target(endpoint: Endpoint, workload: Workload, *, enforce_output_tokens: bool = False) -> Target:
-    """Reduce endpoint and workload to what the load needs to know."""
+def target(
+    endpoint: Endpoint,
+    workload: Workload | None = None,
+    profile: ServerProfile | None = None,
+    *,
+    enforce_output_tokens: bool = False,
+) -> Target:
+    """Reduce an endpoint to what requests need to know, asked as its profile says."""
+    workload, known = workload or Workload(), profile or ServerProfile(endpoint.path or APIS[endpoint.api].path)
     return Target(
         url=endpoint.url,
         model=endpoint.model,
@@ -108,12 +59,15 @@ def target(endpoint: Endpoint, workload: Workload, *, enforce_output_tokens: boo
         enforce_output_tokens=enforce_output_tokens,
         verify_tls=endpoint.verify_tls,
         ca_file=str(endpoint.ca_file) if endpoint.ca_file else None,
-        continuous_usage=endpoint.continuous_usage,
-        path=endpoint.path,
+        continuous_usage=known.continuous_usage if profile else bool(endpoint.continuous_usage),
+        path=known.path,
         query=endpoint.query,
-        extra_body=workload.extra_body,
+        extra_body=dict(workload.extra_body),
         auth=endpoint.auth or APIS[endpoint.api].auth,
-        auth_options=endpoint.auth_options,
+        auth_options=dict(endpoint.auth_options),
+        dropped_fields=known.dropped_fields,
+        renamed_fields=known.renamed_fields,
+        token_source=known.token_source,
         tokenizer=str(endpoint.tokenizer) if endpoint.tokenizer else None,
     )
 
@@ -129,28 +83,44 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Completion:
-    """The answer to one plain request."""
+class StreamedAnswer:
+    """The answer to a streamed request: what was read of it, or the body of a refusal; `fault` says what is wrong."""
 
-    input_tokens: int
-    output_tokens: int
-    fingerprint: str | None
+    url: str
+    asked: Json
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    reading: Reading
+    fault: StreamError | None
     e2e_s: float
+
+    @property
+    def is_complete(self) -> bool:
+        return self.status == 200 and self.fault is None
 
 
 class Client:
-    """A client of the server's control plane; every failure is an EndpointError with a remedy."""
+    """A client of the server's control plane; every failure is an EndpointError with a remedy.
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float = 10) -> None:
+    `path` is that of the API, below which the list of models is; it may be found out later.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float = 10, *, path: str | None = None) -> None:
         self._endpoint, self._api = endpoint, APIS[endpoint.api]
-        self._metrics_at = endpoint.metrics_url or "/metrics"
-        key = api_key(endpoint)
+        self._metrics_at = endpoint.metrics_url or f"{endpoint.url}/metrics"
+        self.path = path or endpoint.path or self._api.path
+        self._credentials = request_credentials(endpoint)
+        self._sign = signer(target(endpoint), self._credentials)
+        self._counter: Count | None = None
+        self._counter_is_known = False
         with _usable(endpoint):
+            httpx.URL(endpoint.url)
             self._http = httpx.Client(
-                base_url=endpoint.url,
-                headers={"Authorization": f"Bearer {key}"} if key else {},
+                headers={"User-Agent": PROBE_AGENT, "Accept-Encoding": "identity"},
                 verify=tls_context(endpoint.verify_tls, str(endpoint.ca_file) if endpoint.ca_file else None),
                 timeout=timeout_s,
+                limits=httpx.Limits(max_keepalive_connections=0),  # a server may close one after an error, at any time
                 trust_env=False,  # a proxy between us and the server would be measured, too
             )
 
@@ -170,29 +140,39 @@ class Client:
         return str(version) if version else None
 
     def models(self) -> list[Model]:
-        response = self._request("GET", "/v1/models")
+        response = self._request("GET", self._models_path)
         content = self._ok(response)
         try:
-            return [
-                Model(m["id"], m.get("owned_by"), m.get("max_model_len"), m.get("root") or None)
-                for m in content["data"]
-            ]
+            listed = content if isinstance(content, list) else content["data"]
+            return [Model(m["id"], m.get("owned_by"), m.get("max_model_len"), m.get("root") or None) for m in listed]
         except (KeyError, TypeError, AttributeError):
-            raise self._bad_answer(response, "it is not a list of models") from None
+            raise self._bad_answer(str(response.url), "it is not a list of models") from None
+
+    @property
+    def _models_path(self) -> str:
+        """The list of models is beside the API: /v3/models beside /v3/chat/completions."""
+        _, below, rest = self._api.path.partition(BASE)
+        begin = self.path.removesuffix(rest) if below and self.path.endswith(f"/{rest}") else BASE
+        return f"{begin}models" + (f"?{self._endpoint.query}" if self._endpoint.query else "")
 
     def metrics(self) -> str:
         """Fetch the text of /metrics, within a time limit for the complete answer, since a level waits for it."""
+        if not (self._api.control_plane or self._endpoint.metrics_url):
+            raise RouteNotFoundError(f"{self._endpoint.url} is a hosted API without metrics.", "Measure without them.")
         text = self._fetch_metrics()
-        if text.startswith(("[", "{")) and self._metrics_at != BEHIND_JSON:
-            self._metrics_at = BEHIND_JSON
+        if text.startswith(("[", "{")) and not self._metrics_at.endswith(BEHIND_JSON):
+            self._metrics_at = f"{self._endpoint.url}{BEHIND_JSON}"
             text = self._fetch_metrics()
         return text
 
     def _fetch_metrics(self) -> str:
         deadline_s, content = time.monotonic() + METRICS_TIMEOUT_S, b""
-        request = self._http.build_request("GET", self._metrics_at, timeout=METRICS_TIMEOUT_S)
-        if _origin(request.url) != _origin(self._http.base_url):
-            request.headers.pop("Authorization", None)  # the key belongs to the endpoint only
+        request = self._http.build_request(
+            "GET",
+            self._metrics_at,
+            headers=self._secret_headers("GET", self._metrics_at, {}),
+            timeout=METRICS_TIMEOUT_S,
+        )
         with self._errors(), closing(self._http.send(request, stream=True)) as response:
             if response.status_code != 200:
                 raise RouteNotFoundError(
@@ -209,9 +189,13 @@ class Client:
         return content.decode("utf-8", "replace")
 
     def identity(self) -> dict[str, str]:
-        """Identify the server and its configuration by what it reports."""
-        model = next((m for m in self.models() if m.id == self._endpoint.model), None)
-        fields = {"model": f"{model.id} of {model.max_model_len} tokens" if model else "not there"}
+        """Identify the server and its configuration by what it reports; a hosted API reports nothing."""
+        fields: dict[str, str] = {}
+        if not self._api.control_plane:
+            return fields
+        with suppress(BadAnswerError, RouteNotFoundError, UnauthorizedError):  # not all servers list their models
+            model = next((m for m in self.models() if m.id == self._endpoint.model), None)
+            fields["model"] = f"{model.id} of {model.max_model_len} tokens" if model else "not there"
         if version := self.version():
             fields["version"] = version
         with suppress(EndpointError, ValueError):  # the cache's settings are optional
@@ -219,62 +203,117 @@ class Client:
         return fields
 
     def count_prompt(self, prompt: str) -> int | None:
-        """Count the tokens of a text, without special tokens; None if the server has no /tokenize."""
-        return self._tokenize({"prompt": prompt, "add_special_tokens": False})
+        """Count the tokens of a text, without special tokens; None if the server does not count."""
+        if self._api.control_plane and not self._counter_is_known:
+            self._counter, self._counter_is_known = server_counter(self._post_json, self._endpoint.model), True
+        return self._counter(prompt) if self._counter else None
 
     def count_request(self, prompt: str) -> int | None:
-        """Count the tokens of a request with this prompt, including chat template and special tokens."""
-        return self._tokenize(self._api.write_prompt(prompt))
-
-    def _tokenize(self, content: Mapping[str, object]) -> int | None:
-        response = self._request("POST", "/tokenize", json={"model": self._endpoint.model, **content})
-        count = self._optional(response).get("count")
+        """Count the tokens of a request with this prompt, including chat template and special tokens, as vLLM does."""
+        if not self._api.control_plane:
+            return None
+        answer = self._post_json("/tokenize", {"model": self._endpoint.model, **self._api.write_prompt(prompt)})
+        count = answer.get("count") if isinstance(answer, dict) else None
         return count if isinstance(count, int) else None
 
-    def complete(self, prompt: str, output_tokens: int) -> Completion:
-        """Request one completion, not streamed."""
-        request = self._api.write_body(target(self._endpoint, Workload()), prompt, output_tokens, False)
-        response = self._request("POST", self._api.path, json=request, timeout=self._endpoint.ready_timeout_s)
-        content = self._ok(response)
+    def _post_json(self, path: str, content: Json) -> object:
+        response = self._request("POST", path, content=orjson.dumps(content))
         try:
-            counts = self._api.read_usage(content)
-        except (KeyError, TypeError, ValueError):
-            raise self._bad_answer(response, "it has no usage with token counts") from None
-        return Completion(*counts, content.get("system_fingerprint"), response.elapsed.total_seconds())
+            return response.json() if response.status_code == 200 else None
+        except ValueError:
+            return None
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def stream(self, asked: Target, prompt: str, output_tokens: int, timeout_s: float | None = None) -> StreamedAnswer:
+        """Send one streamed request, as the load does, and read its answer."""
+        body, url = build_body(asked, prompt, output_tokens, True), request_url(asked)
+        content, reading, begun_s = orjson.dumps(body), Reading(keeps_text=True), time.monotonic()
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        headers |= self._secret_headers("POST", url, {**headers, **self._api.headers, **asked.headers}, content)
+        with (
+            self._errors(),
+            self._http.stream(
+                "POST", url, content=content, headers=headers, timeout=timeout_s or self._endpoint.ready_timeout_s
+            ) as response,
+        ):
+            pieces = [*_received(response)]
+        received = b"".join(piece for _, piece, _ in pieces)
+        fault = self._read(pieces, received, reading) if response.status_code == 200 else None
+        e2e_s = time.monotonic() - begun_s
+        return StreamedAnswer(url, body, response.status_code, response.headers, received, reading, fault, e2e_s)
+
+    def _read(self, pieces: list[Piece], received: bytes, reading: Reading) -> StreamError | None:
+        try:
+            read(self._api, pieces, reading)
+        except StreamError as fault:
+            if fault.kind == "stream_error" or b"data:" in received:
+                return fault
+            return StreamError("malformed", f"the answer is not a stream of events: {error_text(received)}")
+        except Exception as error:  # noqa: BLE001 - whatever a server sends
+            return StreamError("malformed", f"not an answer of {self._api.path}: {error!r}")
+        return None
+
+    def refuse(self, answer: StreamedAnswer) -> EndpointError:
+        """Return the error of an answer that is no answer to the request."""
+        try:
+            self._check_status(answer.url, answer.status, answer.headers, answer.body, is_post=True)
+        except EndpointError as error:
+            return error
+        return self._bad_answer(answer.url, answer.fault.message if answer.fault else "it is not complete")
+
+    def quote(self, text: str) -> str:
+        """Put a text of the server on one line, without the endpoint's secrets."""
+        for secret in self._credentials.secrets:
+            text = redact_value(text, secret)
+        return one_line(text, QUOTED)
+
+    def _request(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
+        url = f"{self._endpoint.url}{path}"
+        headers = self._secret_headers(method, url, {"Content-Type": "application/json"} if content else {}, content)
         with self._errors():
-            return self._http.request(method, path, **options)
+            return self._http.request(method, url, content=content or None, headers=headers)
+
+    def _secret_headers(self, method: str, url: str, headers: dict[str, str], content: bytes = b"") -> dict[str, str]:
+        """Add the headers with secrets, which belong to the endpoint only."""
+        if _origin(url) != _origin(self._endpoint.url):
+            return headers
+        all_headers = {"Host": urlsplit(url).netloc.rpartition("@")[2], **headers, **self._credentials.headers}
+        return {**all_headers, **self._sign(method, url, all_headers, content)}
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except (httpx.RequestError, UnicodeError) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self._endpoint.url, error) from error
 
     def _ok(self, response: httpx.Response) -> Any:
-        if response.status_code in (401, 403):
-            raise self._unauthorized(response)
-        if response.has_redirect_location:
-            raise RedirectedError(
-                f"{response.url} redirects to {response.headers['location']}, which the load does not follow.",
-                "Use the address that it redirects to as the URL, without the path of the API.",
-            )
-        # A 404 for a POST may be about the requested model.
-        about_model = response.request.method == "POST" and "model" in error_text(response.content)
-        if response.status_code == 404 and not about_model:
-            raise RouteNotFoundError(
-                f"{response.url} does not exist (404).",
-                f"Use the base address of an OpenAI-compatible server as the URL, without {self._api.path}.",
-            )
-        if response.status_code != 200:
-            message = redact_value(error_text(response.content), api_key(self._endpoint))
-            raise self._bad_answer(response, f"HTTP {response.status_code}: {message}")
+        url = str(response.url)
+        self._check_status(url, response.status_code, response.headers, response.content, is_post=False)
         try:
             return response.json()
         except ValueError:
-            raise self._bad_answer(response, "it is not JSON") from None
+            raise self._bad_answer(url, "it is not JSON") from None
+
+    def _check_status(
+        self, url: str, status: int, headers: Mapping[str, str], content: bytes, *, is_post: bool
+    ) -> None:
+        """Raise the error of a status that is not 200."""
+        if status in (401, 403):
+            raise self._unauthorized(status, content)
+        if 300 <= status < 400 and (location := headers.get("location")):
+            raise RedirectedError(
+                f"{url} redirects to {location}, which the load does not follow.",
+                "Use the address that it redirects to as the URL, without the path of the API.",
+            )
+        said = self.quote(error_text(content)).rstrip(".")
+        if status == 404:
+            raise RouteNotFoundError(
+                f"{url} does not exist (404){f': {said}' if is_post and said else ''}.",
+                f"Use the base address of the server as the URL, without {self._api.path}; where the API is at another "
+                "path, set endpoint.path (--path), and endpoint.query (--query) where it needs parameters.",
+            )
+        if status != 200:
+            raise self._bad_answer(url, f"HTTP {status}: {said}")
 
     def _optional(self, response: httpx.Response) -> dict[str, Any]:
         """Read the object that an optional route returned; empty if it returned anything else."""
@@ -284,66 +323,47 @@ class Client:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _bad_answer(self, response: httpx.Response, why: str) -> BadAnswerError:
+    def _bad_answer(self, url: str, why: str) -> BadAnswerError:
         return BadAnswerError(
-            f"{response.url} returned an unusable answer: {why}",
-            "See the server's log, and check that it is an OpenAI-compatible server that supports the request.",
+            f"{url} returned an unusable answer: {self.quote(why)}",
+            f"See the server's log, and check that it serves {self._api.path} and supports the request.",
         )
 
-    def _unauthorized(self, response: httpx.Response) -> UnauthorizedError:
-        given = "its key was rejected" if api_key(self._endpoint) else "it is not set"
+    def _unauthorized(self, status: int, content: bytes) -> UnauthorizedError:
+        given = "its key was rejected" if self._credentials.api_key else "it is not set"
+        said = self.quote(error_text(content))
+        answer, auth = f"HTTP {status}{f': {said}' if said else ''}", self._endpoint.auth or self._api.auth
+        if auth in SIGNED:
+            return UnauthorizedError(
+                f"{self._endpoint.url} refuses requests with the credentials for {auth} ({answer}).", SIGNED[auth]
+            )
+        own_form = self._api.key_headers is not bearer and auth == "key"
+        or_bearer = ", or set endpoint.auth to bearer (--auth bearer)" if own_form else ""
         return UnauthorizedError(
-            f"{self._endpoint.url} requires a valid API key (HTTP {response.status_code}).",
-            f"Put the server's key into {_key_place(self._endpoint)} ({given}).",
+            f"{self._endpoint.url} requires a valid API key ({answer}).",
+            f"Put the server's key into {key_place(self._endpoint)} ({given}); if the server expects it in a header of "
+            f"its own, name that in endpoint.headers (such as --header api-key=MY_VARIABLE){or_bearer}.",
         )
 
-    def _unreachable(self, error: Exception) -> EndpointError:
-        causes = list(_causes(error))
-        for cause_type, error_type, problem, remedy in UNREACHABLE:
-            if matching := [cause for cause in causes if isinstance(cause, cause_type)]:
-                return error_type(
-                    f"{problem.format(url=self._endpoint.url)}: {matching[0] or repr(matching[0])}", remedy
-                )
-        raise error
+
+# Remedies where requests are refused that a cloud's credentials have signed.
+SIGNED = {
+    "oci": "Check the compartment and the profile in endpoint.auth_options, the policy that lets its user use the "
+    "service, and this machine's clock.",
+    "google": "Check the project in endpoint.auth_options, and that the account may use Vertex AI in it.",
+    "aws": "Check the region and the profile in endpoint.auth_options, that its user may invoke the model, and this "
+    "machine's clock.",
+}
 
 
-# Errors for failed requests: the first row that matches one of the causes applies.
-UNREACHABLE: tuple[tuple[type[Exception], type[EndpointError], str, str], ...] = (
-    (
-        ssl.SSLError,
-        TlsError,
-        "No TLS connection to {url}",
-        (
-            "Set endpoint.ca_file to the authority that signed its certificate; if the server speaks plain HTTP, use "
-            "http:// in the URL; endpoint.verify_tls: false accepts any certificate."
-        ),
-    ),
-    (
-        socket.gaierror,
-        HostNotFoundError,
-        "The name of the host in {url} does not resolve",
-        "Check the name, and the DNS of this machine.",
-    ),
-    (UnicodeError, HostNotFoundError, "The name of the host in {url} is not a valid host name", "Correct the URL."),
-    (
-        httpx.TimeoutException,
-        EndpointTimeoutError,
-        "{url} did not answer in time",
-        "Check whether the server is overloaded, or a firewall blocks the connection.",
-    ),
-    (
-        httpx.ConnectError,
-        EndpointUnreachableError,
-        "No connection to {url}",
-        "Check that the server runs, on that port, and listens on an address that this machine can reach.",
-    ),
-    (
-        httpx.RequestError,
-        ConnectionDroppedError,
-        "{url} closed the connection, or its answer is not HTTP",
-        "Check whether the server is still starting, whether it needs https:// in the URL, and the port.",
-    ),
-)
+def _received(response: httpx.Response) -> Iterator[Piece]:
+    """Receive an answer's body piece by piece, each with its arrival."""
+    size = 0
+    for piece in response.iter_raw():
+        yield time.time_ns(), piece, len(piece)
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            return
 
 
 @contextmanager
@@ -354,15 +374,11 @@ def _usable(endpoint: Endpoint) -> Iterator[None]:
         raise BadAddressError(f"{endpoint.url} is not a URL: {error}", "Correct endpoint.url.") from None
     except OSError as error:  # among them ssl.SSLError
         raise BadAddressError(
-            f"No certificates can be read from {endpoint.ca_file}: {error}", "Set endpoint.ca_file to a PEM file."
+            f"No certificates can be read from {endpoint.ca_file}: {error}",
+            "Set endpoint.ca_file (--ca-file) to a PEM file.",
         ) from None
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shapebench.probe.client import Client, EndpointError, EndpointUnreachableError, HostNotFoundError
+from shapebench.probe.client import Client
+from shapebench.probe.endpoint_errors import EndpointError, EndpointUnreachableError, HostNotFoundError
 from shapebench.spec.model import Endpoint
 from shapebench.support.atomic_file import atomic_write
 from shapebench.support.redact import REDACTED, redact

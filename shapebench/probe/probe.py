@@ -3,40 +3,43 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from shapebench.probe.client import (
-    Client,
+from shapebench.apis.profile import ServerProfile
+from shapebench.apis.table import APIS
+from shapebench.probe.asker import Asker
+from shapebench.probe.client import Client, Model, target
+from shapebench.probe.endpoint_errors import (
+    BadAnswerError,
     ConnectionDroppedError,
+    ContextTooSmallError,
     EndpointError,
     EndpointTimeoutError,
     EndpointUnreachableError,
-    Model,
+    NeverHealthyError,
+    RouteNotFoundError,
+    UnauthorizedError,
+    WrongModelError,
 )
+from shapebench.probe.find_profile import Found, find_profile
 from shapebench.probe.host import inspect_host, revision
+from shapebench.probe.token_counters import Count, file_counter
 from shapebench.runs.prompt_sizing import PromptSizing, candidate_words, single_token_words
 from shapebench.runs.records import ServerFacts
 from shapebench.sizing.shapes import memory_bandwidth_bytes_per_s
 from shapebench.spec.model import Endpoint, Spec
+from shapebench.support.wording import listed
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+HEALTH_COUNTS_FOR_S = 3.0  # then a server that is not healthy is asked whether it answers all the same
+QUICK_TIMEOUT_S = 10.0
 NO_HEALTH_ROUTE = (301, 302, 303, 307, 308, 401, 403, 404, 405)
+REFUSED_FOR_A_REASON = (400, 401, 403, 422, 429)  # by a server that is ready
 MIN_VOCABULARY = 32
 FEW_WORDS, MANY_WORDS = 64, 256
 MIN_TOKENS_PER_WORD = 0.25  # no tokenizer has fewer: the server counts badly
-
-
-class NeverHealthyError(EndpointError):
-    """The server answers, but is not ready in time."""
-
-
-class WrongModelError(EndpointError):
-    """The server does not serve the model."""
-
-
-class ContextTooSmallError(EndpointError):
-    """Requests of this workload do not fit the model."""
 
 
 def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> ServerFacts:
@@ -44,41 +47,107 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
 
     `still_starting` is called before each try; it raises if the launched server has ended.
     """
-    if spec.endpoint.weights_bytes and memory_bandwidth_bytes_per_s(spec.endpoint.shape) is None:
-        logger.warning("The memory bandwidth of %s is unknown: throughput cannot be checked.", spec.endpoint.shape)
-    with Client(spec.endpoint) as client:
-        wait_until_healthy(client, spec.endpoint, still_starting)
-        models = client.models()
-        model = served_model(spec.endpoint, models)
+    endpoint = spec.endpoint
+    if endpoint.weights_bytes and memory_bandwidth_bytes_per_s(endpoint.shape) is None:
+        logger.warning("The memory bandwidth of %s is unknown: throughput cannot be checked.", endpoint.shape)
+    with Client(endpoint) as client:
+        ill = wait_until_healthy(client, endpoint, still_starting, lambda: answers(client, spec))
+        asked = _ask(client, spec, still_starting)
         identity = client.identity()
-        sizing = learn_sizing(client, candidate_words())
-        _refuse_what_cannot_fit(spec, model, sizing)
-        completion = client.complete(_text(sizing.words, FEW_WORDS), 2)
+        sizing = learn_sizing(client, asked, spec)
         still_starting()  # if it has ended, another server answered on its port
-    host = inspect_host(spec.endpoint)
+    found, models = asked.found, asked.models
+    model = next((model for model in models if model.id == endpoint.model), Model(endpoint.model, None, None))
+    _refuse_what_cannot_fit(spec, model, sizing)
+    host = inspect_host(endpoint)
+    profile = replace(found.profile, notes=(*filter(None, (ill, asked.unlisted)), *found.profile.notes))
+    for note in profile.notes:
+        logger.warning("%s", note)
     return ServerFacts(
         server="vllm" if model.owner == "vllm" else str(model.owner or "unknown"),
         version=identity.get("version"),
         max_model_len=model.max_model_len,
         models=tuple(m.id for m in models),
-        fingerprint=completion.fingerprint,
+        fingerprint=found.answer.reading.fingerprint,
         sizing=sizing,
-        probe_e2e_s=completion.e2e_s,
+        probe_e2e_s=found.answer.e2e_s,
         identity=identity,
         root=model.root,
-        revision=revision(model.root, host.command, spec.endpoint.launch),
+        revision=revision(model.root, host.command, endpoint.launch),
         host=host,
+        server_profile=profile,
     )
 
 
-def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Callable[[], None]) -> None:
-    """Poll /health with growing pauses until it answers 200, for as long as the spec allows."""
-    deadline_s = time.monotonic() + endpoint.ready_timeout_s
+def quick_profile(spec: Spec) -> ServerProfile:
+    """Find the server's profile without waiting for it, and without learning more; raises EndpointError."""
+    with Client(spec.endpoint) as client:
+        asked = _ask(client, spec, lambda: None)
+        return replace(asked.found.profile, notes=(*filter(None, [asked.unlisted]), *asked.found.profile.notes))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is known once the server has answered; `unlisted` says so where it does not list the model."""
+
+    asker: Asker
+    found: Found
+    models: list[Model]
+    unlisted: str | None
+
+
+def _ask(client: Client, spec: Spec, still_starting: Callable[[], None]) -> _Asked:
+    """Find the models and the profile; a model that is not served is an error that names those that are."""
+    asked, endpoint = spec.workload.enforce_output_tokens, spec.endpoint
+    models, unlisted = list_models(client, endpoint)
+    is_vllm = any(model.owner == "vllm" for model in models if model.id == endpoint.model)
+    enforces = (is_vllm if asked is None else asked) and APIS[endpoint.api].can_enforce_length
+    asker = Asker(client, spec, enforces_output=enforces, still_starting=still_starting)
+    try:
+        found = find_profile(asker, client, spec, _text(candidate_words(), FEW_WORDS))
+    except WrongModelError as error:
+        if not models:
+            raise
+        served = listed(model.id for model in models)
+        raise WrongModelError(error.problem, f"Set endpoint.model to a model that it serves: {served}.") from None
+    if found.profile.path != client.path:
+        client.path = found.profile.path
+        models, unlisted = list_models(client, endpoint)
+    return _Asked(asker, found, models, unlisted)
+
+
+def answers(client: Client, spec: Spec) -> bool:
+    """Check with one request whether the API works although the health route says otherwise."""
+    try:
+        answer = client.stream(target(spec.endpoint, spec.workload), "time", 1, QUICK_TIMEOUT_S)
+    except EndpointError:
+        return False
+    return answer.is_complete or answer.status in REFUSED_FOR_A_REASON
+
+
+def wait_until_healthy(
+    client: Client, endpoint: Endpoint, still_starting: Callable[[], None], answers: Callable[[], bool]
+) -> str | None:
+    """Poll /health with growing pauses until it answers 200, for as long as the spec allows.
+
+    The API has the last word: a server that answers requests is ready, whatever its health route says, which the
+    returned note then says. One that was launched may still be loading, and has all the time that the spec allows.
+    """
+    if not APIS[endpoint.api].control_plane:
+        return None
+    begun_s = time.monotonic()
+    deadline_s = begun_s + endpoint.ready_timeout_s
+    patience_s = endpoint.ready_timeout_s if endpoint.launch else min(HEALTH_COUNTS_FOR_S, endpoint.ready_timeout_s / 2)
     pause_s = FIRST_PAUSE_S
     logged = None
     while (problem := check_health(client, endpoint)) is not None:
         still_starting()
-        if time.monotonic() + pause_s > deadline_s:
+        now_s = time.monotonic()
+        is_late = now_s + pause_s > deadline_s
+        may_answer = isinstance(problem, NeverHealthyError | EndpointTimeoutError)  # a gateway may ask its models first
+        if may_answer and (is_late or now_s > begun_s + patience_s) and answers():
+            return f"{problem.problem} It answers requests all the same."
+        if is_late:
             problem.waited_for = True
             raise problem
         if problem.problem != logged:
@@ -86,6 +155,7 @@ def wait_until_healthy(client: Client, endpoint: Endpoint, still_starting: Calla
             logged = problem.problem
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    return None
 
 
 def is_transient(error: BaseException) -> bool:
@@ -111,40 +181,74 @@ def check_health(client: Client, endpoint: Endpoint) -> EndpointError | None:
     )
 
 
-def served_model(endpoint: Endpoint, models: list[Model]) -> Model:
-    for model in models:
-        if model.id == endpoint.model:
-            return model
-    names = ", ".join(m.id for m in models) or "none"
-    raise WrongModelError(
-        f"{endpoint.url} does not serve {endpoint.model!r}.",
-        f"Set endpoint.model to one of the models that it serves: {names}.",
-    )
+def list_models(client: Client, endpoint: Endpoint) -> tuple[list[Model], str | None]:
+    """List the models that the server names, with a note where the spec's is not among them.
+
+    That alone is no error: servers may list none, or others. The first completion tells.
+    """
+    if not APIS[endpoint.api].control_plane:
+        return [], None
+    try:
+        models = client.models()
+    except (BadAnswerError, RouteNotFoundError, UnauthorizedError) as error:
+        return [], f"The models that are served are not known: {error.problem}"
+    if any(model.id == endpoint.model for model in models):
+        return models, None
+    names = listed((model.id for model in models), none="no model")
+    return models, f"The server lists {names}, not {endpoint.model}."
 
 
-def learn_sizing(client: Client, words: tuple[str, ...]) -> PromptSizing:
-    """Learn how many tokens prompts have: from the server's tokenizer, or else estimated from real answers."""
-    if client.count_prompt(words[0]) is None:
-        return _estimate(client, words)
-    known = single_token_words(words, lambda text: client.count_prompt(text) or 0)
+def learn_sizing(client: Client, asked: _Asked, spec: Spec) -> PromptSizing:
+    """Learn how many tokens prompts have: from a tokenizer, or else estimated from real answers."""
+    words, count = candidate_words(), _counter(client, spec)
+    if count is None:
+        return _estimate(asked, words, count)
+    known = single_token_words(words, lambda text: count(text) or 0)
     if len(known) < MIN_VOCABULARY:
-        return _estimate(client, words)
-    opening = _text(known, FEW_WORDS)
-    total = client.count_request(opening)
-    if total is None:  # /tokenize takes plain text only: the usage of an answer includes the template
-        total = client.complete(opening, 1).input_tokens
-    return PromptSizing(known, fixed_tokens=total - (len(known[:FEW_WORDS]) - 1), exact=True)
+        return _estimate(asked, words, count)
+    total = client.count_request(_text(known, FEW_WORDS))
+    if total is not None:
+        return PromptSizing(known, fixed_tokens=total - (FEW_WORDS - 1), exact=True)
+    return _by_usage(asked, known, count) or _estimate(asked, words, count)
 
 
-def _estimate(client: Client, words: tuple[str, ...]) -> PromptSizing:
+def _by_usage(asked: _Asked, known: tuple[str, ...], count: Count) -> PromptSizing | None:
+    """Learn from the usage of answers what the chat template adds, where the counter takes plain text only.
+
+    None where the counter is another model's tokenizer, as a gateway's may be: what usage has beyond the count is then
+    more for a long prompt than for a short one.
+    """
+    short, long = _text(candidate_words(), FEW_WORDS), _text(known, MANY_WORDS)
+    few, many = asked.found.answer.reading.input_tokens, asked.asker.ask(long).reading.input_tokens
+    if not few or not many:
+        return PromptSizing(known)
+    if abs((few - (count(short) or 0)) - (many - (count(long) or 0))) > 1:
+        return None
+    return PromptSizing(known, fixed_tokens=many - (MANY_WORDS - 1), exact=True)
+
+
+def _counter(client: Client, spec: Spec) -> Count | None:
+    if client.count_prompt(" time") is not None:
+        return client.count_prompt
+    return file_counter(spec.endpoint.tokenizer) if spec.endpoint.tokenizer else None
+
+
+def _estimate(asked: _Asked, words: tuple[str, ...], count: Count | None) -> PromptSizing:
     """Fit a line through a short and a long prompt: right on average, and the results have the real lengths."""
-    few, many = (client.complete(_text(words, count), 1).input_tokens for count in (FEW_WORDS, MANY_WORDS))
+    few = asked.found.answer.reading.input_tokens
+    if few:
+        many = asked.asker.ask(_text(words, MANY_WORDS)).reading.input_tokens
+    else:
+        few, many = (count(_text(words, number)) if count else None for number in (FEW_WORDS, MANY_WORDS))
+    if not few or not many:  # without any count, a word is about a token
+        return PromptSizing(words)
     tokens_per_word = max((many - few) / (MANY_WORDS - FEW_WORDS), MIN_TOKENS_PER_WORD)
     return PromptSizing(words, max(round(few - (FEW_WORDS - 1) * tokens_per_word), 0), tokens_per_word)
 
 
 def _text(words: tuple[str, ...], count: int) -> str:
-    return " ".join(words[:count])
+    """Join words from all of the list, at even distances: it begins with common words, which have fewer tokens."""
+    return " ".join(words[n * len(words) // count] for n in range(count))
 
 
 def _refuse_what_cannot_fit(spec: Spec, model: Model, sizing: PromptSizing) -> None:

@@ -22,6 +22,10 @@ ERRORS = """
     FROM requests WHERE run_id = ? AND NOT warmup AND error_kind IS NOT NULL
     GROUP BY ALL ORDER BY concurrency, requests DESC, kind
 """
+SERVERS = """
+    SELECT DISTINCT server_address FROM requests
+    WHERE run_id = ? AND server_address IS NOT NULL AND error_kind IS NULL ORDER BY ALL
+"""
 
 logger = logging.getLogger("shapebench.report")
 
@@ -48,6 +52,7 @@ def _detail(data: Path, run_id: str) -> Detail:
         intervals=_intervals(requests, data / "runs" / run_id),
         errors=database.query(data, ERRORS, [run_id]).to_pandas(),
         client=views.read_levels(data, "client_health", run_id),
+        servers=[row["server_address"] for row in database.query(data, SERVERS, [run_id]).to_pylist()],
         searches=database.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
     )
 

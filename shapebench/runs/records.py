@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from shapebench.apis.profile import ServerProfile
 from shapebench.runs.host import Host
 from shapebench.runs.prompt_sizing import PromptSizing
 from shapebench.spec.lengths import Lengths
@@ -30,6 +31,7 @@ class ServerFacts:
     root: str | None = None  # where it has the model from: a name, or a folder of its machine
     revision: str | None = None  # of the model
     host: Host = field(default_factory=Host)
+    server_profile: ServerProfile | None = None  # None: probed by an earlier version
 
     @property
     def is_vllm(self) -> bool:

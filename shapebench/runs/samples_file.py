@@ -88,6 +88,15 @@ def _groups(batches: Iterable["pa.RecordBatch"]) -> Iterator[list["pa.RecordBatc
         yield group
 
 
+def server_addresses(path: Path) -> list[str]:
+    """List the addresses of the servers that answered a level's requests."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    column = pq.read_table(path, columns=["server_address"]).column(0)
+    return sorted(address for address in pc.unique(column).to_pylist() if address)
+
+
 ARROW = {bool: "bool", int: "int32", float: "double", str: "string"}
 WIDTHS = {"sent_at_ns": "int64", "http_status": "int16"}
 

@@ -61,6 +61,7 @@ METRICS: tuple[Distribution | Total, ...] = (
     Total("mean_concurrency", "Streams busy from first to last", "streams", None),
     Total("ttft_precision", "95% interval of the mean TTFT, plus or minus a share of it", "1", None),
     Total("throughput_precision", "95% interval of the throughput, plus or minus a share", "1", None),
+    Total("servers_answered", "Servers that answered", "servers", None, (1, math.inf)),
     Total("requests_per_min", "Requests completed", "1/min", HIGHER),
     Total("error_rate", "Error rate", "1", LOWER, (0, 1)),
     Total("slo_attainment", "Requests that meet all SLOs", "1", HIGHER, (0, 1), abbreviation="SLO attainment"),

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from shapebench.apis.table import APIS, ApiName
 from shapebench.apis.target import AuthName
 from shapebench.errors import ShapebenchError
-from shapebench.spec import presets, slo
+from shapebench.spec import presets, request_fields, slo
 from shapebench.spec.lengths import Lengths
 from shapebench.spec.slo import Slo
 from shapebench.support import credentials
@@ -68,8 +68,9 @@ def _base_url(url: str) -> str:
     if any(mark in url for mark in "@?#"):
         raise PydanticCustomError(
             "maybe_secret",
-            "only the base address belongs here: a password before @ or a key after ? would be written into results; "
-            "name the variable that holds the API key in api_key_env",
+            "only the base address belongs here: parameters after ? belong into query (--query), the API's path into "
+            "path (--path); a password or a key would be written into results: name the variable that holds it in "
+            "api_key_env or headers",
         )
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -148,7 +149,6 @@ Tokens = Annotated[Normal, BeforeValidator(_mean_and_stddev)]
 Share = Annotated[float, Field(ge=0.001, le=0.5), BeforeValidator(_share)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 SloText = Annotated[Slo, PlainValidator(_slo), PlainSerializer(str), WithJsonSchema({"type": "string"})]
-HeaderSource = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*|block:[a-z0-9-]+)$")]
 BlockName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 
 
@@ -213,21 +213,22 @@ class Endpoint(StrictModel):
         "nothing. oci, google, aws: requests are signed with the credentials of that cloud. Empty: as is usual for the "
         "API, a key or its cloud's.",
     )
-    auth_options: dict[str, str] = Field(
+    auth_options: request_fields.AuthOptions = Field(
         {},
         title="Authentication options",
         description="What the API and its authentication need: compartment, profile, config_file, kind for OCI; "
         "project, location, service_account_file for Google; region, profile for AWS; container for SageMaker.",
     )
-    path: Annotated[str, Field(pattern="^/[^?#]*$")] | None = Field(
+    path: request_fields.Path | None = Field(
         None,
         title="Path",
-        description="The API's path below the URL, in place of its usual one, such as /v3/chat/completions.",
+        description="The API's path below the URL, such as /v3/chat/completions. Empty: its usual one, or where the "
+        "probe finds it.",
     )
-    query: Annotated[str, Field(pattern="^[^?#]+=[^?#]*$")] | None = Field(
+    query: request_fields.Query | None = Field(
         None, title="Query", description="A query that requests need, such as api-version=2024-10-21; no secrets."
     )
-    headers: dict[Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")], HeaderSource] = Field(
+    headers: request_fields.Headers = Field(
         {},
         title="Headers",
         description="Further headers, such as `api-key: AZURE_KEY`: each with the environment variable that holds its "
@@ -245,11 +246,11 @@ class Endpoint(StrictModel):
     ready_timeout_s: float = Field(
         60, gt=0, le=7200, title="Ready timeout (s)", description="How long to wait for the server to become healthy."
     )
-    continuous_usage: bool = Field(
-        False,
+    continuous_usage: Annotated[bool, Field(title="Yes or no")] | None = Field(
+        None,
         title="Usage in each chunk",
         description="Request vLLM's continuous_usage_stats: the number of tokens in each chunk is then exact, also "
-        "where there may be several (speculative decoding).",
+        "where there may be several (speculative decoding). Empty: yes if there are, and the server takes it.",
     )
     launch: str | None = Field(
         None,
@@ -296,7 +297,7 @@ class Workload(StrictModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
         0, title="Temperature", description="Sampling temperature. Empty: the server's own."
     )
-    extra_body: dict[str, Any] = Field(
+    extra_body: request_fields.ExtraBody = Field(
         {},
         title="Further fields",
         description="Fields to add to each request, such as `chat_template_kwargs: {enable_thinking: false}`, tools or "
@@ -306,7 +307,7 @@ class Workload(StrictModel):
         None,
         title="Enforce output length",
         description="Send vLLM's min_tokens and ignore_eos, so that answers have the requested length. Empty: yes if "
-        "the server is vLLM.",
+        "the server is vLLM and takes them.",
     )
     seed: int | None = Field(
         None,
@@ -603,6 +604,8 @@ class Spec(BenchmarkSettings, OneEndpoint):  # the fields of the last base come 
             credentials.ENDPOINT_KEY: self.endpoint.api_key_block,
             credentials.OCI_CREDENTIALS: oci.credentials_block if oci else None,
         }
+        for name, source in self.endpoint.headers.items():
+            named[credentials.header_field(name)] = credentials.block_name(source)
         return {field: name for field, name in named.items() if name}
 
 

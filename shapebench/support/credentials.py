@@ -9,8 +9,21 @@ from shapebench.errors import ShapebenchError
 # Fields of the spec that name a secret.
 ENDPOINT_KEY = "endpoint.api_key_block"
 OCI_CREDENTIALS = "publish.oci.credentials_block"
+HEADERS = "endpoint.headers"  # followed by a dot and the header's name
+BLOCK = "block:"  # before a block's name, where the name of a variable could stand
 
 Secrets = Mapping[tuple[str, str], Mapping[str, str]]  # by the spec's field and the name that stands in it
+
+
+def header_field(name: str) -> str:
+    """Return the field of the spec that names the value of a header."""
+    return f"{HEADERS}.{name}"
+
+
+def block_name(place: str) -> str | None:
+    """Return the name of the block in which a value is; None where the place is a variable."""
+    return place.removeprefix(BLOCK) if place.startswith(BLOCK) else None
+
 
 _available: ContextVar[tuple[Secrets, ...]] = ContextVar("available secrets", default=())
 

@@ -15,6 +15,7 @@ SELECT
     r.source_version,
     r.server,
     r.server_version,
+    r.facts -> 'server_profile' AS server_profile,
     r.url,
     r.seed,
     r.git_revision,

@@ -13,7 +13,7 @@ from shapebench.support import credentials
 
 
 class EndpointKey(Block):
-    """API key of an LLM server; specs name the block in endpoint.api_key_block."""
+    """API key of an LLM server, or the value of a header; specs name the block in endpoint.api_key_block or headers."""
 
     _block_type_name: ClassVar[str | None] = "Endpoint key"
     _block_type_slug: ClassVar[str | None] = "endpoint-key"
@@ -43,16 +43,15 @@ BLOCKS: dict[str, type[Block]] = {credentials.ENDPOINT_KEY: EndpointKey, credent
 
 
 @contextmanager
-def credentials_from_blocks(spec: Spec, fields: Iterable[str] = tuple(BLOCKS)) -> Iterator[None]:
-    """Read the blocks that these fields of the spec name, for as long as the block runs; raises BlockError."""
-    with credentials.opened(
-        {(field, name): _values(field, name) for field, name in spec.blocks.items() if field in fields}
-    ):
+def credentials_from_blocks(spec: Spec, fields: Iterable[str] | None = None) -> Iterator[None]:
+    """Read the blocks that fields of the spec name, all or these, for as long as the block runs; raises BlockError."""
+    named = {field: name for field, name in spec.blocks.items() if fields is None or field in fields}
+    with credentials.opened({(field, name): _values(field, name) for field, name in named.items()}):
         yield
 
 
 def _values(field: str, name: str) -> dict[str, str]:
-    kind = BLOCKS[field]
+    kind = BLOCKS.get(field, EndpointKey)  # headers' values are kept as keys are
     try:
         block = kind.load(name)
     except ValueError:  # which quotes nothing, but would be a traceback

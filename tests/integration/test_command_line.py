@@ -272,7 +272,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_set_up(offline: Shell, simulator
 def test_doctor_names_a_model_that_is_not_served(offline: Shell, simulator: str, tmp_path: Path) -> None:
     done = offline.run("doctor", "--url", simulator, "--model", "gpt-x", "--data", str(tmp_path), "--json")
     assert done.code == 1
-    assert MODEL in checks(done)["Model"]["remedy"]
+    assert MODEL in checks(done)["Requests"]["remedy"]
 
 
 def test_doctor_does_not_call_healthy_what_has_no_health(offline: Shell, tmp_path: Path) -> None:

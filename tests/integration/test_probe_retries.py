@@ -14,7 +14,7 @@ from shapebench.spec.model import parse
 from tasks.probe import probe
 from tests.conftest import ROOT, Shell
 from tests.in_process import FlowsInProcess
-from tests.route_server import MODEL, MODELS, Answers, Reply, healthy, serving, table
+from tests.route_server import MODEL, MODELS, UNKNOWN_MODEL, Answers, Reply, healthy, serving, table
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_a_connection_that_breaks_once_is_tried_again(probed: Probed) -> None:
 
 @pytest.mark.nightly
 def test_a_wrong_model_is_not(probed: Probed) -> None:
-    with serving(table(healthy())) as served:
+    with serving(table(healthy(POST_v1__chat__completions=UNKNOWN_MODEL))) as served:
         state = probed(served.url, "gpt-x")
     assert (state.is_failed(), times_probed(served.asked)) == (True, 1)
     assert "does not serve 'gpt-x'" in str(state.message)
@@ -79,7 +79,7 @@ def test_a_wrong_model_is_not(probed: Probed) -> None:
 
 @pytest.mark.nightly
 def test_a_server_that_was_waited_for_in_vain_is_not(probed: Probed) -> None:
-    with serving(table(healthy(GET_health=(503, "")))) as served:
+    with serving(table(healthy(GET_health=(503, ""), POST_v1__chat__completions=(500, "")))) as served:
         state = probed(served.url)
     assert state.is_failed()
     assert times_probed(served.asked) < 10  # within one second, with growing pauses

@@ -24,6 +24,7 @@ from tests.oci_lookalike import REGION, TENANCY, USER, ObjectStorage, fingerprin
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE = (f"sk-{token_hex(12)}" for _ in range(4))
+HEADER, ENVIRONMENTS_HEADER = (f"x{token_hex(12)}" for _ in range(2))  # values of headers, which no shape tells
 LAUNCH_SECRETS = [f"x{token_hex(12)}" for _ in range(7)]  # of no known shape: only their names and places say so
 MAKE_BLOCKS = """
 import json, sys
@@ -50,7 +51,15 @@ class Used:
 
     @property
     def secrets(self) -> list[str]:
-        return [KEY, OTHER_KEY, ENVIRONMENTS_KEY, PASS_PHRASE, *self.private_key.splitlines()[1:-1]]
+        return [
+            KEY,
+            OTHER_KEY,
+            ENVIRONMENTS_KEY,
+            PASS_PHRASE,
+            HEADER,
+            ENVIRONMENTS_HEADER,
+            *self.private_key.splitlines()[1:-1],
+        ]
 
 
 def make_blocks(brought_up: BroughtUp, content: dict[str, Any]) -> None:
@@ -78,12 +87,13 @@ def used(brought_up: BroughtUp, tmp_path_factory: pytest.TempPathFactory) -> Ite
     data = tmp_path_factory.mktemp("data")
     with running_simulator("fast", api_key=KEY) as url, oci_lookalike.running() as storage:
         ours = credentials(storage, tmp_path_factory.mktemp("key") / "key.pem")
-        make_blocks(brought_up, {"keys": {"right": KEY, "wrong": OTHER_KEY}, "oci": ours})
+        make_blocks(brought_up, {"keys": {"right": KEY, "wrong": OTHER_KEY, "header": HEADER}, "oci": ours})
         bucket = {"bucket": "reports", "service_endpoint": storage.endpoint}
         publish = {"oci": {**bucket, "auth": "block", "credentials_block": "ours"}}
 
         def start(key_block: str) -> str:
             endpoint = {"url": url, "model": MODEL, "api_key_block": key_block, "ready_timeout_s": 5}
+            endpoint |= {"headers": {"x-tenant": "block:header"}}
             load = {"levels": [2], "duration_s": 5, "calibrate": False}
             spec = {"endpoint": endpoint, "load": load, "publish": publish, "data": str(data)}
             return brought_up.start("ad-hoc", {"spec": spec})
@@ -100,11 +110,12 @@ def launched_and_measured(brought_up: BroughtUp, data: Path) -> Finished:
     """A run in a shell, whose server it starts itself, with the key in the environment."""
     port = free_port()
     launch = with_secrets(f"exec {sys.executable} -m shapebench.test_servers.simulator --preset fast --port {port}")
-    endpoint = {"url": f"http://127.0.0.1:{port}", "model": MODEL, "launch": launch}
+    endpoint = {"url": f"http://127.0.0.1:{port}", "model": MODEL, "launch": launch, "headers": {"x-tenant": "TENANT"}}
     load = {"levels": [1], "requests": 8, "calibrate": False}
     file = data.with_name("spec.yaml")
     file.write_text(json.dumps({"endpoint": endpoint, "load": load, "data": str(data)}), encoding="utf-8")
-    environment = {**brought_up.environment, "PREFECT_API_URL": brought_up.api, "SHAPEBENCH_API_KEY": ENVIRONMENTS_KEY}
+    secrets = {"SHAPEBENCH_API_KEY": ENVIRONMENTS_KEY, "TENANT": ENVIRONMENTS_HEADER}
+    environment = {**brought_up.environment, "PREFECT_API_URL": brought_up.api, **secrets}
     return Shell(environment).run("run", str(file), "--verbose")
 
 

@@ -57,7 +57,7 @@ def _slices(result: SloResult, samples: Samples) -> Sliced:
     streams = samples.requests["stream"].nunique()
     if result.slo.metric == "inter_token_s":
         return intervals.slice_gaps(samples.file, streams)
-    done = level_samples.completed(samples, "sent_at_ns", result.slo.metric).sort_values("sent_at_ns")
+    done = level_samples.completed(samples, "sent_at_ns", result.slo.metric).dropna().sort_values("sent_at_ns")
     return intervals.slice_requests(done[result.slo.metric].astype(float), streams)
 
 

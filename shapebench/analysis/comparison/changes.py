@@ -17,7 +17,10 @@ _ERROR = 0.05  # of finding a change where there is none, for all numbers of a c
 _NAMES = {"ttft_s": "the mean time to first token", "steady_tokens_per_s": "throughput"}
 _PARTS = ("spec", "facts", "versions", "machine")
 # What differs between any two runs, and says nothing of either.
-_INCIDENTAL = {"spec.data", "spec.workload.seed", "facts.probe_e2e_s", "facts.fingerprint"}
+_INCIDENTAL = {
+    *("spec.data", "spec.workload.seed", "facts.probe_e2e_s", "facts.fingerprint"),
+    *(f"facts.server_profile.{name}" for name in ("notes", "tokens_per_chunk", "rate_limit_waited_s")),
+}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The test setup of a run: endpoint, server, load, client, versions, and a spec that repeats it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,10 +9,13 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel
 
+from shapebench.apis.profile import COUNTED_BY
+from shapebench.apis.reading import TokenSource
 from shapebench.report.pages.columns import ABSENT
 from shapebench.results.views import RunRow
 from shapebench.spec.model import Endpoint, Limits, Load, Workload
 from shapebench.support.redact import redact
+from shapebench.support.wording import listed
 
 _SECTIONS: dict[str, type[BaseModel]] = {"endpoint": Endpoint, "workload": Workload, "load": Load, "limits": Limits}
 _FACTS = {
@@ -29,6 +32,19 @@ _CACHE = {  # from vllm:cache_config_info
     "block_size": "KV cache, tokens in a block",
     "num_gpu_blocks": "KV cache, blocks",
     "enable_prefix_caching": "Prefix caching",
+}
+_PROFILE = {  # apis.profile.ServerProfile
+    "path": "Path",
+    "dropped_fields": "Fields left out",
+    "renamed_fields": "Fields renamed",
+    "end_marker": "End marker in streams",
+    "usage": "Usage in streams",
+    "token_source": "Tokens counted by",
+    "continuous_usage": "Usage requested in each chunk",
+    "tokens_per_chunk": "Tokens in a chunk",
+    "reasoning": "Reasons before it answers",
+    "enforces_output": "Lengths of answers enforced",
+    "rate_limit_waited_s": "Waited for rate limit (s)",
 }
 _INSTANCE = {
     "shape": "Shape (OCI metadata)",
@@ -53,7 +69,7 @@ _GPU = {
 }
 
 
-def origin(run: RunRow) -> dict[str, Any]:
+def origin(run: RunRow, servers: Sequence[str] = ()) -> dict[str, Any]:
     """Return the variables of the template about a run's test setup."""
     return {
         "url": redact(run["url"]),
@@ -61,6 +77,7 @@ def origin(run: RunRow) -> dict[str, Any]:
         "took": duration(run),
         "interrupted": interrupted(run),
         "settings": _settings(run),
+        "server_notes": server_notes(run, servers),
         "recipe": _recipe(run),
     }
 
@@ -102,11 +119,36 @@ def _settings(run: RunRow) -> dict[str, list[tuple[str, str]]]:
             *_known(run["facts"].get("identity") or {}, _CACHE),
             *_host(run["facts"].get("host") or {}),
         ],
+        "Server profile": _profile(run["facts"].get("server_profile") or {}),
         **{name.capitalize(): rows for name, rows in spec.items()},
         "Client machine": _rows(run["machine"], {}),
         "Versions": sorted(_rows(run["versions"], {name: name for name in run["versions"]})),
     }
     return {heading: rows for heading, rows in tables.items() if rows}
+
+
+def _profile(profile: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return rows about how the server is asked, and how it answers."""
+    if not profile:
+        return []
+    source: TokenSource = profile["token_source"]
+    told = {"token_source": COUNTED_BY[source], "usage": _USAGE[profile["usage"]]}
+    if (per_chunk := profile["tokens_per_chunk"]) is not None:
+        told["tokens_per_chunk"] = f"{per_chunk:.3g}"
+    shown = {key: {**profile, **told}[key] for key in _PROFILE}
+    return _rows(
+        {key: value for key, value in shown.items() if value not in (None, [], {}, 0.0) or value is False}, _PROFILE
+    )
+
+
+def server_notes(run: RunRow, servers: Sequence[str]) -> list[str]:
+    """Say in sentences what is unusual about the server, and how many answered where there were several."""
+    notes = [redact(note) for note in (run["facts"].get("server_profile") or {}).get("notes", ())]
+    several = f"{len(servers)} servers answered at the name of the endpoint: {listed(servers)}."
+    return [*notes, several] if len(servers) > 1 else notes
+
+
+_USAGE = {"final": "at the end", "running": "in each chunk", "none": "none"}
 
 
 def _known(values: dict[str, Any], titles: dict[str, str]) -> list[tuple[str, str]]:

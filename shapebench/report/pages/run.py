@@ -69,7 +69,7 @@ def _page(report: Report, groups: dict[str, list[Figure]]) -> str:
         **_levels(report),
         **_detail(report.detail),
         scaling_sentences=scaling.sentences(report.detail.scaling, report.fit),
-        **origin(report.run),
+        **origin(report.run, report.detail.servers),
     )
 
 

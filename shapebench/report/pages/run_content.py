@@ -31,6 +31,7 @@ class Detail:
     server_timeline: pd.DataFrame = field(default_factory=_without("concurrency", "at_s"))
     errors: pd.DataFrame = field(default_factory=_without("concurrency", "kind", "requests", "message"))
     client: pd.DataFrame = field(default_factory=_without("concurrency", "timestamps"))
+    servers: Sequence[str] = ()  # addresses that answered
     searches: Sequence[SearchRow] = ()  # the result of a capacity search: one row, or none
 
 

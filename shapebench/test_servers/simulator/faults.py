@@ -13,7 +13,7 @@ from shapebench.test_servers.simulator.settings import Amount, Share, changed
 class Faults:
     """Faults of a simulator; none if all are 0.
 
-    Requests that are not streamed, such as a probe's, are correct except for the last three faults.
+    Requests that are not streamed, and those of a probe, are correct except for the last three faults.
     """
 
     refused: Share = 0.0  # of streamed requests: answered with 503

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
+from shapebench.apis.target import PROBE_AGENT
 from shapebench.test_servers.simulator.answers import Answer, text_of
 from shapebench.test_servers.simulator.app import App, Call, Job
 from shapebench.test_servers.simulator.engine import Engine, Request
@@ -163,7 +164,7 @@ class FaultyApp(App):
             await super()._version(call)
 
     def _job(self, call: Call, body: GenerationBody, format_: type[AnswerFormat]) -> Job:
-        if not body.stream:
+        if not body.stream or call.header(b"user-agent") == PROBE_AGENT:
             return super()._job(call, body, format_)
         delay_s = self._enter(call)
         job = FaultyJob(call, self._faulty_answer(call, body, format_), delay_s)

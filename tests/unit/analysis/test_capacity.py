@@ -231,6 +231,7 @@ SPREAD = [0.1 + 0.001 * (index * 37 % 100) for index in range(400)]  # evenly fr
         ("ttft_s p95 <= 0.5", 0.195),
         ("ttft_s p50 <= 0.5", 0.15),
         ("ttft_s mean <= 0.5", 0.1495),
+        ("time_to_first_answer_s p95 <= 0.5", 0.195),
         ("inter_token_s p90 <= 0.5", 0.1),
         ("inter_token_s mean <= 0.5", 0.1),
     ],
@@ -239,6 +240,12 @@ def test_the_interval_of_a_number_holds_it_and_is_narrow(slo: str, true: float, 
     held = only(judged_with(waits(SPREAD), tmp_path, slo))
     assert held.low - 1e-6 <= true <= held.high + 1e-6
     assert held.high - held.low < 0.02
+
+
+def test_answers_that_are_all_reasoning_have_no_part_in_the_time_to_the_answer(tmp_path: Path) -> None:
+    made = [replace(one, reasoning_tokens=2 if one.request_index % 4 == 0 else None) for one in waits(SPREAD)]
+    held = only(judged_with(made, tmp_path, "time_to_first_answer_s mean <= 0.5"))
+    assert held.low <= held.value <= held.high < 0.2
 
 
 def test_a_share_has_wilsons_interval(tmp_path: Path) -> None:

@@ -42,8 +42,11 @@ GOLDEN = [
         input_tokens=190,
         first_answer_s=0.25,
         reasoning_tokens=1,
+        server_address="h:1",
     ),
-    request(3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0),  # C
+    request(
+        3, 0.3, [0.3, 0.5], stream=1, input_tokens=200, first_answer_s=0.3, reasoning_tokens=0, server_address="h:2"
+    ),  # C
     request(4, 0.7, [0.2], ended_s=0.25, input_tokens=240, first_answer_s=0.2, reasoning_tokens=0),  # B
     request(5, 0.8, [0.1], stream=1, ended_s=0.2, error_kind="reset", error_message="gone", output_tokens=None),  # D
 ]
@@ -105,6 +108,7 @@ GOLDEN_VALUES = {
     # From A's sending at 0.2 to B's token at 0.9, the last of a completed request: 7 tokens, 3 requests in 0.7 s.
     "system_tokens_per_s": 10,
     "requests_per_min": 60 * 3 / 0.7,
+    "servers_answered": 2,  # A and C say which
     "error_rate": 0.25,  # D of A, B, C, D
     # A and B had their first token within the 0.25 s promised, C and D had not: 4 + 1 tokens.
     "slo_attainment": 0.5,
@@ -260,6 +264,13 @@ def test_where_all_requests_failed_the_error_rate_is_all_there_is() -> None:
     assert summary([refused(0, 0.0), refused(1, 0.1)]) == {"error_rate": 1.0}
 
 
+def test_the_servers_that_answered_are_counted_by_their_addresses() -> None:
+    addresses = ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.1:80")
+    done = [request(n, 0.1 * n, [0.5], server_address=address) for n, address in enumerate(addresses)]
+    failed = refused(3, 0.3, server_address="10.0.0.3:80")
+    assert summary([*done, failed])["servers_answered"] == 2
+
+
 def test_a_warm_up_that_failed_is_no_error() -> None:
     assert summary([refused(0, 0.0, warmup=True), request(1, 0.1, [0.5])])["error_rate"] == 0
 
@@ -317,6 +328,7 @@ def test_the_metrics_and_stats_are_the_promised_ones() -> None:
         "mean_concurrency",
         "ttft_precision",
         "throughput_precision",
+        "servers_answered",
         "requests_per_min",
         "error_rate",
         "slo_attainment",
@@ -338,6 +350,7 @@ def test_a_name_carries_the_unit() -> None:
         "requests": "_requests_max",
         "1": ("_rate", "_precision", "_attainment", "kv_cache_usage_max"),
         "count": "preemptions",
+        "servers": "servers_answered",
     }
     assert [m.name for m in METRICS if not m.name.endswith(suffix[m.unit])] == []
 

@@ -29,12 +29,12 @@ MESSAGE = "msg_1nZdL29xx5MUA1yADyHTEsnR8uuvGzszyY"
 GREETING = "Hi there! How can I assist you today?"
 STREAMS = {
     "openai_responses": Expected(
-        GREETING, [1, 1, 1, 2, 2, 1, 2, 1], (37, 11, 0), "completed", "apportioned", 0, RESPONSE
+        GREETING, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2], (37, 11, 0), "completed", "apportioned", 0, RESPONSE
     ),
     "openai_responses_call": Expected(
-        '{"location":"Paris, France"}', [1, 4, 2, 3, 4, 2], (69, 16, 0), "completed", "apportioned", 0, RESPONSE
+        '{"location":"Paris, France"}', [1, 4, 2, 2, 2, 3, 2], (69, 16, 0), "completed", "apportioned", 0, RESPONSE
     ),
-    "anthropic_messages": Expected("Hello!", [12, 3], (25, 15, None), "end_turn", "apportioned", 0, MESSAGE),
+    "anthropic_messages": Expected("Hello!", [11, 4], (25, 15, None), "end_turn", "apportioned", 0, MESSAGE),
     "tgi_generate_stream": Expected(
         "\nDeep learning is a subset of machine learning</s>", [1] * 10, (5, 10, None), "eos_token"
     ),
@@ -42,7 +42,7 @@ STREAMS = {
     "oci_generic_reasoning": Expected("The user greets.Hello!", [1] * 5, (17, 5, 3), "length", first_answer=3),
     "oci_cohere": Expected("Hello! How can I help?", [1] * 7, (18, 7, None), "COMPLETE"),
     "bedrock_converse_stream_reasoning": Expected(
-        "The user asks for songs.Here are three", [1, 2, 2, 1, 1, 2], (40, 9, None), "end_turn", "apportioned", 3
+        "The user asks for songs.Here are three", [1, 2, 1, 2, 1, 2], (40, 9, None), "end_turn", "apportioned", 3
     ),
     "sagemaker_chat": Expected("Deep learning is a", [1] * 4, (12, 4, None), "length", response_id="chatcmpl-0"),
     "sagemaker_lmi": Expected("Deep learning is a", [1] * 4, (None, 4, None), "length"),
@@ -129,26 +129,40 @@ def test_a_stream_that_stops_before_its_end_is_incomplete(name: str) -> None:
     assert raised.value.kind in ("incomplete", "empty")
 
 
-@pytest.mark.parametrize(
-    ("name", "api", "output_tokens", "finish_reason"),
-    [
-        ("sse_messages", "messages", 6, "max_tokens"),
-        ("litellm_sse_messages", "messages", 6, "max_tokens"),
-        ("sse_responses", "responses", 6, "max_output_tokens"),
-        ("litellm_sse_responses", "responses", 16, "max_output_tokens"),
-        ("transformers_sse_responses", "responses", 6, "completed"),
-    ],
-)
-def test_streams_of_real_servers_are_read(name: str, api: str, output_tokens: int, finish_reason: str) -> None:
+def read_recorded(name: str, api: str) -> Reading:
     body = re.split(rb"\r?\n\r?\n", (DOCUMENTED.parent / f"{name}.txt").read_bytes(), maxsplit=1)[1]
     reading = Reading()
     read(APIS[api], [(0, body, len(body))], reading)
-    assert (reading.input_tokens, reading.output_tokens, sum(reading.chunk_tokens)) == (
-        15,
-        output_tokens,
-        output_tokens,
-    )
-    assert (reading.finish_reason, reading.done) == (finish_reason, True)
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "tokens", "finish_reason", "done"),
+    [
+        ("sse_messages", "messages", (15, 6), "max_tokens", True),
+        ("litellm_sse_messages", "messages", (15, 6), "max_tokens", True),
+        ("sse_responses", "responses", (15, 6), "max_output_tokens", True),
+        ("litellm_sse_responses", "responses", (15, 16), "max_output_tokens", True),
+        ("transformers_sse_responses", "responses", (15, 6), "completed", True),
+        ("litellm_sse_chat", "chat", (15, 6), "length", True),
+        ("litellm_sse_completions", "completions", (5, 6), "length", True),
+        ("transformers_sse_chat", "chat", (15, 6), "length", False),
+        ("transformers_sse_completions", "completions", (5, 6), "length", False),
+    ],
+)
+def test_streams_of_real_servers_are_read(
+    name: str, api: str, tokens: tuple[int, int], finish_reason: str, done: bool
+) -> None:
+    reading = read_recorded(name, api)
+    assert (reading.input_tokens, reading.output_tokens) == tokens
+    assert sum(reading.chunk_tokens) == tokens[1]
+    assert (reading.finish_reason, reading.done) == (finish_reason, done)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_real_server_without_usage_has_its_end_read(api: str) -> None:
+    reading = read_recorded(f"llama_cpp_python_sse_{api}", api)
+    assert (reading.output_tokens, reading.finish_reason, reading.done) == (None, "length", True)
 
 
 def test_every_file_is_read_by_some_test() -> None:

@@ -267,6 +267,13 @@ def test_a_summary_of_the_reasoning_has_the_tokens_that_were_thought() -> None:
     assert (sum(reading.chunk_tokens[:2]), reading.chunk_tokens[2:]) == (80, [1, 1])
 
 
+def test_an_end_of_the_sequence_that_is_counted_and_not_sent_hides_no_arrival() -> None:
+    texts = [delta(content=text) for text in ("Hello", "!", " How", " are", " you", "?")]
+    reading = stream(*texts, LAST | {"usage": usage(completion=7)}, DONE)
+    assert reading.arrivals_ns == [0, 1, 2, 3, 4, 5]
+    assert (reading.chunk_tokens, reading.unaccounted_tokens) == ([1, 1, 1, 1, 1, 2], 1)
+
+
 def test_an_answer_without_reasoning_has_no_reasoning_tokens() -> None:
     reading = stream(TOKEN, TOKEN, LAST, DONE)
     assert (reading.first_answer_ns, reading.reasoning_tokens) == (0, None)

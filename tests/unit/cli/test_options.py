@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import cli
-from cli.options import FLAGS, FieldOption, _field, _unwrapped, default_text, spec_from
+from cli.options import FIELDS, FLAGS, FieldOption, _field, _unwrapped, default_text, spec_from
 
 COMMANDS = ("run", "measure", "capacity", "choose")
 ENDPOINT = {"url": "http://h", "model": "m"}
@@ -88,3 +88,32 @@ def test_a_flag_counts_for_more_than_the_file(tmp_path: Path) -> None:
 def test_a_switch_that_is_not_given_leaves_the_file_alone() -> None:
     switches = {name: options("run")[name] for name in ("--calibrate", "--on-this-machine")}
     assert [switch.get_default(click.Context(cli)) for switch in switches.values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "section", "field", "value"),
+    [
+        (["--insecure"], "endpoint", "verify_tls", False),
+        ([], "endpoint", "verify_tls", True),
+        (["--ca-file", "ca.pem"], "endpoint", "ca_file", Path("ca.pem")),
+        (["--path", "/v3/chat/completions"], "endpoint", "path", "/v3/chat/completions"),
+        (["--query", "api-version=1"], "endpoint", "query", "api-version=1"),
+        (["--header", "a=A", "--header", "b=B"], "endpoint", "headers", {"a": "A", "b": "B"}),
+        (["--tokenizer", "t.json"], "endpoint", "tokenizer", Path("t.json")),
+        (["--extra-body", '{"top_p": 0.9}'], "workload", "extra_body", {"top_p": 0.9}),
+        (["--temperature", "1"], "workload", "temperature", 1),
+        (["--enforce-output-tokens"], "workload", "enforce_output_tokens", True),
+        (["--no-enforce-output-tokens"], "workload", "enforce_output_tokens", False),
+        ([], "workload", "enforce_output_tokens", None),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "measure"])
+def test_how_requests_are_made_can_be_set(
+    command: str, arguments: list[str], section: str, field: str, value: object
+) -> None:
+    found = cli.get_command(click.Context(cli), command)
+    assert found
+    given = ["--concurrency", "1"] if command == "measure" else []
+    flags = found.make_context(command, ["--url", "http://h", "--model", "m", *given, *arguments]).params
+    known = {name: flag for name, flag in flags.items() if name in FIELDS}
+    assert getattr(getattr(spec_from(None, known), section), field) == value

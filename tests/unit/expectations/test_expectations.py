@@ -453,6 +453,14 @@ def test_an_answer_of_another_configuration_is_of_another_server(tmp_path: Path)
     assert "its fingerprint was vllm-a and is vllm-b" in finding.sentence
 
 
+def test_servers_that_each_keep_their_fingerprint_have_not_changed(tmp_path: Path) -> None:
+    samples = [
+        replace(s, fingerprint=f"vllm-{'ab'[n % 2]}", server_address=f"10.0.0.{n % 2}:80")
+        for n, s in enumerate(closed_loop(2))
+    ]
+    assert validate([with_samples(tmp_path, samples, fingerprint="vllm-a")]).failed == ()
+
+
 @pytest.mark.parametrize("is_vllm", [True, False])
 def test_counters_that_fall_are_of_no_use_and_nothing_is_made_of_them(is_vllm: bool, tmp_path: Path) -> None:
     samples = closed_loop(2)

@@ -249,6 +249,13 @@ def test_what_was_said_only_once_is_no_change() -> None:
     assert changes(before, GET_version=(200, {"version": "0.32.0"})) == ((), None)
 
 
+def test_several_addresses_that_answered_are_a_doubt_and_no_change() -> None:
+    with serving(table(healthy())) as served, Client(Endpoint(url=served.url, model=LLAMA)) as client:
+        found, doubt = _changes({"version": "0.30.0"}, client, ["10.0.0.1:80", "10.0.0.2:80"])
+    assert (found, served.asked) == ((), [])
+    assert doubt == "2 servers answered (10.0.0.1:80 and 10.0.0.2:80), and what one of them reports is not of all"
+
+
 def test_servers_that_take_turns_at_an_address_are_a_doubt_and_no_change() -> None:
     versions = itertools.cycle(["0.31.0", "0.32.0"])
 
@@ -261,7 +268,7 @@ def test_servers_that_take_turns_at_an_address_are_a_doubt_and_no_change() -> No
 
 
 def test_a_server_that_names_no_models_any_more_no_longer_says_what_it_is() -> None:
-    _, doubt = changes({}, GET_v1__models=(503, "draining"))
+    _, doubt = changes({"model": LLAMA}, GET_v1__models=(503, "draining"))
     assert doubt is not None
     assert doubt.startswith("its identity can no longer be read (")
     assert "HTTP 503: draining" in doubt

@@ -14,12 +14,14 @@ import httpx
 import pytest
 import trustme
 
-from shapebench.probe import client as endpoints
-from shapebench.probe.client import Client, EndpointError, Model
+from shapebench.apis.profile import ServerProfile
+from shapebench.probe import endpoint_errors as errors
+from shapebench.probe.client import Client, Model, target
+from shapebench.probe.endpoint_errors import EndpointError
 from shapebench.server_metrics.exposition import known_values
 from shapebench.spec.model import Endpoint, Workload
 from shapebench.test_servers.simulator.process import running_simulator
-from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table, usage
+from tests.route_server import MODEL, MODELS, Reply, healthy, raw, serving, table
 
 KEY = "SHAPEBENCH_API_KEY"
 
@@ -43,10 +45,6 @@ def failure(
     return raised.value
 
 
-def complete(client: Client) -> object:
-    return client.complete("a b c", 2)
-
-
 @contextmanager
 def asking(routes: dict[str, Reply], **changes: Any) -> Iterator[Client]:
     with serving(table(routes)) as served, Client(at(served.url, **changes)) as client:
@@ -56,21 +54,21 @@ def asking(routes: dict[str, Reply], **changes: Any) -> Iterator[Client]:
 def test_nothing_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    error = failure(endpoints.EndpointUnreachableError, f"http://127.0.0.1:{port}")
+    error = failure(errors.EndpointUnreachableError, f"http://127.0.0.1:{port}")
     assert "Connection refused" in error.problem
     assert "server runs" in error.remedy
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".example", "xn--0.example"])
 def test_a_name_without_an_address(host: str) -> None:
-    error = failure(endpoints.HostNotFoundError, f"http://{host}")
+    error = failure(errors.HostNotFoundError, f"http://{host}")
     assert host in error.problem
     assert "DNS" in error.remedy or "Correct" in error.remedy
 
 
 @pytest.mark.parametrize("url", ["http://\N{SNOWMAN}.example", "http://exam\x01ple"])
 def test_a_url_that_is_none(url: str) -> None:
-    assert url in failure(endpoints.BadAddressError, url).problem
+    assert url in failure(errors.BadAddressError, url).problem
 
 
 def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
@@ -84,7 +82,7 @@ def certificates(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     context, _ = certificates(tmp_path)
     with serving(table(healthy()), context) as served:
-        error = failure(endpoints.TlsError, served.url)
+        error = failure(errors.TlsError, served.url)
     assert "certificate verify failed" in error.problem
     assert "endpoint.ca_file" in error.remedy
 
@@ -103,7 +101,7 @@ def test_a_certificate_that_is_not_to_be_checked(tmp_path: Path) -> None:
 
 def test_https_to_a_server_that_speaks_plain_http() -> None:
     with serving(table(healthy())) as served:
-        error = failure(endpoints.TlsError, served.url.replace("http:", "https:"))
+        error = failure(errors.TlsError, served.url.replace("http:", "https:"))
     assert "http://" in error.remedy
 
 
@@ -112,7 +110,7 @@ def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> N
     ca_file = tmp_path / "ca.pem"
     if content:
         ca_file.write_text(content)
-    error = failure(endpoints.BadAddressError, "https://127.0.0.1:1", ca_file=ca_file)
+    error = failure(errors.BadAddressError, "https://127.0.0.1:1", ca_file=ca_file)
     assert str(ca_file) in error.problem
     assert "endpoint.ca_file" in error.remedy
 
@@ -122,34 +120,48 @@ def test_a_ca_file_that_cannot_be_read(content: str | None, tmp_path: Path) -> N
 )
 def test_something_that_hangs_up_or_speaks_no_http(answer: bytes) -> None:
     with raw(answer) as url:
-        error = failure(endpoints.ConnectionDroppedError, url)
+        error = failure(errors.ConnectionDroppedError, url)
     assert "closed the connection" in error.problem
     assert "still starting" in error.remedy
 
 
 def test_a_server_that_does_not_answer_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        error = failure(endpoints.EndpointTimeoutError, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
+        error = failure(errors.EndpointTimeoutError, f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
     assert "in time" in error.problem
 
 
-@pytest.mark.parametrize("ask", [Client.models, complete])
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_server_that_wants_a_key(
-    status: int, ask: Callable[[Client], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_wants_a_key(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY, raising=False)
     reply: Reply = (status, {"error": "Unauthorized"})
-    with serving(table(healthy(GET_v1__models=reply, POST_v1__chat__completions=reply))) as served:
-        error = failure(endpoints.UnauthorizedError, served.url, ask)
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        error = failure(errors.UnauthorizedError, served.url)
     assert f"HTTP {status}" in error.problem
     assert f"{KEY} (it is not set)" in error.remedy
+
+
+def test_a_cloud_that_refuses_what_was_signed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    reply: Reply = (403, {"message": "The security token included in the request is invalid."})
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        error = failure(errors.UnauthorizedError, served.url, api="bedrock", auth_options={"region": "eu-central-1"})
+    assert "credentials for aws (HTTP 403: The security token included in the request is invalid.)" in error.problem
+    assert "Check the region and the profile" in error.remedy
+
+
+def test_a_server_that_takes_the_key_in_another_form_than_the_api_has() -> None:
+    reply: Reply = (401, {"error": "Unauthorized"})
+    with serving(table(healthy(GET_v1__models=reply))) as served:
+        assert "--auth bearer" in failure(errors.UnauthorizedError, served.url, api="messages").remedy
+        assert "--auth bearer" not in failure(errors.UnauthorizedError, served.url, api="chat").remedy
 
 
 def test_a_server_that_wants_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "wrong")
     with serving(table(healthy(GET_v1__models=(401, "")))) as served:
-        error = failure(endpoints.UnauthorizedError, served.url, api_key_env="MY_KEY")
+        error = failure(errors.UnauthorizedError, served.url, api_key_env="MY_KEY")
     assert "MY_KEY (its key was rejected)" in error.remedy
     assert "wrong" not in str(error)
 
@@ -164,27 +176,27 @@ def test_the_key_is_sent_without_the_space_around_it(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("key", ["two\nlines", "sch\N{LATIN SMALL LETTER U WITH DIAERESIS}ssel"])
 def test_a_key_that_no_header_can_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, key)
-    error = failure(endpoints.BadAddressError, "http://127.0.0.1:1")
+    error = failure(errors.BadAddressError, "http://127.0.0.1:1")
     assert KEY in error.problem
     assert key not in str(error)
 
 
 def test_an_address_without_the_api() -> None:
     with serving(table({})) as served:
-        error = failure(endpoints.RouteNotFoundError, f"{served.url}/wrong")
+        error = failure(errors.RouteNotFoundError, f"{served.url}/wrong")
     assert "/wrong/v1/models does not exist (404)" in error.problem
     assert "base address" in error.remedy
 
 
 def test_a_page_that_says_that_models_are_missing_is_no_server_without_the_model() -> None:
     with serving(table(healthy(GET_v1__models=(404, "Cannot GET /v1/models")))) as served:
-        failure(endpoints.RouteNotFoundError, served.url)
+        failure(errors.RouteNotFoundError, served.url)
 
 
 def test_a_redirect_says_where_it_leads() -> None:
     moved: Reply = (307, "", {"Location": "https://example.org/v1/models"})
     with serving(table(healthy(GET_v1__models=moved))) as served:
-        error = failure(endpoints.RedirectedError, served.url)
+        error = failure(errors.RedirectedError, served.url)
     assert "redirects to https://example.org/v1/models" in error.problem
 
 
@@ -192,7 +204,6 @@ def test_a_redirect_says_where_it_leads() -> None:
     "reply",
     [
         (200, "<html>"),
-        (200, []),
         (200, {"data": None}),
         (200, {"data": [{"name": "m"}]}),
         (200, {"data": ["m"]}),
@@ -202,26 +213,8 @@ def test_a_redirect_says_where_it_leads() -> None:
 )
 def test_models_that_are_no_list_of_models(reply: Reply) -> None:
     with serving(table(healthy(GET_v1__models=reply))) as served:
-        error = failure(endpoints.BadAnswerError, served.url)
+        error = failure(errors.BadAnswerError, served.url)
     assert f"{served.url}/v1/models" in error.problem
-
-
-@pytest.mark.parametrize(
-    ("reply", "said"),
-    [
-        ((200, {"choices": []}), "no usage"),
-        ((200, {"usage": None}), "no usage"),
-        ((200, {"usage": {"prompt_tokens": "many", "completion_tokens": 2}}), "no usage"),
-        ((200, []), "no usage"),
-        ((200, "<html>"), "not JSON"),
-        ((400, {"error": {"message": "This model's maximum context length is 8 tokens."}}), "maximum context length"),
-        ((404, {"error": {"message": "The model `m` does not exist."}}), "does not exist"),
-    ],
-)
-def test_a_completion_that_is_of_no_use(reply: Reply, said: str) -> None:
-    with serving(table(healthy(POST_v1__chat__completions=reply))) as served:
-        error = failure(endpoints.BadAnswerError, served.url, complete)
-    assert said in error.problem
 
 
 def test_an_address_with_a_path_prefix_is_asked_below_it() -> None:
@@ -233,7 +226,7 @@ def test_an_address_with_a_path_prefix_is_asked_below_it() -> None:
 
 def test_an_error_names_the_whole_address_once() -> None:
     with serving(lambda *_: (200, "<html>")) as served:
-        error = failure(endpoints.BadAnswerError, f"{served.url}/api")
+        error = failure(errors.BadAnswerError, f"{served.url}/api")
     assert f"{served.url}/api/v1/models returned" in error.problem
 
 
@@ -245,10 +238,10 @@ def test_a_plain_web_server_is_no_openai_server(tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        error = failure(endpoints.RouteNotFoundError, f"http://127.0.0.1:{server.server_port}")
+        error = failure(errors.RouteNotFoundError, f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
         thread.join()
-    assert "OpenAI-compatible" in error.remedy
+    assert "base address" in error.remedy
 
 
 def test_models_are_listed_with_what_is_known_of_them() -> None:
@@ -275,7 +268,7 @@ def test_a_version_is_known_where_the_server_says_it(reply: Reply, version: str 
 
 @pytest.mark.parametrize(
     "reply",
-    [(404, ""), (200, "<html>"), (200, {"tokens": [1]}), (200, {"count": "3"}), (200, []), (401, ""), (422, {})],
+    [(404, ""), (200, "<html>"), (200, {"count": "3"}), (200, []), (401, ""), (422, {})],
 )
 def test_a_server_without_a_tokenizer_that_we_know_has_none(reply: Reply) -> None:
     with asking(healthy(POST_tokenize=reply)) as client:
@@ -288,25 +281,27 @@ def test_the_tokenizer_is_asked_as_the_server_will_count() -> None:
         for api in ("chat", "completions"):
             with Client(at(served.url, api=api)) as client:
                 assert client.count_request("a b") == 3
-        with Client(at(served.url)) as client:
-            assert client.count_prompt("a b") == 3
-    chat, completion, text = [content for _, content in served.asked]
+    chat, completion = [content for _, content in served.asked]
     assert chat == {"model": MODEL, "messages": [{"role": "user", "content": "a b"}]}
     assert completion == {"model": MODEL, "prompt": "a b"}
-    assert text == {"model": MODEL, "prompt": "a b", "add_special_tokens": False}
 
 
-def test_a_completion_has_its_counts_and_its_time() -> None:
-    said = usage(20) | {"system_fingerprint": "vllm-1"}
-    with asking(healthy(POST_v1__completions=(200, said)), api="completions") as client:
-        answer = client.complete("a b", 2)
-    assert (answer.input_tokens, answer.output_tokens, answer.fingerprint) == (20, 2, "vllm-1")
-    assert answer.e2e_s > 0
+def test_the_target_of_requests_is_made_as_the_profile_says() -> None:
+    profile = ServerProfile(
+        "/v3/chat/completions", ("temperature",), {"max_tokens": "n"}, token_source="tokenize", continuous_usage=True
+    )
+    made = target(at("http://h"), profile=profile)
+    assert (made.path, made.dropped_fields, made.renamed_fields) == (
+        profile.path,
+        ("temperature",),
+        {"max_tokens": "n"},
+    )
+    assert (made.token_source, made.continuous_usage) == ("tokenize", True)
 
 
 def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> None:
     spec = at("http://127.0.0.1:1/api/", api="completions", ca_file=tmp_path / "ca.pem", verify_tls=False)
-    made = endpoints.target(spec, Workload(temperature=0.5), enforce_output_tokens=True)
+    made = target(spec, Workload(temperature=0.5), enforce_output_tokens=True)
     assert (made.url, made.model, made.api) == ("http://127.0.0.1:1/api", MODEL, "completions")
     assert (made.temperature, made.enforce_output_tokens, made.verify_tls) == (0.5, True, False)
     assert made.ca_file == str(tmp_path / "ca.pem")
@@ -316,7 +311,7 @@ def test_the_target_of_the_load_is_the_endpoint_of_the_spec(tmp_path: Path) -> N
 def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
     with running_simulator("fast") as url, Client(at(url)) as client:
         assert known_values(client.metrics())["finished_requests", "length"] == 0
-        client.complete("a b c", 2)
+        client.stream(target(client._endpoint), "a b c", 2)
         asked = [(metric, value) for (metric, _), value in known_values(client.metrics()).items()]
     assert sum(value for metric, value in asked if metric == "finished_requests") == 1
 
@@ -324,7 +319,7 @@ def test_the_metrics_of_a_server_are_the_text_of_its_page() -> None:
 @pytest.mark.parametrize("status", [404, 401, 503])
 def test_a_server_without_metrics_has_no_such_route(status: int) -> None:
     with serving(table(healthy(GET_metrics=(status, "")))) as served:
-        error = failure(endpoints.RouteNotFoundError, served.url, Client.metrics)
+        error = failure(errors.RouteNotFoundError, served.url, Client.metrics)
     assert f"{served.url}/metrics answers with HTTP {status}." in error.problem
 
 
@@ -363,7 +358,7 @@ def test_the_key_goes_to_metrics_of_the_same_server(monkeypatch: pytest.MonkeyPa
 
 def test_a_server_that_hangs_up_on_its_metrics_has_another_error() -> None:
     with raw(b"") as url:
-        failure(endpoints.ConnectionDroppedError, url, Client.metrics)
+        failure(errors.ConnectionDroppedError, url, Client.metrics)
 
 
 METRICS = 'process_start_time_seconds 1.5e9\nvllm:cache_config_info{block_size="16",engine="0"} 1.0\n'
@@ -388,8 +383,8 @@ def test_a_server_that_says_little_has_an_identity_of_its_models(reply: Reply) -
 
 
 def test_a_server_that_does_not_even_name_its_models_has_no_identity() -> None:
-    with serving(table(healthy(GET_v1__models=(500, "")))) as served:
-        failure(endpoints.BadAnswerError, served.url, Client.identity)
+    with asking(healthy(GET_v1__models=(500, ""))) as client:
+        assert client.identity() == {}
 
 
 @pytest.mark.slow
@@ -397,7 +392,7 @@ def test_an_honest_server_stays_the_same_whatever_it_is_asked() -> None:
     with running_simulator("fast") as url, Client(at(url)) as client:
         before = client.identity()
         stream(url)
-        client.complete("a b c", 2)
+        client.stream(target(client._endpoint), "a b c", 2)
         assert client.identity() == before
         assert before["version"] == client.version()
         assert {"version", "gpu_memory_utilization", "model"} < set(before)

@@ -14,20 +14,24 @@ from shapebench.apis.target import Credentials, Target
 from shapebench.load import workers
 from shapebench.load.plan import LevelPlan
 from shapebench.load.prompts import RequestMix
-from shapebench.probe.client import (
+from shapebench.probe.endpoint_errors import (
     ConnectionDroppedError,
+    ContextTooSmallError,
     EndpointError,
     EndpointTimeoutError,
     EndpointUnreachableError,
+    NeverHealthyError,
     RouteNotFoundError,
     UnauthorizedError,
+    WrongModelError,
 )
 from shapebench.probe.launch import LaunchFailedError, launched
-from shapebench.probe.probe import ContextTooSmallError, NeverHealthyError, WrongModelError, is_transient, probe
+from shapebench.probe.probe import is_transient, probe
+from shapebench.runs.prompt_sizing import candidate_words
 from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.simulator.process import running_simulator
-from tests.route_server import MODEL, NOT_FOUND, Reply, healthy, raw, serving, table, usage
+from tests.route_server import MODEL, NOT_FOUND, UNKNOWN_MODEL, Reply, answer, healthy, raw, serving, table
 
 KEY = "SHAPEBENCH_API_KEY"
 SHORT_S = 0.3
@@ -105,7 +109,7 @@ def test_silence_after_the_server_was_found_healthy_may_pass(kind: type[Endpoint
 
 
 def test_a_server_that_is_never_healthy() -> None:
-    with serving(table(healthy(GET_health=(503, "")))) as served:
+    with serving(table(healthy(GET_health=(503, ""), POST_v1__chat__completions=(503, "loading")))) as served:
         error = failure(NeverHealthyError, spec(served.url, ready_timeout_s=SHORT_S))
     assert "answers with HTTP 503" in error.problem
     assert "endpoint.ready_timeout_s" in error.remedy
@@ -143,8 +147,9 @@ def test_a_wrong_model_names_those_that_are_served(simulator: str) -> None:
 
 
 def test_a_server_without_models_says_so() -> None:
-    with serving(table(healthy(GET_v1__models=(200, {"data": []})))) as served:
-        assert "none" in failure(WrongModelError, spec(served.url)).remedy
+    routes = healthy(GET_v1__models=(200, {"data": []}), POST_v1__chat__completions=UNKNOWN_MODEL)
+    with serving(table(routes)) as served:
+        assert "endpoint.model" in failure(WrongModelError, spec(served.url)).remedy
 
 
 def test_a_workload_that_cannot_fit_says_all_that_is_wrong_at_once(simulator: str) -> None:
@@ -208,10 +213,12 @@ def counted(prompt: str) -> int:
     return TEMPLATE_TOKENS + round(TOKENS_PER_WORD * len(prompt.split()))
 
 
-def answering(tokenizer: Callable[[Any], Reply]) -> Callable[[str, Any], Reply]:
+def answering(
+    tokenizer: Callable[[Any], Reply], counted: Callable[[str], int] = counted
+) -> Callable[[str, Any], Reply]:
     def answers(route: str, content: Any) -> Reply:
         if route == "POST /v1/chat/completions":
-            return 200, usage(counted(content["messages"][0]["content"]))
+            return 200, answer(counted(content["messages"][0]["content"]))
         return tokenizer(content) if route == "POST /tokenize" else table(healthy())(route, content)
 
     return answers
@@ -241,14 +248,37 @@ def test_a_server_that_counts_every_prompt_alike_can_be_measured_all_the_same() 
     assert not sizing.exact
 
 
-def test_a_tokenizer_that_knows_no_messages_counts_words_and_an_answer_the_template() -> None:
-    def tokenizer(content: Any) -> Reply:
-        return (200, {"count": len(content["prompt"].split())}) if "prompt" in content else (400, {})
+def test_common_words_are_no_measure_of_all_words() -> None:
+    """The list begins with common ones, which many tokenizers have as one token each."""
+    common = set(candidate_words()[:150])
 
-    with serving(answering(tokenizer)) as served:
+    def counted(prompt: str) -> int:
+        return sum(1 if word in common else 2 for word in prompt.split())
+
+    with serving(answering(lambda _: NOT_FOUND, counted)) as served:
+        sizing = probe(spec(served.url)).sizing
+    mean = sum(counted(word) for word in candidate_words()) / len(candidate_words())
+    assert sizing.tokens_per_word == pytest.approx(mean, rel=0.02)
+
+
+def of_words(content: Any) -> Reply:
+    """A tokenizer of plain text, to which a word is a token."""
+    return (200, {"count": len(content["prompt"].split())}) if "prompt" in content else (400, {})
+
+
+def test_a_tokenizer_that_knows_no_messages_counts_words_and_answers_tell_of_the_template() -> None:
+    with serving(answering(of_words, lambda prompt: TEMPLATE_TOKENS + len(prompt.split()))) as served:
         sizing = probe(spec(served.url)).sizing
     assert sizing.exact
-    assert sizing.fixed_tokens == counted(" ".join(sizing.words[:64])) - 63
+    assert sizing.fixed_tokens == TEMPLATE_TOKENS + 1
+
+
+def test_a_tokenizer_that_usage_contradicts_is_not_used() -> None:
+    """A gateway's may be of another model: LiteLLM's is OpenAI's, whatever it serves."""
+    with serving(answering(of_words)) as served:
+        sizing = probe(spec(served.url)).sizing
+    assert not sizing.exact
+    assert sizing.tokens_per_word == pytest.approx(TOKENS_PER_WORD, rel=0.01)
 
 
 def test_a_tokenizer_to_which_hardly_any_word_is_one_token_is_not_used() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -17,6 +17,7 @@ from unittest.mock import patch
 import pytest
 import yaml
 
+from shapebench.apis.profile import ServerProfile
 from shapebench.report.pages.columns import CLIENT_COLUMNS, COLUMNS, SCALING_COLUMNS
 from shapebench.report.pages.run import PARTS, plots, write
 from shapebench.report.pages.run_content import Report
@@ -346,6 +347,22 @@ def test_a_run_that_another_tool_measured_has_its_page_and_no_recipe(tmp_path: P
     words = page(tmp_path, sample([level(0)], [], spec={}, facts={}, versions={}, machine={}, seed=None)).words
     assert "Reproduce this run" not in words
     assert "Suits" in words
+
+
+def test_the_server_profile_is_a_table_with_its_notes(tmp_path: Path) -> None:
+    profile = ServerProfile("/v3/chat/completions", ("stream_options",), usage="none", notes=("It is odd.",))
+    shown = page(tmp_path, sample([level(0)], [], facts={"server_profile": asdict(profile)}))
+    assert "Server profile" in shown.words
+    for words in ("/v3/chat/completions", "stream_options", "the server's usage", "It is odd."):
+        assert words in shown.words
+
+
+def test_several_servers_that_answered_are_named(tmp_path: Path) -> None:
+    report = sample([level(0)], [])
+    several = replace(report, detail=replace(report.detail, servers=("10.0.0.1:80", "10.0.0.2:80")))
+    assert (
+        "2 servers answered at the name of the endpoint: 10.0.0.1:80 and 10.0.0.2:80." in page(tmp_path, several).words
+    )
 
 
 def test_the_legend_of_a_plot_is_made_of_buttons(small: Page) -> None:

@@ -113,7 +113,7 @@ def test_every_metric_of_a_level_is_a_row(tmp_path: Path) -> None:
     of_long_levels = {"ttft_precision", "throughput_precision"}  # of which five requests a stream are too few to tell
     withheld = {metric_definitions.column_name(row.metric, row.stat) for row in found.withheld}
     names = {metric_definitions.column_name(r["metric"], r["stat"]) for r in table.to_pylist()}
-    of_some = {"draft_acceptance_rate", "acceptance_length_tokens", "reasoning_tokens"}  # servers and models
+    of_some = {"draft_acceptance_rate", "acceptance_length_tokens", "servers_answered", "reasoning_tokens"}
     told = {name for name in metric_definitions.COLUMNS if not name.startswith(tuple(of_some))}
     assert names == told - of_long_levels - withheld
 

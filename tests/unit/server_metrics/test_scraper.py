@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from shapebench.errors import ShapebenchError
-from shapebench.probe.client import Client
+from shapebench.probe.client import Client, target
 from shapebench.server_metrics import scraper as scrape
 from shapebench.server_metrics.exposition import known_values
 from shapebench.server_metrics.scraper import Scraper
@@ -283,12 +283,13 @@ def test_the_metronome_counts_by_names_of_its_own() -> None:
 @pytest.mark.slow
 def test_the_simulator_s_account_grows_by_what_it_was_asked(tmp_path: Path) -> None:
     with simulator.running_simulator("fast") as url, client(url) as asks, Scraper(asks.metrics) as scraper:
-        answers = [asks.complete("the " * words, 5) for words in (10, 20, 30)]
+        asked = target(asks._endpoint)
+        answers = [asks.stream(asked, "the " * words, 5).reading for words in (10, 20, 30)]
         scraper.scrape_at_end()
     first, *_, last = read_back(scraper.write(tmp_path / "server.parquet"))
     grown = {key: last[key] - first[key] for key in last}
     assert scraper.error is None
     assert grown["finished_requests", "stop"] + grown["finished_requests", "length"] == 3
     assert grown["ttft_s_count", ""] == grown["ttft_s_bucket", "+Inf"] == 3
-    assert grown["prompt_tokens", ""] == sum(answer.input_tokens for answer in answers)
-    assert grown["generation_tokens", ""] == sum(answer.output_tokens for answer in answers)
+    assert grown["prompt_tokens", ""] == sum(answer.input_tokens or 0 for answer in answers)
+    assert grown["generation_tokens", ""] == sum(answer.output_tokens or 0 for answer in answers)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shapebench.probe.client import BadAddressError, api_key
+from shapebench.probe.endpoint_errors import BadAddressError
+from shapebench.probe.endpoint_secrets import api_key, request_credentials
 from shapebench.spec.model import Endpoint, Spec, SpecError, parse
 from shapebench.support import credentials
 
@@ -54,6 +55,18 @@ def with_bucket(**oci: object) -> Spec:
 def test_a_spec_lists_the_blocks_that_it_names() -> None:
     spec = with_bucket(auth="block", credentials_block="ours").model_copy(update={"endpoint": PROD})
     assert spec.blocks == {"endpoint.api_key_block": "prod", "publish.oci.credentials_block": "ours"}
+
+
+def test_a_spec_lists_the_blocks_of_its_headers() -> None:
+    headers = {"api-key": "block:azure", "x-team": "TEAM"}
+    spec = parse({"endpoint": {"url": "http://h", "model": "m", "headers": headers}})
+    assert spec.blocks == {"endpoint.headers.api-key": "azure"}
+
+
+def test_the_value_of_a_header_is_in_its_block() -> None:
+    endpoint = Endpoint(url="http://h", model="m", headers={"api-key": "block:azure"})
+    with credentials.opened({("endpoint.headers.api-key", "azure"): {"api_key": "geheim"}}):
+        assert request_credentials(endpoint).headers == {"api-key": "geheim"}
 
 
 def test_a_spec_without_blocks_lists_none() -> None:
