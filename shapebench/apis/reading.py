@@ -44,6 +44,7 @@ class Reading:
     response_id: str | None = None
     fingerprint: str | None = None  # of the server's configuration
     done: bool = False  # the server said that the answer is complete
+    text_chunks: int = 0  # chunks with text, by `resolve`
     usage_ends: bool = False  # usage came after the last text, by `resolve`
     texts: list[str] = field(default_factory=list)  # only if `keeps_text`
     _event_begins: int = field(default=0, compare=False)  # the number of chunks before the event
@@ -115,6 +116,7 @@ class Reading:
         self.usage_ends = self._usage_at is not None and not any(self.text_bytes[self._usage_at :])
         if self.token_source == "usage" and not self._is_usage_final():
             self.output_tokens = None
+        self.text_chunks = len(self.text_bytes) - self.text_bytes.count(0)
         hidden = self._count_hidden()
         total = self.output_tokens - hidden if self.output_tokens else self.output_tokens
         tokens, self.token_counts = count_tokens_of_chunks(

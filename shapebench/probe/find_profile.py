@@ -112,16 +112,16 @@ def _habits(reading: Reading, source: TokenSource, client: Client, spec: Spec) -
     if source != "usage":
         yield f"Streams have no usage: {COUNTED_WITH[source]}."
     elif reading.token_counts == "apportioned":
-        per_chunk = _tokens_per_chunk(reading, source, client) or 0
         yield (
-            f"Chunks hold {per_chunk:.2g} tokens on average, and no counts: tokens are apportioned by text, and times "
-            "between the tokens of a chunk are not known."
+            f"{reading.output_tokens} tokens came in {reading.text_chunks} chunks without counts: tokens are "
+            "apportioned by their share of the text, and times between single tokens are estimates. They are exact "
+            "only if the server sends a token in each chunk, or usage with it."
         )
     if reading.has_reasoning:
         yield "Answers begin with reasoning: see time_to_first_answer_s beside ttft_s."
 
 
 def _tokens_per_chunk(reading: Reading, source: TokenSource, client: Client) -> float | None:
-    chunks = len(reading.arrivals_ns)
+    chunks = reading.text_chunks
     tokens = client.count_prompt(reading.text) if source == "tokenize" else reading.output_tokens
     return tokens / chunks if tokens and chunks else None
