@@ -30,7 +30,7 @@ def find_profile(asker: Asker, client: Client, spec: Spec, prompt: str) -> Found
     source = _token_source(client, spec, reading)
     enforces = _enforces(asker, reading, notes)
     asked = asker.target
-    notes += _habits(reading, source, client, spec)
+    notes += _habits(reading, source, spec)
     profile = ServerProfile(
         path=asked.path or APIS[asked.api].path,
         dropped_fields=asked.dropped_fields,
@@ -104,7 +104,7 @@ COUNTED_WITH = {
 }
 
 
-def _habits(reading: Reading, source: TokenSource, client: Client, spec: Spec) -> Iterator[str]:
+def _habits(reading: Reading, source: TokenSource, spec: Spec) -> Iterator[str]:
     """Say in sentences what is unusual about an answer."""
     api = APIS[spec.endpoint.api]
     if not reading.done:
