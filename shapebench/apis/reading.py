@@ -114,7 +114,7 @@ class Reading:
     def resolve(self) -> None:
         """Find the tokens of each chunk, once all has been read; chunks without tokens are dropped."""
         self.usage_ends = self._usage_at is not None and not any(self.text_bytes[self._usage_at :])
-        if self.token_source == "usage" and not self._is_usage_final():
+        if not self._is_usage_final():
             self.output_tokens = None
         self.text_chunks = len(self.text_bytes) - self.text_bytes.count(0)
         hidden = self._count_hidden()
@@ -147,7 +147,7 @@ class Reading:
     def recount(self, output_tokens: int, source: TokenSource) -> None:
         """Resolve again, with the tokens that another than the server has counted in the text."""
         self.output_tokens, self.token_source = output_tokens, source
-        self.reasoning_tokens = None
+        self.reasoning_tokens, self._running, self._stated = None, {}, {}  # of the server
         self.resolve()
 
     @property
@@ -186,7 +186,7 @@ class Reading:
     def _apportion_reasoning(self, total: int) -> list[int] | None:
         """Divide the tokens of the reasoning among its chunks, and the others among those of the answer."""
         begin, thought = self._first_answer, self.reasoning_tokens
-        if not (begin and thought and thought < total):
+        if not (begin and thought and thought < total and any(self.text_bytes[:begin])):
             return None
         return apportion(self.text_bytes[:begin], thought) + apportion(self.text_bytes[begin:], total - thought)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shapebench.apis.chunk_interning import ChunkInterner
@@ -229,7 +229,17 @@ ASKED = st.builds(
 )
 
 
+FEW = Asked(output_tokens=2, prompt_tokens=PROMPT_TOKENS)
+
+
 @settings(deadline=None, max_examples=examples(1000), suppress_health_check=[HealthCheck.too_slow])
+@example(Oddities(half_characters=True, thinks_unless_disabled=True, leading_empty_chunks=1), FEW, "usage")
+@example(Oddities(half_characters=True, usage_place="last_text"), FEW, "usage")
+@example(Oddities(usage_place="nowhere", usage_in_chunks="lagging"), FEW, "usage")
+@example(Oddities(empty_chunks_between=True, usage_values="zero"), FEW, "chunks")
+@example(Oddities(leading_empty_chunks=2, tokens_per_chunk=2), replace(FEW, output_tokens=4), "usage")
+@example(Oddities(error="without_data", after_error="usage_and_done"), FEW, "usage")
+@example(Oddities(error="in_choice", after_error="usage_and_done"), FEW, "usage")
 @given(MIXES, ASKED, st.sampled_from(["usage", "usage", "chunks"]))
 def test_whatever_the_mix_a_number_is_right_or_withheld(oddities: Oddities, asked: Asked, source: TokenSource) -> None:
     assert [*wrong(oddities, asked, source)] == []
