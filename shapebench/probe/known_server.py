@@ -11,7 +11,7 @@ def record_facts(run: Run, probed: ServerFacts) -> ServerFacts:
     """Record in run.json what a probe found, and return the run's facts.
 
     A run keeps the facts of its first probe; differences found by a later probe are changes, which make the levels
-    measured after it invalid. A restart alone is no change.
+    measured after it invalid. A restart alone is no change. Requests go on as the first profile says.
     """
     content = run_file.load(run.spec.data, run.run_id)
     facts = _with_changes(content.facts, probed) if content.facts else probed
@@ -20,10 +20,12 @@ def record_facts(run: Run, probed: ServerFacts) -> ServerFacts:
 
 
 def _with_changes(first: ServerFacts, probed: ServerFacts) -> ServerFacts:
-    changes = exposition.list_changes(_described(first), _described(probed))
+    found = exposition.list_changes(_described(first), _described(probed))
     started = {exposition.ITS_START: probed.identity.get(exposition.ITS_START)}
     identity = first.identity | {name: when for name, when in started.items() if when}
-    return replace(first, identity=identity, changes=tuple(dict.fromkeys((*first.changes, *changes))))
+    profile = first.server_profile or probed.server_profile  # a run of an earlier version has none
+    changes = tuple(dict.fromkeys((*first.changes, *found)))
+    return replace(first, identity=identity, changes=changes, server_profile=profile)
 
 
 def _described(facts: ServerFacts) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from shapebench.analysis.conclusion import Conclusion
 from shapebench.analysis.early_stop import is_measured
 from shapebench.analysis.measured_level import summarise_level
+from shapebench.apis.profile import ServerProfile
 from shapebench.load.plan import LevelPlan
 from shapebench.load.run_level import plan
 from shapebench.load.sample_writer import SampleStream
@@ -238,6 +239,18 @@ def test_another_fingerprint_is_noted(interrupted: RunFile) -> None:
     facts = probed_again(interrupted, fingerprint="fp-2")
     assert facts.changes == ("its fingerprint was fp-1 and is fp-2",)
     assert facts.fingerprint == "fp-1"  # which the answers of later levels are held against
+
+
+def test_requests_go_on_as_the_first_profile_says(interrupted: RunFile) -> None:
+    profiles = [ServerProfile(path) for path in ("/v1/chat/completions", "/v3/chat/completions")]
+    save(replace(interrupted, facts=replace(FACTS, server_profile=profiles[0])))
+    assert record_facts(interrupted.run, replace(FACTS, server_profile=profiles[1])).server_profile == profiles[0]
+    assert load(interrupted.run.spec.data, RUN_ID).facts == replace(FACTS, server_profile=profiles[0])
+
+
+def test_a_run_of_an_earlier_version_takes_the_profile_of_a_later_probe(interrupted: RunFile) -> None:
+    profile = ServerProfile("/v1/chat/completions")
+    assert probed_again(interrupted, server_profile=profile).server_profile == profile
 
 
 def test_what_a_probe_finds_takes_no_level_from_the_file(interrupted: RunFile) -> None:
