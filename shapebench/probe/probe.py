@@ -109,7 +109,8 @@ def _ask(client: Client, spec: Spec, still_starting: Callable[[], None]) -> _Ask
         if not models:
             raise
         served = listed(model.id for model in models)
-        raise WrongModelError(error.problem, f"Set endpoint.model to a model that it serves: {served}.") from None
+        remedy = f"Set endpoint.model to one of the models that it serves: {served}."
+        raise WrongModelError(error.problem, remedy) from None
     if found.profile.path != client.path:
         client.path = found.profile.path
         models, unlisted = list_models(client, endpoint)
