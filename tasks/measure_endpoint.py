@@ -57,7 +57,7 @@ def run_in_process(spec: Spec, command: Sequence[str], on_progress: Callable[[Pr
         assert process.stdin
         assert process.stdout
         with suppress(BrokenPipeError):  # it has ended, and its exit code says so
-            process.stdin.write(spec.model_dump_json(exclude_none=True).encode() + b"\n")
+            process.stdin.write(spec.model_dump_json().encode() + b"\n")
             process.stdin.flush()  # and left open: its end stops the run
         for line in process.stdout:
             event = EVENTS.validate_json(line)

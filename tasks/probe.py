@@ -34,5 +34,5 @@ def probe(run: Run, still_starting: Callable[[], None]) -> ServerFacts:
     milestone("begin", "run {run_id} of {model} at {url}, concurrency {levels}", **about)
     facts = record_facts(run, probe_endpoint(spec, still_starting))
     server = f"{facts.server} {facts.version or 'of unknown version'}"
-    milestone("probe", "{server} is healthy and serves {model}", server=server, model=spec.endpoint.model)
+    milestone("probe", "{server} answers, and serves {model}", server=server, model=spec.endpoint.model)
     return facts

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 SHORT = ("--levels", "1,2", "--requests", "24", "--output-tokens", "20,2")
 MILESTONES = {
     r"begin: run \S+ of .+ at http://\S+, concurrency 1, 2, 4": 1,
-    r"probe: vllm \S+ is healthy and serves .+": 1,
+    r"probe: vllm \S+ answers, and serves .+": 1,
     r"calibrate: concurrency [124]: the client adds .+": 3,
     r"measure: concurrency [124]: begins": 3,
     r"measure: concurrency [124]: 24 completed, 0 failed, .+ tokens/s, .+ ms to the first token .+; took .+ s": 3,

@@ -177,7 +177,7 @@ def objects(used: Used) -> str:
 # Where to look, and what is found there, lest we look in the wrong place.
 PLACES: dict[str, tuple[Callable[[Used], str], str]] = {
     "arguments and environments of what measures": (lambda used: used.processes, "shapebench.load"),
-    "a terminal": (lambda used: used.in_a_shell.stdout + used.in_a_shell.stderr, "is healthy and serves"),
+    "a terminal": (lambda used: used.in_a_shell.stdout + used.in_a_shell.stderr, "answers, and serves"),
     "the log of a server that was started": (lambda used: files(used.data, "server.log"), "127.0.0.1"),
     "run.json": (lambda used: files(used.data, "run.json"), '"api_key_block": "right"'),
     "logs": (lambda used: flow_runs.logs(used.brought_up.api), "the Prefect block wrong"),

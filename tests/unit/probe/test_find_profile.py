@@ -26,6 +26,7 @@ from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.odd.oddities import Oddities, RefusalForm, Timing
 from tests.odd_server import odd_server
+from tests.route_server import MODEL, MODELS, Reply, serving, streamed
 
 QUICK = Timing(0.001, 0.002, 0.001)
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -256,6 +257,39 @@ def test_chunks_of_several_tokens_are_noted() -> None:
     assert found.tokens_per_chunk == pytest.approx(4, abs=1)
     assert "apportioned" in said(found)
     assert not found.continuous_usage
+
+
+def speculating(_route: str, content: Any) -> Reply:
+    """A server with two tokens in each chunk, which counts them where it is asked to."""
+    if content is None:
+        return 200, MODELS
+    counts = bool(content["stream_options"].get("continuous_usage_stats"))
+    chunks = [
+        {"choices": [{"delta": {"content": " a b"}}]}
+        | ({"usage": {"prompt_tokens": 64, "completion_tokens": 2 * n}} if counts else {})
+        for n in range(1, 9)
+    ]
+    return 200, streamed(*chunks, {"choices": [], "usage": {"prompt_tokens": 64, "completion_tokens": 16}})
+
+
+@pytest.mark.parametrize(("wanted", "asked"), [(None, True), (False, False), (True, True)])
+def test_usage_in_each_chunk_is_asked_for_where_chunks_hold_several_tokens(wanted: bool | None, asked: bool) -> None:
+    with serving(speculating) as served:
+        found = quick_profile(spec(served.url, model=MODEL, continuous_usage=wanted))
+    assert (found.continuous_usage, found.usage) == (asked, "running" if asked else "final")
+    assert found.tokens_per_chunk == 2
+
+
+def test_usage_in_each_chunk_that_is_refused_is_left_out_and_the_final_one_is_kept() -> None:
+    def answers(route: str, content: Any) -> Reply:
+        if content and "continuous_usage_stats" in content["stream_options"]:
+            return 400, {"error": {"message": "Unknown parameter: 'stream_options.continuous_usage_stats'."}}
+        return speculating(route, content)
+
+    with serving(answers) as served:
+        found = quick_profile(spec(served.url, model=MODEL, continuous_usage=True))
+    assert found.dropped_fields == ("stream_options.continuous_usage_stats",)
+    assert (found.continuous_usage, found.usage) == (False, "final")
 
 
 @pytest.mark.parametrize("status", [429, 503])
