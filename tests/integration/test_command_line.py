@@ -59,10 +59,14 @@ def test_measure_counts_its_requests(measured: Finished) -> None:
     assert (measured.json["concurrency"], measured.json["completed"], measured.json["failed"]) == (4, 40, 0)
 
 
-@pytest.mark.parametrize("name", [metric.name for metric in DISTRIBUTIONS])
+@pytest.mark.parametrize("name", [metric.name for metric in DISTRIBUTIONS if metric.name != "reasoning_tokens"])
 def test_measure_gives_every_stat_of_every_metric(measured: Finished, name: str) -> None:
     assert list(measured.json[name]) == list(STATS)
     assert None not in measured.json[name].values()
+
+
+def test_measure_gives_no_reasoning_tokens_where_nothing_is_reasoned(measured: Finished) -> None:
+    assert set(measured.json["reasoning_tokens"].values()) == {None}
 
 
 @pytest.mark.parametrize("name", ["system_tokens_per_s", "steady_tokens_per_s", "requests_per_min"])

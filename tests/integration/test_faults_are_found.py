@@ -86,12 +86,6 @@ class Fault:
 LONGER = {"workload": {"input_tokens": {"mean": 100}, "output_tokens": {"mean": 100, "stddev": 5}}}
 LONG = {"load": {"requests": 400}}
 FAULTS = {
-    "token_counts_are_present": Fault(
-        ("zero_usage=0.01",),
-        frozenset(
-            {"chunks_agree_with_usage", "output_lengths_are_as_asked", "metrics_are_possible", "no_foreign_traffic"}
-        ),
-    ),
     "chunks_agree_with_usage": Fault(("merged=0.01",)),
     "output_lengths_are_as_asked": Fault(("short_tokens=1",)),
     "input_lengths_are_as_asked": Fault(("prompt_tokens_off=5",)),
@@ -119,7 +113,6 @@ FAULTS = {
 
 
 QUICK = {
-    "token_counts_are_present",
     "requests_completed",
     "tokens_came_apart",
     "output_lengths_are_near",
@@ -134,6 +127,11 @@ def test_a_server_with_a_fault_fails_that_expectation_and_its_known_companions_o
     fault = FAULTS[name]
     with running_simulator("fast", faults=fault.faults, settings=fault.settings) as url, fault.meanwhile(url):
         assert failed(level_of(url, tmp_path, **fault.changes), name) == {name, *fault.companions}
+
+
+def test_answers_whose_usage_counts_no_tokens_are_failed_requests(tmp_path: Path) -> None:
+    with running_simulator("fast", faults=("zero_usage=0.01",), settings=PACE) as url:
+        assert failed(level_of(url, tmp_path), "no_errors") == {"no_errors"}
 
 
 @pytest.mark.nightly
