@@ -102,8 +102,10 @@ def print_level(result: dict[str, Any]) -> None:
     """Print a result as text: totals as lines, distributions as a table."""
     console = Console()
     facts = ("concurrency", "completed", "failed", "timestamps", "token_counts", "token_source")
-    for name in (*facts, *(m.name for m in metric_definitions.TOTALS)):
-        console.print(f"{name:<21}{_plain(result[name])}", highlight=False)
+    names = (*facts, *(m.name for m in metric_definitions.TOTALS))
+    width = max(map(len, names)) + 2
+    for name in names:
+        console.print(f"{name:<{width}}{_plain(result[name])}", highlight=False)
     table = Table("", *SHOWN_STATS, box=None)
     table.columns[0].no_wrap = True
     for m in metric_definitions.DISTRIBUTIONS:

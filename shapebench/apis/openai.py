@@ -6,23 +6,29 @@ from contextlib import suppress
 import orjson
 
 from shapebench.apis.api import Api, Json
-from shapebench.apis.reading import Reading, StreamError, checked_count, error_text, excerpt
+from shapebench.apis.reading import EXCERPT, SAID, Reading, StreamError, checked_count, error_text, excerpt
 from shapebench.apis.sse import Event
 from shapebench.apis.target import Target
 
 DONE = b"[DONE]"
 ANSWER_FIELDS = ("content", "text", "refusal", "tool_calls", "function_call")
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")  # often the same text under two names
+REASONING_PARTS = ("thinking", "reasoning")  # types of parts of the content
 TEXT_PARTS = ("text", "content", "thinking", "summary", "name", "arguments", "function")  # of a list of parts
+FAILURES = {  # finish reasons of answers that are not whole: vLLM and SGLang, TensorRT-LLM, Zhipu, DeepSeek
+    reason: f"the finish reason is {reason}"
+    for reason in ("error", "abort", "cancelled", "timeout", "network_error", "insufficient_system_resource")
+}
 
 
 def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
     name, data = event
-    if data == DONE:
+    if data.strip() == DONE:
         reading.done = True
     elif reading.done:
         with suppress(StreamError, AttributeError):  # only usage may come late
-            _read_usage_of(reading, parse_object(data))
+            late = parse_object(data)
+            _add_usage(reading, late, late.get("usage"))
     elif name == "error":
         raise StreamError("stream_error", error_text(data))
     elif chunk := parse_object(data):
@@ -43,19 +49,26 @@ def parse_object(data: bytes) -> Json:
 
 def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
     """Raise StreamError with the server's words if the event is an error, in whatever form."""
-    message_only = not content.get("choices") and any(content.get(key) for key in ("message", "detail", "errors"))
+    is_success = bool(content.get("choices")) or content.get("code") in (0, "0")
+    message_only = not is_success and any(content.get(key) for key in SAID)
     if name == "error" or content.get("error") or content.get("object") == "error" or message_only:
         raise StreamError("stream_error", error_text(data))
 
 
 def _read_chunk(reading: Reading, arrival_ns: int, chunk: Json) -> None:
     reading.response_id = reading.response_id or text_or_none(chunk.get("id"))
+    usage = chunk.get("usage")
     for choice in objects(chunk.get("choices")):
         reading.finish_reason = text_or_none(choice.get("finish_reason")) or reading.finish_reason
         _read_choice(reading, arrival_ns, choice)
-        if error := choice.get("error") or (reading.finish_reason == "error" and "the finish reason is an error"):
+        if error := choice.get("error") or FAILURES.get(reading.finish_reason or ""):
             raise StreamError("stream_error", error_text(orjson.dumps({"error": error})))
-    _read_usage_of(reading, chunk)
+        usage = usage or choice.get("usage")  # Moonshot's
+    if isinstance(groq := chunk.get("x_groq"), dict):
+        if error := groq.get("error"):
+            raise StreamError("stream_error", str(error)[:EXCERPT])
+        usage = usage or groq.get("usage")
+    _add_usage(reading, chunk, usage)
 
 
 def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
@@ -64,7 +77,7 @@ def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
     A text may be empty and still be a token: half a character, or a special token.
     """
     content = choice.get("delta") or choice
-    delta = content if isinstance(content, dict) else {}
+    delta = _split_parts(content) if isinstance(content, dict) else {}
     answer = "".join(join_texts(delta.get(name)) for name in ANSWER_FIELDS)
     reasoning = next(filter(None, (join_texts(delta.get(name)) for name in REASONING_FIELDS)), "")
     if not (answer or reasoning):
@@ -80,8 +93,17 @@ def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
     )
 
 
-def _read_usage_of(reading: Reading, chunk: Json) -> None:
-    usage = chunk.get("usage")
+def _split_parts(delta: Json) -> Json:
+    """Take the reasoning out of a content that is a list of parts, as Mistral's and Databricks' is."""
+    parts = delta.get("content")
+    if not isinstance(parts, list):
+        return delta
+    thoughts = [part for part in objects(parts) if part.get("type") in REASONING_PARTS]
+    answer = [part for part in parts if part not in thoughts]
+    return {**delta, "content": answer or None, "reasoning": thoughts} if thoughts else delta
+
+
+def _add_usage(reading: Reading, chunk: Json, usage: object) -> None:
     if not usage or not isinstance(usage, dict):
         return
     reading.fingerprint = text_or_none(chunk.get("system_fingerprint"))

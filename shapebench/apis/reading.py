@@ -11,6 +11,7 @@ from shapebench.apis.token_counts import TokenCounts, apportion, count_tokens_of
 TokenSource = Literal["usage", "tokenize", "tokenizer", "chunks"]
 
 MAX_TOKENS = 2**31 - 1  # what a column of the samples can hold
+SAID = ("error", "detail", "errors", "message", "error_msg", "error_message", "msg")  # where errors have their words
 EXCERPT = 2000  # characters of what went wrong, in a message
 
 
@@ -219,7 +220,7 @@ def is_error(body: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     said = isinstance(content, dict) and not content.get("choices")
-    return said and any(content.get(name) for name in ("error", "message", "detail", "errors"))
+    return said and any(content.get(name) for name in SAID)
 
 
 def error_text(body: bytes) -> str:
@@ -236,7 +237,7 @@ def error_text(body: bytes) -> str:
     if isinstance(error, list) and error and isinstance(error[0], dict) and "message" in error[0]:
         error = error[0]
     if isinstance(error, dict):
-        error = error.get("message") or error.get("Message") or error
+        error = next(filter(None, map(error.get, ("message", "Message", *SAID))), error)
     return str(error)[:EXCERPT]
 
 

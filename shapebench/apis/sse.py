@@ -5,7 +5,14 @@ import re
 Event = tuple[str | None, bytes]  # its name, None where it has none, and its data
 BARE = "{"  # name of a line of JSON between events, which the standard ignores, and some servers tell errors by
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # may precede a stream, and belongs to no line
+_DATA_LINE = re.compile(rb"(?:^|[\r\n])data:")
 LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+def has_events(body: bytes) -> bool:
+    """Check whether a line of the body has the data of an event; a page may have `data:` within its lines."""
+    return bool(_DATA_LINE.search(body.removeprefix(BYTE_ORDER_MARK)))
 
 
 class Events:
@@ -61,7 +68,7 @@ class _Lines:
 
     @property
     def rest(self) -> bytes:
-        return b"".join(self._begun)
+        return b"".join(self._begun).removeprefix(BYTE_ORDER_MARK)
 
     def ended_by(self, piece: bytes) -> list[bytes]:
         """Return the lines that end within the piece."""

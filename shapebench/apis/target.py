@@ -7,6 +7,7 @@ from shapebench.apis.reading import TokenSource
 
 AuthName = Literal["key", "bearer", "none", "oci", "google", "aws"]
 
+MIN_TOKEN = 6  # characters; a shorter word may be part of any text
 USER_AGENT, PROBE_AGENT = "shapebench", "shapebench-probe"  # what requests are, to who reads the server's log
 
 
@@ -46,8 +47,10 @@ class Credentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """List the values to redact."""
-        return tuple(value for value in (self.api_key, *self.headers.values()) if value)
+        """List the values to redact; servers repeat a token without the scheme before it, such as Bearer."""
+        values = [value for value in (self.api_key, *self.headers.values()) if value]
+        tokens = [value.rpartition(" ")[2] for value in values if " " in value]
+        return (*values, *(token for token in tokens if len(token) >= MIN_TOKEN))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """Samples: interpretation of answers, and their file while a level runs."""
 
 from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 from shapebench.apis.reading import Reading, StreamError, error_text
+from shapebench.apis.sse import has_events
 from shapebench.apis.stream_reader import read
 from shapebench.apis.table import APIS
 from shapebench.apis.target import PlannedRequest, Target
 from shapebench.load.http_connection import Answer
 from shapebench.probe.route import Fault
 from shapebench.runs.samples_file import Sample, schema
-from shapebench.support.redact import redact_value
+from shapebench.support.redact import redact, redact_value
 
 COUNT_TEXTS = ("tokenize", "tokenizer")  # sources of token counts that need the text of answers
 BATCH = 128  # samples that go to disk together: a millisecond's work, which is all that a token may wait
@@ -78,19 +80,23 @@ def make_sample(request: PlannedRequest, stream: int, answer: Answer, reading: R
 
 
 def redact_sample(done: Sample, secrets: tuple[str, ...]) -> Sample:
-    """Redact secrets in a sample's error message: some servers repeat the key that they reject."""
-    if not (secrets and done.error_message):
+    """Redact secrets in a sample's error message: some servers repeat the key, or the signature, that they reject."""
+    if not done.error_message:
         return done
-    message = done.error_message
+    return replace(done, error_message=_redacted(done.error_message, secrets) or None)
+
+
+@lru_cache(64)  # a server that fails repeats itself
+def _redacted(message: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
-        message = redact_value(message, secret) or ""
-    return replace(done, error_message=message or None)
+        message = redact_value(message, secret)
+    return redact(message)
 
 
 def _no_stream(answer: Answer) -> str | None:
     """Describe an answer that is not a stream: some servers report errors with status 200."""
     body = answer.body
-    is_stream = b"data:" in body or body.startswith(b"\0")  # a frame of an AWS event stream begins with its length
+    is_stream = has_events(body) or body.startswith(b"\0")  # a frame of an AWS event stream begins with its length
     return f"the answer is not a stream of events: {error_text(body)}" if body and not is_stream else None
 
 

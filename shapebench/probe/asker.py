@@ -125,7 +125,8 @@ class Asker:
         path = next(self._other_paths, None)
         if path is None:
             error = self._client.refuse(replace(self._not_there, status=404))
-            tried = "" if self._spec.endpoint.path else f" Also tried: {', '.join(_other_paths(self._own_path))}."
+            others = [] if self._spec.endpoint.path else [*_other_paths(self._own_path)]
+            tried = f" Also tried: {', '.join(others)}." if others else ""
             raise RouteNotFoundError(f"{error.problem}{tried}", error.remedy)
         self._target = replace(self._target, path=path)
 
@@ -138,7 +139,7 @@ class Asker:
             raise self._refused(refusal, f"the field {name} of workload.extra_body", "Correct workload.extra_body.")
         if name.split(".")[0] in self._fixed:
             return False
-        if name.startswith("max"):
+        if name.rpartition(".")[2].startswith("max"):
             self._rename(name, refusal)
         elif name.startswith("stream_options") and self._target.continuous_usage:
             self._target = replace(self._target, continuous_usage=False)
@@ -154,7 +155,7 @@ class Asker:
 
     def _rename(self, name: str, refusal: Refusal) -> None:
         new = refusal.instead or OTHER_LIMITS.get(name)
-        if not new or new in self._limits_tried:
+        if not new or new in self._limits_tried or "." in name:
             raise self._refused(refusal, f"the limit {name}", "Check which name the server has for it.")
         self._limits_tried |= {name, new}
         self._target = replace(self._target, renamed_fields={**self._target.renamed_fields, name: new})

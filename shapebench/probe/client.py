@@ -15,6 +15,7 @@ from shapebench.apis.auth import signer
 from shapebench.apis.profile import ServerProfile
 from shapebench.apis.reading import Reading, StreamError, error_text
 from shapebench.apis.request_body import build_body, request_url
+from shapebench.apis.sse import has_events
 from shapebench.apis.stream_reader import Piece, read
 from shapebench.apis.table import APIS
 from shapebench.apis.target import PROBE_AGENT, Target
@@ -144,7 +145,7 @@ class Client:
         content = self._ok(response)
         try:
             listed = content if isinstance(content, list) else content["data"]
-            return [Model(m["id"], m.get("owned_by"), m.get("max_model_len"), m.get("root") or None) for m in listed]
+            return [_model(entry) for entry in listed if isinstance(entry["id"], str)]
         except (KeyError, TypeError, AttributeError):
             raise self._bad_answer(str(response.url), "it is not a list of models") from None
 
@@ -245,7 +246,7 @@ class Client:
         try:
             read(self._api, pieces, reading)
         except StreamError as fault:
-            if fault.kind == "stream_error" or b"data:" in received:
+            if fault.kind == "stream_error" or has_events(received):
                 return fault
             return StreamError("malformed", f"the answer is not a stream of events: {error_text(received)}")
         except Exception as error:  # noqa: BLE001 - whatever a server sends
@@ -310,7 +311,8 @@ class Client:
             raise RouteNotFoundError(
                 f"{url} does not exist (404){f': {said}' if is_post and said else ''}.",
                 f"Use the base address of the server as the URL, without {self._api.path}; where the API is at another "
-                "path, set endpoint.path (--path), and endpoint.query (--query) where it needs parameters.",
+                "path, set endpoint.path (--path), and endpoint.query (--query) where it needs parameters; where the "
+                f"server has another API than {self._endpoint.api}, set endpoint.api (--api).",
             )
         if status != 200:
             raise self._bad_answer(url, f"HTTP {status}: {said}")
@@ -354,6 +356,17 @@ SIGNED = {
     "aws": "Check the region and the profile in endpoint.auth_options, that its user may invoke the model, and this "
     "machine's clock.",
 }
+
+
+def _model(entry: Json) -> Model:
+    """Read an entry of the list of models; a field that is not as vLLM has it is unknown."""
+    owner, length, root = entry.get("owned_by"), entry.get("max_model_len"), entry.get("root")
+    return Model(
+        str(entry["id"]),
+        owner if isinstance(owner, str) else None,
+        int(length) if isinstance(length, int | str) and str(length).isdecimal() else None,
+        root if isinstance(root, str) and root else None,
+    )
 
 
 def _received(response: httpx.Response) -> Iterator[Piece]:

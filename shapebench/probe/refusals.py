@@ -24,7 +24,8 @@ _TOPICS: tuple[tuple[Topic, re.Pattern[str]], ...] = (
     (
         "model",
         re.compile(
-            r"model_not_found|unknown model|no such model|invalid model"
+            r"model_not_found|unknown model|no such model|invalid model|not a valid model|model identifier is invalid"
+            r"|(?<![\w/])models/\S+ is not found"
             r"|\b(?:model|deployment)\b.{0,200}?(?:not (?:be )?(?:found|exist|available|loaded)|unknown|doesn't exist)",
             re.IGNORECASE | re.DOTALL,
         ),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -92,7 +93,26 @@ def _extra_body(given: object) -> object:
 def _check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
     if own := [name for name in fields if name in _OWN_FIELDS]:
         raise ValueError(f"{', '.join(own)} cannot be set here: shapebench sets what is sent, and streams it")
+    if secret := [*_secrets(fields)]:
+        raise PydanticCustomError(
+            "maybe_secret",
+            "{names} would be written into results: where the server takes it in a header, name that in "
+            "endpoint.headers",
+            {"names": ", ".join(secret)},
+        )
     return fields
+
+
+def _secrets(content: object, name: str = "") -> Iterator[str]:
+    """List texts under the name of a secret at any depth; a plain `key` is usually that of a filter."""
+    if isinstance(content, dict):
+        for inner, value in content.items():
+            yield from _secrets(value, str(inner))
+    elif isinstance(content, list):
+        for item in content:
+            yield from _secrets(item)
+    elif isinstance(content, str) and content and name.lower() != "key" and is_secret_name(name):
+        yield name
 
 
 Path = Annotated[str, AfterValidator(_path)]

@@ -145,3 +145,7 @@ def test_a_carriage_return_inside_two_pieces_is_one_line_end() -> None:
 
 def test_an_empty_piece_between_cr_and_lf_changes_nothing() -> None:
     assert events([(1, b"data: a\r"), (2, b""), (3, b"\ndata: b\r\n\r\n")]) == [(3, b"a\nb")]
+
+
+def test_a_byte_order_mark_hides_no_event() -> None:
+    assert events([(1, b"\xef\xbb"), (2, b"\xbfdata: a\n\n"), (3, b"data: b\n\n")]) == [(2, b"a"), (3, b"b")]

@@ -522,3 +522,57 @@ def test_usage_that_lags_behind_the_text_is_no_count_of_the_answer() -> None:
 def test_usage_in_the_last_text_alone_counts_no_chunk_for_itself() -> None:
     reading = stream(delta(content=""), TOKEN | {"usage": usage(completion=2)}, DONE)
     assert (reading.token_counts, reading.output_tokens) == ("apportioned", 2)
+
+
+@pytest.mark.parametrize(
+    "reason", ["error", "abort", "cancelled", "timeout", "network_error", "insufficient_system_resource"]
+)
+def test_an_answer_that_the_server_gave_up_is_a_failure(reason: str) -> None:
+    given_up = {"id": "a-1", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    assert fault(TOKEN, given_up, ONE, DONE).args == ("stream_error", f"the finish reason is {reason}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error_code": 336100, "error_msg": "overloaded"},
+        {"code": 500, "msg": "overloaded"},
+        {"choices": [{"delta": {}}], "x_groq": {"error": "overloaded"}},
+    ],
+)
+def test_an_error_under_a_name_of_a_vendors_own_has_its_words(error: dict[str, Any]) -> None:
+    assert fault(TOKEN, error, ONE, DONE).args == ("stream_error", "overloaded")
+
+
+def test_a_message_of_success_is_no_error() -> None:
+    assert stream(TOKEN, {"code": 0, "message": "Success", "choices": [], "usage": usage(completion=1)}, DONE).done
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"id": "a-1", "choices": [{"delta": {}, "finish_reason": "stop", "usage": usage()}]},
+        {"id": "a-1", "choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "r", "usage": usage()}},
+    ],
+    ids=["in the choice", "in x_groq"],
+)
+def test_usage_in_a_place_of_its_own_is_read(last: dict[str, Any]) -> None:
+    reading = stream(TOKEN, TOKEN, last, DONE)
+    assert (reading.input_tokens, reading.output_tokens, reading.chunk_tokens) == (20, 2, [1, 1])
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+    ],
+    ids=["Mistral", "Databricks"],
+)
+def test_a_part_of_the_content_that_is_reasoning_is_no_answer(thought: dict[str, Any]) -> None:
+    reading = stream(delta(content=[thought]), delta(content=[{"type": "text", "text": " he"}]), LAST, DONE)
+    assert (reading.arrivals_ns, reading.first_answer_ns, reading.reasoning_tokens) == ([0, 1], 1, 1)
+
+
+def test_space_after_the_end_marker_is_no_fault() -> None:
+    assert stream(TOKEN, ONE, b"[DONE] ").done

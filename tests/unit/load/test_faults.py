@@ -153,7 +153,7 @@ FAULTS = {
     "no usage": Fault([stream(STREAM[0], STREAM[1], DONE)], "no_usage", "sent no usage"),
     "no token": Fault([stream(event(WITHOUT_TEXT), event(USAGE), DONE)], "empty", "contained no token"),
     "no event": Fault([stream()], "incomplete", "without [DONE]"),
-    "an error under status 200": Fault([plain(b'{"error":{"message":"no memory"}}')], "incomplete", "no memory"),
+    "an error under status 200": Fault([plain(b'{"error":{"message":"no memory"}}')], "stream_error", "no memory"),
     "a completion that is not streamed": Fault([plain(COMPLETION)], "incomplete", "not a stream of events"),
     "a page": Fault([plain(b"<h1>Sign in</h1>", "Content-Type: text/html")], "incomplete", "<h1>Sign in</h1>"),
     "gzip": Fault([plain(gzip.compress(BODY), "Content-Encoding: gzip")], "incomplete", "not a stream of events"),

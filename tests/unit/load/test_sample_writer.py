@@ -171,3 +171,8 @@ def test_counts_that_no_column_can_hold_make_a_sample_that_can_be_stored(tmp_pat
     chunks = [event({**TOKEN, "usage": {"prompt_tokens": 1, "completion_tokens": count}}) for count in counts]
     made = sample(TARGET, ASK, 5, answer(*chunks, b"data: [DONE]\n\n"))
     assert write([made], tmp_path / "level.parquet", {}) == 1
+
+
+def test_a_page_with_data_in_its_lines_is_no_stream() -> None:
+    page = b'<html><img src="data:image/png;base64,AA"></html>'
+    assert "not a stream of events: <html>" in (sample(TARGET, ASK, 5, answer(page)).error_message or "")

@@ -563,3 +563,18 @@ def test_when_their_parent_is_killed_they_stop_and_what_they_measured_can_be_rea
     assert join([part.part_samples for part in planned.parts()], Path(planned.samples), {}) > 0
     kept = Counter(stream % processes for stream in pq.read_table(planned.samples)["stream"].to_pylist())
     assert len(kept) == processes
+
+
+@pytest.mark.parametrize(
+    ("message", "redacted"),
+    [
+        ("bad token geheim77 in X", "bad token … in X"),
+        ("x-amz-security-token:IQoJb3JpZ2luX2VjE", "x-amz-security-token:…"),
+    ],
+    ids=["a token without its scheme", "a signed header"],
+)
+def test_a_part_of_a_header_that_the_server_repeats_is_redacted(message: str, redacted: str) -> None:
+    secrets = Credentials(headers={"X-My": "Bearer geheim77"}).secrets
+    request = PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1)
+    done = sample(Target("http://h", "m", "chat"), request, 0, Answer(0, fault=("reset", message)))
+    assert redact_sample(done, secrets).error_message == redacted

@@ -417,3 +417,9 @@ def test_a_server_that_was_started_anew_is_another_server() -> None:
 def stream(url: str) -> None:
     request = {"model": MODEL, "messages": [{"role": "user", "content": "a b c"}], "max_tokens": 2, "stream": True}
     assert httpx.post(f"{url}/v1/chat/completions", json=request).text.endswith("data: [DONE]\n\n")
+
+
+def test_fields_of_models_that_are_not_as_vllm_has_them_are_unknown() -> None:
+    odd = {"id": MODEL, "max_model_len": "4096", "owned_by": {"name": "x"}, "root": 5}
+    with asking(healthy(GET_v1__models=(200, {"data": [{"id": None}, odd]}))) as client:
+        assert client.models() == [Model(MODEL, None, 4096)]

@@ -319,3 +319,10 @@ def test_a_certificate_of_its_own_names_the_flags(tmp_path: Path) -> None:
         assert quick_profile(spec(server.url, verify_tls=False)).notes == ()
     for name in ("endpoint.ca_file (--ca-file)", "endpoint.verify_tls: false (--insecure)"):
         assert name in raised.value.remedy
+
+
+def test_a_server_without_the_api_is_told_that_there_are_others() -> None:
+    with odd() as url, pytest.raises(RouteNotFoundError) as raised:
+        quick_profile(spec(url, api="tgi"))
+    assert "Also tried" not in raised.value.problem
+    assert "(--api)" in raised.value.remedy

@@ -19,6 +19,8 @@ NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": "Mon, 30 Nov 2026 11:59:30 GMT"}, 0),
         ({"retry-after": "-3"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "nan", "retry-after": "1"}, 1),
         ({}, None),
     ],
 )

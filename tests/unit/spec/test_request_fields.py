@@ -80,3 +80,14 @@ def test_further_fields_that_are_not_json_are_refused() -> None:
 @pytest.mark.parametrize("field", ["model", "stream", "messages", "prompt"])
 def test_what_is_sent_cannot_be_replaced(field: str) -> None:
     assert f"{field} cannot be set here" in complaint(workload={"extra_body": {field: 1}})
+
+
+def test_further_fields_with_a_secret_are_refused_and_not_repeated() -> None:
+    said = complaint(workload={"extra_body": {"tools": [{"type": "mcp", "authorization": "geheim"}]}})
+    assert "authorization would be written into results" in said
+    assert "geheim" not in said
+
+
+@pytest.mark.parametrize("fields", [{"filters": {"key": "region"}}, {"properties": {"token": {"type": "string"}}}])
+def test_further_fields_with_names_like_secrets_are_taken(fields: dict[str, object]) -> None:
+    assert spec({"extra_body": fields}).workload.extra_body == fields
