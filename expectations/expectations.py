@@ -281,6 +281,17 @@ LEVEL = (
         "The server delays tokens and sends several at once.",
     ),
     Expectation(
+        "answers_came_as_they_were_generated",
+        "invalid",
+        "No more than 5% of the longer answers arrived all at once.",
+        "{0:.0%} of the longer answers arrived all at once, where 5% are allowed: they were held back until their end.",
+        "Let the server stream, and turn off what holds answers back between it and the client (nginx: proxy_buffering "
+        "off).",
+        "TTFT is then the time of the whole answer, and nothing is known of the times between tokens.",
+        gxe.ExpectColumnValuesToBeBetween(column="at_once_share", max_value=0.05),
+        "A gateway sends each answer at its end.",
+    ),
+    Expectation(
         "clock_did_not_step",
         "invalid",
         "The clock was not set while the level ran.",

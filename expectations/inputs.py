@@ -21,6 +21,7 @@ Figures: TypeAlias = dict[str, float | str]
 
 # Answers that came together are read one after the other, and the last request goes to the first of them.
 MOMENT_NS = 100_000_000
+MIN_LONG_TOKENS, HELD_BACK_GAP_S = 10, 20e-6  # an answer so long; between its tokens, of which no server is capable
 FALLS = "its counters fell: it was restarted, or several servers take turns at this address"
 PROMPT_SLACK_TOKENS = 2  # that a server may count more or fewer than its tokenizer said
 
@@ -194,6 +195,7 @@ def _figures(m: MeasuredLevel) -> Figures:
     done = level_samples.completed(samples, "e2e_s", "output_tokens", "planned_output_tokens")
     start_ns, end_ns = level_samples.steady_window_ns(samples)
     return {
+        **_at_once(samples),
         "concurrency_ratio": metrics.steady_concurrency(samples) / m.level.concurrency,
         "steady_share": max(0, end_ns - start_ns) / 1e9 / metrics.wall_s(samples),
         **(_precision(m, m.level.until_precise) if m.level.until_precise else {}),
@@ -202,6 +204,17 @@ def _figures(m: MeasuredLevel) -> Figures:
         "system_to_query_ratio": metrics.system_tokens_per_s(samples)
         * float(done["e2e_s"].sum() / done["output_tokens"].sum()),
     }
+
+
+def _at_once(samples: Samples) -> Figures:
+    """Find the share of longer answers that came faster than any server generates them: they were held back."""
+    done = level_samples.completed(samples)
+    tokens = done["output_tokens"].astype(float)
+    if "reasoning_tokens" in done:  # which may be hidden
+        tokens -= done["reasoning_tokens"].astype(float).fillna(0)
+    is_long = tokens >= MIN_LONG_TOKENS
+    gap_s = ((done["e2e_s"] - done["ttft_s"]) / (tokens - 1))[is_long]
+    return {"at_once_share": float((gap_s.abs() < HELD_BACK_GAP_S).mean())} if len(gap_s) else {}
 
 
 def _precision(m: MeasuredLevel, requested: float) -> Figures:

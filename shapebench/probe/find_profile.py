@@ -12,6 +12,8 @@ from shapebench.probe.token_counters import file_counter
 from shapebench.spec.model import Spec
 from shapebench.support.wording import listed
 
+MIN_LONG_TOKENS, AT_ONCE_GAP_S = 10, 100e-6  # such an answer; between its tokens, of which few servers are capable
+
 
 @dataclass(frozen=True)
 class Found:
@@ -117,8 +119,21 @@ def _habits(reading: Reading, source: TokenSource, spec: Spec) -> Iterator[str]:
             "apportioned by their share of the text, and times between single tokens are estimates. They are exact "
             "only if the server sends a token in each chunk, or usage with it."
         )
+    if _is_at_once(reading):
+        yield (
+            f"All of the answer's {reading.output_tokens} tokens arrived at once: it was held back until its end, TTFT "
+            "is the time of the whole answer, and nothing is known of the times between tokens. Let the server stream, "
+            "and turn off what buffers its answers (nginx: proxy_buffering off)."
+        )
     if reading.has_reasoning:
         yield "Answers begin with reasoning: see time_to_first_answer_s beside ttft_s."
+
+
+def _is_at_once(reading: Reading) -> bool:
+    """Check whether the tokens came faster than any server generates them."""
+    arrivals_ns = reading.arrivals_ns
+    tokens = (reading.output_tokens or len(arrivals_ns)) - (reading.reasoning_tokens or 0)  # which may be hidden
+    return tokens >= MIN_LONG_TOKENS and (arrivals_ns[-1] - arrivals_ns[0]) / 1e9 < (tokens - 1) * AT_ONCE_GAP_S
 
 
 def _tokens_per_chunk(reading: Reading, source: TokenSource, client: Client) -> float | None:

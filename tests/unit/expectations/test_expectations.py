@@ -216,6 +216,7 @@ FAULTS: dict[str, tuple[Fault, frozenset[str]]] = {
     ),
     "successors_were_sent_at_once": (with_late_sends, NONE),
     "tokens_came_apart": (lambda d: of_client(d, shared_receive_tokens=2.0), NONE),
+    "answers_came_as_they_were_generated": (lambda d: spoilt(d, {"chunk_offsets_s": [1.0] * 10}, at=slice(1)), NONE),
     "clock_did_not_step": (lambda d: of_client(d, clock_step_s=0.5), NONE),
     "is_as_precise_as_asked": (lambda d: with_samples(d, closed_loop(2), until_precise=0.02), NONE),
     "output_lengths_are_near": (
@@ -334,6 +335,7 @@ FIGURES = {
     "client_adds_little": ["0.02 s", "0.002 s"],
     "successors_were_sent_at_once": ["6.0%", "5%"],
     "tokens_came_apart": ["2.0%", "1%"],
+    "answers_came_as_they_were_generated": ["10%", "5%"],
     "clock_did_not_step": ["0.5 s"],
     "is_as_precise_as_asked": ["too short"],
     "output_lengths_are_near": ["83%", "90 to 110%"],
@@ -407,6 +409,11 @@ def test_queries_of_very_different_speed_agree_with_one_busy_stream(tmp_path: Pa
     fast, slow = [0.01 * token for token in range(1, 11)], [float(token) for token in range(1, 11)]
     answers = [request(0, 0.0, fast, warmup=True), request(1, 0.1, fast), request(2, 0.2, slow), request(3, 10.2, fast)]
     assert failed(validate([with_samples(tmp_path, answers, streams=1)])) == set()
+
+
+def test_an_answer_that_was_all_hidden_reasoning_but_for_a_word_was_not_held_back(tmp_path: Path) -> None:
+    hidden = {"reasoning_tokens": 9, "chunk_tokens": [10], "chunk_offsets_s": [1.0], "unaccounted_tokens": 0}
+    assert failed(validate([spoilt(tmp_path, hidden, at=slice(1))])) == set()
 
 
 def test_what_was_not_enforced_is_no_fault_of_the_server(tmp_path: Path) -> None:

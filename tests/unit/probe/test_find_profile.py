@@ -326,3 +326,7 @@ def test_a_server_without_the_api_is_told_that_there_are_others() -> None:
         quick_profile(spec(url, api="tgi"))
     assert "Also tried" not in raised.value.problem
     assert "(--api)" in raised.value.remedy
+
+
+def test_an_answer_that_was_held_back_until_its_end_is_told() -> None:
+    assert "arrived at once" in said(profile(tokens_per_chunk=20))
