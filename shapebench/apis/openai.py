@@ -37,9 +37,9 @@ def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
 
 
 def parse_object(data: bytes) -> Json:
-    """Parse an event's data; empty for a heartbeat: nothing, or null. Raises StreamError if it is no object."""
+    """Parse an event's data; empty for nothing, null, or a gateway's [DONE]. Raises StreamError if it is no object."""
     try:
-        content = orjson.loads(data) if data.strip() else None
+        content = None if data.strip() in (b"", DONE) else orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise StreamError("malformed", f"not JSON ({error}): {excerpt(data)}") from None
     if content is not None and not isinstance(content, dict):

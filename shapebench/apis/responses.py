@@ -10,6 +10,7 @@ from shapebench.apis.target import Target
 from shapebench.apis.typed_events import known_counts, object_in, raise_if_error, text_in
 
 DELTA = ".delta"
+FAILED = ("failed", "cancelled")
 NO_TEXT = ("response.audio.delta",)  # sound, not tokens of text
 
 
@@ -41,6 +42,8 @@ def _read_beginning(reading: Reading, response: Json) -> None:
 def _read_end(reading: Reading, response: Json) -> None:
     """Read why the answer ended, and the usage; an answer that reached its limit is `incomplete`, which is no error."""
     status, reason = response.get("status"), object_in(response, "incomplete_details").get("reason")
+    if status in FAILED:
+        _raise_failure(reading, response)
     reading.finish_reason = text_or_none(reason or status)
     reading.response_id = reading.response_id or text_or_none(response.get("id"))
     reading.add_usage(*_counts(object_in(response, "usage")))

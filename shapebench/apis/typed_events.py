@@ -1,7 +1,7 @@
 """Access to the fields of events whose form cannot be relied on, and the errors among them."""
 
 from shapebench.apis.api import Json
-from shapebench.apis.reading import StreamError, error_text
+from shapebench.apis.reading import SAID, StreamError, error_text
 
 
 def object_in(content: Json, name: str) -> Json:
@@ -17,8 +17,9 @@ def text_in(content: Json, name: str) -> str:
 
 
 def raise_if_error(name: str | None, content: Json, data: bytes) -> None:
-    """Raise StreamError with the server's words if an event is an error, by its name, its type or an error in it."""
-    if name == "error" or content.get("type") == "error" or content.get("error"):
+    """Raise StreamError with the server's words if an event is an error, by its name, type or words."""
+    untyped = not content.get("type") and any(isinstance(content.get(key), str) and content[key] for key in SAID)
+    if name == "error" or content.get("type") == "error" or content.get("error") or untyped:
         raise StreamError("stream_error", error_text(data))
 
 

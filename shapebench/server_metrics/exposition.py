@@ -70,7 +70,8 @@ def identity(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for sample in _samples(text):
         if sample.name == STARTED:
-            fields[ITS_START] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            with suppress(ValueError, OverflowError):  # no time
+                fields[ITS_START] = f"{datetime.fromtimestamp(sample.value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         elif sample.name in CONFIG:
             fields |= {name: value for name, value in sample.labels.items() if name not in NOT_CONFIG}
     return fields

@@ -220,3 +220,30 @@ def test_bedrocks_input_includes_what_it_read_from_the_cache() -> None:
     reading = read_stream("bedrock_converse_stream")
     assert (reading.input_tokens, reading.output_tokens, reading.finish_reason) == (57, 20, "max_tokens")
     assert reading.text == "Here are three songs."
+
+
+@pytest.mark.parametrize(("name", "api"), [("anthropic_messages", "messages"), ("tgi_generate_stream", "tgi")])
+def test_an_end_marker_that_a_gateway_adds_is_no_fault(name: str, api: str) -> None:
+    marker = b"data: [DONE]\n\n"
+    reading = Reading()
+    read(APIS[api], [*pieces_of(name), (1000, marker, len(marker))], reading)
+    assert reading.done
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("anthropic_messages", b'data: {"detail": "boom"}\n\n'),
+        ("openai_responses", b'data: {"code": 500, "message": "boom"}\n\n'),
+        ("tgi_generate_stream", b'data: {"error_msg": "boom"}\n\n'),
+        (
+            "openai_responses",
+            b'data: {"type": "response.completed", "response": {"status": "failed", "error": {"message": "boom"}}}\n\n',
+        ),
+    ],
+)
+def test_an_error_of_a_gateway_within_a_stream_of_types_is_told(name: str, event: bytes) -> None:
+    *begun, end = pieces_of(name)
+    with pytest.raises(StreamError) as raised:
+        read(APIS[api_of(name)], [*begun, (1000, event, len(event)), end], Reading())
+    assert raised.value.args == ("stream_error", "boom")

@@ -204,3 +204,8 @@ def test_what_a_server_counts_is_no_part_of_its_identity() -> None:
 
 def test_another_start_is_another_identity() -> None:
     assert identity(f"{STARTED} 1.79544232258e+09\n") != identity(f"{STARTED} 1.79544232358e+09\n")
+
+
+@pytest.mark.parametrize("start", ["NaN", "1e20"])
+def test_a_start_that_is_no_time_is_unknown(start: str) -> None:
+    assert identity(f"process_start_time_seconds {start}\n") == {}
