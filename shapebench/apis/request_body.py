@@ -1,6 +1,6 @@
 """The bytes of a streamed request, ready to send."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -53,24 +53,28 @@ def _merge(body: Json, extra: Json) -> Json:
     return merged
 
 
+def merge_headers(*groups: Mapping[str, str]) -> dict[str, str]:
+    """Merge headers, of which the last of a name counts, in whatever case: twice, a server may refuse it."""
+    merged = {name.lower(): (name, value) for group in groups for name, value in group.items()}
+    return dict(merged.values())
+
+
 def request_writer(target: Target, credentials: Credentials) -> Callable[[PlannedRequest], bytes]:
     """Make a function that writes a planned request, headers and all."""
     url, sign = request_url(target), signer(target, credentials)
     parts = urlsplit(url)
-    headers = {
+    own = {
         "Host": parts.netloc.rpartition("@")[2],
         "Content-Type": "application/json",
         "Accept": "text/event-stream",
         "User-Agent": USER_AGENT,
-        **APIS[target.api].headers,
-        **target.headers,
-        **credentials.headers,
     }
+    headers = merge_headers(own, APIS[target.api].headers, target.headers, credentials.headers)
     begin = f"POST {parts.path}{'?' + parts.query if parts.query else ''} HTTP/1.1\r\n"
 
     def write(request: PlannedRequest) -> bytes:
         body = orjson.dumps(build_body(target, request.prompt, request.output_tokens, True))
-        signed = {**headers, **sign("POST", url, headers, body)}
+        signed = merge_headers(headers, sign("POST", url, headers, body))
         head = begin + "".join(f"{name}: {value}\r\n" for name, value in signed.items())
         return b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(body), body)
 

@@ -14,7 +14,7 @@ from shapebench.apis.api import Json, bearer
 from shapebench.apis.auth import signer
 from shapebench.apis.profile import ServerProfile
 from shapebench.apis.reading import Reading, StreamError, error_text
-from shapebench.apis.request_body import build_body, request_url
+from shapebench.apis.request_body import build_body, merge_headers, request_url
 from shapebench.apis.sse import has_events
 from shapebench.apis.stream_reader import Piece, read
 from shapebench.apis.table import APIS
@@ -229,7 +229,8 @@ class Client:
         body, url = build_body(asked, prompt, output_tokens, True), request_url(asked)
         content, reading, begun_s = orjson.dumps(body), Reading(keeps_text=True), time.monotonic()
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        headers |= self._secret_headers("POST", url, {**headers, **self._api.headers, **asked.headers}, content)
+        headers = merge_headers(headers, self._api.headers, asked.headers)
+        headers = self._secret_headers("POST", url, headers, content)
         with (
             self._errors(),
             self._http.stream(
@@ -277,8 +278,9 @@ class Client:
         """Add the headers with secrets, which belong to the endpoint only."""
         if _origin(url) != _origin(self._endpoint.url):
             return headers
-        all_headers = {"Host": urlsplit(url).netloc.rpartition("@")[2], **headers, **self._credentials.headers}
-        return {**all_headers, **self._sign(method, url, all_headers, content)}
+        host = {"Host": urlsplit(url).netloc.rpartition("@")[2]}
+        all_headers = merge_headers(host, headers, self._credentials.headers)
+        return merge_headers(all_headers, self._sign(method, url, all_headers, content))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

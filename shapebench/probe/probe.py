@@ -17,6 +17,7 @@ from shapebench.probe.endpoint_errors import (
     EndpointTimeoutError,
     EndpointUnreachableError,
     NeverHealthyError,
+    RedirectedError,
     RouteNotFoundError,
     UnauthorizedError,
     WrongModelError,
@@ -191,7 +192,7 @@ def list_models(client: Client, endpoint: Endpoint) -> tuple[list[Model], str | 
         return [], None
     try:
         models = client.models()
-    except (BadAnswerError, RouteNotFoundError, UnauthorizedError) as error:
+    except (BadAnswerError, RedirectedError, RouteNotFoundError, UnauthorizedError) as error:
         return [], f"The models that are served are not known: {error.problem}"
     if any(model.id == endpoint.model for model in models):
         return models, None

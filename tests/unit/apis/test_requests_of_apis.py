@@ -143,3 +143,10 @@ def test_a_container_of_tgi_is_asked_as_tgi_is() -> None:
 def test_the_model_in_a_path_is_quoted() -> None:
     url = request_url(target("bedrock", model="meta.llama3-1-8b-instruct-v1:0"))
     assert url == "http://h/model/meta.llama3-1-8b-instruct-v1%3A0/converse-stream"
+
+
+def test_a_header_in_another_case_replaces_the_usual_one() -> None:
+    named = {"anthropic-Version": "2099-01-01", "accept": "text/plain", "X-API-Key": "one"}
+    head = request_writer(target("messages"), Credentials("two", named))(PLANNED).partition(b"\r\n\r\n")[0].lower()
+    assert [head.count(b"\r\n%s:" % name) for name in (b"anthropic-version", b"accept", b"x-api-key")] == [1, 1, 1]
+    assert b"anthropic-version: 2099-01-01" in head

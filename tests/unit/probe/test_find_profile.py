@@ -26,7 +26,7 @@ from shapebench.runs.records import ServerFacts
 from shapebench.spec.model import Spec, parse
 from shapebench.test_servers.odd.oddities import Oddities, RefusalForm, Timing
 from tests.odd_server import odd_server
-from tests.route_server import MODEL, MODELS, Reply, serving, streamed
+from tests.route_server import MODEL, MODELS, Reply, healthy, serving, streamed, table
 
 QUICK = Timing(0.001, 0.002, 0.001)
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -330,3 +330,9 @@ def test_a_server_without_the_api_is_told_that_there_are_others() -> None:
 
 def test_an_answer_that_was_held_back_until_its_end_is_told() -> None:
     assert "arrived at once" in said(profile(tokens_per_chunk=20))
+
+
+def test_a_list_of_models_that_redirects_is_no_fault() -> None:
+    moved: Reply = (307, "", {"Location": "https://example.org/login"})
+    with serving(table(healthy(GET_v1__models=moved))) as served:
+        assert "redirects to https://example.org/login" in said(quick_profile(spec(served.url)))
