@@ -7,7 +7,7 @@ from shapebench.apis.reading import TokenSource
 
 AuthName = Literal["key", "bearer", "none", "oci", "google", "aws"]
 
-MIN_TOKEN = 6  # characters; a shorter word may be part of any text
+MIN_VALUE, MIN_TOKEN = 4, 6  # characters of a header; what is shorter, such as 1, is part of many texts
 USER_AGENT, PROBE_AGENT = "shapebench", "shapebench-probe"  # what requests are, to who reads the server's log
 
 
@@ -48,7 +48,8 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """List the values to redact; servers repeat a token without the scheme before it, such as Bearer."""
-        values = [value for value in (self.api_key, *self.headers.values()) if value]
+        named = [value for value in self.headers.values() if len(value) >= MIN_VALUE]
+        values = [*([self.api_key] if self.api_key else []), *named]
         tokens = [value.rpartition(" ")[2] for value in values if " " in value]
         return (*values, *(token for token in tokens if len(token) >= MIN_TOKEN))
 

@@ -18,7 +18,12 @@ _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_][A-Za-z0-9]+)+")
 
 # What only the user can correct, by the words of the message; the first row that matches applies.
 _TOPICS: tuple[tuple[Topic, re.Pattern[str]], ...] = (
-    ("context", re.compile(r"context (?:length|window|size)|maximum (?:model|input|sequence) length", re.IGNORECASE)),
+    (
+        "context",
+        re.compile(
+            r"context (?:length|window|size)|maximum (?:model|input|sequence) length|prompt is too long", re.IGNORECASE
+        ),
+    ),
     ("query", re.compile(r"\bapi-version\b|query (?:string|parameter)", re.IGNORECASE)),
     ("header", re.compile(r"(?<![<\w/-])headers?\b(?!>)", re.IGNORECASE)),
     (

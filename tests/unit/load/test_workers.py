@@ -578,3 +578,7 @@ def test_a_part_of_a_header_that_the_server_repeats_is_redacted(message: str, re
     request = PlannedRequest(0, warmup=False, prompt="", input_tokens=1, output_tokens=1)
     done = sample(Target("http://h", "m", "chat"), request, 0, Answer(0, fault=("reset", message)))
     assert redact_sample(done, secrets).error_message == redacted
+
+
+def test_a_header_that_is_no_secret_leaves_messages_as_they_are() -> None:
+    assert Credentials(headers={"X-Flag": "1"}).secrets == ()

@@ -70,6 +70,7 @@ def test_another_name_that_the_server_wants_is_taken_from_its_words(said: str) -
     [
         ("This model's maximum context length is 8 tokens; max_tokens is too large", "context"),
         ("The model `m` does not exist.", "model"),
+        ("prompt is too long: 212000 tokens > 200000 maximum", "context"),
         ("unknown model: m", "model"),
         ("m is not a valid model ID", "model"),
         ("models/m is not found for API version v1main", "model"),
