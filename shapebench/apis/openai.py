@@ -1,5 +1,6 @@
 """OpenAI's chat and completions, as vLLM and most other servers answer them."""
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -39,12 +40,23 @@ def _read_event(reading: Reading, arrival_ns: int, event: Event) -> None:
 def parse_object(data: bytes) -> Json:
     """Parse an event's data; empty for nothing, null, or a gateway's [DONE]. Raises StreamError if it is no object."""
     try:
-        content = None if data.strip() in (b"", DONE) else orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        content = None if data.strip() in (b"", DONE) else _loads(data)
+    except ValueError as error:
         raise StreamError("malformed", f"not JSON ({error}): {excerpt(data)}") from None
     if content is not None and not isinstance(content, dict):
         raise StreamError("malformed", f"not an object: {excerpt(data)}")
     return content or {}
+
+
+def _loads(data: bytes) -> object:
+    """Parse JSON, also with halves of characters, into which some gateways cut texts, and which orjson refuses."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in data.lower():
+            raise
+        parsed: object = json.loads(data)
+        return parsed
 
 
 def raise_if_error(name: str | None, content: Json, data: bytes) -> None:

@@ -99,7 +99,9 @@ class Reading:
 
     @property
     def text(self) -> str:
-        return "".join(self.texts)
+        """The whole text, in which halves of characters are joined."""
+        text = "".join(self.texts)
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     @property
     def has_reasoning(self) -> bool:

@@ -13,6 +13,7 @@ from shapebench.support.redact import is_secret_name
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SOURCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|block:[a-z0-9-]+")
 _OWN_HEADERS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding")
+_SEVERAL = ("n", "best_of")  # how many answers a request has
 _OWN_FIELDS = ("model", "stream", "messages", "prompt", "input", "inputs", "contents")
 
 
@@ -93,6 +94,10 @@ def _extra_body(given: object) -> object:
 def _check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
     if own := [name for name in fields if name in _OWN_FIELDS]:
         raise ValueError(f"{', '.join(own)} cannot be set here: shapebench sets what is sent, and streams it")
+    if several := [name for name in _SEVERAL if fields.get(name, 1) not in (1, None)]:
+        raise ValueError(
+            f"{several[0]} has to be 1: the tokens of several answers to a request come in between each other"
+        )
     if secret := [*_secrets(fields)]:
         raise PydanticCustomError(
             "maybe_secret",

@@ -576,3 +576,10 @@ def test_a_part_of_the_content_that_is_reasoning_is_no_answer(thought: dict[str,
 
 def test_space_after_the_end_marker_is_no_fault() -> None:
     assert stream(TOKEN, ONE, b"[DONE] ").done
+
+
+def test_a_character_in_two_halves_is_joined() -> None:
+    halves = [b'{"choices":[{"delta":{"content":"\\ud83d"}}]}', b'{"choices":[{"delta":{"content":"\\ude00"}}]}']
+    reading = Reading(keeps_text=True)
+    read(CHAT, pieces(*(b"data: %b\n\n" % text for text in (*halves, orjson.dumps(LAST), DONE))), reading)
+    assert (reading.text, reading.chunk_tokens) == ("\N{GRINNING FACE}", [1, 1])

@@ -91,3 +91,8 @@ def test_further_fields_with_a_secret_are_refused_and_not_repeated() -> None:
 @pytest.mark.parametrize("fields", [{"filters": {"key": "region"}}, {"properties": {"token": {"type": "string"}}}])
 def test_further_fields_with_names_like_secrets_are_taken(fields: dict[str, object]) -> None:
     assert spec({"extra_body": fields}).workload.extra_body == fields
+
+
+def test_several_answers_to_a_request_are_refused() -> None:
+    assert "n has to be 1" in complaint(workload={"extra_body": {"n": 2}})
+    assert spec({"extra_body": {"n": 1}}).workload.extra_body == {"n": 1}
