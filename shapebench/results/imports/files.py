@@ -64,12 +64,13 @@ def read(path: Path) -> Document:
     try:
         raw = path.read_bytes()
         is_yaml = path.suffix == ".yaml"
-        content = _of_yaml(raw.decode()) if is_yaml else _parsed(raw.decode(), lines=path.suffix == ".jsonl")
+        text = raw.decode(json.detect_encoding(raw))  # what PowerShell redirects is UTF-16
+        content = _of_yaml(text) if is_yaml else _parsed(text, lines=path.suffix == ".jsonl")
     except OSError as error:
         raise ImportFileError(f"cannot be read: {error.strerror}") from None
     except yaml.YAMLError:
         raise ImportFileError("is not YAML") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or deeper than anybody writes
+    except (ValueError, RecursionError) as error:  # not Unicode, not JSON, or deeper than anybody writes
         raise ImportFileError(f"is not JSON, or is truncated: {error}") from None
     return Document(path, content, hashlib.sha256(raw).hexdigest())
 

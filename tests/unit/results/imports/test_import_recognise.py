@@ -212,3 +212,10 @@ def test_a_result_with_anything_in_place_of_a_part_is_read_or_refused(data: st.D
     with suppress(ImportRefusedError):
         for found in sweeps([folder]):
             assert tables(found, "run", "shape")["levels"].num_rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_that_was_saved_on_windows_is_read(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "c4.json"
+    file.write_bytes((SAMPLES / "vllm_bench/chat/c4.json").read_text(encoding="utf-8").encode(encoding))
+    assert [sweep.tool.source for sweep in sweeps([file])] == ["vllm bench serve"]
