@@ -34,7 +34,7 @@ from tests.examples import EVERYTHING
 ROOT = Path(__file__).parents[1]
 MODEL = LLAMA
 SERVER_START_S = 120
-TOGETHER = {"test_pipeline.py": "one run", "test_logs.py": "one run", "test_vllm.py": "live", "test_servers.py": "live"}
+TOGETHER = {"test_pipeline.py": "one run", "test_logs.py": "one run"}
 # What is only waited for comes sooner: runs that a worker looks for, events, leases that have run out.
 SOONER = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",

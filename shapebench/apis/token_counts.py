@@ -56,16 +56,17 @@ def growth_of(text_bytes: Sequence[int], running: Mapping[int, int], total: int 
 def apportion(text_bytes: Sequence[int], total: int) -> list[int]:
     """Divide the tokens among chunks by their share of the text; the first chunk with text has at least one.
 
-    Where there are as many tokens as chunks with text, each has at least one, and only the others are divided: such as
-    the end of the sequence, which many servers count and do not send. A token counts where its last byte arrives.
+    A token counts where its last byte arrives. Where there are as many tokens as chunks with text, each has at least
+    one: many servers count an end of the sequence that they do not send, which is to hide no arrival.
     """
     weights = text_bytes if any(text_bytes) else [1] * len(text_bytes)
-    each = int(total >= len(weights) - weights.count(0))
-    others = total - each * (len(weights) - weights.count(0))
-    whole, seen, given, tokens = sum(weights), 0, 0, []
+    whole, texts = sum(weights), len(weights) - weights.count(0)
+    least, spare = (1, total - texts) if total >= texts else (0, total)
+    seen, begun, given, tokens = 0, 0, 0, []
     for weight in weights:
-        seen += weight
-        due = others * seen // whole if each else max(total * seen // whole, min(total, int(seen > 0)))
-        tokens.append(due - given + each * int(weight > 0))
+        seen, begun = seen + weight, begun + bool(weight)
+        share = max(total * seen // whole, min(total, int(seen > 0)))
+        due = min(max(share, given + least * bool(weight)), least * begun + spare)
+        tokens.append(due - given)
         given = due
     return tokens

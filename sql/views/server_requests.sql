@@ -4,3 +4,4 @@ SELECT run_id, concurrency, label AS finished_reason, (max(value) - min(value)):
 FROM raw.server_metrics
 WHERE metric = 'finished_requests'
 GROUP BY ALL
+ORDER BY ALL

@@ -1,4 +1,4 @@
-"""Real servers on this machine, each started once, when a test first asks for it."""
+"""Real servers on this machine, each started when a test first asks for it, and ended with the file."""
 
 import secrets
 import time
@@ -70,12 +70,12 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("live")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def vllm(folder: Path) -> Iterator[Running]:
     """Serve the example's model as the example does."""
     installed(TINY / "config.json", "make vllm (3.5 GB, a few minutes)")
@@ -84,7 +84,7 @@ def vllm(folder: Path) -> Iterator[Running]:
         yield Running(endpoint["url"], endpoint["model"], log)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def litellm(vllm: Running, folder: Path) -> Iterator[Running]:
     """Serve vLLM's model through LiteLLM's proxy, which wants a key."""
     installed(LITELLM / "ready", "make servers")
@@ -98,7 +98,7 @@ def litellm(vllm: Running, folder: Path) -> Iterator[Running]:
         yield Running(url, vllm.model, log, {"SHAPEBENCH_API_KEY": KEY})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def transformers(folder: Path) -> Iterator[Running]:
     """Serve the same model with `transformers serve`, which knows it by its folder."""
     installed(TINY / "config.json", "make servers")
@@ -109,7 +109,7 @@ def transformers(folder: Path) -> Iterator[Running]:
         yield Running(url, str(TINY), log)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def llama_cpp(folder: Path) -> Iterator[Running]:
     """Serve a model of its own with llama-cpp-python's server."""
     installed(GGUF, "make llama-cpp (compiles for minutes)")

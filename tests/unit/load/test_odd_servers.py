@@ -240,6 +240,11 @@ FEW = Asked(output_tokens=2, prompt_tokens=PROMPT_TOKENS)
 @example(Oddities(leading_empty_chunks=2, tokens_per_chunk=2), replace(FEW, output_tokens=4), "usage")
 @example(Oddities(error="without_data", after_error="usage_and_done"), FEW, "usage")
 @example(Oddities(error="in_choice", after_error="usage_and_done"), FEW, "usage")
+@example(
+    Oddities(tokens_per_chunk=4, second_choice=True, first_token_alone=True, leading_empty_chunks=1),
+    replace(FEW, output_tokens=5),
+    "usage",
+)
 @given(MIXES, ASKED, st.sampled_from(["usage", "usage", "chunks"]))
 def test_whatever_the_mix_a_number_is_right_or_withheld(oddities: Oddities, asked: Asked, source: TokenSource) -> None:
     assert [*wrong(oddities, asked, source)] == []
