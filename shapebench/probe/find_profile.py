@@ -114,8 +114,9 @@ def _habits(reading: Reading, source: TokenSource, spec: Spec) -> Iterator[str]:
     if source != "usage":
         yield f"Streams have no usage: {COUNTED_WITH[source]}."
     elif reading.token_counts == "apportioned":
+        chunks = "1 chunk" if reading.text_chunks == 1 else f"{reading.text_chunks} chunks"
         yield (
-            f"{reading.output_tokens} tokens came in {reading.text_chunks} chunks without counts: tokens are "
+            f"{reading.output_tokens} tokens came in {chunks} without counts: tokens are "
             "apportioned by their share of the text, and times between single tokens are estimates. They are exact "
             "only if the server sends a token in each chunk, or usage with it."
         )
