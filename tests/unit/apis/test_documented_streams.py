@@ -29,12 +29,12 @@ MESSAGE = "msg_1nZdL29xx5MUA1yADyHTEsnR8uuvGzszyY"
 GREETING = "Hi there! How can I assist you today?"
 STREAMS = {
     "openai_responses": Expected(
-        GREETING, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2], (37, 11, 0), "completed", "apportioned", 0, RESPONSE
+        GREETING, [1, 1, 1, 1, 1, 1, 1, 1, 2, 1], (37, 11, 0), "completed", "apportioned", 0, RESPONSE
     ),
     "openai_responses_call": Expected(
-        '{"location":"Paris, France"}', [1, 4, 2, 2, 2, 3, 2], (69, 16, 0), "completed", "apportioned", 0, RESPONSE
+        '{"location":"Paris, France"}', [1, 4, 2, 3, 1, 3, 2], (69, 16, 0), "completed", "apportioned", 0, RESPONSE
     ),
-    "anthropic_messages": Expected("Hello!", [11, 4], (25, 15, None), "end_turn", "apportioned", 0, MESSAGE),
+    "anthropic_messages": Expected("Hello!", [12, 3], (25, 15, None), "end_turn", "apportioned", 0, MESSAGE),
     "tgi_generate_stream": Expected(
         "\nDeep learning is a subset of machine learning</s>", [1] * 10, (5, 10, None), "eos_token"
     ),
@@ -42,7 +42,7 @@ STREAMS = {
     "oci_generic_reasoning": Expected("The user greets.Hello!", [1] * 5, (17, 5, 3), "length", first_answer=3),
     "oci_cohere": Expected("Hello! How can I help?", [1] * 7, (18, 7, None), "COMPLETE"),
     "bedrock_converse_stream_reasoning": Expected(
-        "The user asks for songs.Here are three", [1, 2, 1, 2, 1, 2], (40, 9, None), "end_turn", "apportioned", 3
+        "The user asks for songs.Here are three", [1, 2, 2, 1, 1, 2], (40, 9, None), "end_turn", "apportioned", 3
     ),
     "sagemaker_chat": Expected("Deep learning is a", [1] * 4, (12, 4, None), "length", response_id="chatcmpl-0"),
     "sagemaker_lmi": Expected("Deep learning is a", [1] * 4, (None, 4, None), "length"),
