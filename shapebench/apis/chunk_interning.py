@@ -29,10 +29,11 @@ class ChunkInterner:
 
     __slots__ = ("_after", "_before", "_min_bytes", "_model", "_tries")
 
-    def __init__(self) -> None:
+    def __init__(self, *, learns: bool = True) -> None:
+        """Without `learns` each piece represents only itself."""
         self._model = self._before = self._after = b""
         self._min_bytes = 0
-        self._tries = 0
+        self._tries = 0 if learns else MAX_TRIES
 
     def intern(self, piece: bytes) -> bytes:
         """Return the known piece if this one is like it, else the piece itself, which is learned."""

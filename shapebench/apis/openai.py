@@ -90,8 +90,9 @@ def _read_choice(reading: Reading, arrival_ns: int, choice: Json) -> None:
     """
     content = choice.get("delta") or choice
     delta = _split_parts(content) if isinstance(content, dict) else {}
-    answer = "".join(join_texts(delta.get(name)) for name in ANSWER_FIELDS)
-    reasoning = next(filter(None, (join_texts(delta.get(name)) for name in REASONING_FIELDS)), "")
+    answer = "".join([join_texts(value) for name in ANSWER_FIELDS if (value := delta.get(name))])
+    thoughts = (join_texts(value) for name in REASONING_FIELDS if (value := delta.get(name)))
+    reasoning = "" if answer else next(filter(None, thoughts), "")
     if not (answer or reasoning):
         has_text = any(delta.get(name) is not None for name in (*ANSWER_FIELDS, *REASONING_FIELDS))
         if not has_text or delta.get("role"):

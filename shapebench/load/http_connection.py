@@ -215,7 +215,7 @@ class Connection:
         answer = self._answer
         assert answer
         self._parser = httptools.HttpResponseParser(self)
-        self._alike = ChunkInterner()
+        self._alike = ChunkInterner(learns=self._interns)
         self._framed = self._complete = self._kept = False
         self._received_bytes = 0
         request = self._tls.seal(self._request) if self._tls else self._request
@@ -357,7 +357,7 @@ class Connection:
         if (answer := self._answer) and not self._complete:
             answer.arrivals_ns.append(self._now_ns)
             answer.lengths.append(len(body))
-            answer.received.append(self._alike.intern(body) if self._interns else body)
+            answer.received.append(self._alike.intern(body))
 
     def on_message_complete(self) -> None:
         if self._complete or not self._answer:
