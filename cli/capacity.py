@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from cli.run import result_object
 from shapebench.analysis.capacity.search import SearchResult
-from shapebench.results import database
+from shapebench.results import views
 from shapebench.spec.model import Spec
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def search_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
     """Build what `capacity --json` prints, `run --json` included; `interval` ends in null where no level fails."""
-    (row,) = database.query(spec.data, "FROM searches WHERE run_id = ?", [outcome.run_id]).to_pylist()
+    (row,) = views.read_searches(spec.data, outcome.run_id)
     result = SearchResult.from_row(row)
     return {
         "greatest_concurrency": result.greatest,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
@@ -130,6 +130,7 @@ def _rate(progress: Progress) -> str:
 def result_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
     """Build what `run --json` prints of a finished run."""
     levels = views.read_levels(spec.data, "level_summary", outcome.run_id)
+    run = views.read_run(spec.data, outcome.run_id)
     return {
         "run_id": outcome.run_id,
         "verdict": outcome.verdict.status,
@@ -142,8 +143,9 @@ def result_object(spec: Spec, outcome: "Outcome") -> dict[str, object]:
         "report": str(outcome.report),
         "published": [asdict(artifact) for artifact in outcome.published],
         "publish_error": outcome.publish_error,
-        **_interruptions(spec, outcome.run_id),
-        "server_profile": views.read_run(spec.data, outcome.run_id)["facts"].get("server_profile"),
+        "resumes": run["resumes"],
+        "skipped_levels": run["skipped_levels"],
+        "server_profile": run["facts"].get("server_profile"),
     }
 
 
@@ -152,19 +154,8 @@ SLOS = "SELECT concurrency, slo, value, low, high, margin, passes FROM slos WHER
 
 def search_sentences(spec: Spec, run_id: str) -> list[str]:
     """Describe the result of a capacity search, if the run was one."""
-    rows = database.query(spec.data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
+    rows = views.read_searches(spec.data, run_id)
     return [sentence for row in rows for sentence in row_sentences(row)]
-
-
-class _Interruptions(TypedDict):
-    resumes: int
-    skipped_levels: list[int]
-
-
-def _interruptions(spec: Spec, run_id: str) -> _Interruptions:
-    """Read how often the run was resumed, and which levels were skipped."""
-    [row] = database.query(spec.data, "SELECT resumes, skipped_levels FROM runs WHERE run_id = ?", [run_id]).to_pylist()
-    return {"resumes": row["resumes"], "skipped_levels": row["skipped_levels"]}
 
 
 def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
@@ -179,7 +170,8 @@ def print_result(spec: Spec, outcome: "Outcome", console: Console) -> None:
     published = outcome.published[0].url.rsplit("/", 1)[0] if outcome.published else "nowhere"
     places = {"Report": outcome.report, "Database": outcome.database, "Published": published}
     console.print()
-    run = {"Run": outcome.run_id, **_interruption_texts(**_interruptions(spec, outcome.run_id))}
+    stored = views.read_run(spec.data, outcome.run_id)
+    run = {"Run": outcome.run_id, **_interruption_texts(stored["resumes"], stored["skipped_levels"])}
     for name, place in {**run, "Verdict": outcome.verdict.status, **places}.items():
         console.print(f"{name + ':':<11}{place}", highlight=False, soft_wrap=True)
 

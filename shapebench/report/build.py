@@ -53,7 +53,7 @@ def _detail(data: Path, run_id: str) -> Detail:
         errors=database.query(data, ERRORS, [run_id]).to_pandas(),
         client=views.read_levels(data, "client_health", run_id),
         servers=[row["server_address"] for row in database.query(data, SERVERS, [run_id]).to_pylist()],
-        searches=database.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist(),
+        searches=views.read_searches(data, run_id),
     )
 
 

@@ -71,18 +71,6 @@ class LevelRow(TypedDict):
     error: str | None
 
 
-class FindingRow(TypedDict):
-    """A row of the view `findings`."""
-
-    run_id: str
-    concurrency: int
-    expectation: str
-    severity: Literal["suspect", "invalid"]
-    passed: bool
-    sentence: str
-    reason: str
-
-
 class SloRow(TypedDict):
     """A row of the view `slos`: one SLO at one level."""
 
@@ -149,14 +137,6 @@ def endpoint_key(run: RunRow) -> tuple[str, ...]:
     return run["source"], run["url"], run["model"], run["shape"], run["workload"]
 
 
-def read_findings(data: Path, run_id: str) -> list[FindingRow]:
-    """Read a run's findings in the order of concurrency."""
-    rows: list[FindingRow] = database.query(
-        data, "FROM findings WHERE run_id = ? ORDER BY concurrency", [run_id]
-    ).to_pylist()
-    return rows
-
-
 def read_slos(data: Path, run_ids: Sequence[str]) -> list[SloRow]:
     """Read every SLO at every level of these runs."""
     rows: list[SloRow] = database.query(
@@ -165,10 +145,10 @@ def read_slos(data: Path, run_ids: Sequence[str]) -> list[SloRow]:
     return rows
 
 
-def read_search(data: Path, run_id: str) -> SearchRow | None:
-    """Read the result of a capacity search; None where the run was none."""
+def read_searches(data: Path, run_id: str) -> list[SearchRow]:
+    """Read the result of a run's capacity search; none where the run was no search."""
     rows: list[SearchRow] = database.query(data, "FROM searches WHERE run_id = ?", [run_id]).to_pylist()
-    return rows[0] if rows else None
+    return rows
 
 
 def read_levels(data: Path, view: str, run_id: str) -> pd.DataFrame:
