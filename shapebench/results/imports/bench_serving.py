@@ -1,14 +1,15 @@
 """Results of vLLM's benchmark of a server, and of the tools that began as copies of it: SGLang's and InferenceX's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field
 
 from shapebench.results.imports.answers import Answer, checked
+from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import Count, ImportFileError, Items, JsonModel, Text, require
 from shapebench.results.imports.json_model import Number as JsonNumber
 from shapebench.results.imports.numbers import Number, Summarised, of_given
-from shapebench.results.imports.tool import at_concurrency
+from shapebench.results.imports.tool import FileSet, Level, at_concurrency
 from shapebench.spec import metric_definitions
 
 OF_REQUESTS = ("input_lens", "output_lens", "ttfts", "itls")  # lists with an item for each request
@@ -48,6 +49,18 @@ class Result(JsonModel):
         """Return the mean lengths of prompts and answers."""
         totals = {"input_tokens": self.total_input_tokens, "output_tokens": self.total_output_tokens}
         return {name: (tokens or 0) / self.done if self.done else None for name, tokens in totals.items()}
+
+
+def holds(names: set[str]) -> Callable[[Document], bool]:
+    """Make the check whether all objects of a document have these fields."""
+    return lambda document: (
+        bool(document.objects) and all(isinstance(one, dict) and set(one) >= names for one in document.objects)
+    )
+
+
+def a_level_each(read: Callable[[Document, object], Level]) -> Callable[[FileSet], list[Level]]:
+    """Make a reader of files whose objects are levels."""
+    return lambda file_set: [read(document, one) for document in file_set.documents for one in document.objects]
 
 
 def read_answers(result: Result, content: object) -> list[Answer]:

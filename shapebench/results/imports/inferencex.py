@@ -14,7 +14,7 @@ results are read as those of `vllm bench serve`.
 
 from collections.abc import Mapping
 
-from shapebench.results.imports.bench_serving import of_times
+from shapebench.results.imports.bench_serving import a_level_each, holds, of_times
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import Count, ImportFileError, JsonModel, Text, read_numbers, require
 from shapebench.results.imports.json_model import Number as JsonNumber
@@ -23,7 +23,6 @@ from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_SERVER,
     UNKNOWN_WORKLOAD,
-    FileSet,
     Level,
     Origin,
     Tool,
@@ -75,14 +74,6 @@ class Row(JsonModel):
         return f"{self.precision} {self.spec_decoding} {disaggregated or shared}"
 
 
-def _is_rows(document: Document) -> bool:
-    return bool(document.objects) and all(isinstance(one, dict) and set(one) >= NAMES for one in document.objects)
-
-
-def _read(file_set: FileSet) -> list[Level]:
-    return [_level(document, row) for document in file_set.documents for row in document.objects]
-
-
 def _level(document: Document, content: object) -> Level:
     assert isinstance(content, dict)
     row = Row.parse(content)
@@ -129,7 +120,7 @@ def _configuration(content: Mapping[str, object]) -> Mapping[str, object]:
 TOOL = Tool(
     source="inferencex",
     label="InferenceX",
-    kinds={"rows": _is_rows},
+    kinds={"rows": holds(NAMES)},
     group_key=lambda document: document.path,
-    read=_read,
+    read=a_level_each(_level),
 )

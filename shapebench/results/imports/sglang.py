@@ -22,7 +22,15 @@ from collections.abc import Sequence
 from pydantic import AliasChoices, AliasPath, Field
 
 from shapebench.results.imports.answers import Answer, failed, summarise
-from shapebench.results.imports.bench_serving import Given, Result, a_token_each, of_times, read_answers
+from shapebench.results.imports.bench_serving import (
+    Given,
+    Result,
+    a_level_each,
+    a_token_each,
+    holds,
+    of_times,
+    read_answers,
+)
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import Count, Text, read_numbers, valid_duration
 from shapebench.results.imports.numbers import Differs, Number, Summarised, of_stats, times, total
@@ -30,7 +38,6 @@ from shapebench.results.imports.tool import (
     UNKNOWN_MODEL,
     UNKNOWN_SERVER,
     UNKNOWN_WORKLOAD,
-    FileSet,
     Level,
     Origin,
     Tool,
@@ -58,7 +65,7 @@ _SERVER = (("server_info",), ("server_info", "decode", 0))
 
 
 class SglangResult(Result):
-    """What SGLang's tool adds."""
+    """A result of SGLang's tool."""
 
     dataset: Text = Field(None, validation_alias="dataset_name")
     random_input_len: Count = None
@@ -71,14 +78,6 @@ class SglangResult(Result):
         sent, received = self.random_input_len, self.random_output_len
         of_lengths = bool(self.dataset and self.dataset.startswith("random") and sent and received)
         return f"{self.dataset} {sent} in, {received} out" if of_lengths else self.dataset or UNKNOWN_WORKLOAD
-
-
-def _is_result(document: Document) -> bool:
-    return bool(document.objects) and all(isinstance(one, dict) and set(one) >= RESULTS for one in document.objects)
-
-
-def _read(file_set: FileSet) -> list[Level]:
-    return [_level(document, result) for document in file_set.documents for result in document.objects]
 
 
 def _level(document: Document, content: object) -> Level:
@@ -147,7 +146,7 @@ def _summary(result: SglangResult, given: Given, differs: Differs, late: str | N
 TOOL = Tool(
     source="sglang bench_serving",
     label="SGLang's bench_serving",
-    kinds={"result": _is_result},
+    kinds={"result": holds(RESULTS)},
     group_key=lambda document: document.path,
-    read=_read,
+    read=a_level_each(_level),
 )

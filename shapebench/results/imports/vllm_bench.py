@@ -24,7 +24,15 @@ from pathlib import Path
 from pydantic import Field
 
 from shapebench.results.imports.answers import Answer, summarise
-from shapebench.results.imports.bench_serving import Given, Result, a_token_each, of_times, read_answers
+from shapebench.results.imports.bench_serving import (
+    Given,
+    Result,
+    a_level_each,
+    a_token_each,
+    holds,
+    of_times,
+    read_answers,
+)
 from shapebench.results.imports.files import Document
 from shapebench.results.imports.json_model import (
     Count,
@@ -40,7 +48,7 @@ from shapebench.results.imports.json_model import (
     Number as JsonNumber,
 )
 from shapebench.results.imports.numbers import Differs, Number, Summarised, of_stats, of_values, share, times, total
-from shapebench.results.imports.tool import UNKNOWN_MODEL, FileSet, Level, Origin, Tool
+from shapebench.results.imports.tool import UNKNOWN_MODEL, Level, Origin, Tool
 
 OF_COMPLETIONS = ("vllm", "openai")  # the backends whose chunks with choices all carry a token
 RESULTS = {"model_id", "num_prompts", "duration", "completed", "output_throughput"}
@@ -54,7 +62,7 @@ _MS = 1e-3
 
 
 class VllmResult(Result):
-    """What `vllm bench serve` adds."""
+    """A result of `vllm bench serve`."""
 
     model: Text = Field(None, validation_alias="model_id")
     endpoint_type: Text = None  # the backend, in older versions
@@ -68,14 +76,6 @@ class VllmResult(Result):
     def gone(self) -> int:
         """Number of failed requests; older versions do not count them, but have the planned number."""
         return self.failed if self.failed is not None else max((self.num_prompts or self.done) - self.done, 0)
-
-
-def _is_result(document: Document) -> bool:
-    return bool(document.objects) and all(isinstance(one, dict) and set(one) >= RESULTS for one in document.objects)
-
-
-def _read(file_set: FileSet) -> list[Level]:
-    return [_level(document, result) for document in file_set.documents for result in document.objects]
 
 
 def _level(document: Document, content: object) -> Level:
@@ -155,8 +155,8 @@ def _is_ignored(path: Path) -> bool:
 TOOL = Tool(
     source="vllm bench serve",
     label="vllm bench serve",
-    kinds={"result": _is_result},
+    kinds={"result": holds(RESULTS)},
     group_key=lambda document: document.path,
-    read=_read,
+    read=a_level_each(_level),
     ignores=_is_ignored,
 )
