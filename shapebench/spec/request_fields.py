@@ -38,22 +38,22 @@ def _query(query: str) -> str:
 
 
 def _headers(given: object) -> object:
-    """Accept a list of NAME=VARIABLE, as the command line has it."""
-    if not isinstance(given, list | tuple):
-        return given
-    parts = [str(text).partition("=") for text in given]
-    if any(not sign for _, sign, _ in parts):
-        raise PydanticCustomError("maybe_secret", "a header is written NAME=VARIABLE, such as api-key=AZURE_KEY")
-    return {name.strip(): source.strip() for name, _, source in parts}
+    return _pairs(
+        given, PydanticCustomError("maybe_secret", "a header is written NAME=VARIABLE, such as api-key=AZURE_KEY")
+    )
 
 
 def _options(given: object) -> object:
-    """Accept a list of NAME=VALUE, as the command line has it."""
+    return _pairs(given, ValueError("an option is written NAME=VALUE, such as profile=DEFAULT"))
+
+
+def _pairs(given: object, error: ValueError) -> object:
+    """Accept a list of NAME=VALUE, as the command line has it; raises the error where one has no equals sign."""
     if not isinstance(given, list | tuple):
         return given
     parts = [str(text).partition("=") for text in given]
     if any(not sign for _, sign, _ in parts):
-        raise ValueError("an option is written NAME=VALUE, such as profile=DEFAULT")
+        raise error
     return {name.strip(): value.strip() for name, _, value in parts}
 
 
