@@ -61,7 +61,7 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
     model = next((model for model in models if model.id == endpoint.model), Model(endpoint.model, None, None))
     _refuse_what_cannot_fit(spec, model, sizing)
     host = inspect_host(endpoint)
-    profile = replace(found.profile, notes=(*filter(None, (ill, asked.unlisted)), *found.profile.notes))
+    profile = _preceded(found.profile, ill)
     for note in profile.notes:
         logger.warning("%s", note)
     return ServerFacts(
@@ -83,18 +83,21 @@ def probe(spec: Spec, still_starting: Callable[[], None] = lambda: None) -> Serv
 def quick_profile(spec: Spec) -> ServerProfile:
     """Find the server's profile without waiting for it, and without learning more; raises EndpointError."""
     with Client(spec.endpoint) as client:
-        asked = _ask(client, spec, lambda: None)
-        return replace(asked.found.profile, notes=(*filter(None, [asked.unlisted]), *asked.found.profile.notes))
+        return _ask(client, spec, lambda: None).found.profile
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is known once the server has answered; `unlisted` says so where it does not list the model."""
+    """The server's profile, the models that it lists, and the asker that found out how it takes requests."""
 
     asker: Asker
     found: Found
     models: list[Model]
-    unlisted: str | None
+
+
+def _preceded(profile: ServerProfile, note: str | None) -> ServerProfile:
+    """Put a note, if there is one, before those of the profile."""
+    return replace(profile, notes=(note, *profile.notes)) if note else profile
 
 
 def _ask(client: Client, spec: Spec, still_starting: Callable[[], None]) -> _Asked:
@@ -115,7 +118,7 @@ def _ask(client: Client, spec: Spec, still_starting: Callable[[], None]) -> _Ask
     if found.profile.path != client.path:
         client.path = found.profile.path
         models, unlisted = list_models(client, endpoint)
-    return _Asked(asker, found, models, unlisted)
+    return _Asked(asker, replace(found, profile=_preceded(found.profile, unlisted)), models)
 
 
 def answers(client: Client, spec: Spec) -> bool:
