@@ -129,17 +129,12 @@ class Reading:
             total,
             opens_without_token=self._opens_without_token(),
         )
+        self._carried = sum(tokens) + hidden
         if total and self.token_counts == "apportioned":
             tokens = self._apportion_reasoning(total) or tokens
-        self._carried = sum(tokens)
-        if self.token_counts == "apportioned":
-            self._carried = sum(map(bool, self.text_bytes)) or len(tokens)
-        self._carried += hidden
+            self._carried = (self.text_chunks or len(tokens)) + hidden
         if self.has_reasoning and not self.reasoning_tokens:
-            answer = len(tokens) if self._first_answer is None else self._first_answer
-            while answer - 1 in self._empty_answers:  # such as the first half of a character
-                answer -= 1
-            self.reasoning_tokens = sum(tokens[:answer])
+            self.reasoning_tokens = self._count_reasoning(tokens)
         if hidden:
             tokens[next((index for index, count in enumerate(tokens) if count), 0)] += hidden
         if 0 in tokens:
@@ -183,8 +178,15 @@ class Reading:
         """Count the tokens that were thought and not sent; they count with the first chunk, before which they came."""
         total, thought = self.output_tokens or 0, self.reasoning_tokens or 0
         chunks = len(self.text_bytes)
-        left_out = total in (chunks, chunks - self.text_bytes.count(0))  # some servers count it apart
+        left_out = total in (chunks, self.text_chunks)  # some servers count it apart
         return thought if chunks and thought < total and not (left_out or self.has_reasoning) else 0
+
+    def _count_reasoning(self, tokens: list[int]) -> int:
+        """Count the tokens of the chunks before the answer, which an empty text, half a character, may begin."""
+        answer = len(tokens) if self._first_answer is None else self._first_answer
+        while answer - 1 in self._empty_answers:
+            answer -= 1
+        return sum(tokens[:answer])
 
     def _apportion_reasoning(self, total: int) -> list[int] | None:
         """Divide the tokens of the reasoning among its chunks, and the others among those of the answer."""
