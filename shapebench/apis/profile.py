@@ -10,7 +10,7 @@ UsageHabit = Literal["final", "running", "none"]
 
 @dataclass(frozen=True)
 class ServerProfile:
-    """What the probe's streamed requests found out about a server; `notes` say in sentences what is unusual."""
+    """Findings of the probe's streamed requests; `notes` say in sentences what is unusual about the server."""
 
     path: str  # that requests go to
     dropped_fields: tuple[str, ...] = ()  # of the body, refused by the server, such as "stream_options"

@@ -545,7 +545,7 @@ class Publish(StrictModel):
 
 
 class BenchmarkSettings(StrictModel):
-    """What to measure and where the results go: the fields that a spec and a choice share."""
+    """The fields that a spec and a choice share: what to measure, and where the results go."""
 
     workload: Workload = Field(Workload(), title="Workload")
     load: Load = Field(Load(), title="Load")

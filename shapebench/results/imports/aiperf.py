@@ -183,7 +183,7 @@ class Summary(JsonModel):
 
     @property
     def is_recognised(self) -> bool:
-        """Whether it is AIPerf's; before 0.4 it does not state a version."""
+        """True if AIPerf wrote it; before 0.4 it states no version."""
         return self.raw_config is not None and (self.version is not None or self.config.old_model is not None)
 
     @classmethod

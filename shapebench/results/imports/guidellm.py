@@ -225,7 +225,7 @@ class FirstBenchmark(JsonModel):
 
     @property
     def is_of_oldest(self) -> bool:
-        """Whether GuideLLM 0.1 wrote it, of which reports hold benchmarks one level further down."""
+        """Check whether GuideLLM 0.1 wrote it, whose reports hold benchmarks one level further down."""
         return self.nested is not None
 
 

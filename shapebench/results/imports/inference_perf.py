@@ -150,7 +150,7 @@ class Config(JsonModel):
 
     @property
     def own_output(self) -> bool:
-        """Whether output tokens are its own count: a text of YAML, or none."""
+        """True if it counts output tokens itself: a text of YAML, or none."""
         return str(self.use_server_output_tokens).lower() != "true"
 
 

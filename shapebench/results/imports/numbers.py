@@ -30,7 +30,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Summarised:
-    """How a tool summarised a metric; its standard deviation divides by n."""
+    """A tool's summary of a metric, whose standard deviation divides by n."""
 
     sample_count: int | None
     factor: float = 1  # from its unit to ours

@@ -43,7 +43,7 @@ class Written:
 
 @dataclass(frozen=True)
 class TokenTimes(Generic[Time]):
-    """When the text of each token was complete, and when the first of several kinds came, on the clock of the sends."""
+    """Times, on the clock of the sends: when the text of each token was complete, when the first of a kind came."""
 
     tokens: list[Time]
     first_token: Time | None  # a chunk with a token, or with a part of one

@@ -16,7 +16,7 @@ _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the answer depends on."""
+    """The part of a request on which the answer depends."""
 
     number: int = 1
     chat: bool = True

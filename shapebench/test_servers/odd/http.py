@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent; a reply that is not streamed has one piece, its body."""
+    """A reply in pieces; one that is not streamed has a single piece, its body."""
 
     pieces: list[tuple[float, bytes]]
     status: int = 200

@@ -1,4 +1,4 @@
-"""What a server may do differently, each a switch."""
+"""Differences between servers, each a switch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -99,7 +99,7 @@ Models = Literal["list", "bare_array", "empty", "404", "500"]
 
 @dataclass(frozen=True)
 class Timing:
-    """When things come, in seconds after the request was received."""
+    """Times of the parts of an answer, in seconds after the request was received."""
 
     role_s: Annotated[float, "when the chunk with the role comes"] = 0.03
     ttft_s: Annotated[float, "when the first token comes"] = 0.035

@@ -23,7 +23,7 @@ JSON: dict[str, Callable[[Json], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is sent at once, and the events that end with it."""
+    """A segment that is sent at once, and the events that end with it."""
 
     at_s: float
     data: bytes

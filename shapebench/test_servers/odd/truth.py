@@ -1,4 +1,4 @@
-"""What was sent in truth, in the reference server's log with more of it."""
+"""The truth about what was sent, a line of the reference server's log with more fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
